@@ -1,0 +1,142 @@
+"""The protocols that join the parts. Only types live here; nothing is imported at run time.
+
+Words: a *task* says how a kind of problem is trained and scored; a *player* is a network with its own optimizer
+inside a task (a classifier has one, a GAN two); a *turn* is one optimizer step of one player.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from torch import Tensor, nn
+
+    from optbench.records import Record
+
+Batch = Mapping[str, "Tensor"]
+"""Named tensors whose first dimension is the sample."""
+
+SumCount = tuple["Tensor", "Tensor | int"]
+"""A sum over terms and the number of terms: means are formed once, over micro-batches, ranks and batches alike."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Independent seeds of one run, one per purpose, derived from the run's seed."""
+
+    init: int
+    order: int
+    augment: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One optimizer step of `player`: `loss(micro_batch)` gives the differentiable sum and the count of its terms."""
+
+    player: str
+    batch: Batch
+    loss: Callable[[Batch], SumCount]
+
+
+class Task(Protocol):
+    """How a kind of problem is trained and scored."""
+
+    metric: str
+    """Name of the headline metric, e.g. "accuracy"."""
+    direction: str
+    """"max" or "min": which way the metric is better."""
+    players: Mapping[str, nn.Module]
+    """Networks by player name; a supervised task has one, called "model"."""
+
+    def turns(self, batch: Batch) -> Iterable[Turn]:
+        """The optimizer steps to take on one batch, in order."""
+
+    def evaluate(self, batch: Batch) -> Mapping[str, SumCount]:
+        """Sums and counts under "loss" and "metric" for one evaluation batch; called without gradients."""
+
+    def after_step(self, step: int) -> None:
+        """Hook after every optimizer step: projections, averages of weights."""
+
+    def diverged(self, loss: float) -> str:
+        """Why this mean training loss means divergence, or "" where it does not."""
+
+
+@runtime_checkable
+class DataSet(Protocol):
+    """Samples in three splits, on or streamed to one device."""
+
+    sha256: str
+    """Hash of content and split: results of different hashes are never compared."""
+    verified: bool
+    """False where the content was not recognised and `data.verify=off` accepted it."""
+    sizes: Mapping[str, int]
+    """Samples by split: "train", "validation", "test"."""
+    sample_shape: tuple[int, ...]
+    """Shape of one input, e.g. (3, 32, 32)."""
+    classes: int
+    """Number of classes; 0 where labels are not classes."""
+
+    def train_batches(self, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
+        """Endless training batches from batch number `first_step` on. Batch k depends on (seeds, batch_size, k)
+        alone, so that a resumed run sees the same batches as one never interrupted."""
+
+    def eval_batches(self, split: str, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
+        """Every sample of `split` once, in a fixed order, without augmentation; at most `limit` samples."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A trainable tensor, its qualified name and its role (see `optbench.models.roles`)."""
+
+    name: str
+    tensor: Tensor
+    role: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an optimizer may know of the network it trains: named parameters with roles, and the modules."""
+
+    parameters: tuple[Parameter, ...]
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+
+
+class OptimizerFactory(Protocol):
+    """Builds an optimizer for a problem from hyperparameters; every one of them is given."""
+
+    def __call__(self, problem: Problem, **hyperparameters: Any) -> torch.optim.Optimizer: ...
+
+
+class Sink(Protocol):
+    """Where records go: the store, the terminal, a tracker."""
+
+    def start(self, run: Mapping[str, Any]) -> None:
+        """Called once with the contents of run.json."""
+
+    def log(self, record: Record) -> None:
+        """Called for each record, outside the timed phases."""
+
+    def finish(self, result: Mapping[str, Any] | None) -> None:
+        """Called once with the contents of result.json, or None where the run was interrupted."""
+
+
+class DataSource(Protocol):
+    """A data set before its samples are loaded, built from the keyword arguments of its YAML file."""
+
+    def locate(self, root: Path) -> Path | None:
+        """The folder (or file) that holds the set, normally under `root`; None where it is absent."""
+
+    def get(self, root: Path, progress: Callable[[str, float], None]) -> Path:
+        """Fetch the set into `root`, calling `progress(what, fraction)`; returns where it lies.
+        Raises MissingError with the command or folder that would help."""
+
+    def verify(self, root: Path) -> list[str]:
+        """Differences from the published checksums, one line each; empty where all agree."""
+
+    def load(self, root: Path, device: torch.device, seeds: Seeds) -> DataSet:
+        """The samples, ready to be drawn. Raises MissingError where the set is absent or not recognised."""

@@ -1,0 +1,51 @@
+"""Errors that a user can act on: one clear message, an optional hint, and the exit code of the command line."""
+
+from __future__ import annotations
+
+import signal
+
+
+class OptbenchError(Exception):
+    """Something the user can mend. `exit_code` is the process's exit code; `hint` says what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}\n{self.hint}" if self.hint else str(self.args[0])
+
+
+class ConfigError(OptbenchError):
+    """Bad usage or configuration."""
+
+    exit_code = 2
+
+
+class NotHeld(OptbenchError):
+    """The command finished, but something it was asked for does not hold."""
+
+    exit_code = 3
+
+
+class MissingError(OptbenchError):
+    """A dependency, a data set or a device is not there."""
+
+    exit_code = 4
+
+
+class NoResultsError(OptbenchError):
+    """No stored run matches."""
+
+    exit_code = 5
+
+
+class Interrupted(OptbenchError):
+    """A signal asked the run to stop; its checkpoint is written."""
+
+    def __init__(self, signal_number: int, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.exit_code = 128 + signal_number
+        self.name = signal.Signals(signal_number).name

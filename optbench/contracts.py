@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Batch = Mapping[str, "Tensor"]
 """Named tensors whose first dimension is the sample."""
 
+ROLES = ("embedding", "head", "matrix", "convolution", "norm", "bias")
+"""What a parameter is for; optimizers, decay rules and clips match roles, never names."""
+
 SumCount = tuple["Tensor", "Tensor | int"]
 """A sum over terms and the number of terms: means are formed once, over micro-batches, ranks and batches alike."""
 
@@ -91,7 +94,7 @@ class DataSet(Protocol):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A trainable tensor, its qualified name and its role (see `optbench.models.roles`)."""
+    """A trainable tensor, its qualified name and its role, one of ROLES."""
 
     name: str
     tensor: Tensor

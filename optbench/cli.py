@@ -1,0 +1,199 @@
+"""The command line. Bodies are a few lines; everything heavy is imported inside them, so that --help is instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from optbench import __version__
+from optbench.completion import complete_override
+from optbench.errors import OptbenchError
+
+app = typer.Typer(
+    name="optbench",
+    help="Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="key=value, e.g. optimizer=lion model=vit steps=1000", autocompletion=complete_override,
+                   metavar="[KEY=VALUE]..."),
+]
+ConfigDir = Annotated[Path | None, typer.Option("--config-dir", help="Your own configuration folder; it wins.")]
+ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Where results are kept.  [default: results]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout, everything else on stderr.")]
+Study = Annotated[str, typer.Option("--study", help="Name of the study that the run belongs to.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
+
+
+def notice(text: str) -> None:
+    """A line for people, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_version(value: bool) -> None:
+    """Print the version and leave."""
+    if value:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Debug = False,
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."""
+    if debug:
+        os.environ["OPTBENCH_DEBUG"] = "1"
+
+
+@app.command()
+def run(
+    overrides: Overrides = None,
+    study: Study = "runs",
+    results_dir: ResultsDir = None,
+    config_dir: ConfigDir = None,
+    force: Annotated[bool, typer.Option("--force", help="Run again what has ended; the old run is kept aside.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and stop.")] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Train once: optbench run optimizer=lion model=vit"""
+    from optbench import commands
+
+    commands.run(overrides or [], study=study, results_dir=results_dir, config_dir=config_dir, force=force,
+                 dry_run=dry_run, as_json=as_json, quiet=quiet, notice=notice, emit=emit)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="optimizers, models, data, schedules, clips or columns")] = "",
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List what can be chosen, and the columns of results."""
+    from optbench import commands
+
+    commands.list_(what, config_dir, as_json, emit)
+
+
+@app.command()
+def show(
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    parameters: Annotated[bool, typer.Option("--parameters", help="Also each parameter with its role and decay.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """The resolved configuration, each value with the file or override that it comes from."""
+    from optbench import commands
+
+    commands.show(overrides or [], config_dir, parameters, as_json, notice, emit)
+
+
+@app.command()
+def doctor(as_json: AsJson = False, debug: Debug = False) -> None:
+    """Check this machine: packages, devices, compiler, folders, W&B."""
+    from optbench import commands
+
+    commands.doctor(as_json, emit)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="loop")],
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Speed against the alternatives, side by side in one process."""
+    from optbench import commands
+
+    commands.bench(what, overrides or [], config_dir, as_json, notice, emit)
+
+
+@data_app.command("list")
+def data_list(config_dir: ConfigDir = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Data sets, their sizes, and whether they are here."""
+    from optbench import data_commands
+
+    data_commands.list_(config_dir, as_json, emit)
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A data set, e.g. cifar10")],
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Fetch a data set."""
+    from optbench import data_commands
+
+    data_commands.get(name, overrides or [], config_dir, as_json, notice, emit)
+
+
+@data_app.command("verify")
+def data_verify(
+    name: Annotated[str, typer.Argument(help="A data set, e.g. cifar10")],
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Compare a data set with its published checksums."""
+    from optbench import data_commands
+
+    data_commands.verify(name, overrides or [], config_dir, as_json, emit)
+
+
+def emit(as_json: bool, tree: Mapping[str, Any] | Sequence[Any], human: Callable[[], None]) -> None:
+    """Answer on stdout: JSON for machines or `human()` for people."""
+    if as_json:
+        print(json.dumps(tree, indent=2, default=str))
+    else:
+        human()
+
+
+def fail(error: OptbenchError, argv: Sequence[str]) -> NoReturn:
+    """One clear error: in words on stderr, and as JSON on stdout where machine output was asked for."""
+    print(f"optbench: {error}", file=sys.stderr)
+    if "--json" in argv:
+        print(json.dumps({"error": str(error.args[0]), "hint": error.hint, "exit_code": error.exit_code}))
+    raise SystemExit(error.exit_code)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point. Exit codes stand in optbench.errors; a traceback (exit 1) is a bug of ours."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or bool(os.environ.get("OPTBENCH_DEBUG"))
+    try:
+        app(arguments)
+    except OptbenchError as error:
+        if debug:
+            raise
+        fail(error, arguments)
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Objects by import path: `package.module.Name`, or `./file.py:Name` for a file of the user's own."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from optbench.errors import ConfigError, MissingError, OptbenchError
+
+
+def is_path(text: str) -> bool:
+    """Whether `text` names an object rather than a file of a configuration group."""
+    return ".py:" in text or ("." in text and "/" not in text and all(map(str.isidentifier, text.split("."))))
+
+
+def load(path: str) -> Any:
+    """The object that `path` names.
+
+    Raises ConfigError where the file, module or name is not there or does not import, MissingError where a
+    package that it imports is not installed."""
+    module_text, name = path.rsplit(":", 1) if ".py:" in path else path.rsplit(".", 1)
+    module = file_module(Path(module_text), path) if ".py:" in path else dotted_module(module_text, path)
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        near = difflib.get_close_matches(name, [n for n in dir(module) if not n.startswith("_")], 1)
+        hint = f"Did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{path}: {module_text} has no '{name}'", hint) from None
+
+
+def file_module(file: Path, path: str) -> ModuleType:
+    """The module made from a Python file, imported once under a name derived from its location."""
+    if not file.is_file():
+        raise ConfigError(f"{path}: there is no file {file}")
+    name = "optbench_user_" + hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None  # always so for a .py file
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        raise explain(error, path) from error
+    return module
+
+
+def dotted_module(module: str, path: str) -> ModuleType:
+    """The imported module."""
+    try:
+        return importlib.import_module(module)
+    except BaseException as error:
+        raise explain(error, path) from error
+
+
+def explain(error: BaseException, path: str) -> BaseException:
+    """The error to raise when importing `path` raised `error`."""
+    if isinstance(error, (KeyboardInterrupt, OptbenchError)):
+        return error
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        if path.startswith(error.name + ".") or f".{error.name}." in path:
+            return ConfigError(f"{path}: there is no module {error.name}")
+        return MissingError(f"{path} needs the package {error.name}", f"Install it: pip install {error.name}")
+    first_line = (str(error).splitlines() or [""])[0]
+    return ConfigError(f"{path}: importing it raised {type(error).__name__}: {first_line}")
+
+
+def source_sha256(target: Any) -> str | None:
+    """Hash of the source file that defines `target`; None for what has no source (C extensions)."""
+    try:
+        file = inspect.getsourcefile(target)
+    except TypeError:
+        return None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+
+
+def keyword_defaults(target: Any) -> dict[str, Any]:
+    """Keyword parameters of a callable with their defaults, `inspect.Parameter.empty` where they have none.
+
+    The first parameter (what is optimised) and `*args` are left out; "**" stands for `**kwargs`."""
+    if not callable(target):
+        raise ConfigError(f"{target!r} cannot be called, so it builds no optimizer")
+    try:
+        parameters = list(inspect.signature(target).parameters.values())[1:]
+    except ValueError as error:
+        raise ConfigError(f"{target!r} has no readable signature: {error}") from None
+    found = {p.name: p.default for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        found["**"] = inspect.Parameter.empty
+    return found

@@ -1,0 +1,44 @@
+"""Vision transformer, built by timm for any image size."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from optbench.errors import ConfigError
+from optbench.models.roles import mark
+
+SIZES = {  # embedding dimension, blocks, heads (tiny to base: Touvron et al., 2021, table 1; micro: ours, for a CPU)
+    "micro": (64, 4, 4),
+    "tiny": (192, 12, 3),
+    "small": (384, 12, 6),
+    "base": (768, 12, 12),
+}
+
+
+def fitting_patch_size(pixels: int) -> int:
+    """The largest patch side up to 16 that divides the image's side and leaves at least 7 x 7 patches, or 4 x 4 of
+    an image below 16 pixels: 2 for 8 pixels, 4 for 28 and 32, 8 for 64, 16 for 224."""
+    fewest = 7 if pixels >= 16 else 4
+    sizes = [side for side in range(1, 17) if pixels % side == 0 and pixels // side >= fewest]
+    return max(sizes, default=1)
+
+
+def build(*, sample_shape: tuple[int, ...], classes: int, size: str, patch_size: int | None, drop_path: float) -> nn.Module:
+    """A network from images (B, C, H, W), H = W, to logits (B, classes).
+
+    Raises ConfigError where the patch size does not divide the image's side."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    channels, height, width = sample_shape
+    patch = patch_size or fitting_patch_size(height)
+    if height != width:
+        raise ConfigError(f"model=vit needs square images; this data has {height}x{width} pixels")
+    if height % patch:
+        raise ConfigError(f"model.patch_size={patch} does not divide the image's side of {height} pixels")
+    dim, depth, heads = SIZES[size]
+    model = VisionTransformer(img_size=height, patch_size=patch, in_chans=channels, num_classes=classes, embed_dim=dim,
+                              depth=depth, num_heads=heads, drop_path_rate=drop_path)
+    mark(model.head, "head")
+    mark(model.pos_embed, "embedding")
+    mark(model.cls_token, "embedding")
+    return model

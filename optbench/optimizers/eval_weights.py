@@ -1,0 +1,71 @@
+"""The weights to evaluate: an optimizer may keep better ones than those it trains (averaged, slow, schedule-free).
+
+Such an optimizer offers `eval()`, which puts its evaluation weights into the parameters, and `train()`, which undoes it
+(the convention of the schedulefree library). Here the training weights come back bit for bit, whatever `train()` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def lends_weights(optimizer: Any) -> bool:
+    """Whether the optimizer has weights of its own for evaluation."""
+    return callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None))
+
+
+@contextmanager
+def eval_weights(optimizer: Any, module: nn.Module, refresh: Callable[[nn.Module], None]) -> Iterator[None]:
+    """The evaluation weights for the length of a block.
+
+    `refresh(module)` re-estimates batch statistics for them; it is called only where the module has any."""
+    if not lends_weights(optimizer):
+        yield
+        return
+    kept = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+    kept += list(module.buffers())
+    copies = [tensor.detach().clone() for tensor in kept]
+    optimizer.eval()
+    try:
+        if batch_norms(module):
+            refresh(module)
+        yield
+    finally:
+        optimizer.train()
+        with torch.no_grad():
+            for tensor, copy in zip(kept, copies, strict=True):
+                tensor.copy_(copy)
+
+
+def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The modules that keep running statistics of their batches."""
+    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch statistics are used but not recorded: for evaluating the same batch again inside a step."""
+    norms = batch_norms(module)
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+@contextmanager
+def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Evaluation mode for the length of a block; every submodule gets its own mode back."""
+    modes = [(module, module.training) for root in modules for module in root.modules()]
+    with ExitStack() as stack:
+        stack.callback(lambda: [setattr(module, "training", mode) for module, mode in modes])
+        for root in modules:
+            root.eval()
+        yield

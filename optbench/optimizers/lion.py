@@ -1,0 +1,39 @@
+r"""Lion (Chen et al., 2023, Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675, algorithm 2).
+
+    u_t     = sign(beta1 m_{t-1} + (1 - beta1) g_t)
+    theta_t = theta_{t-1} - lr (u_t + weight_decay theta_{t-1})
+    m_t     = beta2 m_{t-1} + (1 - beta2) g_t
+
+Defaults: betas (0.9, 0.99), m_0 = 0. State: m, one tensor like the parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from optbench.optimizers.engine import RuleOptimizer
+
+
+def lion(theta: Tensor, g: Tensor, m: Tensor, lr: float, beta1: float, beta2: float, weight_decay: float) -> None:
+    """One step in place; theta, g and m have one shape."""
+    u = m.lerp(g, 1 - beta1).sign_()
+    theta.mul_(1 - lr * weight_decay).sub_(u.mul_(lr))
+    m.lerp_(g, 1 - beta2)
+
+
+class Lion(RuleOptimizer):
+    """Lion with decoupled weight decay."""
+
+    rule = staticmethod(lion)
+    state_names = ("m",)
+
+    def __init__(self, params: Iterable[Any], *, lr: float, betas: tuple[float, float], weight_decay: float,
+                 engine: str = "auto") -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, engine)
+
+    def hyperparameters(self, group: dict[str, Any]) -> tuple[float, ...]:
+        """lr, beta1, beta2, weight_decay."""
+        return (group["lr"], *group["betas"], group["weight_decay"])

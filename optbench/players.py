@@ -1,0 +1,203 @@
+"""A player at work: one network, its optimizer and clip, and what is measured of its steps.
+
+The loop computes gradients first (micro-batches accumulated, unscaled, clipped) and then calls the optimizer, whose
+closure's first call returns that result. A later call (SAM, L-BFGS, line search) evaluates the same batch again with the
+same random state and frozen batch statistics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optbench import env
+from optbench.clipping import Clipped, global_norm
+from optbench.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
+from optbench.contracts import Batch, Turn
+from optbench.errors import ConfigError
+from optbench.optimizers.build import takes_closure
+from optbench.optimizers.eval_weights import frozen_statistics
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class ActivePlayer:
+    """Takes the optimizer steps of one player."""
+
+    def __init__(self, module: nn.Module, optimizer: Any, clip: Callable[[list[Tensor]], Clipped], *, needs: list[str],
+                 precision: str, micro_batch: int | None, device: torch.device, clock: Clock) -> None:
+        self.module, self.optimizer, self.clip = module, optimizer, clip
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.peaks = [float(group["lr"]) if "lr" in group else None for group in optimizer.param_groups]
+        self.micro_batch, self.device, self.clock = micro_batch, device, clock
+        self.autocast: Any = contextlib.nullcontext()
+        if precision in AUTOCAST:
+            self.autocast = torch.autocast(device.type, AUTOCAST[precision])
+        self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
+        self.reevaluates = "closure" in needs
+        self.takes_closure = takes_closure(optimizer)
+        self.gradient_evaluations = 0
+        self.skipped_steps = 0
+        self.reset_meters()
+
+    def reset_meters(self) -> None:
+        """Begin a new interval between train records."""
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.clip_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.steps = 0
+        self.watched: dict[str, Tensor | float] = {}
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def step(self, turn: Turn, factor: float, watch: bool) -> None:
+        """One optimizer step at `factor` times the peak learning rate; `watch` measures norms as well."""
+        self.clock.to(OPTIMIZER)
+        self._set_lr(factor)
+        self._random_state = env.torch_random_state(self.device) if self.reevaluates else None
+        loss = self.gradients(turn)
+        self.clock.to(OPTIMIZER)
+        seen = self._clip()
+        before = self._watch_before(seen) if watch else None
+        self._update(turn, loss)
+        if before is not None:
+            self._watch_after(before)
+        self.loss_sum += loss
+        self.steps += 1
+
+    def gradients(self, turn: Turn) -> Tensor:
+        """Fill the gradients of the mean loss over the whole batch; returns that loss, detached."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        self.gradient_evaluations += 1
+        if self.micro_batch is None:
+            return self._whole(turn)
+        return self._accumulated(turn)
+
+    def _whole(self, turn: Turn) -> Tensor:
+        self.clock.to(FORWARD)
+        with self.autocast:
+            total, count = turn.loss(turn.batch)
+            mean = total / count
+        self.clock.to(BACKWARD)
+        self._backward(mean)
+        return mean.detach()
+
+    def _accumulated(self, turn: Turn) -> Tensor:
+        """Micro-batches: gradients of sums, divided once by the count over all of them."""
+        loss_sum: Any = 0.0
+        count_sum: Any = 0
+        for micro in micro_batches(turn.batch, self.micro_batch or 0):
+            self.clock.to(FORWARD)
+            with self.autocast:
+                total, count = turn.loss(micro)
+            self.clock.to(BACKWARD)
+            self._backward(total)
+            loss_sum = loss_sum + total.detach()
+            count_sum = count_sum + count
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad.div_(count_sum)
+        return loss_sum / count_sum
+
+    def _backward(self, loss: Tensor) -> None:
+        (self.scaler.scale(loss) if self.scaler else loss).backward()
+
+    def _set_lr(self, factor: float) -> None:
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            if peak is None:
+                continue
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(peak * factor)
+            else:
+                group["lr"] = peak * factor
+
+    def _clip(self) -> Clipped:
+        if self.scaler:
+            self.scaler.unscale_(self.optimizer)
+        seen = self.clip(self.parameters)
+        if seen.clipped is not None:
+            self.clip_sum += seen.clipped
+        return seen
+
+    def _update(self, turn: Turn, loss: Tensor) -> None:
+        if self.scaler:
+            scale = self.scaler.get_scale()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.skipped_steps += self.scaler.get_scale() < scale
+        elif self.takes_closure:
+            self.optimizer.step(self._closure(turn, loss))
+        else:
+            self.optimizer.step()
+
+    def _closure(self, turn: Turn, first: Tensor) -> Callable[[], Tensor]:
+        pending = [first]
+        return lambda: pending.pop() if pending else self._again(turn)
+
+    def _again(self, turn: Turn) -> Tensor:
+        """The loss and gradients of the same batch at the parameters' present values."""
+        if self._random_state is None:
+            raise ConfigError("the optimizer evaluates its closure twice", "Declare it in its YAML: about.needs: [closure]")
+        with frozen_statistics(self.module):
+            env.restore_torch_random_state(self._random_state, self.device)
+            loss = self.gradients(turn)
+        self.clock.to(OPTIMIZER)
+        self._clip()
+        return loss
+
+    # -- what is measured --------------------------------------------------------------------------------------------
+
+    def _watch_before(self, seen: Clipped) -> list[Tensor]:
+        with self.clock.during(LOGGING), torch.no_grad():
+            # a clip measures the norm before it clips; without one the gradients are still as they were
+            self.watched["grad_norm"] = seen.norm if seen.norm is not None else global_norm(self.parameters)
+            return [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def _watch_after(self, before: list[Tensor]) -> None:
+        self.clock.to(LOGGING)
+        weights = torch.nn.utils.get_total_norm(before)
+        torch._foreach_sub_(before, self.parameters)
+        self.watched["update_ratio"] = torch.nn.utils.get_total_norm(before) / weights
+
+    def values(self) -> dict[str, float | int | None]:
+        """What was measured since the last call, as numbers; waits for the device."""
+        group = self.optimizer.param_groups[0]
+        values: dict[str, float | int | None] = {
+            "train_loss": self.loss_sum.item() / max(1, self.steps),
+            "lr": float(group["lr"]) if "lr" in group else None,
+            **{name: float(value) for name, value in self.watched.items()},
+            "clip_fraction": self.clip_sum.item() / max(1, self.steps),
+        }
+        if self.scaler:
+            values |= {"loss_scale": self.scaler.get_scale(), "skipped_steps": self.skipped_steps}
+        self.reset_meters()
+        return values
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict() if self.scaler else None, "loss_sum": self.loss_sum,
+                "clip_sum": self.clip_sum, "steps": self.steps, "skipped_steps": self.skipped_steps,
+                "gradient_evaluations": self.gradient_evaluations, "watched": dict(self.watched)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler:
+            self.scaler.load_state_dict(state["scaler"])
+        self.loss_sum, self.clip_sum = state["loss_sum"].to(self.device), state["clip_sum"].to(self.device)
+        self.steps, self.skipped_steps = state["steps"], state["skipped_steps"]
+        self.gradient_evaluations, self.watched = state["gradient_evaluations"], dict(state["watched"])
+
+
+def micro_batches(batch: Batch, size: int) -> Iterator[Batch]:
+    """The batch in pieces of at most `size` samples."""
+    pieces = {name: tensor.split(size) for name, tensor in batch.items()}
+    for parts in zip(*pieces.values(), strict=True):
+        yield dict(zip(pieces, parts, strict=True))

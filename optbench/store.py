@@ -1,0 +1,228 @@
+"""Results on disk: results/<study>/<run_id>/, one writer each, an ended run marked by `result.json`.
+
+    run.json        what was run, written before training
+    metrics.jsonl   one record a line
+    result.json     written last, by atomic rename: the mark of an ended run
+    checkpoints/    the last good one
+    .lock           held by the one process that writes
+
+Readers need nothing but the standard library and tolerate a torn last line.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from optbench.errors import ConfigError, NotHeld, OptbenchError
+from optbench.records import Record, without_nonfinite
+
+REPLACED = ".replaced"  # where `--force` sets old runs of a study aside
+
+
+def results_root(given: str | Path | None) -> Path:
+    """The results folder: as given, else $OPTBENCH_RESULTS_DIR, else ./results."""
+    return Path(given or os.environ.get("OPTBENCH_RESULTS_DIR") or "results").expanduser()
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, root: Path, study: str, run_id: str) -> None:
+        self.path = root / study / run_id
+        self.run_file = self.path / "run.json"
+        self.result_file = self.path / "result.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self._metrics: io.TextIOWrapper | None = None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the one writer. The system drops the lock of a killed process by itself.
+
+        Raises NotHeld where another process is at it, ConfigError where the folder cannot be written."""
+        from filelock import FileLock, Timeout
+
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            with explained(self.path):
+                lock.acquire()
+        except Timeout:
+            raise NotHeld(f"{self.path.name} is being run by another process", f"Its folder: {self.path}") from None
+        try:
+            yield
+        finally:
+            self.close()
+            lock.release()
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        write_json(self.run_file, run)
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write result.json: from here on the run has ended."""
+        self.sync()
+        write_json(self.result_file, result)
+
+    def append(self, record: Record) -> None:
+        """Append a line to metrics.jsonl; whole lines reach the system at once."""
+        if self._metrics is None:
+            self._metrics = open(self.metrics_file, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        with explained(self.metrics_file):
+            self._metrics.write(json.dumps(record.as_row(), allow_nan=False) + "\n")
+
+    def sync(self) -> int:
+        """Bring metrics.jsonl safely to disk; returns its length in bytes."""
+        if self._metrics is None:
+            return self.metrics_file.stat().st_size if self.metrics_file.exists() else 0
+        with explained(self.metrics_file):
+            self._metrics.flush()
+            os.fsync(self._metrics.fileno())
+        return os.fstat(self._metrics.fileno()).st_size
+
+    def cut_back(self, length: int) -> None:
+        """Forget the records after the first `length` bytes of metrics.jsonl."""
+        self.close()
+        if self.metrics_file.exists():
+            os.truncate(self.metrics_file, length)
+
+    def close(self) -> None:
+        """Close metrics.jsonl."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+
+    def set_aside(self) -> Path | None:
+        """Move everything of an earlier run out of the way; returns where it lies now."""
+        old = [entry for entry in self.path.iterdir() if entry.name != ".lock"]
+        if not old:
+            return None
+        number = 1
+        while (aside := self.path.parent / REPLACED / f"{self.path.name}.{number}").exists():
+            number += 1
+        aside.mkdir(parents=True)
+        for entry in old:
+            entry.rename(aside / entry.name)
+        return aside
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def write_checkpoint(self, step: int, save: Callable[[Any], None]) -> Path:
+        """Let `save(file)` write a checkpoint; when it is whole, it replaces the one before."""
+        with explained(self.checkpoints):
+            self.checkpoints.mkdir(exist_ok=True)
+            path = self.checkpoints / f"step-{step:09d}.pt"
+            write_atomically(path, save)
+            for other in self.checkpoints.iterdir():
+                if other != path:
+                    other.unlink()
+        return path
+
+    def read_checkpoint(self, read: Callable[[Path], Any]) -> Any:
+        """The newest checkpoint that `read(path)` can read, or None."""
+        for path in sorted(self.checkpoints.glob("step-*.pt"), reverse=True):
+            try:
+                return read(path)
+            except Exception:  # a checkpoint that a failing disk has spoilt; torch raises many kinds
+                continue
+        return None
+
+    def drop_checkpoints(self) -> None:
+        """Delete the checkpoints."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def result(self) -> dict[str, Any] | None:
+        """result.json, or None where the run has not ended."""
+        return read_json(self.result_file)
+
+    def run(self) -> dict[str, Any] | None:
+        """run.json, or None where there is none."""
+        return read_json(self.run_file)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl."""
+        return read_records(self.metrics_file)
+
+
+def read_records(file: Path) -> list[dict[str, Any]]:
+    """Rows of a metrics file; a torn last line is left out. Raises ValueError for damage elsewhere."""
+    if not file.exists():
+        return []
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """A JSON object from a file, or None where there is no whole one."""
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+def write_json(file: Path, tree: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole or not at all; what is not finite becomes null."""
+    text = json.dumps(without_nonfinite(tree), indent=2, allow_nan=False) + "\n"
+    with explained(file):
+        write_atomically(file, lambda out: out.write(text.encode()))
+
+
+def write_atomically(path: Path, save: Callable[[Any], Any]) -> None:
+    """Write through a temporary file, to disk, then rename: readers see the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as out:
+            save(out)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in the folder survive a power cut, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """A full disk or a folder without write permission as one clear error."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, TimeoutError):  # filelock's
+            raise
+        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except RuntimeError as error:  # torch's file writer reports a full disk so
+        if isinstance(error, OptbenchError) or "write" not in str(error).lower():
+            raise
+        raise ConfigError(f"{path}: cannot be written: {str(error).splitlines()[0]}") from error
+
+
+def run_folders(root: Path, study: str | None = None) -> Iterator[RunFolder]:
+    """Every run folder below the results folder that has a run.json, sorted."""
+    for run_file in sorted(root.glob(f"{study or '*'}/*/run.json")):
+        if not run_file.parent.parent.name.startswith(".") and not run_file.parent.name.startswith("."):
+            yield RunFolder(root, run_file.parent.parent.name, run_file.parent.name)

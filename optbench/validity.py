@@ -1,0 +1,128 @@
+"""What values a configuration key may take: the small grammar of `about.valid` in the YAML files.
+
+    spec        = ["list "] alternative {"|" alternative}
+    alternative = "null" | "bool" | "str" | ["int "] interval | word
+    interval    = ("[" | "(") number "," number ("]" | ")")        with inf and -inf for "no bound"
+
+A list is checked element by element; without "list " it keeps the length of its default. A key without a spec takes
+the type of its default. No number is ever nan or infinite.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+INTERVAL = re.compile(r"^(int )?\s*([\[(])\s*([^,]+),\s*([^\])]+)([\])])$")
+
+
+def conform(value: Any, spec: str | None, default: Any) -> Any:
+    """`value` in its canonical type (steps=1e3 becomes 1000, lr=1 becomes 1.0).
+
+    Raises ValueError whose text says what is expected."""
+    spec = spec if spec is not None else spec_of(default)
+    alternatives = spec.removeprefix("list ")
+    if spec.startswith("list "):
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"expected a list of {describe(alternatives)}, e.g. [a,b]")
+        return [conform_scalar(item, alternatives) for item in value]
+    if isinstance(default, (list, tuple)) and value is not None:
+        if not isinstance(value, (list, tuple)) or len(value) != len(default):
+            raise ValueError(f"expected a list of {len(default)} values, e.g. {str(list(default)).replace(' ', '')}")
+        return [conform_scalar(item, alternatives) for item in value]
+    return conform_scalar(value, alternatives)
+
+
+def conform_scalar(value: Any, alternatives: str) -> Any:
+    """`value` as the first alternative that takes it; ValueError with all of them where none does."""
+    for alternative in split_alternatives(alternatives):
+        try:
+            return conform_to(value, alternative)
+        except ValueError:
+            continue
+    raise ValueError(f"expected {describe(alternatives)}")
+
+
+def conform_to(value: Any, alternative: str) -> Any:
+    """`value` as this one alternative, or ValueError."""
+    interval = INTERVAL.match(alternative)
+    if interval:
+        return number_within(value, *interval.groups())
+    if alternative == "any" and (value is None or isinstance(value, (str, bool, int)) or is_number(value)):
+        return value
+    if alternative == "null" and value is None:
+        return None
+    if alternative == "bool" and isinstance(value, bool):
+        return value
+    if alternative == "str" and isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and value == alternative:
+        return value
+    raise ValueError(alternative)
+
+
+def number_within(value: Any, integer: str | None, left: str, low: str, high: str, right: str) -> float | int:
+    """`value` as a number inside the interval, an int where `integer` asks for one; else ValueError."""
+    if not is_number(value):
+        raise ValueError("not a number")
+    if integer and value != int(value):
+        raise ValueError("not a whole number")
+    above = value >= float(low) if left == "[" else value > float(low)
+    below = value <= float(high) if right == "]" else value < float(high)
+    if not (above and below):
+        raise ValueError("outside the interval")
+    return int(value) if integer else float(value)
+
+
+def is_number(value: Any) -> bool:
+    """True for finite ints and floats (an int too large for a float is not one); bools are not numbers."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
+
+
+def spec_of(default: Any) -> str:
+    """The spec that a default's type implies."""
+    if isinstance(default, (list, tuple)):
+        return spec_of(default[0]) if default else "list any"
+    if isinstance(default, bool):
+        return "bool"
+    if isinstance(default, int):
+        return "int (-inf, inf)"
+    if isinstance(default, float):
+        return "(-inf, inf)"
+    return "str" if isinstance(default, str) else "any"
+
+
+def split_alternatives(spec: str) -> list[str]:
+    """The alternatives of a spec, stripped."""
+    return [part.strip() for part in spec.split("|")]
+
+
+def describe(spec: str) -> str:
+    """A spec in words: "int [1, inf)" reads "a whole number in [1, inf)"."""
+    words = {"null": "null", "bool": "true or false", "str": "text", "any": "a plain value"}
+    parts = []
+    for part in split_alternatives(spec):
+        interval = INTERVAL.match(part)
+        if interval:
+            kind = "a whole number" if interval.group(1) else "a number"
+            bounds = part.removeprefix("int ").strip()
+            parts.append(kind if bounds == "(-inf, inf)" else f"{kind} in {bounds}")
+        else:
+            parts.append(words.get(part, f"'{part}'"))
+    return " or ".join(parts) if len(parts) < 3 else ", ".join(parts[:-1]) + " or " + parts[-1]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys of the leaves; an empty mapping is a leaf."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            leaves.update(flatten(value, f"{name}."))
+        else:
+            leaves[name] = value
+    return leaves

@@ -30,6 +30,11 @@ class Clock:
         self._step_began = 0.0
         self.step_seconds = array("f")
 
+    def begin(self) -> None:
+        """Start, or start again after a resume: nothing before this moment counts."""
+        self._phase = OTHER
+        self._since = self._started = time.perf_counter()
+
     def to(self, phase: int) -> None:
         """End the current phase and begin this one."""
         now = time.perf_counter()
@@ -87,7 +92,7 @@ class Clock:
         self._wall_before = state["wall_seconds"]
         self._step_began = state["step_began"]
         self.step_seconds = array("f", state["step_seconds"].tolist())
-        self._since = self._started = time.perf_counter()
+        self.begin()
 
 
 class CudaClock(Clock):
@@ -98,6 +103,13 @@ class CudaClock(Clock):
         self._pool: list[torch.cuda.Event] = []
         self._boundaries: list[tuple[torch.cuda.Event, int]] = []
         self._step_ends: list[int] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Start, or start again after a resume: nothing before this moment counts."""
+        super().begin()
+        self._pool.extend(event for event, _ in self._boundaries)
+        self._boundaries, self._step_ends = [], []
         self.to(OTHER)
 
     def to(self, phase: int) -> None:
@@ -124,11 +136,6 @@ class CudaClock(Clock):
                 super().end_step()
         self._pool.extend(event for event, _ in boundaries[:-1])
         self._boundaries, self._step_ends = boundaries[-1:], []
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.resolve()
-        super().load_state_dict(state)
 
 
 def clock_for(device: torch.device) -> Clock:

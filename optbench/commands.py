@@ -11,6 +11,7 @@ from optbench.config import Composition, RunConfig
 from optbench.errors import ConfigError, MissingError, NotHeld
 from optbench.records import COLUMNS, Status
 from optbench.store import RunFolder, results_root
+from optbench.tables import table
 
 Emit = Callable[..., None]
 Notice = Callable[[str], None]
@@ -77,7 +78,7 @@ def sinks_for(config: RunConfig, *, quiet: bool, notice: Notice) -> Callable[[Ru
             from optbench.trackers.background import Background
             from optbench.trackers.wandb import WandbTracker
 
-            tracker = WandbTracker(folder.path / "wandb", config.wandb_project, notice)
+            tracker = WandbTracker(folder.path, config.wandb_project, notice)
             sinks.append(Background(tracker, notice))
         return sinks
 
@@ -181,21 +182,3 @@ def bench(what: str, overrides: Sequence[str], config_dir: Path | None, as_json:
     _, config = loaded(overrides, config_dir, notice)
     report = module.measure(config, notice)
     emit(as_json, report, lambda: print("\n".join(module.lines(report))))
-
-
-def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows of equal keys as a table on stdout; whole words on a terminal, whole lines in a pipe."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(80, 16 + max((sum(len(str(v)) + 3 for v in row.values()) for row in rows), default=0)))
-    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in rows[0] if rows else ():
-        drawn.add_column(name, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(str(value)) for value in row.values()))
-    console.print(drawn)

@@ -10,6 +10,7 @@ from optbench import config as configuration
 from optbench.config import RunConfig
 from optbench.contracts import DataSource
 from optbench.errors import MissingError, NotHeld, OptbenchError
+from optbench.tables import table
 
 Emit = Callable[..., None]
 
@@ -24,8 +25,6 @@ def source_of(name: str, overrides: Sequence[str], config_dir: Path | None) -> t
 
 def list_(config_dir: Path | None, as_json: bool, emit: Emit) -> None:
     """`optbench data list`."""
-    from optbench.commands import table
-
     names = configuration.options(configuration.config_folders(config_dir), "data")
     rows = [listed(name, config_dir) for name in names]
     emit(as_json, rows, lambda: table("", rows))

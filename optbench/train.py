@@ -71,6 +71,7 @@ class Trainer:
 
     def records(self) -> Iterator[Record]:
         """Train to the end of the budget, or to the run's end by target, time or divergence."""
+        self.clock.begin()
         for module in self.modules:
             module.train()
         self.clock.to(DATA)
@@ -131,14 +132,16 @@ class Trainer:
         return itertools.chain([first], batches)
 
     def _dry_step(self, batch: Batch) -> None:
+        """Forward and backward of a batch without a trace: no update, no count, no phase but the current one."""
         with preserved(self.modules, self.device):
             for turn in self.task.turns(batch):
                 player = self.players[turn.player]
+                player.clock, clock = Clock(), player.clock
                 player.gradients(turn)
+                player.clock = clock
                 player.gradient_evaluations -= 1
                 for parameter in player.parameters:
                     parameter.grad = None
-        self.clock.to(COMPILE)
 
     def _flops_per_step(self, batch: Batch) -> int | None:
         """Floating-point operations of forward and backward of one batch; None where the counter cannot follow."""

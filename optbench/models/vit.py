@@ -1,4 +1,8 @@
-"""Vision transformer, built by timm for any image size."""
+"""Vision transformer, built by timm for any image size.
+
+As in Beyer, Zhai and Kolesnikov (2022, Better plain ViT baselines for ImageNet-1k, arXiv:2205.01580): mean pooling
+instead of a class token, positions that start from two-dimensional sines and cosines.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,8 @@ def build(*, sample_shape: tuple[int, ...], classes: int, size: str, patch_size:
     """A network from images (B, C, H, W), H = W, to logits (B, classes).
 
     Raises ConfigError where the patch size does not divide the image's side."""
+    import torch
+    from timm.layers import build_sincos2d_pos_embed
     from timm.models.vision_transformer import VisionTransformer
 
     channels, height, width = sample_shape
@@ -37,8 +43,11 @@ def build(*, sample_shape: tuple[int, ...], classes: int, size: str, patch_size:
         raise ConfigError(f"model.patch_size={patch} does not divide the image's side of {height} pixels")
     dim, depth, heads = SIZES[size]
     model = VisionTransformer(img_size=height, patch_size=patch, in_chans=channels, num_classes=classes, embed_dim=dim,
-                              depth=depth, num_heads=heads, drop_path_rate=drop_path)
+                              depth=depth, num_heads=heads, drop_path_rate=drop_path, global_pool="avg",
+                              class_token=False, weight_init="jax")
+    side = height // patch
+    with torch.no_grad():  # learned from here on; small images do not train well from timm's small random positions
+        model.pos_embed.copy_(build_sincos2d_pos_embed([side, side], dim=dim)[None])
     mark(model.head, "head")
     mark(model.pos_embed, "embedding")
-    mark(model.cls_token, "embedding")
     return model

@@ -33,7 +33,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], engine: str) -> None:
         super().__init__(params, defaults)
         self.engine = chosen_engine(engine, [p for group in self.param_groups for p in group["params"]])
-        self._scalars: dict[tuple[torch.dtype, torch.device], dict[float, Tensor]] = {}
+        self._scalars: dict[tuple[torch.dtype, torch.device], dict[tuple[int, float], Tensor]] = {}
 
     def hyperparameters(self, group: dict[str, Any]) -> tuple[float, ...]:
         """The rule's last arguments for a parameter group."""
@@ -84,10 +84,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         known = self._scalars.setdefault((dtype, device), {})
         if len(known) > 64:  # a schedule brings a new number every step
             known.clear()
-        for number in numbers:
-            if number not in known:
-                known[number] = torch.tensor(number, dtype=dtype, device=device)
-        return tuple(known[number] for number in numbers)
+        # keyed by position too: the compiler guards that two arguments are not one tensor
+        for key in enumerate(numbers):
+            if key not in known:
+                known[key] = torch.tensor(key[1], dtype=dtype, device=device)
+        return tuple(known[key] for key in enumerate(numbers))
 
 
 @functools.cache

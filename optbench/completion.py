@@ -1,0 +1,96 @@
+"""Completion of key=value words, from the YAML files alone (standard library: it runs at every press of the tab key)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+GROUPS = ("optimizer", "model", "data", "schedule", "clip")
+KEY = re.compile(r"^( *)([A-Za-z_][\w]*):(.*)$")
+ROOT_CHOICES = {"precision": ("fp32", "bf16", "fp16"), "tracker": ("auto", "wandb", "none"), "device": ("auto", "cpu", "cuda")}
+
+
+def folders() -> list[Path]:
+    """Configuration folders, the user's first."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+    given = os.environ.get("OPTBENCH_CONFIG_DIR")
+    return [*([Path(given).expanduser()] if given else []), packaged]
+
+
+def choices(group: str) -> list[str]:
+    """Names that a group offers."""
+    return sorted({file.stem for folder in folders() for file in (folder / group).glob("*.yaml")})
+
+
+def keys_of(file: Path) -> Iterator[tuple[str, str]]:
+    """Dotted keys of a YAML file of plain block mappings, with the text of their values; without `about`."""
+    path: list[tuple[int, str]] = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        match = KEY.match(line)
+        if not match:
+            continue
+        indent, key, value = len(match[1]), match[2], match[3].split(" #")[0].strip()
+        path = [*(entry for entry in path if entry[0] < indent), (indent, key)]
+        dotted = ".".join(name for _, name in path)
+        if path[0][1] in ("about", "defaults"):
+            continue
+        yield dotted, value
+
+
+def leaves(file: Path) -> list[str]:
+    """The dotted keys that hold a value."""
+    found = [key for key, _ in keys_of(file)]
+    return [key for key in found if not any(other.startswith(key + ".") for other in found)]
+
+
+def chosen(group: str, words: Sequence[str]) -> Path | None:
+    """The file of the group's choice on this command line, else of the default in run.yaml."""
+    named = [word.split("=", 1)[1] for word in words if word.startswith(f"{group}=")]
+    root = folders()[-1] / "root" / "run.yaml"
+    default = re.search(rf"^ +- {group}: (\w+)", root.read_text(encoding="utf-8"), re.MULTILINE)
+    name = named[-1] if named else default[1] if default else ""
+    return next((file for folder in folders() if (file := folder / group / f"{name}.yaml").is_file()), None)
+
+
+def candidates(word: str, words: Sequence[str]) -> list[str]:
+    """Whole words that may stand where `word` is being typed."""
+    key, equals, _ = word.partition("=")
+    if equals:
+        values = choices(key) if key in GROUPS else ROOT_CHOICES.get(key, ())
+        return [f"{key}={value}" for value in values]
+    group = word.split(".")[0]
+    if "." in word and group in GROUPS:
+        file = chosen(group, words)
+        return [f"{group}.{key}=" for key in leaves(file)] if file else []
+    root = leaves(folders()[-1] / "root" / "run.yaml")
+    return [*(f"{group}=" for group in GROUPS), *(f"{key}=" for key in root)]
+
+
+def complete_override(ctx: Any, args: list[str], incomplete: str) -> list[str]:
+    """Typer's callback. zsh and fish hand over key=value whole; bash splits it at `=`, and then wants the value alone."""
+    words, word, values_only = shell_words(args, incomplete)
+    found = [candidate for candidate in candidates(word, words) if candidate.startswith(word)]
+    return [candidate.split("=", 1)[1] for candidate in found] if values_only else found
+
+
+def shell_words(args: Sequence[str], incomplete: str) -> tuple[list[str], str, bool]:
+    """The words of the command line with bash's pieces around `=` joined, the word at the cursor, and whether bash
+    replaces only what follows the `=`."""
+    line = os.environ.get("COMP_WORDS", "")
+    pieces = line.split("\n") if "\n" in line else line.split()
+    try:
+        at = int(os.environ.get("COMP_CWORD", ""))
+    except ValueError:  # zsh and fish: there is no index
+        return [*args, *pieces], incomplete, False
+    joined = re.sub(r"\s*=\s*", "=", " ".join(pieces[:at])).split(" ")
+    current = pieces[at] if at < len(pieces) else ""
+    before = pieces[at - 1] if 0 < at <= len(pieces) else ""
+    if current == "=":
+        return joined, f"{before}=", True
+    if before == "=" and at >= 2:
+        return joined, f"{pieces[at - 2]}={current}", True
+    return joined, current, False

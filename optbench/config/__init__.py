@@ -1,0 +1,19 @@
+"""From overrides to a RunConfig: the only part that knows Hydra.
+
+Hydra reads the override grammar and composes the groups (`conf/GROUP/NAME.yaml`, the user's folder before the packaged
+one). Everything a user can get wrong is checked here, against the YAML files themselves, and answered with one
+ConfigError of at most three lines. A model names its default data set (`about.data`); `conf/workload/MODEL-DATA.yaml`,
+where there is one, sets the budget that suits the pair.
+"""
+
+from optbench.config.composition import Composition, load
+from optbench.config.files import config_folders, find_option, options, packaged_folder, read_yaml
+from optbench.config.runconfig import GROUPS, Choice, RunConfig, without_null
+from optbench.validity import flatten
+
+PLURALS = {"optimizers": "optimizer", "models": "model", "data": "data", "schedules": "schedule", "clips": "clip"}
+
+__all__ = [
+    "GROUPS", "PLURALS", "Choice", "Composition", "RunConfig", "config_folders", "find_option", "flatten", "load",
+    "options", "packaged_folder", "read_yaml", "without_null",
+]

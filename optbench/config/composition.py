@@ -1,0 +1,206 @@
+"""Overrides and the files they choose become a RunConfig; everything a user can get wrong is found here."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optbench import locate
+from optbench.config.custom import custom_optimizer
+from optbench.config.files import compose, config_folders, find_option, options, read_yaml, root_defaults, short_path
+from optbench.config.overrides import Assignment, near, parse, root_cause, shown
+from optbench.config.runconfig import GROUPS, Choice, RunConfig
+from optbench.errors import ConfigError
+from optbench.validity import conform, flatten, unflatten
+
+
+def load(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> RunConfig:
+    """The run that these overrides describe. Raises ConfigError (exit 2), never anything else, on bad input."""
+    return Composition(overrides, config_dir).run_config()
+
+
+class Composition:
+    """The overrides, the YAML files they choose, and the configuration that results."""
+
+    def __init__(self, overrides: Sequence[str], config_dir: str | Path | None = None) -> None:
+        self.overrides = tuple(overrides)
+        self.folders = config_folders(config_dir)
+        assignments = parse(self.overrides)
+        self.values = [a for a in assignments if a.key not in GROUPS]
+        chosen = {a.key: a for a in assignments if a.key in GROUPS}
+        self.custom = self._custom_optimizer(chosen)
+        self.choices = self._choices(chosen)
+        self.tree = self._resolved_tree()
+
+    # -- choices -----------------------------------------------------------------------------------------------------
+
+    def _custom_optimizer(self, chosen: dict[str, Assignment]) -> dict[str, Any] | None:
+        """The optimizer node for `optimizer=./file.py:Name` or `optimizer=package.Name`, else None."""
+        assignment = chosen.get("optimizer")
+        if assignment is None or not locate.is_path(str(assignment.value)):
+            return None
+        if find_option(self.folders, "optimizer", str(assignment.value)):
+            return None
+        del chosen["optimizer"]
+        return custom_optimizer(str(assignment.value))
+
+    def _choices(self, chosen: Mapping[str, Assignment]) -> dict[str, str]:
+        names = {group: self._checked(group, chosen[group]) for group in GROUPS if group in chosen}
+        if "data" not in names:
+            model = find_option(self.folders, "model", names.get("model", root_defaults(self.folders)["model"]))
+            default = read_yaml(model).get("about", {}).get("data") if model else None
+            names |= {"data": str(default)} if default else {}
+        return names
+
+    def _checked(self, group: str, assignment: Assignment) -> str:
+        name = assignment.value
+        if isinstance(name, str) and find_option(self.folders, group, name):
+            return name
+        known = options(self.folders, group)
+        hint = f"Did you mean {group}={near(str(name), known)}?" if near(str(name), known) else ""
+        raise ConfigError(f"{shown(assignment.text)}: there is no {group} '{shown(str(name))}'",
+                          hint or f"Known: {', '.join(known)}")
+
+    # -- values ------------------------------------------------------------------------------------------------------
+
+    def _resolved_tree(self) -> dict[str, Any]:
+        from omegaconf import OmegaConf
+
+        config = compose(self.folders, tuple(sorted(self.choices.items())))
+        if self.custom is not None:
+            config["optimizer"] = self.custom
+        self.defaults = OmegaConf.to_container(config, resolve=False)
+        self._check_about()
+        for assignment in self.values:
+            self._assign(config, assignment)
+        try:
+            return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        except Exception as error:  # an interpolation of the user's that leads nowhere
+            raise ConfigError(root_cause(error)) from error
+
+    def _assign(self, config: Any, assignment: Assignment) -> None:
+        from omegaconf import OmegaConf
+
+        for key, value in flatten({assignment.key: assignment.value}).items():
+            self._check_key(key, assignment)
+            try:
+                OmegaConf.update(config, key, value, merge=False)
+            except Exception as error:
+                raise ConfigError(f"{shown(assignment.text)}: {root_cause(error)}") from error
+
+    def _check_key(self, key: str, assignment: Assignment) -> None:
+        known = self.known_keys
+        if key in known:
+            return
+        if any(name.startswith(key + ".") for name in known):
+            inner = [name for name in known if name.startswith(key + ".")]
+            raise ConfigError(f"{shown(assignment.text)}: '{key}' is a group of keys", f"Set one of: {', '.join(inner[:8])}")
+        group = key.split(".")[0]
+        match = near(key, [*GROUPS, *known])
+        hint = f"Did you mean {match}?" if match else ""
+        siblings = [name for name in known if name.startswith(group + ".")] or [n for n in known if "." not in n]
+        raise ConfigError(f"{shown(assignment.text)}: there is no key '{shown(key)}'",
+                          hint or f"Known: {', '.join(siblings[:12])}")
+
+    @functools.cached_property
+    def known_keys(self) -> dict[str, Any]:
+        """Every key that may be set, with its default."""
+        flat = flatten({k: v for k, v in self.defaults.items() if k != "about"})
+        return {key: value for key, value in flat.items() if key.split(".")[1:2] != ["about"]}
+
+    def _check_about(self) -> None:
+        for group in GROUPS:
+            about = (self.defaults.get(group) or {}).get("about") or {}
+            file = find_option(self.folders, group, self.names[group])
+            if "target" not in about and not about.get("implementations"):
+                raise ConfigError(f"{file}: about.target is missing", "It names what builds it, e.g. my_package.MyOptimizer")
+            impl = {"target": about} if "target" in about else about["implementations"]
+            if not isinstance(impl, Mapping) or not all(isinstance(i, Mapping) and "target" in i for i in impl.values()):
+                raise ConfigError(f"{file}: about.implementations must map each name to its target")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The chosen name of every group."""
+        names = {**root_defaults(self.folders), **self.choices}
+        return names | ({"optimizer": self.custom["about"]["algorithm"]} if self.custom else {})
+
+    # -- result ------------------------------------------------------------------------------------------------------
+
+    def run_config(self) -> RunConfig:
+        """The checked, typed configuration."""
+        tree = self.tree
+        root = self._conformed("", {k: v for k, v in tree.items() if k not in (*GROUPS, "about")}, tree["about"])
+        groups = {group: self._choice(group, dict(tree[group])) for group in GROUPS}
+        root = derive(root, self.values)
+        return RunConfig(**groups, **root, overrides=self.overrides, not_identity=tuple(tree["about"]["not_identity"]))
+
+    def _choice(self, group: str, node: dict[str, Any]) -> Choice:
+        about = node.pop("about")
+        if "implementations" in about:
+            valid = {"impl": " | ".join(about["implementations"]), **about.get("valid", {})}
+            about = {**about, "valid": valid}
+        elif group == "optimizer":
+            node.setdefault("impl", "user")
+            about = {**about, "implementations": {"user": {**about, "target": about["target"]}}}
+        return Choice(name=self.names[group], settings=self._conformed(f"{group}.", node, about), about=about)
+
+    def _conformed(self, prefix: str, node: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+        valid = about.get("valid", {})
+        leaves = {key: self._conform(prefix + key, value, valid.get(key)) for key, value in flatten(node).items()}
+        return unflatten(leaves)
+
+    def _conform(self, key: str, value: Any, spec: str | None) -> Any:
+        try:
+            return conform(value, spec, self.known_keys.get(key))
+        except ValueError as error:
+            text = next((a.text for a in reversed(self.values) if key.startswith(a.key)), None)
+            where = shown(text) if text else f"{self.origin(key)}: {key}={shown(str(value))}"
+            raise ConfigError(f"{where}: {error}") from None
+
+    # -- origins -----------------------------------------------------------------------------------------------------
+
+    def origin(self, key: str) -> str:
+        """Where the value of a dotted key comes from: an override or a file."""
+        for assignment in reversed(self.values):
+            if key == assignment.key or key.startswith(assignment.key + "."):
+                return f"override {assignment.text}"
+        for file, prefix in reversed(self.layers):
+            if key.startswith(prefix) and key.removeprefix(prefix) in flatten(read_yaml(file)):
+                return short_path(file, self.folders)
+        return "derived"
+
+    @functools.cached_property
+    def layers(self) -> list[tuple[Path, str]]:
+        """The YAML files behind this configuration with the prefix of their keys, the strongest last."""
+        names = self.names
+        found = [(group, find_option(self.folders, group, names[group])) for group in GROUPS]
+        workload = find_option(self.folders, "workload", f"{names['model']}-{names['data']}")
+        files = [(self.folders[-1] / "root" / "run.yaml", "")] + [(file, f"{g}.") for g, file in found if file]
+        return files + ([(workload, "")] if workload else [])
+
+    @property
+    def shadowed(self) -> list[str]:
+        """Files of the user's that stand before packaged ones of the same name."""
+        packaged = self.folders[-1]
+        chosen = [file for file, _ in self.layers if not file.is_relative_to(packaged)]
+        return [str(file) for file in chosen if (packaged / file.parent.name / file.name).is_file()]
+
+
+def derive(root: dict[str, Any], values: Sequence[Assignment]) -> dict[str, Any]:
+    """Root keys with the budget in steps and the evaluation interval filled in."""
+    root = dict(root)
+    samples = root.pop("samples")
+    given = {a.key for a in values}
+    if samples is not None and "steps" in given:
+        raise ConfigError("steps and samples are both given", "Give the budget once: steps=N or samples=N")
+    if samples is not None:
+        root["steps"] = math.ceil(samples / root["batch_size"])
+    root["eval_every"] = root["eval_every"] or max(1, math.ceil(root["steps"] / 10))
+    micro = root["micro_batch"]
+    if micro is not None and micro > root["batch_size"]:
+        raise ConfigError(f"micro_batch={micro} is larger than batch_size={root['batch_size']}")
+    root["micro_batch"] = None if micro == root["batch_size"] else micro
+    return root

@@ -1,0 +1,29 @@
+"""The configuration of a user's own optimizer, read from the signature of its class or function."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from optbench import locate
+
+
+def custom_optimizer(path: str) -> dict[str, Any]:
+    """The configuration node of a user's own optimizer: its keyword arguments with their defaults."""
+    target = locate.load(path)
+    keywords = locate.keyword_defaults(target)
+    plain = {k: v for k, v in keywords.items() if k != "**" and is_plain(v)}
+    required = {k: "???" for k, v in keywords.items() if v is inspect.Parameter.empty and k != "**"}
+    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+    name = path.replace(":", ".").rsplit(".", 1)[1]
+    decays = {"no_decay": ["bias", "norm"]} if "weight_decay" in settings or "weight_decay" in required else {}
+    about = {"algorithm": name, "target": path, "source_sha256": locate.source_sha256(target), "needs": ["closure"],
+             "valid": {"no_decay": "list str"}}
+    return {"lr": None, **required, **settings, **decays, "about": about}
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a default can be written in YAML."""
+    if isinstance(value, (list, tuple)):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))

@@ -1,0 +1,96 @@
+"""Overrides in Hydra's grammar, and the words of errors about them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optbench import locate
+from optbench.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One parsed override."""
+
+    key: str
+    value: Any
+    text: str
+
+
+def parse(overrides: Sequence[str]) -> list[Assignment]:
+    """The overrides as assignments; ConfigError for what is no `key=value`."""
+    return [parse_one(text) for text in overrides]
+
+
+def parse_one(text: str) -> Assignment:
+    """One override in Hydra's grammar. A leading + or ++ is accepted and means nothing: no key needs it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if isinstance(text, str) and text.startswith("~"):
+        raise ConfigError(f"{shown(text)}: a key cannot be removed", "Set it to null, or a group to 'none', instead")
+    if not isinstance(text, str) or "=" not in text:
+        raise ConfigError(f"'{shown(text)}' is no override", "Overrides look like key=value, e.g. optimizer=lion")
+    key, _, value_text = text.partition("=")
+    if locate.is_path(value_text) and key.lstrip("+") == "optimizer":
+        return Assignment("optimizer", value_text, text)
+    try:
+        override = OverridesParser.create().parse_override(text.lstrip("+"))
+        value = None if override.is_sweep_override() else override.value()
+    except Exception as error:  # the parser raises its own and ANTLR's errors, and its functions any
+        raise ConfigError(f"{shown(text)}: cannot be read ({shown(root_cause(error))})", quoting_hint(text)) from error
+    if override.is_sweep_override():
+        raise ConfigError(f"{shown(text)}: gives several values, and a run takes one", f"Use: optbench sweep {shown(text)}")
+    if not override.key_or_group or override.package is not None:
+        raise ConfigError(f"{shown(text)}: '{shown(key)}' is no key")
+    return Assignment(override.key_or_group.replace("/", "."), unquoted(value), text)
+
+
+def unquoted(value: Any) -> Any:
+    """Hydra's quoted strings as plain text, inside lists and mappings too."""
+    from hydra.core.override_parser.types import QuotedString
+
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, list):
+        return [unquoted(item) for item in value]
+    if isinstance(value, dict):
+        return {str(unquoted(key)): unquoted(item) for key, item in value.items()}
+    return value
+
+
+def quoting_hint(text: str) -> str:
+    """What to do about an override that the grammar refuses."""
+    for left, right in ("{}", "[]", "()"):
+        if text.count(left) != text.count(right):
+            return f"A '{right if text.count(left) > text.count(right) else left}' is missing"
+    key, _, value = text.partition("=")
+    return f"Quote the value: '{shown(key)}=\"{shown(value)}\"'"
+
+
+def shown(text: Any, limit: int = 80) -> str:
+    """Text fit for a one-line message: printable, shortened."""
+    line = "".join(c if c.isprintable() else "?" for c in str(text))
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def near(name: str, known: Sequence[str]) -> str | None:
+    """The known name closest to `name`, if any is close; a key may also match by its last part."""
+    match = difflib.get_close_matches(name, known, 1, 0.6)
+    if not match:
+        last = name.rsplit(".", 1)[-1]
+        match = [k for k in known if k.rsplit(".", 1)[-1] == last][:1]
+    return match[0] if match else None
+
+
+def root_cause(error: BaseException) -> str:
+    """First line of the innermost exception's message."""
+    message = type(error).__name__
+    link: BaseException | None = error
+    while link is not None:
+        text = str(link).strip()
+        message = text.splitlines()[0].strip() if text not in ("", "None") else message
+        link = link.__cause__
+    return message

@@ -1,0 +1,109 @@
+"""The value that fixes a run, and its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+GROUPS = ("optimizer", "model", "data", "schedule", "clip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One group's choice: its name, its settings and the facts its YAML file states about it."""
+
+    name: str
+    settings: Mapping[str, Any]
+    about: Mapping[str, Any]
+
+    @property
+    def target(self) -> str:
+        """Import path of what builds it."""
+        return self.implementation["target"]
+
+    @property
+    def implementation(self) -> Mapping[str, Any]:
+        """The facts of the chosen implementation; `about` itself where there is but one."""
+        return self.about["implementations"][self.settings["impl"]] if "implementations" in self.about else self.about
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that fixes one run. The units and meanings of the fields stand in conf/root/run.yaml."""
+
+    optimizer: Choice
+    model: Choice
+    data: Choice
+    schedule: Choice
+    clip: Choice
+    seed: int
+    steps: int
+    batch_size: int
+    micro_batch: int | None
+    precision: str
+    compile: bool
+    device: str
+    threads: int
+    deterministic: bool
+    eval_every: int
+    eval_batch_size: int
+    eval_train_samples: int
+    record_every: int
+    target: float | None
+    stop_at_target: bool
+    max_seconds: float | None
+    checkpoint_seconds: float
+    keep_checkpoint: bool
+    data_dir: str | None
+    tracker: str
+    wandb_project: str
+    overrides: tuple[str, ...]
+    not_identity: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The resolved configuration as plain data: each group with its `name`, without the facts."""
+        root = {key: value for key, value in vars(self).items() if key not in (*GROUPS, "overrides", "not_identity")}
+        groups = {group: {"name": self.group(group).name, **self.group(group).settings} for group in GROUPS}
+        return {**groups, **root}
+
+    def group(self, name: str) -> Choice:
+        """The choice of a group."""
+        return getattr(self, name)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The keys that fix the numbers. A key that is null is absent, so that a later key keeps old ids."""
+        kept = {key: value for key, value in self.as_dict().items() if key not in self.not_identity}
+        sources = {group: self.group(group).about.get("source_sha256") for group in GROUPS}
+        return without_null({**kept, "sources": sources})
+
+    @property
+    def run_id(self) -> str:
+        """Readable prefix and hash of the identity."""
+        return f"{self._prefix}-s{self.seed}-{short_hash(self.identity)}"
+
+    @property
+    def trial_id(self) -> str:
+        """The same without the seed: equal for the runs that differ by nothing else."""
+        return f"{self._prefix}-{short_hash({k: v for k, v in self.identity.items() if k != 'seed'})}"
+
+    @property
+    def _prefix(self) -> str:
+        names = (self.model.name, self.data.name, self.optimizer.name)
+        return "-".join("".join(c if c.isalnum() or c in "_." else "_" for c in name) for name in names)
+
+
+def without_null(tree: Any) -> Any:
+    """The mapping without its null leaves and the mappings they leave empty."""
+    if not isinstance(tree, Mapping):
+        return tree
+    kept = {key: without_null(value) for key, value in tree.items()}
+    return {key: value for key, value in kept.items() if value is not None and value != {}}
+
+
+def short_hash(tree: Any) -> str:
+    """Ten hex digits of the SHA-256 of canonical JSON."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:10]

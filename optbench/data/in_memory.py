@@ -1,0 +1,141 @@
+"""Small image sets: every sample on the device as uint8, batches drawn and augmented there.
+
+Batch k is a function of (seeds, batch size, k) alone, so that a resumed run needs no state of the data. Batches run
+through an endless stream of epochs, each a permutation of the training samples, so that every batch is full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from optbench.contracts import Batch, Seeds
+from optbench.data.augment import Augment, change_images, mix_batch
+
+FLOAT_LIMIT_BYTES = 512 * 2**20  # up to here the normalised training images are kept as well
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split: uint8 images (N, C, H, W) and int64 labels (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class InMemoryImages:
+    """A DataSet of images on the device."""
+
+    def __init__(self, splits: Mapping[str, Images], *, classes: int, augment: Augment, seeds: Seeds,
+                 device: torch.device, verified: bool = True) -> None:
+        self.sha256 = content_sha256(splits)
+        self.verified, self.classes, self.augment, self.seeds, self.device = verified, classes, augment, seeds, device
+        self.sizes = {name: len(split.labels) for name, split in splits.items()}
+        self.sample_shape = tuple(splits["train"].images.shape[1:])
+        mean, std = channel_statistics(splits["train"].images)
+        self._mean, self._std = mean.to(device), std.to(device)
+        self._splits = {name: Images(split.images.to(device), split.labels.to(device)) for name, split in splits.items()}
+        train = self._splits["train"].images
+        fits = train.numel() * 4 <= FLOAT_LIMIT_BYTES
+        self._normalised = self._normalise(train) if fits else None
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return (images.float() / 255 - self._mean) / self._std
+
+    def train_batches(self, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
+        """Endless training batches from batch `first_step` on: "inputs" (B, C, H, W) float32, normalised; "labels" (B,)
+        int64, or (B, classes) float32 where images are mixed."""
+        labels = self._splits["train"].labels
+        order = Order(self.sizes["train"], self.seeds.order, self.device)
+        step = first_step
+        while True:
+            chosen = order.indices(step * batch_size, batch_size)
+            images = (self._normalised[chosen] if self._normalised is not None
+                      else self._normalise(self._splits["train"].images[chosen]))
+            yield self._augmented(images, labels[chosen], step)
+            step += 1
+
+    def _augmented(self, images: Tensor, labels: Tensor, step: int) -> Batch:
+        augment = self.augment
+        if not augment.moves_pixels and not augment.mixes:
+            return {"inputs": images, "labels": labels}
+        generator = Generator().manual_seed(mixed_seed(self.seeds.augment, step))
+        if augment.moves_pixels:
+            images = change_images(images, augment, generator)
+        if not augment.mixes:
+            return {"inputs": images, "labels": labels}
+        shares = functional.one_hot(labels, self.classes).float()
+        images, shares = mix_batch(images, shares, augment, generator)
+        return {"inputs": images, "labels": shares}
+
+    def eval_batches(self, split: str, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
+        """Every sample of a split once, in order, or `limit` of them evenly spaced."""
+        held = self._splits[split]
+        count = len(held.labels)
+        chosen = torch.arange(count, device=self.device)
+        if limit is not None and limit < count:
+            chosen = chosen[torch.linspace(0, count - 1, limit).long()]
+        for part in chosen.split(batch_size):
+            yield {"inputs": self._normalise(held.images[part]), "labels": held.labels[part]}
+
+
+class Order:
+    """The endless stream of sample indices: one permutation after another, each from its own CPU generator."""
+
+    def __init__(self, samples: int, seed: int, device: torch.device) -> None:
+        self.samples, self.seed, self.device = samples, seed, device
+        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
+
+    def permutation(self, epoch: int) -> Tensor:
+        """The order of one epoch, on the device."""
+        if epoch != self._epoch:
+            generator = Generator().manual_seed(mixed_seed(self.seed, epoch))
+            self._permutation = torch.randperm(self.samples, generator=generator).to(self.device)
+            self._epoch = epoch
+        return self._permutation
+
+    def indices(self, first: int, count: int) -> Tensor:
+        """Positions first .. first+count-1 of the stream."""
+        epoch, offset = divmod(first, self.samples)
+        found = self.permutation(epoch)[offset:offset + count]
+        parts = [found]
+        while (missing := count - sum(map(len, parts))) > 0:
+            epoch += 1
+            parts.append(self.permutation(epoch)[:missing])
+        return found if len(parts) == 1 else torch.cat(parts)
+
+
+def mixed_seed(seed: int, number: int) -> int:
+    """A seed for one epoch or step, unrelated to that of the next (splitmix64's finaliser)."""
+    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % 2**64
+    return (z ^ (z >> 31)) >> 1
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel of uint8 images, as (C, 1, 1) on the scale 0 to 1."""
+    sums, squares = torch.zeros(images.shape[1], dtype=torch.float64), torch.zeros(images.shape[1], dtype=torch.float64)
+    for part in images.split(4096):  # in parts, since doubles take eight times the memory
+        values = part.double() / 255
+        sums += values.sum((0, 2, 3))
+        squares += values.square().sum((0, 2, 3))
+    count = images.numel() // images.shape[1]
+    mean = sums / count
+    std = (squares / count - mean.square()).clamp_min(1e-12).sqrt()
+    return mean.float()[:, None, None], std.float()[:, None, None]
+
+
+def content_sha256(splits: Mapping[str, Images]) -> str:
+    """Hash of every split's name, images and labels: content and split."""
+    digest = hashlib.sha256()
+    for name, split in sorted(splits.items()):
+        digest.update(f"{name}:{tuple(split.images.shape)}".encode())
+        digest.update(split.images.contiguous().numpy().tobytes())
+        digest.update(split.labels.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,24 @@
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of equal keys as a table on stdout; whole words on a terminal, whole lines in a pipe."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(80, 16 + max((sum(len(str(v)) + 3 for v in row.values()) for row in rows), default=0)))
+    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in rows[0] if rows else ():
+        drawn.add_column(name, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(str(value)) for value in row.values()))
+    console.print(drawn)

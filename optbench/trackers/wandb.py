@@ -1,0 +1,114 @@
+"""Weights & Biases as a mirror of the results: online where there is a key, else offline.
+
+Our own `step` is a logged value and the x axis: W&B silently drops rows whose internal step runs backwards, as it does
+after a resume. One group holds the seeds of one setting, so that W&B draws their mean with a band.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import netrc
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from optbench.records import Record, Status
+from optbench.validity import flatten
+
+INIT_SECONDS = 20  # after which an online start becomes an offline one
+HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where W&B's clients keep their keys under, by version
+
+
+class WandbTracker:
+    """A Sink that logs every record to W&B."""
+
+    def __init__(self, directory: Path, project: str, notice: Callable[[str], None]) -> None:
+        self.directory, self.project, self.notice = directory, project, notice
+        self.run: Any = None
+
+    def start(self, run: Mapping[str, Any]) -> None:
+        """Begin a W&B run, online if possible."""
+        if importlib.util.find_spec("wandb") is None:
+            self.notice("W&B is not installed: records are kept in the results folder alone")
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+        try:
+            self.run = self._begin(run, mode)
+        except Exception as error:
+            if mode != "online":
+                raise
+            reason = (str(error).splitlines() or [""])[0]
+            self.notice(f"W&B cannot be reached ({reason}); logging offline")
+            mode, self.run = "offline", self._begin(run, "offline")
+        if mode == "offline":
+            self.notice(f"W&B logs offline; upload with: wandb sync {Path(self.run.dir).parent}")
+
+    def _begin(self, run: Mapping[str, Any], mode: str) -> Any:
+        import wandb
+
+        choices = run.get("config", {})
+        names = [choices[group]["name"] for group in ("optimizer", "model", "data") if group in choices]
+        facts = {key: run.get(key) for key in ("algorithm", "implementation", "engine", "versions", "hardware", "git", "data")}
+        settings = wandb.Settings(console="off", x_disable_stats=True, disable_git=True, save_code=False, silent=True,
+                                  init_timeout=INIT_SECONDS)
+        with quiet():
+            begun = wandb.init(
+                project=self.project, dir=str(self.directory), mode=mode, id=run["run_id"], name=run["run_id"],
+                resume="allow", group=f"{run.get('study')}/{run.get('trial_id')}", job_type=run.get("stage"),
+                tags=[*names, str(choices.get("precision", ""))], config=flatten({**choices, **facts}), settings=settings)
+            begun.define_metric("step")
+            begun.define_metric("*", step_metric="step")
+            best = "max" if run.get("direction") == "max" else "min"
+            begun.define_metric("val_loss", step_metric="step", summary="min")
+            begun.define_metric("val_metric", step_metric="step", summary=best)
+        return begun
+
+    def log(self, record: Record) -> None:
+        """Log one record under the names of the column dictionary."""
+        if self.run is not None:
+            self.run.log({key: value for key, value in record.as_row().items() if value is not None})
+
+    def finish(self, result: Mapping[str, Any] | None) -> None:
+        """Write the result into the summary and end the W&B run."""
+        if self.run is None:
+            return
+        if result is not None:
+            for key in ("status", "reason", "final", "seconds", "bytes", "throughput", "weights_sha256"):
+                self.run.summary[f"result_{key}" if key == "final" else key] = result.get(key)
+        succeeded = result is not None and Status(result["status"]).succeeded
+        with quiet():
+            self.run.finish(exit_code=0 if succeeded else 1)
+
+
+def has_key() -> bool:
+    """Whether a W&B key is at hand, without asking any server."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    file = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    try:
+        known = netrc.netrc(str(file)).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    base = urlparse(os.environ.get("WANDB_BASE_URL", "")).hostname
+    return any(host in known for host in (*HOSTS, base) if host)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """W&B prints on start and end whatever its settings say; nothing of that reaches our output.
+
+    Only the logger is silenced: redirecting the process's streams from a thread would swallow the run's own lines."""
+    import logging
+
+    logger = logging.getLogger("wandb")
+    level, logger.level = logger.level, logging.CRITICAL
+    try:
+        yield
+    finally:
+        logger.level = level
+
+

@@ -1,0 +1,90 @@
+"""The embedded models and the roles of their parameters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from optbench.errors import ConfigError
+from optbench.models import mlp, resnet, vit
+from optbench.models.roles import mark, trainable
+from optbench.models.vit import fitting_patch_size
+
+BUILDS: list[tuple[Any, dict[str, Any], tuple[int, ...]]] = [
+    (vit.build, {"size": "micro", "patch_size": None, "drop_path": 0.0}, (1, 8, 8)),
+    (vit.build, {"size": "tiny", "patch_size": 4, "drop_path": 0.1}, (3, 32, 32)),
+    (resnet.build, {"size": 18, "width": 64}, (3, 32, 32)),
+    (resnet.build, {"size": 20, "width": 64}, (1, 8, 8)),
+    (resnet.build, {"size": 18, "width": 64}, (3, 64, 64)),
+    (mlp.build, {"hidden": [7]}, (1, 8, 8)),
+    (mlp.build, {"hidden": []}, (1, 8, 8)),
+]
+
+
+@pytest.mark.parametrize(("build", "settings", "shape"), BUILDS)
+def test_images_become_logits(build: Any, settings: dict[str, Any], shape: tuple[int, ...]) -> None:
+    model = build(sample_shape=shape, classes=5, **settings)
+    assert model(torch.randn(2, *shape)).shape == (2, 5)
+    parameters = list(trainable(model))
+    assert sum(p.tensor.numel() for p in parameters) == sum(p.numel() for p in model.parameters())
+    heads = [p for p in parameters if p.role == "head"]
+    assert [p.tensor.shape[0] for p in heads] == [5]
+
+
+def test_published_sizes() -> None:
+    counts = {
+        "resnet18": (resnet.build(sample_shape=(3, 32, 32), classes=10, size=18, width=64), 11_173_962),
+        "resnet20": (resnet.build(sample_shape=(3, 32, 32), classes=10, size=20, width=64), 269_722 + 2_752),
+        "vit-small": (vit.build(sample_shape=(3, 224, 224), classes=1000, size="small", patch_size=None, drop_path=0.0),
+                      22_050_664),
+    }
+    for name, (model, expected) in counts.items():
+        # ResNet-20 is 0.27 M in the paper with parameter-free shortcuts; ours has two 1x1 projections with norms
+        assert sum(p.numel() for p in model.parameters()) == expected, name
+
+
+def test_patch_sizes_suit_the_image() -> None:
+    assert [fitting_patch_size(pixels) for pixels in (8, 28, 32, 64, 224)] == [2, 4, 4, 8, 16]
+
+
+def test_impossible_models_are_refused() -> None:
+    with pytest.raises(ConfigError, match="does not divide"):
+        vit.build(sample_shape=(3, 32, 32), classes=10, size="micro", patch_size=5, drop_path=0.0)
+    with pytest.raises(ConfigError, match="square"):
+        vit.build(sample_shape=(3, 32, 16), classes=10, size="micro", patch_size=4, drop_path=0.0)
+    with pytest.raises(ConfigError, match="18, 20, 34 layers"):
+        resnet.build(sample_shape=(3, 32, 32), classes=10, size=50, width=64)
+    with pytest.raises(ConfigError, match="18, 34 or 50"):
+        resnet.build(sample_shape=(3, 224, 224), classes=10, size=20, width=64)
+
+
+def test_roles_come_from_module_types_and_marks() -> None:
+    model = vit.build(sample_shape=(1, 8, 8), classes=10, size="micro", patch_size=None, drop_path=0.0)
+    roles = Counter(p.role for p in trainable(model))
+    assert roles["embedding"] == 2  # position and class token
+    assert roles["convolution"] == 1  # the patches
+    assert roles["head"] == 1
+    assert roles["matrix"] == 4 * 4
+    assert roles["norm"] == 2 * (2 * 4 + 1)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(5, 3)
+        self.out = nn.Linear(3, 5, bias=False)
+        self.out.weight = self.tokens.weight
+        self.frozen = nn.Parameter(torch.zeros(2, 2), requires_grad=False)
+
+
+def test_tied_weights_appear_once_and_frozen_ones_never() -> None:
+    assert [(p.name, p.role) for p in trainable(Tied())] == [("tokens.weight", "embedding")]
+
+
+def test_only_known_roles_can_be_marked() -> None:
+    with pytest.raises(ValueError, match="role"):
+        mark(nn.Linear(1, 1), "nonsense")

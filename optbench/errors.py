@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+from typing import Any
 
 
 class OptbenchError(Exception):
@@ -13,6 +13,9 @@ class OptbenchError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.args[0], self.hint)  # both travel between processes
 
     def __str__(self) -> str:
         return f"{self.args[0]}\n{self.hint}" if self.hint else str(self.args[0])
@@ -47,5 +50,8 @@ class Interrupted(OptbenchError):
 
     def __init__(self, signal_number: int, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
+        self.signal_number = signal_number
         self.exit_code = 128 + signal_number
-        self.name = signal.Signals(signal_number).name
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.signal_number, self.args[0], self.hint)

@@ -178,7 +178,7 @@ class Session:
     # -- resuming ----------------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        state = self.folder.read_checkpoint(lambda path: torch.load(path, map_location="cpu", weights_only=True))
+        state = self.folder.read_checkpoint(read_checkpoint, self.notice)
         if state is None:
             self.folder.cut_back(0)
             return
@@ -306,6 +306,11 @@ class Session:
         return {"samples_per_second": trainer.at.samples / seconds if seconds > 0 else None,
                 **step_milliseconds(clock.step_seconds), "flops_per_step": flops, "flops_per_second": rate,
                 "utilisation": rate / peak if rate and peak else None}
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's tensors and plain values; no code of it is run."""
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 @contextmanager

@@ -128,13 +128,13 @@ class RunFolder:
                     other.unlink()
         return path
 
-    def read_checkpoint(self, read: Callable[[Path], Any]) -> Any:
-        """The newest checkpoint that `read(path)` can read, or None."""
+    def read_checkpoint(self, read: Callable[[Path], Any], notice: Callable[[str], None]) -> Any:
+        """The newest checkpoint that `read(path)` can read, or None; a notice for each that it cannot."""
         for path in sorted(self.checkpoints.glob("step-*.pt"), reverse=True):
             try:
                 return read(path)
-            except Exception:  # a checkpoint that a failing disk has spoilt; torch raises many kinds
-                continue
+            except Exception as error:  # one that a failing disk has spoilt; torch raises many kinds
+                notice(f"{path} cannot be read ({type(error).__name__}) and is left out")
         return None
 
     def drop_checkpoints(self) -> None:

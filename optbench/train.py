@@ -50,7 +50,7 @@ class Progress:
     best: dict[str, float] = field(default_factory=dict)
     reached: dict[str, float] = field(default_factory=dict)
     final: dict[str, float] = field(default_factory=dict)
-    status: str = Status.COMPLETED
+    status: str = Status.COMPLETED.value
     reason: str = ""
     flops_per_step: int | None = None
     recorded_samples: int = 0
@@ -113,7 +113,7 @@ class Trainer:
             self._end(Status.TIMED_OUT, f"max_seconds={limit:g} were over after {self.at.step} of {self.plan.steps} steps")
 
     def _end(self, status: Status, reason: str) -> None:
-        self.at.status, self.at.reason = str(status), reason
+        self.at.status, self.at.reason = status.value, reason
 
     def _warmed_up(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Compile what is to be compiled and count FLOPs on the first batch; training is not touched."""

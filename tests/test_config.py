@@ -75,7 +75,7 @@ def test_a_budget_in_samples_is_rounded_up_to_steps() -> None:
 def test_run_id_depends_on_what_fixes_the_numbers_alone() -> None:
     base = config.load([])
     assert config.load(["checkpoint_seconds=5", "tracker=none", "data_dir=elsewhere"]).run_id == base.run_id
-    assert config.load(["micro_batch=64"]).run_id == base.run_id  # the same as none at batch_size=64
+    assert config.load([f"micro_batch={base.batch_size}"]).run_id == base.run_id  # the same as none
     for other in ("seed=1", "threads=1", "steps=3", "optimizer.lr=0.5", "clip=value", "precision=bf16"):
         assert config.load([other]).run_id != base.run_id
     seeds = {config.load([f"seed={seed}"]).trial_id for seed in range(3)}
@@ -111,7 +111,7 @@ def test_the_users_files_win_and_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "expected"), [
     ("lr: [1, 2\n", "broken.yaml, line"),
     ("- 1\n- 2\n", "broken.yaml"),
-    ("lr: 1\n", "about.target is missing"),
+    ("lr: 1\n", "the facts under 'about'"),
     ("lr: abc\nabout: {algorithm: x, target: torch.optim.SGD, valid: {lr: '[0, inf)'}}\n", "expected a number"),
     ("lr: 1\nabout: {algorithm: x, implementations: {a: 3}}\n", "about.implementations"),
 ])

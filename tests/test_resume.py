@@ -134,7 +134,9 @@ def test_a_spoilt_checkpoint_means_starting_over_not_failing(tmp_path: Path) -> 
     folder.checkpoints.mkdir(parents=True)
     (folder.checkpoints / "step-000000005.pt").write_bytes(b"PK\x03\x04 torn")
     folder.metrics_file.write_text('{"step": 1}\n{"torn')
-    ended = execute(loaded, tmp_path / "spoilt")
+    notices: list[str] = []
+    ended = execute(loaded, tmp_path / "spoilt", notice=notices.append)
+    assert "step-000000005.pt cannot be read" in notices[0]
     assert ended.result["resumed_from_steps"] == []
     assert same_records(rows(ended.folder)) == same_records(rows(calm.folder))
 

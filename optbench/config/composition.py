@@ -113,8 +113,11 @@ class Composition:
 
     def _check_about(self) -> None:
         for group in GROUPS:
-            about = (self.defaults.get(group) or {}).get("about") or {}
             file = find_option(self.folders, group, self.names[group])
+            node = self.defaults.get(group)
+            about = node.get("about") if isinstance(node, dict) else None
+            if not isinstance(about, dict):
+                raise ConfigError(f"{file}: must hold keys and values, and the facts under 'about'")
             if "target" not in about and not about.get("implementations"):
                 raise ConfigError(f"{file}: about.target is missing", "It names what builds it, e.g. my_package.MyOptimizer")
             impl = {"target": about} if "target" in about else about["implementations"]

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optbench.validity import flatten, unflatten
+
 GROUPS = ("optimizer", "model", "data", "schedule", "clip")
 
 
@@ -76,7 +78,7 @@ class RunConfig:
     @property
     def identity(self) -> dict[str, Any]:
         """The keys that fix the numbers. A key that is null is absent, so that a later key keeps old ids."""
-        kept = {key: value for key, value in self.as_dict().items() if key not in self.not_identity}
+        kept = unflatten({key: v for key, v in flatten(self.as_dict()).items() if key not in self.not_identity})
         sources = {group: self.group(group).about.get("source_sha256") for group in GROUPS}
         return without_null({**kept, "sources": sources})
 

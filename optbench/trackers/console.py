@@ -28,6 +28,7 @@ class Console:
         self.step = self.first_step = 0
         self.began = self.printed = time.monotonic()
         self._progress: Any = None
+        self._printed_step = -1
 
     def start(self, run: Mapping[str, Any]) -> None:
         """Show where the run starts."""
@@ -82,6 +83,9 @@ class Console:
 
     def _print(self) -> None:
         self.printed = time.monotonic()
+        self._printed_step, before = self.step, self._printed_step
+        if self.step == before:  # evaluations at the end, of a step that has its line
+            return
         rate = (self.step - self.first_step) / max(1e-9, self.printed - self.began)
         left = (self.total_steps - self.step) / rate if rate > 0 else None
         ending = f"  {duration(left)} left" if left is not None and self.step < self.total_steps else ""

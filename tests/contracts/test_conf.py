@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from pathlib import Path
 from typing import Any
@@ -84,15 +85,17 @@ class TestOptimizer:
 
     def test_it_descends(self, name: str) -> None:
         model, optimizer = self.made(name)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.02  # fits this problem whatever the rule
         losses = self.advance(model, optimizer, 200)
-        assert sum(losses[-20:]) < sum(losses[:20])
+        assert sum(losses[-20:]) < 0.7 * sum(losses[:20])
 
     def test_its_state_dict_goes_on_bit_for_bit(self, name: str) -> None:
         model, optimizer = self.made(name)
         self.advance(model, optimizer, 5)
         other, resumed = self.made(name)
         other.load_state_dict(model.state_dict())
-        resumed.load_state_dict(optimizer.state_dict())
+        resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         assert self.advance(model, optimizer, 5, 5) == self.advance(other, resumed, 5, 5)
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 

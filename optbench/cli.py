@@ -28,8 +28,11 @@ app.add_typer(data_app, name="data")
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="key=value, e.g. optimizer=lion model=vit steps=1000", autocompletion=complete_override,
-                   metavar="[KEY=VALUE]..."),
+    typer.Argument(
+        help="key=value, e.g. optimizer=lion model=vit steps=1000",
+        autocompletion=complete_override,
+        metavar="[KEY=VALUE]...",
+    ),
 ]
 ConfigDir = Annotated[Path | None, typer.Option("--config-dir", help="Your own configuration folder; it wins.")]
 ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Where results are kept.  [default: results]")]
@@ -53,7 +56,9 @@ def show_version(value: bool) -> None:
 @app.callback()
 def root(
     debug: Debug = False,
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."""
     if debug:
@@ -66,7 +71,9 @@ def run(
     study: Study = "runs",
     results_dir: ResultsDir = None,
     config_dir: ConfigDir = None,
-    force: Annotated[bool, typer.Option("--force", help="Run again what has ended; the old run is kept aside.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run again what has ended; the old run is kept aside.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and stop.")] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -75,8 +82,18 @@ def run(
     """Train once: optbench run optimizer=lion model=vit"""
     from optbench import commands
 
-    commands.run(overrides or [], study=study, results_dir=results_dir, config_dir=config_dir, force=force,
-                 dry_run=dry_run, as_json=as_json, quiet=quiet, notice=notice, emit=emit)
+    commands.run(
+        overrides or [],
+        study=study,
+        results_dir=results_dir,
+        config_dir=config_dir,
+        force=force,
+        dry_run=dry_run,
+        as_json=as_json,
+        quiet=quiet,
+        notice=notice,
+        emit=emit,
+    )
 
 
 @app.command("list")
@@ -96,7 +113,9 @@ def list_(
 def show(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
-    parameters: Annotated[bool, typer.Option("--parameters", help="Also each parameter with its role and decay.")] = False,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Also each parameter with its role and decay.")
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:

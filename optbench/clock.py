@@ -83,8 +83,12 @@ class Clock:
         """For a checkpoint."""
         self.to(self._phase)
         self.resolve()
-        return {"seconds": list(self._seconds), "wall_seconds": self.wall_seconds, "step_began": self._step_began,
-                "step_seconds": torch.tensor(self.step_seconds, dtype=torch.float32)}
+        return {
+            "seconds": list(self._seconds),
+            "wall_seconds": self.wall_seconds,
+            "step_began": self._step_began,
+            "step_seconds": torch.tensor(self.step_seconds, dtype=torch.float32),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint: times of the lost part are not counted, since it is trained again."""

@@ -25,8 +25,19 @@ def loaded(overrides: Sequence[str], config_dir: Path | None, notice: Notice) ->
     return composition, composition.run_config()
 
 
-def run(overrides: Sequence[str], *, study: str, results_dir: Path | None, config_dir: Path | None, force: bool,
-        dry_run: bool, as_json: bool, quiet: bool, notice: Notice, emit: Emit) -> None:
+def run(
+    overrides: Sequence[str],
+    *,
+    study: str,
+    results_dir: Path | None,
+    config_dir: Path | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    notice: Notice,
+    emit: Emit,
+) -> None:
     """`optbench run`."""
     _, config = loaded(overrides, config_dir, notice)
     root = results_root(results_dir)
@@ -45,8 +56,11 @@ def run(overrides: Sequence[str], *, study: str, results_dir: Path | None, confi
 
     if ended.was_there:
         notice(f"{config.run_id} has ended before and is not run again (--force runs it again)")
-    emit(as_json, {**ended.result, "folder": str(ended.folder)},
-         lambda: print("\n".join(summary_lines(ended.run, ended.result, ended.folder))))
+    emit(
+        as_json,
+        {**ended.result, "folder": str(ended.folder)},
+        lambda: print("\n".join(summary_lines(ended.run, ended.result, ended.folder))),
+    )
     if not Status(ended.result["status"]).succeeded:
         raise NotHeld(f"the run ended as {ended.result['status']}: {ended.result['reason']}")
 
@@ -62,7 +76,7 @@ def dry_lines(config: RunConfig, folder: RunFolder, ended: bool) -> list[str]:
     samples = config.steps * config.batch_size
     return [
         f"{config.run_id}",
-        f"  {config.optimizer.name} ({config.optimizer.settings['impl']}) on {config.model.name} with {config.data.name}",
+        f"  {config.optimizer.name} ({config.optimizer.settings['impl']}), {config.model.name}, {config.data.name}",
         f"  {config.steps:,} steps of {config.batch_size} samples = {samples:,} samples, seed {config.seed}",
         f"  results: {folder.path}" + (" (has ended: would not be run again)" if ended else ""),
     ]
@@ -70,6 +84,7 @@ def dry_lines(config: RunConfig, folder: RunFolder, ended: bool) -> list[str]:
 
 def sinks_for(config: RunConfig, *, quiet: bool, notice: Notice) -> Callable[[RunFolder], list[Any]]:
     """The terminal and the tracker, made when the run's folder is known."""
+
     def make(folder: RunFolder) -> list[Any]:
         from optbench.trackers.console import Console
 
@@ -95,8 +110,11 @@ def list_(what: str, config_dir: Path | None, as_json: bool, emit: Emit) -> None
     if what and what not in kinds:
         raise ConfigError(f"list {what}: there is no such list", f"Known: {', '.join(kinds)}, columns")
     folders = configuration.config_folders(config_dir)
-    found = {kind: [described(folders, group, name) for name in configuration.options(folders, group)]
-             for kind, group in kinds.items() if what in ("", kind)}
+    found = {
+        kind: [described(folders, group, name) for name in configuration.options(folders, group)]
+        for kind, group in kinds.items()
+        if what in ("", kind)
+    }
     emit(as_json, found, lambda: [table(kind, rows) for kind, rows in found.items()])
 
 
@@ -108,8 +126,9 @@ def described(folders: Sequence[Path], group: str, name: str) -> dict[str, str]:
     return {"name": name, "about": first}
 
 
-def show(overrides: Sequence[str], config_dir: Path | None, parameters: bool, as_json: bool, notice: Notice,
-         emit: Emit) -> None:
+def show(
+    overrides: Sequence[str], config_dir: Path | None, parameters: bool, as_json: bool, notice: Notice, emit: Emit
+) -> None:
     """`optbench show`."""
     composition, config = loaded(overrides, config_dir, notice)
     values = configuration.flatten(config.as_dict())
@@ -134,15 +153,22 @@ def weight_decay_rule(config: RunConfig) -> dict[str, Any]:
 
 def parameter_rows(config: RunConfig) -> list[dict[str, Any]]:
     """Each parameter of the model with its shape, role and weight decay."""
-    from optbench.run import assemble
+    from optbench.assemble import assemble
 
     spared = config.optimizer.settings.get("no_decay") or ()
     decay = config.optimizer.settings.get("weight_decay") or 0.0
     from optbench.models.roles import trainable
 
-    return [{"parameter": p.name, "shape": "x".join(map(str, p.tensor.shape)), "role": p.role,
-             "weight_decay": 0.0 if p.role in spared else decay}
-            for module in assemble(config).task.players.values() for p in trainable(module)]
+    return [
+        {
+            "parameter": p.name,
+            "shape": "x".join(map(str, p.tensor.shape)),
+            "role": p.role,
+            "weight_decay": 0.0 if p.role in spared else decay,
+        }
+        for module in assemble(config).task.players.values()
+        for p in trainable(module)
+    ]
 
 
 def print_shown(config: RunConfig, shown: dict[str, Any]) -> None:
@@ -150,8 +176,10 @@ def print_shown(config: RunConfig, shown: dict[str, Any]) -> None:
     print(config.run_id)
     table("", [{**row, "value": str(row["value"])} for row in shown["values"]])
     rule = shown["weight_decay"]
-    print(f"weight decay {rule['weight_decay']}: {', '.join(rule['decayed']) or 'nothing'}; "
-          f"spared: {', '.join(rule['spared']) or 'nothing'}")
+    print(
+        f"weight decay {rule['weight_decay']}: {', '.join(rule['decayed']) or 'nothing'}; "
+        f"spared: {', '.join(rule['spared']) or 'nothing'}"
+    )
     if "parameters" in shown:
         table("parameters", [{k: str(v) for k, v in row.items()} for row in shown["parameters"]])
 
@@ -168,7 +196,9 @@ def doctor(as_json: bool, emit: Emit) -> None:
         raise MissingError(f"not in order: {', '.join(bad)}")
 
 
-def bench(what: str, overrides: Sequence[str], config_dir: Path | None, as_json: bool, notice: Notice, emit: Emit) -> None:
+def bench(
+    what: str, overrides: Sequence[str], config_dir: Path | None, as_json: bool, notice: Notice, emit: Emit
+) -> None:
     """`optbench bench`: a bench is a module of optbench.benches with `measure(config, notice)` and `lines(report)`."""
     import importlib
     import pkgutil

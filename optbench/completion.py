@@ -1,4 +1,4 @@
-"""Completion of key=value words, from the YAML files alone (standard library: it runs at every press of the tab key)."""
+"""Completion of key=value words, from the YAML files alone (standard library: it runs at every press of tab)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import Any
 
 GROUPS = ("optimizer", "model", "data", "schedule", "clip")
 KEY = re.compile(r"^( *)([A-Za-z_][\w]*):(.*)$")
-ROOT_CHOICES = {"precision": ("fp32", "bf16", "fp16"), "tracker": ("auto", "wandb", "none"), "device": ("auto", "cpu", "cuda")}
+ROOT_CHOICES = {
+    "precision": ("fp32", "bf16", "fp16"),
+    "tracker": ("auto", "wandb", "none"),
+    "device": ("auto", "cpu", "cuda"),
+}
 
 
 def folders() -> list[Path]:
@@ -71,7 +75,7 @@ def candidates(word: str, words: Sequence[str]) -> list[str]:
 
 
 def complete_override(ctx: Any, args: list[str], incomplete: str) -> list[str]:
-    """Typer's callback. zsh and fish hand over key=value whole; bash splits it at `=`, and then wants the value alone."""
+    """Typer's callback. zsh and fish hand over key=value whole; bash splits it at `=` and wants the value alone."""
     words, word, values_only = shell_words(args, incomplete)
     found = [candidate for candidate in candidates(word, words) if candidate.startswith(word)]
     return [candidate.split("=", 1)[1] for candidate in found] if values_only else found

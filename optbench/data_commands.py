@@ -32,7 +32,7 @@ def list_(config_dir: Path | None, as_json: bool, emit: Emit) -> None:
 
 def listed(name: str, config_dir: Path | None) -> dict[str, Any]:
     """One line about a data set."""
-    from optbench.run import data_root
+    from optbench.assemble import data_root
 
     config, source = source_of(name, [], config_dir)
     about = config.data.about
@@ -41,15 +41,24 @@ def listed(name: str, config_dir: Path | None) -> dict[str, Any]:
     except OptbenchError as error:
         here = str(error.args[0])
     sizes = about.get("sizes") or {}
-    return {"name": name, "title": str(about.get("title", "")),
-            "train/validation/test": "/".join(str(sizes.get(s, "?")) for s in ("train", "validation", "test")),
-            "where": here}
+    return {
+        "name": name,
+        "title": str(about.get("title", "")),
+        "train/validation/test": "/".join(str(sizes.get(s, "?")) for s in ("train", "validation", "test")),
+        "where": here,
+    }
 
 
-def get(name: str, overrides: Sequence[str], config_dir: Path | None, as_json: bool, notice: Callable[[str], None],
-        emit: Emit) -> None:
+def get(
+    name: str,
+    overrides: Sequence[str],
+    config_dir: Path | None,
+    as_json: bool,
+    notice: Callable[[str], None],
+    emit: Emit,
+) -> None:
     """`optbench data get`."""
-    from optbench.run import data_root
+    from optbench.assemble import data_root
 
     config, source = source_of(name, overrides, config_dir)
     last = [""]
@@ -66,7 +75,7 @@ def get(name: str, overrides: Sequence[str], config_dir: Path | None, as_json: b
 
 def verify(name: str, overrides: Sequence[str], config_dir: Path | None, as_json: bool, emit: Emit) -> None:
     """`optbench data verify`: exit 4 where the set is absent, 3 where it differs."""
-    from optbench.run import data_root
+    from optbench.assemble import data_root
 
     config, source = source_of(name, overrides, config_dir)
     root = data_root(config)
@@ -74,8 +83,13 @@ def verify(name: str, overrides: Sequence[str], config_dir: Path | None, as_json
     if folder is None:
         raise MissingError(f"data={name} is not under {root}", f"Fetch it: optbench data get {name}")
     differences = source.verify(root)
-    emit(as_json, {"name": name, "folder": str(folder), "differences": differences},
-         lambda: print("\n".join(differences) or f"{name} in {folder} agrees with its published checksums"))
+    emit(
+        as_json,
+        {"name": name, "folder": str(folder), "differences": differences},
+        lambda: print("\n".join(differences) or f"{name} in {folder} agrees with its published checksums"),
+    )
     if differences:
-        raise NotHeld(f"{name} differs from its published checksums in {len(differences)} places",
-                      "data.verify=off accepts it and marks every result")
+        raise NotHeld(
+            f"{name} differs from its published checksums in {len(differences)} places",
+            "data.verify=off accepts it and marks every result",
+        )

@@ -14,8 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-REQUIRED = ("torch", "torchvision", "timm", "transformers", "datasets", "hydra-core", "omegaconf", "wandb", "typer", "rich",
-            "scikit-learn", "filelock")
+REQUIRED = (
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "datasets",
+    "hydra-core",
+    "omegaconf",
+    "wandb",
+    "typer",
+    "rich",
+    "scikit-learn",
+    "filelock",
+)
 PAIR_REMEDY = "pip install --force-reinstall torch torchvision   (the pair from one index; never mix their builds)"
 
 
@@ -61,8 +73,12 @@ def packages(name: str) -> list[Finding]:
 def torch_and_torchvision(name: str) -> list[Finding]:
     """Whether the two are builds of one kind: a CPU-only torch beside a CUDA torchvision does not import
     (pytorch/vision issues 8985, 9077, 9085)."""
-    done = subprocess.run([sys.executable, "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     if done.returncode == 0:
         return [Finding(name, OK, f"import together ({done.stdout.strip()})")]
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -73,6 +89,7 @@ def torch_and_torchvision(name: str) -> list[Finding]:
 
 def hydra_and_omegaconf(name: str) -> list[Finding]:
     """hydra-core 1.3 needs omegaconf below 2.4; hydra-core 1.4 needs 2.4 or later."""
+
     def parts(package: str) -> tuple[int, ...]:
         return tuple(int(p) for p in importlib.metadata.version(package).split(".")[:2])
 
@@ -93,7 +110,9 @@ def devices(name: str) -> list[Finding]:
     found = []
     for index in range(torch.cuda.device_count()):
         gpu = torch.cuda.get_device_properties(index)
-        found.append(Finding(f"cuda:{index}", OK, f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"))
+        found.append(
+            Finding(f"cuda:{index}", OK, f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}")
+        )
     return [*found, Finding(name, OK, cores)]
 
 
@@ -103,7 +122,14 @@ def compiler(name: str) -> list[Finding]:
     path = next((shutil.which(command) for command in named if command and shutil.which(command)), None)
     if path:
         return [Finding(name, OK, path)]
-    return [Finding(name, WARN, "no C++ compiler: optimizers run eagerly, compile=true fails on the CPU", "install g++ or clang++")]
+    return [
+        Finding(
+            name,
+            WARN,
+            "no C++ compiler: optimizers run eagerly, compile=true fails on the CPU",
+            "install g++ or clang++",
+        )
+    ]
 
 
 def results_folder(name: str) -> list[Finding]:
@@ -126,7 +152,14 @@ def writable(name: str, folder: Path) -> list[Finding]:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        return [Finding(name, FAIL, f"{folder}: cannot be written ({error.strerror})", "choose another folder or mend its rights")]
+        return [
+            Finding(
+                name,
+                FAIL,
+                f"{folder}: cannot be written ({error.strerror})",
+                "choose another folder or mend its rights",
+            )
+        ]
     state = OK if free >= 1 else WARN
     return [Finding(name, state, f"{folder}: {free:.0f} GiB free", "" if state == OK else "less than 1 GiB is free")]
 
@@ -149,5 +182,14 @@ def weights_and_biases(name: str) -> list[Finding]:
 
 
 PROBES: tuple[Callable[[str], list[Finding]], ...] = (
-    python, packages, torch_and_torchvision, hydra_and_omegaconf, devices, compiler, results_folder, data_folder,
-    configuration, weights_and_biases)
+    python,
+    packages,
+    torch_and_torchvision,
+    hydra_and_omegaconf,
+    devices,
+    compiler,
+    results_folder,
+    data_folder,
+    configuration,
+    weights_and_biases,
+)

@@ -110,8 +110,13 @@ def versions() -> dict[str, str | None]:
 
 def hardware(device: torch.device) -> dict[str, Any]:
     """What a run's times depend on: device name, CPU model, cores, memory."""
-    facts: dict[str, Any] = {"device": device.type, "cpu": cpu_name(), "cores": os.cpu_count(), "host": platform.node(),
-                             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")}
+    facts: dict[str, Any] = {
+        "device": device.type,
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "host": platform.node(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
     if device.type == "cuda":
         gpu = torch.cuda.get_device_properties(device)
         facts |= {"gpu": gpu.name, "gpu_memory_bytes": gpu.total_memory, "cuda": torch.version.cuda}
@@ -135,8 +140,9 @@ def git_state() -> dict[str, Any]:
         return {"commit": None, "dirty": None}
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=package, capture_output=True, text=True, timeout=10)
-        status = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=package, capture_output=True, text=True,
-                                timeout=10)
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=package, capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return {"commit": None, "dirty": None}
     return {"commit": commit.stdout.strip() or None, "dirty": bool(status.stdout.strip())}

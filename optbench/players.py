@@ -1,8 +1,8 @@
 """A player at work: one network, its optimizer and clip, and what is measured of its steps.
 
 The loop computes gradients first (micro-batches accumulated, unscaled, clipped) and then calls the optimizer, whose
-closure's first call returns that result. A later call (SAM, L-BFGS, line search) evaluates the same batch again with the
-same random state and frozen batch statistics.
+closure's first call returns that result. A later call (SAM, L-BFGS, line search) evaluates the same batch again with
+the same random state and frozen batch statistics.
 """
 
 from __future__ import annotations
@@ -28,8 +28,18 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class ActivePlayer:
     """Takes the optimizer steps of one player."""
 
-    def __init__(self, module: nn.Module, optimizer: Any, clip: Callable[[list[Tensor]], Clipped], *, needs: list[str],
-                 precision: str, micro_batch: int | None, device: torch.device, clock: Clock) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: Any,
+        clip: Callable[[list[Tensor]], Clipped],
+        *,
+        needs: list[str],
+        precision: str,
+        micro_batch: int | None,
+        device: torch.device,
+        clock: Clock,
+    ) -> None:
         self.module, self.optimizer, self.clip = module, optimizer, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.peaks = [float(group["lr"]) if "lr" in group else None for group in optimizer.param_groups]
@@ -141,7 +151,9 @@ class ActivePlayer:
     def _again(self, turn: Turn) -> Tensor:
         """The loss and gradients of the same batch at the parameters' present values."""
         if self._random_state is None:
-            raise ConfigError("the optimizer evaluates its closure twice", "Declare it in its YAML: about.needs: [closure]")
+            raise ConfigError(
+                "the optimizer evaluates its closure twice", "Declare it in its YAML: about.needs: [closure]"
+            )
         with frozen_statistics(self.module):
             env.restore_torch_random_state(self._random_state, self.device)
             loss = self.gradients(turn)
@@ -180,10 +192,17 @@ class ActivePlayer:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict() if self.scaler else None, "loss_sum": self.loss_sum,
-                "clip_sum": self.clip_sum, "steps": self.steps, "skipped_steps": self.skipped_steps,
-                "gradient_evaluations": self.gradient_evaluations, "watched": dict(self.watched)}
+        return {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+            "loss_sum": self.loss_sum,
+            "clip_sum": self.clip_sum,
+            "steps": self.steps,
+            "skipped_steps": self.skipped_steps,
+            "gradient_evaluations": self.gradient_evaluations,
+            "watched": dict(self.watched),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""

@@ -60,9 +60,18 @@ class Progress:
 class Trainer:
     """Trains the players of a task. Iterate over `records()`; then `at` holds status, reason and final values."""
 
-    def __init__(self, plan: Plan, task: Task, data: DataSet, players: Mapping[str, ActivePlayer],
-                 factor: Callable[[int], float], *, device: torch.device, clock: Clock,
-                 on_step: Callable[[Trainer], None] = lambda trainer: None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        task: Task,
+        data: DataSet,
+        players: Mapping[str, ActivePlayer],
+        factor: Callable[[int], float],
+        *,
+        device: torch.device,
+        clock: Clock,
+        on_step: Callable[[Trainer], None] = lambda trainer: None,
+    ) -> None:
         self.plan, self.task, self.data, self.players = plan, task, data, players
         self.factor, self.device, self.clock, self.on_step = factor, device, clock, on_step
         self.at = Progress()
@@ -110,7 +119,9 @@ class Trainer:
     def _check_time(self) -> None:
         limit, done = self.plan.max_seconds, self.at.step >= self.plan.steps
         if limit is not None and not done and self.at.status == Status.COMPLETED and self.clock.wall_seconds >= limit:
-            self._end(Status.TIMED_OUT, f"max_seconds={limit:g} were over after {self.at.step} of {self.plan.steps} steps")
+            self._end(
+                Status.TIMED_OUT, f"max_seconds={limit:g} were over after {self.at.step} of {self.plan.steps} steps"
+            )
 
     def _end(self, status: Status, reason: str) -> None:
         self.at.status, self.at.reason = status.value, reason
@@ -178,20 +189,29 @@ class Trainer:
     def _speed(self) -> dict[str, float | None]:
         samples = self.at.samples - self.at.recorded_samples
         seconds = self.clock.train_seconds - self.at.recorded_train_seconds
-        recent = self.clock.step_seconds[-max(1, samples // self.plan.batch_size):]
+        recent = self.clock.step_seconds[-max(1, samples // self.plan.batch_size) :]
         self.at.recorded_samples, self.at.recorded_train_seconds = self.at.samples, self.clock.train_seconds
         return {"samples_per_second": samples / seconds if seconds > 0 else None, **step_milliseconds(recent)}
 
     def _memory(self) -> dict[str, int | None]:
         if self.device.type != "cuda":
             return {"resident_bytes": env.resident_peak_bytes()}
-        return {"peak_allocated_bytes": torch.cuda.max_memory_allocated(self.device),
-                "peak_reserved_bytes": torch.cuda.max_memory_reserved(self.device)}
+        return {
+            "peak_allocated_bytes": torch.cuda.max_memory_allocated(self.device),
+            "peak_reserved_bytes": torch.cuda.max_memory_reserved(self.device),
+        }
 
     def _record(self, split: Split, values: Mapping[str, float | int | None]) -> Record:
         evaluations = sum(player.gradient_evaluations for player in self.players.values())
-        return Record(step=self.at.step, samples=self.at.samples, gradient_evaluations=evaluations, split=split,
-                      train_seconds=self.clock.train_seconds, wall_seconds=self.clock.wall_seconds, values=values)
+        return Record(
+            step=self.at.step,
+            samples=self.at.samples,
+            gradient_evaluations=evaluations,
+            split=split,
+            train_seconds=self.clock.train_seconds,
+            wall_seconds=self.clock.wall_seconds,
+            values=values,
+        )
 
     def _validation_record(self) -> Record:
         loss, metric = self.evaluate(Split.VALIDATION)
@@ -201,7 +221,11 @@ class Trainer:
             self.at.best = {"step": self.at.step, **self.at.latest}
         target = self.plan.target
         if target is not None and not self.at.reached and not self._better(target, metric):
-            self.at.reached = {"step": self.at.step, "samples": self.at.samples, "train_seconds": self.clock.train_seconds}
+            self.at.reached = {
+                "step": self.at.step,
+                "samples": self.at.samples,
+                "train_seconds": self.clock.train_seconds,
+            }
             if self.plan.stop_at_target:
                 reason = f"validation {self.task.metric} reached {target:g} at step {self.at.step}"
                 self._end(Status.STOPPED_AT_TARGET, reason)
@@ -220,8 +244,13 @@ class Trainer:
         yield self._record(Split.TRAIN_CLEAN, {"train_clean_loss": clean[0], "train_clean_metric": clean[1]})
         test = self.evaluate(Split.TEST)
         yield self._record(Split.TEST, {"test_loss": test[0], "test_metric": test[1]})
-        self.at.final = {**self.at.latest, "test_loss": test[0], "test_metric": test[1], "train_loss": clean[0],
-                      "train_metric": clean[1]}
+        self.at.final = {
+            **self.at.latest,
+            "test_loss": test[0],
+            "test_metric": test[1],
+            "train_loss": clean[0],
+            "train_metric": clean[1],
+        }
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 
@@ -270,8 +299,12 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on bit for bit; plain values and tensors only."""
-        return {"progress": dict(vars(self.at)), "clock": self.clock.state_dict(), "random": env.random_state(self.device),
-                "players": {name: player.state_dict() for name, player in self.players.items()}}
+        return {
+            "progress": dict(vars(self.at)),
+            "clock": self.clock.state_dict(),
+            "random": env.random_state(self.device),
+            "players": {name: player.state_dict() for name, player in self.players.items()},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""

@@ -27,6 +27,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick_run(tmp_path: Path) -> Callable[..., Ended]:
     """Run an MLP on digits, with further overrides, in a results folder of the test."""
+
     def run(*overrides: str, **options: Any) -> Ended:
         return execute(config.load([*QUICK, *overrides]), tmp_path / "results", **options)
 

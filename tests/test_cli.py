@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from conftest import QUICK
+
 from optbench import __version__
 
 
 def optbench(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     import os
 
-    return subprocess.run([sys.executable, "-m", "optbench", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120,
-                          env={**os.environ, **environment})
+    return subprocess.run(
+        [sys.executable, "-m", "optbench", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> Any:
@@ -45,20 +51,23 @@ def test_a_run_that_diverges_exits_3(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), [
-    (["run", "optimizer=lionn"], 2, "Did you mean optimizer=lion?"),
-    (["run", "seed=1,2"], 2, "optbench sweep seed=1,2"),
-    (["run", "--study", "a/b"], 2, "plain folder name"),
-    (["run", "device=cuda:99"], 4, "no such device"),
-    (["run", "device=tpu"], 2, "expected auto, cpu, cuda"),
-    (["run", "--config-dir", "nowhere"], 2, "no such folder"),
-    (["run", "--resluts-dir", "x"], 2, "--results-dir"),
-    (["rnu"], 2, "run"),
-    (["list", "optimisers"], 2, "Known: optimizers"),
-    (["bench", "nothing"], 2, "Known: loop"),
-    (["data", "verify", "nothing"], 2, "there is no data 'nothing'"),
-    (["show", "optimizer.lrr=3"], 2, "Did you mean optimizer.lr?"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "optimizer=lionn"], 2, "Did you mean optimizer=lion?"),
+        (["run", "seed=1,2"], 2, "optbench sweep seed=1,2"),
+        (["run", "--study", "a/b"], 2, "plain folder name"),
+        (["run", "device=cuda:99"], 4, "no such device"),
+        (["run", "device=tpu"], 2, "expected auto, cpu, cuda"),
+        (["run", "--config-dir", "nowhere"], 2, "no such folder"),
+        (["run", "--resluts-dir", "x"], 2, "--results-dir"),
+        (["rnu"], 2, "run"),
+        (["list", "optimisers"], 2, "Known: optimizers"),
+        (["bench", "nothing"], 2, "Known: loop"),
+        (["data", "verify", "nothing"], 2, "there is no data 'nothing'"),
+        (["show", "optimizer.lrr=3"], 2, "Did you mean optimizer.lr?"),
+    ],
+)
 def test_mistakes_give_one_clear_error(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
     done = optbench(*arguments, cwd=tmp_path, OPTBENCH_DATA_DIR=str(tmp_path))
     assert done.returncode == code, done.stderr
@@ -69,8 +78,11 @@ def test_mistakes_give_one_clear_error(arguments: list[str], code: int, words: s
 
 def test_json_errors_are_json(tmp_path: Path) -> None:
     done = optbench("run", "optimizer=lionn", "--json", cwd=tmp_path)
-    assert answer(done) == {"error": "optimizer=lionn: there is no optimizer 'lionn'", "hint": "Did you mean optimizer=lion?",
-                            "exit_code": 2}
+    assert answer(done) == {
+        "error": "optimizer=lionn: there is no optimizer 'lionn'",
+        "hint": "Did you mean optimizer=lion?",
+        "exit_code": 2,
+    }
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -106,7 +118,9 @@ def test_lists(tmp_path: Path) -> None:
 
 
 def test_absent_data_exits_4_and_says_what_would_help(tmp_path: Path) -> None:
-    done = optbench("run", "model=mlp", "data=cifar10", "tracker=none", cwd=tmp_path, OPTBENCH_DATA_DIR=str(tmp_path / "none"))
+    done = optbench(
+        "run", "model=mlp", "data=cifar10", "tracker=none", cwd=tmp_path, OPTBENCH_DATA_DIR=str(tmp_path / "none")
+    )
     assert done.returncode == 4
     assert "optbench data get cifar10" in done.stderr
     assert "Traceback" not in done.stderr

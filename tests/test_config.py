@@ -108,13 +108,16 @@ def test_the_users_files_win_and_are_named(tmp_path: Path) -> None:
     assert composition.origin("optimizer.lr") == str(tmp_path / "optimizer" / "lion.yaml")
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("lr: [1, 2\n", "broken.yaml, line"),
-    ("- 1\n- 2\n", "broken.yaml"),
-    ("lr: 1\n", "the facts under 'about'"),
-    ("lr: abc\nabout: {algorithm: x, target: torch.optim.SGD, valid: {lr: '[0, inf)'}}\n", "expected a number"),
-    ("lr: 1\nabout: {algorithm: x, implementations: {a: 3}}\n", "about.implementations"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lr: [1, 2\n", "broken.yaml, line"),
+        ("- 1\n- 2\n", "broken.yaml"),
+        ("lr: 1\n", "the facts under 'about'"),
+        ("lr: abc\nabout: {algorithm: x, target: torch.optim.SGD, valid: {lr: '[0, inf)'}}\n", "expected a number"),
+        ("lr: 1\nabout: {algorithm: x, implementations: {a: 3}}\n", "about.implementations"),
+    ],
+)
 def test_a_broken_yaml_of_the_users_is_named(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer" / "broken.yaml").write_text(text)
@@ -161,10 +164,16 @@ def test_a_changed_source_file_is_another_run(tmp_path: Path) -> None:
     assert len(ids) == 2
 
 
-@pytest.mark.parametrize(("value", "error"), [
-    ("./nowhere.py:Opt", ConfigError), ("no_such_package.Opt", ConfigError), ("torch.optim.Adagradd", ConfigError),
-    ("torch.optim.sgd", ConfigError), ("math.pi", ConfigError),
-])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("./nowhere.py:Opt", ConfigError),
+        ("no_such_package.Opt", ConfigError),
+        ("torch.optim.Adagradd", ConfigError),
+        ("torch.optim.sgd", ConfigError),
+        ("math.pi", ConfigError),
+    ],
+)
 def test_an_optimizer_that_is_not_there(value: str, error: type) -> None:
     with pytest.raises(error):
         config.load([f"optimizer={value}"])
@@ -192,10 +201,22 @@ def test_every_value_has_an_origin() -> None:
     assert derived <= names | {"eval_every"}
 
 
-GOOD = ["optimizer=lion", "model=mlp", "steps=10", "optimizer.lr=1e-3", "data.augment={flip: true}", "clip=value",
-        "optimizer.betas=[0.9,0.99]", "schedule.warmup=0.1", "target=0.9", "data_dir='a b'", "model.task.label_smoothing=0.1"]
-ODD = st.sampled_from(list("=,.{}[]()'\"\\~+@:$!#%&*/ \t\n\0ä∞") + ["${", "}}", "null", "nan", "inf", "1e400", "???", "${seed}",
-                      "glob(*)", "range(1,", "sort(", "int(", "json_str(", "hydra", "about", "_target_", "0x10", "..", "=="])
+GOOD = [
+    "optimizer=lion",
+    "model=mlp",
+    "steps=10",
+    "optimizer.lr=1e-3",
+    "data.augment={flip: true}",
+    "clip=value",
+    "optimizer.betas=[0.9,0.99]",
+    "schedule.warmup=0.1",
+    "target=0.9",
+    "data_dir='a b'",
+    "model.task.label_smoothing=0.1",
+]
+SYMBOLS = "=,.{}[]()'\"\\~+@:$!#%&*/ \t\n\0ä∞"
+WORDS = "${ }} null nan inf 1e400 ??? ${seed} glob(*) range(1, sort( int( json_str( hydra about _target_ 0x10 .. =="
+ODD = st.sampled_from([*SYMBOLS, *WORDS.split()])
 
 
 @st.composite
@@ -204,11 +225,15 @@ def mangled(draw: st.DrawFn) -> str:
     text = draw(st.sampled_from(GOOD))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text)))
-        text = draw(st.sampled_from([text[:at] + draw(ODD) + text[at:], text[:at] + text[at + 1:], text[:at], text[at:]]))
+        text = draw(
+            st.sampled_from([text[:at] + draw(ODD) + text[at:], text[:at] + text[at + 1 :], text[:at], text[at:]])
+        )
     return text
 
 
-RANDOM = st.one_of(mangled(), mangled(), st.text(max_size=40), st.builds("{}={}".format, st.text(max_size=10), st.text(max_size=20)))
+RANDOM = st.one_of(
+    mangled(), mangled(), st.text(max_size=40), st.builds("{}={}".format, st.text(max_size=10), st.text(max_size=20))
+)
 
 
 @settings(max_examples=2500, deadline=None, suppress_health_check=list(HealthCheck))

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from conftest import QUICK, same_records
+
 from optbench import config
 from optbench.errors import ConfigError, Interrupted, NotHeld
 from optbench.run import execute
@@ -71,11 +71,15 @@ def test_killed_at_random_moments_it_equals_an_undisturbed_run(tmp_path: Path) -
         assert result[key] == calm.result[key]
 
 
-@pytest.mark.parametrize(("overrides"), [
-    ("model=resnet", "model.size=20", "model.width=16", "optimizer=lion"),
-    ("model=vit", "model.drop_path=0.2", "optimizer=adamw"),
-    ("optimizer=sgd", "micro_batch=16", "data.augment.mixup=0.4", "precision=bf16"),
-], ids=["batch-norm", "dropped-paths", "accumulation"])
+@pytest.mark.parametrize(
+    ("overrides"),
+    [
+        ("model=resnet", "model.size=20", "model.width=16", "optimizer=lion"),
+        ("model=vit", "model.drop_path=0.2", "optimizer=adamw"),
+        ("optimizer=sgd", "micro_batch=16", "data.augment.mixup=0.4", "precision=bf16"),
+    ],
+    ids=["batch-norm", "dropped-paths", "accumulation"],
+)
 def test_interrupted_and_resumed_in_process(tmp_path: Path, overrides: tuple[str, ...], monkeypatch: Any) -> None:
     settings = [*QUICK, *overrides, "steps=24", "record_every=5", "eval_every=8"]
     calm = execute(config.load(settings), tmp_path / "calm")

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from optbench import schedules
 
 ALL = {
-    "constant": {}, "cosine": {"floor": 0.1}, "linear": {"floor": 0.0}, "wsd": {"decay": 0.2, "floor": 0.0}, "inverse_sqrt": {},
+    "constant": {},
+    "cosine": {"floor": 0.1},
+    "linear": {"floor": 0.0},
+    "wsd": {"decay": 0.2, "floor": 0.0},
+    "inverse_sqrt": {},
 }
 
 
@@ -28,17 +32,20 @@ def test_factors_lie_in_0_to_1_and_the_warm_up_rises(name: str, steps: int, warm
     assert values[rise:] == sorted(values[rise:], reverse=True)
 
 
-@pytest.mark.parametrize(("name", "settings", "step", "expected"), [
-    ("constant", {}, 50, 1.0),
-    ("cosine", {"floor": 0.0}, 55, 0.5),
-    ("cosine", {"floor": 0.2}, 100, 0.2),
-    ("linear", {"floor": 0.0}, 55, 0.5),
-    ("wsd", {"decay": 0.2, "floor": 0.0}, 79, 1.0),
-    ("wsd", {"decay": 0.2, "floor": 0.0}, 90, 0.5),
-    ("wsd", {"decay": 20, "floor": 0.5}, 90, 0.75),
-    ("inverse_sqrt", {}, 39, 0.5),
-    ("constant", {}, 0, 1 / 11),
-])
+@pytest.mark.parametrize(
+    ("name", "settings", "step", "expected"),
+    [
+        ("constant", {}, 50, 1.0),
+        ("cosine", {"floor": 0.0}, 55, 0.5),
+        ("cosine", {"floor": 0.2}, 100, 0.2),
+        ("linear", {"floor": 0.0}, 55, 0.5),
+        ("wsd", {"decay": 0.2, "floor": 0.0}, 79, 1.0),
+        ("wsd", {"decay": 0.2, "floor": 0.0}, 90, 0.5),
+        ("wsd", {"decay": 20, "floor": 0.5}, 90, 0.75),
+        ("inverse_sqrt", {}, 39, 0.5),
+        ("constant", {}, 0, 1 / 11),
+    ],
+)
 def test_hand_worked_values(name: str, settings: dict[str, Any], step: int, expected: float) -> None:
     factor = getattr(schedules, name)(steps=100, warmup=0.1, **settings)
     assert math.isclose(factor(step), expected)

@@ -13,8 +13,15 @@ from optbench.store import RunFolder, read_json, read_records, results_root, run
 
 
 def record(step: int, **values: float) -> Record:
-    return Record(step=step, samples=step, gradient_evaluations=step, split=Split.TRAIN, train_seconds=1.0, wall_seconds=2.0,
-                  values=values)
+    return Record(
+        step=step,
+        samples=step,
+        gradient_evaluations=step,
+        split=Split.TRAIN,
+        train_seconds=1.0,
+        wall_seconds=2.0,
+        values=values,
+    )
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:

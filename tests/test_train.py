@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-
 from conftest import QUICK
+
 from optbench import config
-from optbench.clock import Clock
+from optbench.assemble import assemble
 from optbench.clipping import NoClip
+from optbench.clock import Clock
 from optbench.contracts import Turn
 from optbench.players import ActivePlayer
-from optbench.run import assemble, execute
+from optbench.run import execute
 from optbench.train import preserved
 
 Run = Callable[..., Any]
@@ -36,8 +37,13 @@ class MaskedMean(torch.nn.Module):
 
 
 def player_of(module: torch.nn.Module, optimizer: Any, **options: Any) -> ActivePlayer:
-    settings: dict[str, Any] = {"needs": [], "precision": "fp32", "micro_batch": None, "device": torch.device("cpu"),
-                                "clock": Clock()}
+    settings: dict[str, Any] = {
+        "needs": [],
+        "precision": "fp32",
+        "micro_batch": None,
+        "device": torch.device("cpu"),
+        "clock": Clock(),
+    }
     return ActivePlayer(module, optimizer, NoClip(), **settings | options)
 
 
@@ -78,7 +84,9 @@ class TwiceEvaluated(torch.optim.SGD):
 
 def test_a_second_closure_call_sees_the_same_randomness_and_leaves_batch_statistics() -> None:
     torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
+    module = torch.nn.Sequential(
+        torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)
+    )
     once, twice = [], []
     for kept, needs, optimizer_class in ((once, [], torch.optim.SGD), (twice, ["closure"], TwiceEvaluated)):
         torch.manual_seed(1)
@@ -108,13 +116,31 @@ def test_records_are_whole(quick_run: Run) -> None:
     rows = (ended.folder / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(row) for row in rows]
     assert [(r["split"], r["step"]) for r in rows] == [
-        ("train", 10), ("train", 20), ("validation", 20), ("train", 30), ("train", 40), ("validation", 40), ("train", 45),
-        ("validation", 45), ("train_clean", 45), ("test", 45)]
+        ("train", 10),
+        ("train", 20),
+        ("validation", 20),
+        ("train", 30),
+        ("train", 40),
+        ("validation", 40),
+        ("train", 45),
+        ("validation", 45),
+        ("train_clean", 45),
+        ("test", 45),
+    ]
     train = [r for r in rows if r["split"] == "train"]
     for row in train:
         assert row["samples"] == 64 * row["step"] == 64 * row["gradient_evaluations"]
-        assert {"train_loss", "lr", "grad_norm", "update_ratio", "clip_fraction", "samples_per_second", "step_ms_median",
-                "step_ms_p95", "resident_bytes"} <= set(row)
+        assert {
+            "train_loss",
+            "lr",
+            "grad_norm",
+            "update_ratio",
+            "clip_fraction",
+            "samples_per_second",
+            "step_ms_median",
+            "step_ms_p95",
+            "resident_bytes",
+        } <= set(row)
         assert 0 <= row["clip_fraction"] <= 1
     assert train[0]["clip_fraction"] > 0
     assert train[-1]["lr"] < train[1]["lr"]
@@ -127,7 +153,9 @@ def test_the_phases_add_up_to_wall_time(quick_run: Run) -> None:
     assert sum(result["seconds"].values()) == pytest.approx(result["wall_seconds"], rel=0.02)
     assert result["seconds"]["other"] <= 0.02 * result["wall_seconds"]
     phases = result["seconds"]
-    assert result["train_seconds"] == pytest.approx(sum(phases[p] for p in ("data", "forward", "backward", "optimizer")))
+    assert result["train_seconds"] == pytest.approx(
+        sum(phases[p] for p in ("data", "forward", "backward", "optimizer"))
+    )
 
 
 def test_memory_is_counted_in_bytes(quick_run: Run) -> None:
@@ -224,8 +252,13 @@ def test_low_precision_trains(quick_run: Run, precision: str) -> None:
 
 def test_evaluation_and_flop_counting_leave_no_trace(tmp_path: Path) -> None:
     """More evaluations change neither weights nor training records, dropout and batch statistics included."""
-    runs = [execute(config.load([*QUICK, "model=resnet", "model.size=20", "model.width=16", "steps=12", f"eval_every={n}"]),
-                    tmp_path) for n in (3, 12)]
+    runs = [
+        execute(
+            config.load([*QUICK, "model=resnet", "model.size=20", "model.width=16", "steps=12", f"eval_every={n}"]),
+            tmp_path,
+        )
+        for n in (3, 12)
+    ]
     assert runs[0].result["weights_sha256"] == runs[1].result["weights_sha256"]
 
 

@@ -1,8 +1,8 @@
 """The cost of optbench's loop: its steps against those of a bare hand-written PyTorch loop.
 
-Same model, data, optimizer and schedule, in one process, taking turns: one step of ours, one bare step (on CUDA blocks of
-20, synchronised at their ends). Ours includes everything a run does: clock, records, the results file, checkpoint and
-signal checks; only evaluations are left out. The bare loop does nothing that training does not need.
+Same model, data, optimizer and schedule, in one process, taking turns: one step of ours, one bare step (on CUDA blocks
+of 20, synchronised at their ends). Ours includes everything a run does: clock, records, the results file, checkpoint
+and signal checks; only evaluations are left out. The bare loop does nothing that training does not need.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from optbench.assemble import Objects, assemble
 from optbench.config import RunConfig
-from optbench.run import Objects, Session, assemble
+from optbench.run import Session
 from optbench.store import RunFolder
 
 GOAL_RATIO = 1.03  # of medians, where the bare step takes 10 ms or more
@@ -103,19 +104,31 @@ def report(config: RunConfig, objects: Objects, duel: Duel) -> dict[str, Any]:
     if len(bare) < 10:
         ours, bare = duel.ours, duel.bare
     tenth = max(1, len(bare) // 10)
-    ratios = [statistics.median(ours[i:i + tenth]) / statistics.median(bare[i:i + tenth])
-              for i in range(0, len(bare) - tenth + 1, tenth)]
+    ratios = [
+        statistics.median(ours[i : i + tenth]) / statistics.median(bare[i : i + tenth])
+        for i in range(0, len(bare) - tenth + 1, tenth)
+    ]
     bare_ms, ours_ms = 1e3 * statistics.median(bare), 1e3 * statistics.median(ours)
     added = 1e6 * statistics.median(a - b for a, b in zip(ours, bare, strict=True))
     ratio = ours_ms / bare_ms
     holds = ratio <= GOAL_RATIO if bare_ms >= 10 else added <= GOAL_MICROSECONDS
     return {
-        "workload": f"{config.model.name}-{config.data.name}", "optimizer": config.optimizer.name,
-        "device": objects.device.type, "precision": config.precision, "threads": config.threads,
-        "batch_size": config.batch_size, "pairs": len(bare), "bare_ms": bare_ms, "ours_ms": ours_ms, "ratio": ratio,
-        "ratio_lowest_tenth": min(ratios), "ratio_highest_tenth": max(ratios),
-        "mean_ratio": statistics.fmean(ours) / statistics.fmean(bare), "added_microseconds": added,
-        "goal": f"ratio <= {GOAL_RATIO}" if bare_ms >= 10 else f"added <= {GOAL_MICROSECONDS:g} us", "goal_holds": holds,
+        "workload": f"{config.model.name}-{config.data.name}",
+        "optimizer": config.optimizer.name,
+        "device": objects.device.type,
+        "precision": config.precision,
+        "threads": config.threads,
+        "batch_size": config.batch_size,
+        "pairs": len(bare),
+        "bare_ms": bare_ms,
+        "ours_ms": ours_ms,
+        "ratio": ratio,
+        "ratio_lowest_tenth": min(ratios),
+        "ratio_highest_tenth": max(ratios),
+        "mean_ratio": statistics.fmean(ours) / statistics.fmean(bare),
+        "added_microseconds": added,
+        "goal": f"ratio <= {GOAL_RATIO}" if bare_ms >= 10 else f"added <= {GOAL_MICROSECONDS:g} us",
+        "goal_holds": holds,
     }
 
 

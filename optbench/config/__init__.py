@@ -14,6 +14,17 @@ from optbench.validity import flatten
 PLURALS = {"optimizers": "optimizer", "models": "model", "data": "data", "schedules": "schedule", "clips": "clip"}
 
 __all__ = [
-    "GROUPS", "PLURALS", "Choice", "Composition", "RunConfig", "config_folders", "find_option", "flatten", "load",
-    "options", "packaged_folder", "read_yaml", "without_null",
+    "GROUPS",
+    "PLURALS",
+    "Choice",
+    "Composition",
+    "RunConfig",
+    "config_folders",
+    "find_option",
+    "flatten",
+    "load",
+    "options",
+    "packaged_folder",
+    "read_yaml",
+    "without_null",
 ]

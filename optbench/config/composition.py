@@ -61,8 +61,9 @@ class Composition:
             return name
         known = options(self.folders, group)
         hint = f"Did you mean {group}={near(str(name), known)}?" if near(str(name), known) else ""
-        raise ConfigError(f"{shown(assignment.text)}: there is no {group} '{shown(str(name))}'",
-                          hint or f"Known: {', '.join(known)}")
+        raise ConfigError(
+            f"{shown(assignment.text)}: there is no {group} '{shown(str(name))}'", hint or f"Known: {', '.join(known)}"
+        )
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -97,13 +98,16 @@ class Composition:
             return
         if any(name.startswith(key + ".") for name in known):
             inner = [name for name in known if name.startswith(key + ".")]
-            raise ConfigError(f"{shown(assignment.text)}: '{key}' is a group of keys", f"Set one of: {', '.join(inner[:8])}")
+            raise ConfigError(
+                f"{shown(assignment.text)}: '{key}' is a group of keys", f"Set one of: {', '.join(inner[:8])}"
+            )
         group = key.split(".")[0]
         match = near(key, [*GROUPS, *known])
         hint = f"Did you mean {match}?" if match else ""
         siblings = [name for name in known if name.startswith(group + ".")] or [n for n in known if "." not in n]
-        raise ConfigError(f"{shown(assignment.text)}: there is no key '{shown(key)}'",
-                          hint or f"Known: {', '.join(siblings[:12])}")
+        raise ConfigError(
+            f"{shown(assignment.text)}: there is no key '{shown(key)}'", hint or f"Known: {', '.join(siblings[:12])}"
+        )
 
     @functools.cached_property
     def known_keys(self) -> dict[str, Any]:
@@ -119,9 +123,13 @@ class Composition:
             if not isinstance(about, dict):
                 raise ConfigError(f"{file}: must hold keys and values, and the facts under 'about'")
             if "target" not in about and not about.get("implementations"):
-                raise ConfigError(f"{file}: about.target is missing", "It names what builds it, e.g. my_package.MyOptimizer")
+                raise ConfigError(
+                    f"{file}: about.target is missing", "It names what builds it, e.g. my_package.MyOptimizer"
+                )
             impl = {"target": about} if "target" in about else about["implementations"]
-            if not isinstance(impl, Mapping) or not all(isinstance(i, Mapping) and "target" in i for i in impl.values()):
+            if not isinstance(impl, Mapping) or not all(
+                isinstance(i, Mapping) and "target" in i for i in impl.values()
+            ):
                 raise ConfigError(f"{file}: about.implementations must map each name to its target")
 
     @property

@@ -17,8 +17,13 @@ def custom_optimizer(path: str) -> dict[str, Any]:
     settings = {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
     name = path.replace(":", ".").rsplit(".", 1)[1]
     decays = {"no_decay": ["bias", "norm"]} if "weight_decay" in settings or "weight_decay" in required else {}
-    about = {"algorithm": name, "target": path, "source_sha256": locate.source_sha256(target), "needs": ["closure"],
-             "valid": {"no_decay": "list str"}}
+    about = {
+        "algorithm": name,
+        "target": path,
+        "source_sha256": locate.source_sha256(target),
+        "needs": ["closure"],
+        "valid": {"no_decay": "list str"},
+    }
     return {"lr": None, **required, **settings, **decays, "about": about}
 
 

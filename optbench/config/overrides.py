@@ -42,7 +42,9 @@ def parse_one(text: str) -> Assignment:
     except Exception as error:  # the parser raises its own and ANTLR's errors, and its functions any
         raise ConfigError(f"{shown(text)}: cannot be read ({shown(root_cause(error))})", quoting_hint(text)) from error
     if override.is_sweep_override():
-        raise ConfigError(f"{shown(text)}: gives several values, and a run takes one", f"Use: optbench sweep {shown(text)}")
+        raise ConfigError(
+            f"{shown(text)}: gives several values, and a run takes one", f"Use: optbench sweep {shown(text)}"
+        )
     if not override.key_or_group or override.package is not None:
         raise ConfigError(f"{shown(text)}: '{shown(key)}' is no key")
     return Assignment(override.key_or_group.replace("/", "."), unquoted(value), text)

@@ -1,6 +1,6 @@
 """Augmentation of whole batches on the device.
 
-Random numbers come from a CPU generator, so that they do not depend on the device; what is done with them is vectorised.
+Random numbers come from a CPU generator, so that they do not depend on the device; their use is vectorised.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Augment:
 
 
 def change_images(images: Tensor, augment: Augment, generator: Generator) -> Tensor:
-    """Crop, flip and cutout of images (B, C, H, W), normalised: zero is the mean pixel, and padding and holes are zero."""
+    """Crop, flip and cutout of images (B, C, H, W), normalised: padding and holes are zero, the mean pixel."""
     if augment.crop_pad or augment.flip:
         images = crop_and_flip(images, augment.crop_pad, augment.flip, generator)
     return cutout(images, augment.cutout, generator) if augment.cutout else images
@@ -62,8 +62,10 @@ def cutout(images: Tensor, side: int, generator: Generator) -> Tensor:
     count, _, height, width = images.shape
     centre = torch.rand(2, count, 1, generator=generator) * torch.tensor([height, width])[:, None, None]
     first = centre.floor() - side // 2
-    inside = [(axis >= start) & (axis < start + side)
-              for axis, start in zip((torch.arange(height), torch.arange(width)), first, strict=True)]
+    inside = [
+        (axis >= start) & (axis < start + side)
+        for axis, start in zip((torch.arange(height), torch.arange(width)), first, strict=True)
+    ]
     hole = inside[0][:, :, None] & inside[1][:, None, :]
     return images.masked_fill(hole[:, None].to(images.device), 0.0)
 

@@ -18,8 +18,13 @@ from optbench.data.in_memory import Images, InMemoryImages
 from optbench.data.splits import stratified
 from optbench.errors import ConfigError, MissingError
 
-ALLOWED = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"),
-           ("numpy", "dtype"), ("_codecs", "encode")}
+ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,14 @@ class Cifar:
             kept, held = stratified(train.labels, self.validation)
         except ValueError as error:
             raise ConfigError(f"data.validation={self.validation}: {error}") from None
-        splits = {"train": Images(train.images[kept], train.labels[kept]),
-                  "validation": Images(train.images[held], train.labels[held]), "test": test}
-        return InMemoryImages(splits, classes=facts.classes, augment=self.augment, seeds=seeds, device=device,
-                              verified=verified)
+        splits = {
+            "train": Images(train.images[kept], train.labels[kept]),
+            "validation": Images(train.images[held], train.labels[held]),
+            "test": test,
+        }
+        return InMemoryImages(
+            splits, classes=facts.classes, augment=self.augment, seeds=seeds, device=device, verified=verified
+        )
 
     def _read(self, folder: Path, files: tuple[str, ...]) -> Images:
         parts = [read_pickle(folder / file) for file in files]
@@ -105,8 +114,9 @@ def read_pickle(file: Path) -> dict[str, Any]:
         with open(file, "rb") as stream:
             tree = ArraysOnly(stream, encoding="latin1").load()
     except Exception as error:  # a damaged pickle may raise anything
-        raise MissingError(f"{file} is no CIFAR file: {str(error) or type(error).__name__}",
-                           "Delete it and fetch the set again") from error
+        raise MissingError(
+            f"{file} is no CIFAR file: {str(error) or type(error).__name__}", "Delete it and fetch the set again"
+        ) from error
     if not isinstance(tree, dict):
         raise MissingError(f"{file} is no CIFAR file: it holds no dictionary", "Delete it and fetch the set again")
     return tree

@@ -10,9 +10,18 @@ class Cifar100(Cifar):
     """CIFAR-100 with its fine labels, in upstream's layout, below cifar-100-python/."""
 
     facts = Facts(
-        files=Published("cifar100", "cifar-100-python", {
-            "train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
-        }),
-        train=("train",), test=("test",), labels="fine_labels", classes=100,
-        url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", archive_md5="eb9058c3a382ffc7106e4002c42a8d85",
+        files=Published(
+            "cifar100",
+            "cifar-100-python",
+            {
+                "train": "16019d7e3df5f24257cddd939b257f8d",
+                "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+            },
+        ),
+        train=("train",),
+        test=("test",),
+        labels="fine_labels",
+        classes=100,
+        url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        archive_md5="eb9058c3a382ffc7106e4002c42a8d85",
     )

@@ -33,15 +33,20 @@ class Published:
 
     def differences(self, folder: Path) -> list[str]:
         """Files whose content is not the published one."""
-        return [f"{folder / file}: MD5 {found}, published {md5}"
-                for file, md5 in self.md5.items() if (found := file_md5(folder / file)) != md5]
+        return [
+            f"{folder / file}: MD5 {found}, published {md5}"
+            for file, md5 in self.md5.items()
+            if (found := file_md5(folder / file)) != md5
+        ]
 
     def require(self, root: Path) -> Path:
         """The folder, or MissingError with what would help."""
         folder = self.locate(root)
         if folder is None:
-            raise MissingError(f"data={self.name} is not here: {root / self.folder} lacks {self._lacking(root)}",
-                               f"Fetch it: optbench data get {self.name}   (or put its files there)")
+            raise MissingError(
+                f"data={self.name} is not here: {root / self.folder} lacks {self._lacking(root)}",
+                f"Fetch it: optbench data get {self.name}   (or put its files there)",
+            )
         return folder
 
     def _lacking(self, root: Path) -> str:
@@ -52,8 +57,10 @@ class Published:
         found = self.differences(folder)
         if found and verify != "off":
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            raise MissingError(f"data={self.name} is not the published set: {found[0]}{more}",
-                               "data.verify=off accepts it and marks every result")
+            raise MissingError(
+                f"data={self.name} is not the published set: {found[0]}{more}",
+                "data.verify=off accepts it and marks every result",
+            )
         return not found
 
 
@@ -81,8 +88,9 @@ def download(url: str, target: Path, md5: str, progress: Progress, *, name: str)
             temporary.replace(target)
         except (urllib.error.URLError, OSError) as error:
             reason = getattr(error, "reason", None) or error
-            raise MissingError(f"data={name} cannot be fetched: {reason}",
-                               f"Without a network: bring {url} and put it at {target}") from error
+            raise MissingError(
+                f"data={name} cannot be fetched: {reason}", f"Without a network: bring {url} and put it at {target}"
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
 

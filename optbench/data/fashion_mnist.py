@@ -61,31 +61,42 @@ class FashionMnist:
         """Files whose content is not the published one."""
         folder = self._require(root)
         found = {name: hashlib.md5(read_bytes(folder, name)).hexdigest() for name in CONTENT_MD5}
-        return [f"{folder / name}: MD5 of the content {md5}, published {CONTENT_MD5[name]}"
-                for name, md5 in found.items() if md5 != CONTENT_MD5[name]]
+        return [
+            f"{folder / name}: MD5 of the content {md5}, published {CONTENT_MD5[name]}"
+            for name, md5 in found.items()
+            if md5 != CONTENT_MD5[name]
+        ]
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> InMemoryImages:
         """55,000 / 5,000 / 10,000 samples by default."""
         folder = self._require(root)
         differences = self.verify(root)
         if differences and self.verify_mode != "off":
-            raise MissingError(f"data=fashion_mnist is not the published set: {differences[0]}",
-                               "data.verify=off accepts it and marks every result")
+            raise MissingError(
+                f"data=fashion_mnist is not the published set: {differences[0]}",
+                "data.verify=off accepts it and marks every result",
+            )
         train, test = read_images(folder, "train"), read_images(folder, "t10k")
         try:
             kept, held = stratified(train.labels, self.validation)
         except ValueError as error:
             raise ConfigError(f"data.validation={self.validation}: {error}") from None
-        splits = {"train": Images(train.images[kept], train.labels[kept]),
-                  "validation": Images(train.images[held], train.labels[held]), "test": test}
-        return InMemoryImages(splits, classes=10, augment=self.augment, seeds=seeds, device=device,
-                              verified=not differences)
+        splits = {
+            "train": Images(train.images[kept], train.labels[kept]),
+            "validation": Images(train.images[held], train.labels[held]),
+            "test": test,
+        }
+        return InMemoryImages(
+            splits, classes=10, augment=self.augment, seeds=seeds, device=device, verified=not differences
+        )
 
     def _require(self, root: Path) -> Path:
         folder = self.locate(root)
         if folder is None:
-            raise MissingError(f"data=fashion_mnist is not here: {root / FOLDERS[0]} lacks its four IDX files",
-                               "Fetch it: optbench data get fashion_mnist   (or install Debian's dataset-fashion-mnist)")
+            raise MissingError(
+                f"data=fashion_mnist is not here: {root / FOLDERS[0]} lacks its four IDX files",
+                "Fetch it: optbench data get fashion_mnist   (or install Debian's dataset-fashion-mnist)",
+            )
         return folder
 
 
@@ -107,8 +118,10 @@ def read_bytes(folder: Path, name: str) -> bytes:
 def read_images(folder: Path, part: str) -> Images:
     """One part: IDX is a big-endian header (magic, sizes) and then bytes."""
     images, labels = read_bytes(folder, f"{part}-images-idx3-ubyte"), read_bytes(folder, f"{part}-labels-idx1-ubyte")
-    count, height, width = (int.from_bytes(images[at:at + 4], "big") for at in (4, 8, 12))
+    count, height, width = (int.from_bytes(images[at : at + 4], "big") for at in (4, 8, 12))
     if images[:4] != b"\0\0\x08\x03" or len(images) != 16 + count * height * width or len(labels) != 8 + count:
         raise MissingError(f"{folder}/{part}-*: these are no IDX files of {count} images and labels")
     pixels = np.frombuffer(images, np.uint8, offset=16).reshape(count, 1, height, width).copy()
-    return Images(torch.from_numpy(pixels), torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)))
+    return Images(
+        torch.from_numpy(pixels), torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8).astype(np.int64))
+    )

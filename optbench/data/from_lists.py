@@ -33,9 +33,11 @@ class Form:
     std: Sequence[float]
 
 
-def three_splits(train: ImageList, validation: ImageList | None, test: ImageList | None, share: float) -> dict[str, ImageList]:
-    """Train, validation and test. Without a test part the given validation part is the test, since nothing may be chosen
-    on what is reported; what is missing is taken from the training part, `share` of it for each."""
+def three_splits(
+    train: ImageList, validation: ImageList | None, test: ImageList | None, share: float
+) -> dict[str, ImageList]:
+    """Train, validation and test. Without a test part the given validation part is the test, since nothing may be
+    chosen on what is reported; what is missing is taken from the training part, `share` of it for each."""
     given = {"validation": validation, "test": test}
     if test is None and validation is not None:
         given = {"validation": None, "test": validation}
@@ -51,13 +53,24 @@ def three_splits(train: ImageList, validation: ImageList | None, test: ImageList
     return {"train": train, **parts}
 
 
-def as_dataset(lists: dict[str, ImageList], classes: int, form: Form, augment: Augment, seeds: Seeds,
-               device: torch.device) -> DataSet:
+def as_dataset(
+    lists: dict[str, ImageList], classes: int, form: Form, augment: Augment, seeds: Seeds, device: torch.device
+) -> DataSet:
     """The set in memory where its pixels fit, else streamed."""
     pixels = sum(len(part.labels) for part in lists.values()) * 3 * form.image_size**2
     if pixels > form.in_memory_bytes:
-        return StreamedImages(lists, classes=classes, image_size=form.image_size, crop_scale=form.crop_scale,
-                              workers=form.workers, mean=form.mean, std=form.std, augment=augment, seeds=seeds, device=device)
+        return StreamedImages(
+            lists,
+            classes=classes,
+            image_size=form.image_size,
+            crop_scale=form.crop_scale,
+            workers=form.workers,
+            mean=form.mean,
+            std=form.std,
+            augment=augment,
+            seeds=seeds,
+            device=device,
+        )
     decoded = {name: Images(decode_all(part, form.image_size), part.labels) for name, part in lists.items()}
     return InMemoryImages(decoded, classes=classes, augment=augment, seeds=seeds, device=device)
 

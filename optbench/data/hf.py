@@ -22,14 +22,34 @@ SPLIT_NAMES = {"validation": ("validation", "val", "valid"), "test": ("test",)}
 class HuggingFace:
     """An image set by the `datasets` library."""
 
-    def __init__(self, *, path: str | None, name: str | None, train_split: str, image_column: str | None,
-                 label_column: str | None, validation: float, image_size: int, crop_scale: float, in_memory_bytes: int,
-                 workers: int, mean: Sequence[float], std: Sequence[float], augment: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        *,
+        path: str | None,
+        name: str | None,
+        train_split: str,
+        image_column: str | None,
+        label_column: str | None,
+        validation: float,
+        image_size: int,
+        crop_scale: float,
+        in_memory_bytes: int,
+        workers: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augment: Mapping[str, Any],
+    ) -> None:
         self.path, self.name, self.train_split = path, name, train_split
         self.columns = {"image": image_column, "label": label_column}
         self.validation = validation
-        self.form = Form(image_size=image_size, crop_scale=crop_scale, in_memory_bytes=in_memory_bytes, workers=workers,
-                         mean=mean, std=std)
+        self.form = Form(
+            image_size=image_size,
+            crop_scale=crop_scale,
+            in_memory_bytes=in_memory_bytes,
+            workers=workers,
+            mean=mean,
+            std=std,
+        )
         self.augment = Augment(**augment)
 
     def locate(self, root: Path) -> Path | None:
@@ -81,8 +101,10 @@ class HuggingFace:
             raise
         except Exception as error:  # the library raises many kinds for what is absent, offline or malformed
             first = (str(error).splitlines() or [""])[0]
-            raise MissingError(f"data=hf data.path={self.path} cannot be loaded: {first}",
-                               "Give a folder saved by datasets.save_to_disk, or be online") from error
+            raise MissingError(
+                f"data=hf data.path={self.path} cannot be loaded: {first}",
+                "Give a folder saved by datasets.save_to_disk, or be online",
+            ) from error
         return found if isinstance(found, Mapping) else {self.train_split: found}
 
     def _column(self, rows: Any, kind: str, feature: str) -> str:
@@ -93,8 +115,10 @@ class HuggingFace:
         named = [name for name in rows.features if name == kind]
         found = given or next(iter([*fitting, *named]), None)
         if found is None:
-            raise ConfigError(f"{self.path} has no {kind} column among {', '.join(rows.features)}",
-                              f"Name it: data.{kind}_column=COLUMN")
+            raise ConfigError(
+                f"{self.path} has no {kind} column among {', '.join(rows.features)}",
+                f"Name it: data.{kind}_column=COLUMN",
+            )
         return found
 
 

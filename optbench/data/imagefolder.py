@@ -22,11 +22,28 @@ PARTS = {"train": ("train",), "validation": ("val", "validation", "valid"), "tes
 class ImageFolder:
     """A folder of class folders."""
 
-    def __init__(self, *, path: str | None, validation: float, image_size: int, crop_scale: float, in_memory_bytes: int,
-                 workers: int, mean: Sequence[float], std: Sequence[float], augment: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        *,
+        path: str | None,
+        validation: float,
+        image_size: int,
+        crop_scale: float,
+        in_memory_bytes: int,
+        workers: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augment: Mapping[str, Any],
+    ) -> None:
         self.path, self.validation = path, validation
-        self.form = Form(image_size=image_size, crop_scale=crop_scale, in_memory_bytes=in_memory_bytes, workers=workers,
-                         mean=mean, std=std)
+        self.form = Form(
+            image_size=image_size,
+            crop_scale=crop_scale,
+            in_memory_bytes=in_memory_bytes,
+            workers=workers,
+            mean=mean,
+            std=std,
+        )
         self.augment = Augment(**augment)
 
     def folder(self, root: Path) -> Path:
@@ -61,8 +78,10 @@ class ImageFolder:
     def _require(self, root: Path) -> Path:
         found = self.locate(root)
         if found is None:
-            raise MissingError(f"{self.folder(root)} holds no images: it needs train/CLASS/*.jpg and val/CLASS/*.jpg",
-                               "Point data.path at such a folder")
+            raise MissingError(
+                f"{self.folder(root)} holds no images: it needs train/CLASS/*.jpg and val/CLASS/*.jpg",
+                "Point data.path at such a folder",
+            )
         return found
 
 

@@ -20,6 +20,8 @@ class ImageNet(ImageFolder):
         """Says where it comes from, if it is not here."""
         found = self.locate(root)
         if found is None:
-            raise MissingError(f"data=imagenet is not here: {self.folder(root)} holds no train/",
-                               "Fetch it with an account from image-net.org and unpack train/ and val/ there")
+            raise MissingError(
+                f"data=imagenet is not here: {self.folder(root)} holds no train/",
+                "Fetch it with an account from image-net.org and unpack train/ and val/ there",
+            )
         return found

@@ -31,15 +31,25 @@ class Images:
 class InMemoryImages:
     """A DataSet of images on the device."""
 
-    def __init__(self, splits: Mapping[str, Images], *, classes: int, augment: Augment, seeds: Seeds,
-                 device: torch.device, verified: bool = True) -> None:
+    def __init__(
+        self,
+        splits: Mapping[str, Images],
+        *,
+        classes: int,
+        augment: Augment,
+        seeds: Seeds,
+        device: torch.device,
+        verified: bool = True,
+    ) -> None:
         self.sha256 = content_sha256(splits)
         self.verified, self.classes, self.augment, self.seeds, self.device = verified, classes, augment, seeds, device
         self.sizes = {name: len(split.labels) for name, split in splits.items()}
         self.sample_shape = tuple(splits["train"].images.shape[1:])
         mean, std = channel_statistics(splits["train"].images)
         self._mean, self._std = mean.to(device), std.to(device)
-        self._splits = {name: Images(split.images.to(device), split.labels.to(device)) for name, split in splits.items()}
+        self._splits = {
+            name: Images(split.images.to(device), split.labels.to(device)) for name, split in splits.items()
+        }
         train = self._splits["train"].images
         fits = train.numel() * 4 <= FLOAT_LIMIT_BYTES
         self._normalised = self._normalise(train) if fits else None
@@ -55,8 +65,11 @@ class InMemoryImages:
         step = first_step
         while True:
             chosen = order.indices(step * batch_size, batch_size)
-            images = (self._normalised[chosen] if self._normalised is not None
-                      else self._normalise(self._splits["train"].images[chosen]))
+            images = (
+                self._normalised[chosen]
+                if self._normalised is not None
+                else self._normalise(self._splits["train"].images[chosen])
+            )
             yield self._augmented(images, labels[chosen], step)
             step += 1
 
@@ -102,7 +115,7 @@ class Order:
     def indices(self, first: int, count: int) -> Tensor:
         """Positions first .. first+count-1 of the stream."""
         epoch, offset = divmod(first, self.samples)
-        found = self.permutation(epoch)[offset:offset + count]
+        found = self.permutation(epoch)[offset : offset + count]
         parts = [found]
         while (missing := count - sum(map(len, parts))) > 0:
             epoch += 1

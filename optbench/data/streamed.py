@@ -30,11 +30,25 @@ ASPECTS = (3 / 4, 4 / 3)  # of random crops, width to height (Szegedy et al., 20
 class StreamedImages:
     """A DataSet of images that are decoded as they are needed."""
 
-    def __init__(self, lists: Mapping[str, ImageList], *, classes: int, image_size: int, crop_scale: float, workers: int,
-                 mean: Sequence[float], std: Sequence[float], augment: Augment, seeds: Seeds, device: torch.device) -> None:
+    def __init__(
+        self,
+        lists: Mapping[str, ImageList],
+        *,
+        classes: int,
+        image_size: int,
+        crop_scale: float,
+        workers: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augment: Augment,
+        seeds: Seeds,
+        device: torch.device,
+    ) -> None:
         if augment.crop_pad or augment.cutout:
-            raise ConfigError("data.augment: crop_pad and cutout are for sets in memory; a streamed set has random resized "
-                              "crops", "Set data.augment.crop_pad=0 data.augment.cutout=0, or raise data.in_memory_bytes")
+            raise ConfigError(
+                "data.augment: crop_pad and cutout are for sets in memory; a streamed set has random resized crops",
+                "Set data.augment.crop_pad=0 data.augment.cutout=0, or raise data.in_memory_bytes",
+            )
         self.lists, self.classes, self.augment, self.seeds, self.device = lists, classes, augment, seeds, device
         self.image_size, self.crop_scale, self.workers = image_size, crop_scale, workers
         self.sizes = {name: len(part.labels) for name, part in lists.items()}
@@ -67,8 +81,16 @@ class StreamedImages:
 
     def _loaded(self, samples: Decoded, plan: Any) -> Iterator[Batch]:
         cuda = self.device.type == "cuda"
-        loader = iter(DataLoader(samples, batch_sampler=plan, num_workers=self.workers, pin_memory=cuda,
-                                 collate_fn=stacked, prefetch_factor=4 if self.workers else None))
+        loader = iter(
+            DataLoader(
+                samples,
+                batch_sampler=plan,
+                num_workers=self.workers,
+                pin_memory=cuda,
+                collate_fn=stacked,
+                prefetch_factor=4 if self.workers else None,
+            )
+        )
         try:
             for loaded in loader:
                 if isinstance(loaded, MissingError):

@@ -27,7 +27,9 @@ def fitting_patch_size(pixels: int) -> int:
     return max(sizes, default=1)
 
 
-def build(*, sample_shape: tuple[int, ...], classes: int, size: str, patch_size: int | None, drop_path: float) -> nn.Module:
+def build(
+    *, sample_shape: tuple[int, ...], classes: int, size: str, patch_size: int | None, drop_path: float
+) -> nn.Module:
     """A network from images (B, C, H, W), H = W, to logits (B, classes).
 
     Raises ConfigError where the patch size does not divide the image's side."""
@@ -42,9 +44,19 @@ def build(*, sample_shape: tuple[int, ...], classes: int, size: str, patch_size:
     if height % patch:
         raise ConfigError(f"model.patch_size={patch} does not divide the image's side of {height} pixels")
     dim, depth, heads = SIZES[size]
-    model = VisionTransformer(img_size=height, patch_size=patch, in_chans=channels, num_classes=classes, embed_dim=dim,
-                              depth=depth, num_heads=heads, drop_path_rate=drop_path, global_pool="avg",
-                              class_token=False, weight_init="jax")
+    model = VisionTransformer(
+        img_size=height,
+        patch_size=patch,
+        in_chans=channels,
+        num_classes=classes,
+        embed_dim=dim,
+        depth=depth,
+        num_heads=heads,
+        drop_path_rate=drop_path,
+        global_pool="avg",
+        class_token=False,
+        weight_init="jax",
+    )
     side = height // patch
     with torch.no_grad():  # learned from here on; small images do not train well from timm's small random positions
         model.pos_embed.copy_(build_sincos2d_pos_embed([side, side], dim=dim)[None])

@@ -14,8 +14,13 @@ NOT_ARGUMENTS = ("impl", "no_decay")  # settings of ours, not of the constructor
 PROVIDED_NEEDS = ("closure", "single_group", "modules")
 
 
-def build(target: Callable[..., Any], settings: Mapping[str, Any], implementation: Mapping[str, Any], problem: Problem,
-          needs: list[str]) -> Any:
+def build(
+    target: Callable[..., Any],
+    settings: Mapping[str, Any],
+    implementation: Mapping[str, Any],
+    problem: Problem,
+    needs: list[str],
+) -> Any:
     """The optimizer of a problem.
 
     `implementation` may fix further arguments (`fixed`) and may ask for the Problem itself instead of parameter groups
@@ -42,8 +47,9 @@ def refuse_unknown(needs: list[str]) -> None:
     """ConfigError for a declared need that no run provides."""
     for need in needs:
         if need not in PROVIDED_NEEDS:
-            raise ConfigError(f"the optimizer needs '{need}', which a run does not provide",
-                              f"Provided: {', '.join(PROVIDED_NEEDS)}")
+            raise ConfigError(
+                f"the optimizer needs '{need}', which a run does not provide", f"Provided: {', '.join(PROVIDED_NEEDS)}"
+            )
 
 
 def check_interface(optimizer: Any) -> None:

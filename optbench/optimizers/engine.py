@@ -49,7 +49,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                 for dtype, device in {(p.dtype, p.device) for group in self.param_groups for p in group["params"]}:
                     scalars = self._as_tensors(self.hyperparameters(self.param_groups[0]), dtype, device)
                     for length in (8, 33):
-                        blanks = [torch.zeros(length, dtype=dtype, device=device) for _ in range(2 + len(self.state_names))]
+                        blanks = [
+                            torch.zeros(length, dtype=dtype, device=device) for _ in range(2 + len(self.state_names))
+                        ]
                         compiled(type(self).rule)(*blanks, *scalars)
         except Exception:  # whatever a broken tool chain raises; the eager rule needs none
             self.engine = "eager"

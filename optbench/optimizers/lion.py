@@ -30,8 +30,9 @@ class Lion(RuleOptimizer):
     rule = staticmethod(lion)
     state_names = ("m",)
 
-    def __init__(self, params: Iterable[Any], *, lr: float, betas: tuple[float, float], weight_decay: float,
-                 engine: str = "auto") -> None:
+    def __init__(
+        self, params: Iterable[Any], *, lr: float, betas: tuple[float, float], weight_decay: float, engine: str = "auto"
+    ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, engine)
 
     def hyperparameters(self, group: dict[str, Any]) -> tuple[float, ...]:

@@ -41,8 +41,10 @@ class ImageClassification:
         labels: Tensor = batch["labels"]
         logits = self.model(batch["inputs"]).float()
         correct = (logits.argmax(1) == labels).sum()
-        return {"loss": (functional.cross_entropy(logits, labels, reduction="sum"), len(labels)),
-                "metric": (correct, len(labels))}
+        return {
+            "loss": (functional.cross_entropy(logits, labels, reduction="sum"), len(labels)),
+            "metric": (correct, len(labels)),
+        }
 
     def after_step(self, step: int) -> None:
         """Nothing to do."""

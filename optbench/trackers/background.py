@@ -24,8 +24,15 @@ FINISH_SECONDS = 30.0  # the longest wait at the end
 class Background:
     """A Sink that passes every call to another on a daemon thread."""
 
-    def __init__(self, sink: Sink, notice: Callable[[str], None], *, start_seconds: float = START_SECONDS,
-                 log_seconds: float = LOG_SECONDS, finish_seconds: float = FINISH_SECONDS) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        notice: Callable[[str], None],
+        *,
+        start_seconds: float = START_SECONDS,
+        log_seconds: float = LOG_SECONDS,
+        finish_seconds: float = FINISH_SECONDS,
+    ) -> None:
         self.sink, self.notice = sink, notice
         self.start_seconds, self.log_seconds, self.finish_seconds = start_seconds, log_seconds, finish_seconds
         self.faults = 0
@@ -50,7 +57,9 @@ class Background:
         self._calls.put(None)
         self._thread.join(max(0.0, self.finish_seconds - (time.monotonic() - began)))
         if self._thread.is_alive():
-            self.notice(f"the tracker did not finish within {self.finish_seconds:g} s and is left; the results are complete")
+            self.notice(
+                f"the tracker did not finish within {self.finish_seconds:g} s and is left; the results are complete"
+            )
         if self.faults > 1:
             self.notice(f"the tracker failed {self.faults} times; the results are complete")
 

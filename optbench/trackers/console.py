@@ -19,8 +19,9 @@ PLAIN_SECONDS = 5.0  # between two plain lines
 class Console:
     """A Sink for people."""
 
-    def __init__(self, total_steps: int, batch_size: int, *, enabled: bool = True,
-                 plain_seconds: float = PLAIN_SECONDS) -> None:
+    def __init__(
+        self, total_steps: int, batch_size: int, *, enabled: bool = True, plain_seconds: float = PLAIN_SECONDS
+    ) -> None:
         self.total_steps, self.batch_size, self.enabled = total_steps, batch_size, enabled
         self.plain_seconds = plain_seconds
         self.metric = "metric"
@@ -46,9 +47,15 @@ class Console:
         from rich.console import Console as Terminal
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        progress = Progress(BarColumn(24), TextColumn("{task.completed:,.0f}/{task.total:,.0f}"), TextColumn("{task.description}"),
-                            TimeRemainingColumn(compact=True), console=Terminal(stderr=True), refresh_per_second=4,
-                            speed_estimate_period=20)
+        progress = Progress(
+            BarColumn(24),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(compact=True),
+            console=Terminal(stderr=True),
+            refresh_per_second=4,
+            speed_estimate_period=20,
+        )
         self._task = progress.add_task("", total=self.total_steps, completed=self.first_step)
         return progress
 
@@ -78,8 +85,9 @@ class Console:
     def _values(self) -> str:
         shown = {"loss": "train_loss", f"val {self.metric}": "val_metric", "samples/s": "samples_per_second"}
         formats = {"samples/s": ",.0f"}
-        return "  ".join(f"{label} {self.seen[key]:{formats.get(label, '.4f')}}" for label, key in shown.items()
-                         if key in self.seen)
+        return "  ".join(
+            f"{label} {self.seen[key]:{formats.get(label, '.4f')}}" for label, key in shown.items() if key in self.seen
+        )
 
     def _print(self) -> None:
         self.printed = time.monotonic()
@@ -129,10 +137,14 @@ def summary_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Pat
     metric = result["metric"]
     reason = f": {result['reason']}" if result.get("reason") else ""
     lines = [f"{result['run_id']}  {result['status']}{reason}"]
-    lines.append(f"  {metric:<12} test {number(final['test_metric'])}   validation {number(final['val_metric'])}   "
-                 f"train {number(final['train_metric'])}")
-    lines.append(f"  {'loss':<12} test {number(final['test_loss'])}   validation {number(final['val_loss'])}   "
-                 f"train {number(final['train_loss'])}")
+    lines.append(
+        f"  {metric:<12} test {number(final['test_metric'])}   validation {number(final['val_metric'])}   "
+        f"train {number(final['train_metric'])}"
+    )
+    lines.append(
+        f"  {'loss':<12} test {number(final['test_loss'])}   validation {number(final['val_loss'])}   "
+        f"train {number(final['train_loss'])}"
+    )
     if best:
         lines.append(f"  {'best':<12} validation {metric} {number(best['val_metric'])} at step {best['step']:,}")
     if reached:
@@ -147,9 +159,11 @@ def time_lines(result: Mapping[str, Any]) -> list[str]:
     total = sum(seconds.values()) or 1.0
     shares = sorted(((value / total, name) for name, value in seconds.items()), reverse=True)
     split = ", ".join(f"{name} {share:.0%}" for share, name in shares if share >= 0.01)
-    lines = [f"  {'time':<12} {duration(result['wall_seconds'])}, training {duration(result['train_seconds'])} ({split})",
-             f"  {'speed':<12} {number(speed['samples_per_second'], ',.0f')} samples/s, step "
-             f"{number(speed['step_ms_median'], '.2f')} ms (95 %: {number(speed['step_ms_p95'], '.2f')} ms)"]
+    lines = [
+        f"  {'time':<12} {duration(result['wall_seconds'])}, training {duration(result['train_seconds'])} ({split})",
+        f"  {'speed':<12} {number(speed['samples_per_second'], ',.0f')} samples/s, step "
+        f"{number(speed['step_ms_median'], '.2f')} ms (95 %: {number(speed['step_ms_p95'], '.2f')} ms)",
+    ]
     if speed.get("flops_per_second"):
         use = f", {speed['utilisation']:.0%} of the device's peak" if speed.get("utilisation") else ""
         lines[-1] += f", {speed['flops_per_second'] / 1e9:,.1f} GFLOP/s{use}"

@@ -52,14 +52,32 @@ class WandbTracker:
 
         choices = run.get("config", {})
         names = [choices[group]["name"] for group in ("optimizer", "model", "data") if group in choices]
-        facts = {key: run.get(key) for key in ("algorithm", "implementation", "engine", "versions", "hardware", "git", "data")}
-        settings = wandb.Settings(console="off", x_disable_stats=True, disable_git=True, save_code=False, silent=True,
-                                  init_timeout=INIT_SECONDS)
+        facts = {
+            key: run.get(key)
+            for key in ("algorithm", "implementation", "engine", "versions", "hardware", "git", "data")
+        }
+        settings = wandb.Settings(
+            console="off",
+            x_disable_stats=True,
+            disable_git=True,
+            save_code=False,
+            silent=True,
+            init_timeout=INIT_SECONDS,
+        )
         with quiet():
             begun = wandb.init(
-                project=self.project, dir=str(self.directory), mode=mode, id=run["run_id"], name=run["run_id"],
-                resume="allow", group=f"{run.get('study')}/{run.get('trial_id')}", job_type=run.get("stage"),
-                tags=[*names, str(choices.get("precision", ""))], config=flatten({**choices, **facts}), settings=settings)
+                project=self.project,
+                dir=str(self.directory),
+                mode=mode,
+                id=run["run_id"],
+                name=run["run_id"],
+                resume="allow",
+                group=f"{run.get('study')}/{run.get('trial_id')}",
+                job_type=run.get("stage"),
+                tags=[*names, str(choices.get("precision", ""))],
+                config=flatten({**choices, **facts}),
+                settings=settings,
+            )
             begun.define_metric("step")
             begun.define_metric("*", step_metric="step")
             best = "max" if run.get("direction") == "max" else "min"
@@ -110,5 +128,3 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logger.level = level
-
-

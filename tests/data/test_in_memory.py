@@ -37,7 +37,9 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("augment", [{}, {"crop_pad": 2, "flip": True}, {"cutout": 3}, {"mixup": 0.4}, {"cutmix": 1.0, "mixup": 0.2}])
+@pytest.mark.parametrize(
+    "augment", [{}, {"crop_pad": 2, "flip": True}, {"cutout": 3}, {"mixup": 0.4}, {"cutmix": 1.0, "mixup": 0.2}]
+)
 def test_batches_are_a_function_of_the_step_alone(augment: dict[str, Any]) -> None:
     straight = list(islice(made(**augment).train_batches(8), 20))
     resumed = list(islice(made(**augment).train_batches(8, first_step=13), 7))
@@ -94,7 +96,7 @@ def test_crops_are_windows_of_the_padded_image() -> None:
     found = crop_and_flip(batch, 1, False, generator())
     padded = torch.nn.functional.pad(batch, (1, 1, 1, 1))
     for image, source in zip(found, padded, strict=True):
-        windows = [source[:, y:y + 4, x:x + 4] for y in range(3) for x in range(3)]
+        windows = [source[:, y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
         assert any(torch.equal(image, window) for window in windows)
 
 

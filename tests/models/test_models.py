@@ -39,8 +39,10 @@ def test_published_sizes() -> None:
     counts = {
         "resnet18": (resnet.build(sample_shape=(3, 32, 32), classes=10, size=18, width=64), 11_173_962),
         "resnet20": (resnet.build(sample_shape=(3, 32, 32), classes=10, size=20, width=64), 269_722 + 2_752),
-        "vit-small": (vit.build(sample_shape=(3, 224, 224), classes=1000, size="small", patch_size=None, drop_path=0.0),
-                      22_050_664 - 2 * 384),
+        "vit-small": (
+            vit.build(sample_shape=(3, 224, 224), classes=1000, size="small", patch_size=None, drop_path=0.0),
+            22_050_664 - 2 * 384,
+        ),
     }
     for name, (model, expected) in counts.items():
         # ViT-S/16 of timm without its class token and that token's position

@@ -37,17 +37,24 @@ SETTINGS = {"impl": "x", "lr": 0.1, "weight_decay": 0.5, "no_decay": ["bias", "n
 
 
 def test_hyperparameters_reach_the_constructor_with_what_is_fixed() -> None:
-    optimizer = build(torch.optim.SGD, SETTINGS, {"fixed": {"nesterov": True, "momentum": 0.9}}, problem_of(network()), [])
+    optimizer = build(
+        torch.optim.SGD, SETTINGS, {"fixed": {"nesterov": True, "momentum": 0.9}}, problem_of(network()), []
+    )
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.0]
     assert all(group["nesterov"] for group in optimizer.param_groups)
 
 
-@pytest.mark.parametrize(("target", "settings", "needs", "expected"), [
-    (torch.optim.SGD, {**SETTINGS, "wings": 2}, [], "refuses its arguments"),
-    (torch.optim.SGD, SETTINGS, ["telepathy"], "'telepathy'"),
-    (lambda params, lr, weight_decay: object(), SETTINGS, [], "no method 'step'"),
-])
-def test_what_cannot_be_built_is_refused(target: Any, settings: dict[str, Any], needs: list[str], expected: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "settings", "needs", "expected"),
+    [
+        (torch.optim.SGD, {**SETTINGS, "wings": 2}, [], "refuses its arguments"),
+        (torch.optim.SGD, SETTINGS, ["telepathy"], "'telepathy'"),
+        (lambda params, lr, weight_decay: object(), SETTINGS, [], "no method 'step'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(
+    target: Any, settings: dict[str, Any], needs: list[str], expected: str
+) -> None:
     with pytest.raises(ConfigError, match=expected):
         build(target, settings, {}, problem_of(network()), needs)
 

@@ -88,6 +88,8 @@ def test_without_a_working_compiler_it_runs_eagerly(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("no tool chain")
 
     monkeypatch.setattr(engine, "compiled", broken)
-    optimizer = Lion([torch.zeros(3, requires_grad=True)], lr=0.1, betas=(0.9, 0.99), weight_decay=0.0, engine="compiled")
+    optimizer = Lion(
+        [torch.zeros(3, requires_grad=True)], lr=0.1, betas=(0.9, 0.99), weight_decay=0.0, engine="compiled"
+    )
     optimizer.warm_up()
     assert optimizer.engine == "eager"

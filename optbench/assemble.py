@@ -1,0 +1,88 @@
+"""The composition root: a RunConfig becomes objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from optbench import env, locate
+from optbench.clock import clock_for
+from optbench.config import RunConfig
+from optbench.contracts import DataSet, Task
+from optbench.errors import ConfigError
+from optbench.models.roles import problem_of
+from optbench.optimizers.build import build, engine_of
+from optbench.players import ActivePlayer
+from optbench.train import Plan, Trainer
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What a configuration is made into."""
+
+    device: torch.device
+    data: DataSet
+    task: Task
+    trainer: Trainer
+    engine: str
+
+
+def data_root(config: RunConfig) -> Path:
+    """Where downloaded data lies: data_dir, else $OPTBENCH_DATA_DIR, else ~/.cache/optbench/data."""
+    given = config.data_dir or os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data"
+    return Path(given).expanduser()
+
+
+def assemble(config: RunConfig, on_step: Callable[[Trainer], None] = lambda trainer: None) -> Objects:
+    """Data, model, task, optimizer and trainer of a run."""
+    device = env.resolve_device(config.device)
+    seeds = env.seeds_of(config.seed)
+    env.prepare(config.threads, config.deterministic, seeds.init)
+    data = locate.load(config.data.target)(**config.data.settings).load(data_root(config), device, seeds)
+    env.prepare(config.threads, config.deterministic, seeds.init)  # loading may have drawn random numbers
+    task = build_task(config, data, device)
+    clock = clock_for(device)
+    players = {name: build_player(config, module, device, clock) for name, module in task.players.items()}
+    plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
+    factor = locate.load(config.schedule.target)(steps=config.steps, **config.schedule.settings)
+    trainer = Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step)
+    engine = engine_of(next(iter(players.values())).optimizer, config.optimizer.implementation)
+    return Objects(device, data, task, trainer, engine)
+
+
+def build_task(config: RunConfig, data: DataSet, device: torch.device) -> Task:
+    """The model on its device inside its task."""
+    settings = dict(config.model.settings)
+    task = dict(settings.pop("task"))
+    build_model = locate.load(config.model.target)
+    model = build_model(sample_shape=data.sample_shape, classes=data.classes, **settings).to(device)
+    return locate.load(task.pop("target"))(model, classes=data.classes, **task)
+
+
+def build_player(config: RunConfig, module: torch.nn.Module, device: torch.device, clock: Any) -> ActivePlayer:
+    """A network with its optimizer and clip."""
+    choice, needs = config.optimizer, list(config.optimizer.about.get("needs", []))
+    target = locate.load(choice.target)
+    optimizer = build(target, choice.settings, choice.implementation, problem_of(module), needs)
+    clip = locate.load(config.clip.target)(**config.clip.settings)
+    if config.precision == "fp16" and "closure" in needs and choice.settings["impl"] != "user":
+        raise ConfigError(
+            f"optimizer={choice.name} evaluates more than once a step, which fp16's loss scaling does not allow",
+            "Use precision=bf16 or precision=fp32",
+        )
+    return ActivePlayer(
+        module,
+        optimizer,
+        clip,
+        needs=needs,
+        precision=config.precision,
+        micro_batch=config.micro_batch,
+        device=device,
+        clock=clock,
+    )

@@ -1,0 +1,129 @@
+"""What run.json and result.json say."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from optbench import env
+from optbench.assemble import Objects
+from optbench.config import RunConfig
+from optbench.optimizers.meter import state_bytes, tensor_bytes
+from optbench.records import SCHEMA, Status
+from optbench.train import step_milliseconds
+
+
+def run_facts(config: RunConfig, objects: Objects, study: str, stage: str) -> dict[str, Any]:
+    """run.json: what is run, on what, with which versions."""
+    data = objects.data
+    return {
+        "schema": SCHEMA,
+        "run_id": config.run_id,
+        "trial_id": config.trial_id,
+        "study": study,
+        "stage": stage,
+        "seed": config.seed,
+        "config": config.as_dict(),
+        "overrides": list(config.overrides),
+        "algorithm": config.optimizer.about["algorithm"],
+        "implementation": config.optimizer.settings["impl"],
+        "engine": objects.engine,
+        "metric": objects.task.metric,
+        "direction": objects.task.direction,
+        "versions": env.versions(),
+        "git": env.git_state(),
+        "hardware": env.hardware(objects.device),
+        "threads": config.threads,
+        "sources": {"optimizer_sha256": config.optimizer.about.get("source_sha256")},
+        "data": {
+            "sha256": data.sha256,
+            "verified": data.verified,
+            "sizes": dict(data.sizes),
+            "sample_shape": list(data.sample_shape),
+            "classes": data.classes,
+        },
+        "micro_batch": config.micro_batch or config.batch_size,
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def result_facts(
+    config: RunConfig, objects: Objects, status: Status, reason: str, resumed_from: list[int]
+) -> dict[str, Any]:
+    """result.json: how it ended."""
+    trainer, task = objects.trainer, objects.task
+    at, clock = trainer.at, trainer.clock
+    clock.resolve()
+    names = ("val_loss", "val_metric", "test_loss", "test_metric", "train_loss", "train_metric")
+    target = {
+        "metric": task.metric,
+        "direction": task.direction,
+        "value": config.target,
+        "hash": None,
+        "step": None,
+        "samples": None,
+        "train_seconds": None,
+        **at.reached,
+    }
+    return {
+        "schema": SCHEMA,
+        "run_id": config.run_id,
+        "status": str(status),
+        "reason": reason,
+        "metric": task.metric,
+        "direction": task.direction,
+        "final": {name: at.final.get(name) for name in names},
+        "best": dict(at.best) or None,
+        "target": target if config.target is not None else None,
+        "steps": at.step,
+        "samples": at.samples,
+        "gradient_evaluations": sum(p.gradient_evaluations for p in trainer.players.values()),
+        "seconds": clock.seconds(),
+        "train_seconds": clock.train_seconds,
+        "wall_seconds": clock.wall_seconds,
+        "bytes": bytes_held(objects),
+        "throughput": throughput(objects, config.precision),
+        "resumed_from_steps": resumed_from,
+        "data_verified": objects.data.verified,
+        "weights_sha256": trainer.weights_sha256(),
+    }
+
+
+def bytes_held(objects: Objects) -> dict[str, Any]:
+    """Bytes of parameters, gradients and optimizer state (by dtype), and the peaks."""
+    device, players = objects.device, objects.trainer.players.values()
+    parameters = [p for player in players for p in player.parameters]
+    state: dict[str, int] = {}
+    for player in players:
+        for dtype, count in state_bytes(player.optimizer).items():
+            state[dtype] = state.get(dtype, 0) + count
+    peaks = {"peak_allocated": None, "peak_reserved": None, "resident": env.resident_peak_bytes()}
+    if device.type == "cuda":
+        peaks |= {
+            "peak_allocated": torch.cuda.max_memory_allocated(device),
+            "peak_reserved": torch.cuda.max_memory_reserved(device),
+        }
+    return {
+        "parameters": tensor_bytes(parameters),
+        "optimizer_state": state,
+        "gradients": tensor_bytes(p.grad for p in parameters if p.grad is not None),
+        **peaks,
+    }
+
+
+def throughput(objects: Objects, precision: str) -> dict[str, Any]:
+    """Samples a second, step times, FLOPs and utilisation, all over the training phases."""
+    trainer = objects.trainer
+    clock, flops = trainer.clock, trainer.at.flops_per_step
+    seconds = clock.train_seconds
+    peak = env.peak_flops(objects.device, precision)
+    rate = flops * trainer.at.step / seconds if flops and seconds > 0 else None
+    return {
+        "samples_per_second": trainer.at.samples / seconds if seconds > 0 else None,
+        **step_milliseconds(clock.step_seconds),
+        "flops_per_step": flops,
+        "flops_per_second": rate,
+        "utilisation": rate / peak if rate and peak else None,
+    }

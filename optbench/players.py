@@ -19,7 +19,7 @@ from optbench.clipping import Clipped, global_norm
 from optbench.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.contracts import Batch, Turn
 from optbench.errors import ConfigError
-from optbench.optimizers.build import takes_closure
+from optbench.optimizers.build import requires_closure, takes_closure
 from optbench.optimizers.eval_weights import frozen_statistics
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -49,7 +49,8 @@ class ActivePlayer:
             self.autocast = torch.autocast(device.type, AUTOCAST[precision])
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.reevaluates = "closure" in needs
-        self.takes_closure = takes_closure(optimizer)
+        self.passes_closure = "closure" in needs and takes_closure(optimizer) or requires_closure(optimizer)
+        self._shares: dict[int, Tensor] = {}
         self.gradient_evaluations = 0
         self.skipped_steps = 0
         self.reset_meters()
@@ -91,10 +92,18 @@ class ActivePlayer:
         self.clock.to(FORWARD)
         with self.autocast:
             total, count = turn.loss(turn.batch)
-            mean = total / count
         self.clock.to(BACKWARD)
-        self._backward(mean)
-        return mean.detach()
+        share = self._share(count, total)
+        self._backward(total, share)
+        return total.detach() * share
+
+    def _share(self, count: Tensor | int, total: Tensor) -> Tensor:
+        """1 / count as the gradient of the mean by the sum: cheaper than a division in the graph."""
+        if isinstance(count, Tensor):
+            return (1 / count).to(total.dtype)
+        if count not in self._shares:
+            self._shares[count] = torch.full_like(total, 1 / count, requires_grad=False)
+        return self._shares[count]
 
     def _accumulated(self, turn: Turn) -> Tensor:
         """Micro-batches: gradients of sums, divided once by the count over all of them."""
@@ -105,7 +114,7 @@ class ActivePlayer:
             with self.autocast:
                 total, count = turn.loss(micro)
             self.clock.to(BACKWARD)
-            self._backward(total)
+            self._backward(total, None)
             loss_sum = loss_sum + total.detach()
             count_sum = count_sum + count
         for parameter in self.parameters:
@@ -113,8 +122,8 @@ class ActivePlayer:
                 parameter.grad.div_(count_sum)
         return loss_sum / count_sum
 
-    def _backward(self, loss: Tensor) -> None:
-        (self.scaler.scale(loss) if self.scaler else loss).backward()
+    def _backward(self, loss: Tensor, gradient: Tensor | None) -> None:
+        (self.scaler.scale(loss) if self.scaler else loss).backward(gradient)
 
     def _set_lr(self, factor: float) -> None:
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
@@ -139,7 +148,7 @@ class ActivePlayer:
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.skipped_steps += self.scaler.get_scale() < scale
-        elif self.takes_closure:
+        elif self.passes_closure:
             self.optimizer.step(self._closure(turn, loss))
         else:
             self.optimizer.step()

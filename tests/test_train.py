@@ -73,7 +73,7 @@ def test_a_run_with_micro_batches_matches_one_without(quick_run: Run) -> None:
 class TwiceEvaluated(torch.optim.SGD):
     """Evaluates its closure twice and keeps what it saw."""
 
-    def step(self, closure: Any = None) -> Any:
+    def step(self, closure: Any) -> Any:
         first = closure()
         gradients = [p.grad.clone() for group in self.param_groups for p in group["params"]]
         with torch.enable_grad():

@@ -66,6 +66,12 @@ def takes_closure(optimizer: Any) -> bool:
     return "closure" in inspect.signature(optimizer.step).parameters
 
 
+def requires_closure(optimizer: Any) -> bool:
+    """Whether `optimizer.step` cannot be called without a closure."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
 def engine_of(optimizer: Any, implementation: Mapping[str, Any]) -> str:
     """What runs the rule: eager, compiled, fused, ... as the optimizer or its YAML says."""
     return str(getattr(optimizer, "engine", None) or implementation.get("engine", "eager"))

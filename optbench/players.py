@@ -49,7 +49,7 @@ class ActivePlayer:
             self.autocast = torch.autocast(device.type, AUTOCAST[precision])
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.reevaluates = "closure" in needs
-        self.passes_closure = "closure" in needs and takes_closure(optimizer) or requires_closure(optimizer)
+        self.passes_closure = ("closure" in needs and takes_closure(optimizer)) or requires_closure(optimizer)
         self._shares: dict[int, Tensor] = {}
         self.gradient_evaluations = 0
         self.skipped_steps = 0

@@ -1,0 +1,114 @@
+"""Completion of key=value, by the callback and in real shells."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from optbench.completion import candidates, complete_override, keys_of, leaves
+from optbench.config import flatten, packaged_folder, read_yaml
+
+FILES = sorted(packaged_folder().glob("[a-z]*/*.yaml"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f"{f.parent.name}/{f.stem}")
+def test_the_line_scanner_finds_the_keys_that_yaml_has(file: Path) -> None:
+    tree = {key: value for key, value in read_yaml(file).items() if key != "about"}
+    expected = set(flatten(tree))
+    assert set(leaves(file)) == expected
+    assert not any(key.startswith("about") for key, _ in keys_of(file))
+
+
+@pytest.mark.parametrize(
+    ("word", "words", "expected", "absent"),
+    [
+        ("opt", [], {"optimizer="}, set()),
+        ("optimizer=l", [], {"optimizer=lion"}, set()),
+        ("optimizer.", [], {"optimizer.lr=", "optimizer.eps="}, {"optimizer.engine="}),
+        ("optimizer.", ["optimizer=lion"], {"optimizer.engine="}, {"optimizer.eps="}),
+        ("data.augment.", [], {"data.augment.flip="}, {"data.path="}),
+        ("precision=", [], {"precision=bf16"}, set()),
+        ("ste", [], {"steps="}, set()),
+    ],
+)
+def test_candidates(word: str, words: list[str], expected: set[str], absent: set[str]) -> None:
+    found = set(candidates(word, words))
+    assert expected <= found
+    assert not absent & found
+
+
+def test_the_users_folder_is_offered_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "mine.yaml").write_text("wings: 2\nabout: {target: x.Y}\n")
+    monkeypatch.setenv("OPTBENCH_CONFIG_DIR", str(tmp_path))
+    assert "optimizer=mine" in candidates("optimizer=", [])
+    assert candidates("optimizer.", ["optimizer=mine"]) == ["optimizer.wings="]
+
+
+@pytest.mark.parametrize(
+    ("words", "index", "expected"),
+    [
+        ("optbench run optimizer = l", 4, ["lion"]),
+        ("optbench run optimizer =", 3, ["adamw", "lion", "sgd"]),
+        ("optbench run opt", 2, ["optimizer="]),
+        ("optbench run optimizer = lion optimizer.eng", 5, ["optimizer.engine="]),
+    ],
+)
+def test_bash_gets_values_alone_behind_an_equals_sign(
+    monkeypatch: pytest.MonkeyPatch, words: str, index: int, expected: list[str]
+) -> None:
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(index))
+    assert complete_override(None, [], words.split()[-1]) == expected
+
+
+def completed(shell: str, line: str) -> str:
+    """What a real shell offers for a line, by the script that Typer generates for it."""
+    program = Path(sys.executable).parent / "optbench"
+    if not program.exists():
+        pytest.skip("the optbench command is not installed beside this interpreter")
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    env = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "TERM": "dumb"}
+    script = subprocess.run(
+        ["optbench", "--show-completion", shell], capture_output=True, text=True, env=env, check=True
+    ).stdout
+    done = subprocess.run(
+        [shell, "-c", SHELLS[shell].format(script=script, line=line)], capture_output=True, text=True, env=env
+    )
+    return done.stdout
+
+
+SHELLS = {
+    "bash": """{script}
+IFS=$' \\t\\n'
+COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}
+read -ra COMP_WORDS <<< "$(sed 's/=/ = /g' <<< "$COMP_LINE")"
+COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+_optbench_completion optbench "" ""
+printf '%s\\n' "${{COMPREPLY[@]}}"
+""",
+    "zsh": """_TYPER_COMPLETE_ARGS='{line}' _OPTBENCH_COMPLETE=complete_zsh optbench""",
+    # what the generated fish script runs; `complete --do-complete` needs a terminal
+    "fish": """env _TYPER_COMPLETE_ARGS='{line}' _OPTBENCH_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args \
+optbench""",
+}
+
+
+@pytest.mark.parametrize(
+    ("shell", "line", "expected"),
+    [
+        ("bash", "optbench run optimizer=l", "lion"),
+        ("bash", "optbench run mod", "model="),
+        ("zsh", "optbench run optimizer=l", "optimizer=lion"),
+        ("fish", "optbench run optimizer=l", "optimizer=lion"),
+        ("fish", "optbench run mod", "model="),
+    ],
+)
+def test_real_shells(shell: str, line: str, expected: str) -> None:
+    assert expected in completed(shell, line)

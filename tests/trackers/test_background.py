@@ -1,0 +1,94 @@
+"""Tracking can never stop or slow a run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from optbench.records import Record, Split
+from optbench.trackers.background import Background
+
+
+def record(step: int) -> Record:
+    return Record(
+        step=step, samples=step, gradient_evaluations=step, split=Split.TRAIN, train_seconds=0, wall_seconds=0
+    )
+
+
+class Kept:
+    """Keeps what it is given; subclasses misbehave."""
+
+    def __init__(self) -> None:
+        self.started: list[Mapping[str, Any]] = []
+        self.steps: list[int] = []
+        self.results: list[Mapping[str, Any] | None] = []
+
+    def start(self, run: Mapping[str, Any]) -> None:
+        self.started.append(run)
+
+    def log(self, record: Record) -> None:
+        self.steps.append(record.step)
+
+    def finish(self, result: Mapping[str, Any] | None) -> None:
+        self.results.append(result)
+
+
+class Raises(Kept):
+    def log(self, record: Record) -> None:
+        raise SystemExit("the tracker gives up")
+
+
+class Slow(Kept):
+    def log(self, record: Record) -> None:
+        time.sleep(0.05)
+        super().log(record)
+
+
+class Stuck(Kept):
+    def log(self, record: Record) -> None:
+        threading.Event().wait()
+
+
+def drive(sink: Kept, records: int, **seconds: float) -> tuple[list[str], float]:
+    notices: list[str] = []
+    tracker = Background(sink, notices.append, **seconds)
+    tracker.start({"run_id": "x"})
+    began = time.monotonic()
+    for step in range(records):
+        tracker.log(record(step))
+    logging_seconds = time.monotonic() - began
+    tracker.finish({"status": "completed"})
+    return notices, logging_seconds
+
+
+def test_everything_arrives_in_order() -> None:
+    sink = Kept()
+    notices, _ = drive(sink, 500)
+    assert sink.steps == list(range(500))
+    assert (sink.started, sink.results) == ([{"run_id": "x"}], [{"status": "completed"}])
+    assert notices == []
+
+
+def test_faults_are_counted_and_reported_once_with_their_number() -> None:
+    sink = Raises()
+    notices, _ = drive(sink, 50)
+    assert len(notices) == 2
+    assert "SystemExit: the tracker gives up" in notices[0]
+    assert "failed 50 times" in notices[1]
+    assert sink.results == [{"status": "completed"}]
+
+
+def test_a_slow_tracker_does_not_slow_the_run_and_loses_nothing() -> None:
+    sink = Slow()
+    _, seconds = drive(sink, 40, log_seconds=0.01)
+    assert seconds < 0.5  # 40 x 0.05 s of work
+    assert sink.steps == list(range(40))
+
+
+def test_a_stuck_tracker_is_left_behind_at_the_end() -> None:
+    notices, seconds = drive(Stuck(), 20, log_seconds=0.01, finish_seconds=0.2)
+    assert seconds < 0.5
+    assert len(notices) == 1
+    assert "did not finish within 0.2 s" in notices[0]

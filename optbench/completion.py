@@ -74,10 +74,19 @@ def candidates(word: str, words: Sequence[str]) -> list[str]:
     return [*(f"{group}=" for group in GROUPS), *(f"{key}=" for key in root)]
 
 
+def default_of(key: str, words: Sequence[str]) -> str:
+    """The text of a key's value in its YAML file."""
+    group, dot, rest = key.partition(".")
+    file = chosen(group, words) if dot else folders()[-1] / "root" / "run.yaml"
+    return dict(keys_of(file)).get(rest if dot else key, "") if file else ""
+
+
 def complete_override(ctx: Any, args: list[str], incomplete: str) -> list[str]:
     """Typer's callback. zsh and fish hand over key=value whole; bash splits it at `=` and wants the value alone."""
     words, word, values_only = shell_words(args, incomplete)
     found = [candidate for candidate in candidates(word, words) if candidate.startswith(word)]
+    if len(found) == 1 and found[0].endswith("="):  # a lone candidate would get a space behind its `=`
+        found += candidates(found[0], words) or [found[0] + default_of(found[0][:-1], words)]
     return [candidate.split("=", 1)[1] for candidate in found] if values_only else found
 
 

@@ -55,8 +55,9 @@ def test_the_users_folder_is_offered_too(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("optbench run optimizer = l", 4, ["lion"]),
         ("optbench run optimizer =", 3, ["adamw", "lion", "sgd"]),
-        ("optbench run opt", 2, ["optimizer="]),
-        ("optbench run optimizer = lion optimizer.eng", 5, ["optimizer.engine="]),
+        ("optbench run opt", 2, ["optimizer=", "optimizer=adamw", "optimizer=lion", "optimizer=sgd"]),
+        ("optbench run max_s", 2, ["max_seconds=", "max_seconds=null"]),
+        ("optbench run optimizer = lion optimizer.eng", 5, ["optimizer.engine=", "optimizer.engine=auto"]),
     ],
 )
 def test_bash_gets_values_alone_behind_an_equals_sign(

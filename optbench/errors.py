@@ -55,3 +55,14 @@ class Interrupted(OptbenchError):
 
     def __reduce__(self) -> Any:
         return type(self), (self.signal_number, self.args[0], self.hint)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).splitlines() or [""])[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's, CUDA's, or torch's CPU allocator's, a plain RuntimeError."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

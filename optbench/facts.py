@@ -9,15 +9,20 @@ import torch
 
 from optbench import env
 from optbench.assemble import Objects
+from optbench.clock import PHASES
 from optbench.config import RunConfig
 from optbench.optimizers.meter import state_bytes, tensor_bytes
 from optbench.records import SCHEMA, Status
 from optbench.train import step_milliseconds
 
+MEMORY = ("parameters", "optimizer_state", "gradients", "peak_allocated", "peak_reserved", "resident")
+SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step", "flops_per_second", "utilisation")
+FINAL = ("val_loss", "val_metric", "test_loss", "test_metric", "train_loss", "train_metric")
 
-def run_facts(config: RunConfig, objects: Objects, study: str, stage: str) -> dict[str, Any]:
-    """run.json: what is run, on what, with which versions."""
-    data = objects.data
+
+def run_facts(config: RunConfig, objects: Objects | None, study: str, stage: str) -> dict[str, Any]:
+    """run.json: what is run, on what, with which versions; no objects where they did not fit into memory."""
+    device = objects.device if objects else env.resolve_device(config.device)
     return {
         "schema": SCHEMA,
         "run_id": config.run_id,
@@ -29,14 +34,24 @@ def run_facts(config: RunConfig, objects: Objects, study: str, stage: str) -> di
         "overrides": list(config.overrides),
         "algorithm": config.optimizer.about["algorithm"],
         "implementation": config.optimizer.settings["impl"],
+        "versions": env.versions(),
+        "git": env.git_state(),
+        "hardware": env.hardware(device),
+        "threads": config.threads,
+        "sources": {"optimizer_sha256": config.optimizer.about.get("source_sha256")},
+        "micro_batch": config.micro_batch or config.batch_size,
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **(object_facts(objects) if objects else dict.fromkeys(("engine", "metric", "direction", "data"))),
+    }
+
+
+def object_facts(objects: Objects) -> dict[str, Any]:
+    """What only the objects of a run know."""
+    data = objects.data
+    return {
         "engine": objects.engine,
         "metric": objects.task.metric,
         "direction": objects.task.direction,
-        "versions": env.versions(),
-        "git": env.git_state(),
-        "hardware": env.hardware(objects.device),
-        "threads": config.threads,
-        "sources": {"optimizer_sha256": config.optimizer.about.get("source_sha256")},
         "data": {
             "sha256": data.sha256,
             "verified": data.verified,
@@ -44,8 +59,24 @@ def run_facts(config: RunConfig, objects: Objects, study: str, stage: str) -> di
             "sample_shape": list(data.sample_shape),
             "classes": data.classes,
         },
-        "micro_batch": config.micro_batch or config.batch_size,
-        "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def result_before_start(config: RunConfig, status: Status, reason: str) -> dict[str, Any]:
+    """result.json of a run that ended before its first step: every key, and nothing measured."""
+    unknown = ("metric", "direction", "best", "target", "train_seconds", "wall_seconds", "data_verified")
+    return {
+        "schema": SCHEMA,
+        "run_id": config.run_id,
+        "status": str(status),
+        "reason": reason,
+        **dict.fromkeys((*unknown, "weights_sha256")),
+        "final": dict.fromkeys(FINAL),
+        **dict.fromkeys(("steps", "samples", "gradient_evaluations"), 0),
+        "seconds": dict.fromkeys(PHASES, 0.0),
+        "bytes": {**dict.fromkeys(MEMORY), "optimizer_state": {}, "resident": env.resident_peak_bytes()},
+        "throughput": dict.fromkeys(SPEED),
+        "resumed_from_steps": [],
     }
 
 
@@ -56,7 +87,6 @@ def result_facts(
     trainer, task = objects.trainer, objects.task
     at, clock = trainer.at, trainer.clock
     clock.resolve()
-    names = ("val_loss", "val_metric", "test_loss", "test_metric", "train_loss", "train_metric")
     target = {
         "metric": task.metric,
         "direction": task.direction,
@@ -74,7 +104,7 @@ def result_facts(
         "reason": reason,
         "metric": task.metric,
         "direction": task.direction,
-        "final": {name: at.final.get(name) for name in names},
+        "final": {name: at.final.get(name) for name in FINAL},
         "best": dict(at.best) or None,
         "target": target if config.target is not None else None,
         "steps": at.step,

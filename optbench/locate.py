@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from optbench.errors import ConfigError, MissingError, OptbenchError
+from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
 
 
 def is_path(text: str) -> bool:
@@ -70,8 +70,7 @@ def explain(error: BaseException, path: str) -> BaseException:
         if path.startswith(error.name + ".") or f".{error.name}." in path:
             return ConfigError(f"{path}: there is no module {error.name}")
         return MissingError(f"{path} needs the package {error.name}", f"Install it: pip install {error.name}")
-    first_line = (str(error).splitlines() or [""])[0]
-    return ConfigError(f"{path}: importing it raised {type(error).__name__}: {first_line}")
+    return ConfigError(f"{path}: importing it raised {type(error).__name__}: {first_line(error)}")
 
 
 def source_sha256(target: Any) -> str | None:

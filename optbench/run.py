@@ -17,15 +17,14 @@ from optbench.assemble import assemble
 from optbench.clock import CHECKPOINT, LOGGING
 from optbench.config import RunConfig
 from optbench.contracts import Sink
-from optbench.errors import ConfigError, Interrupted, OptbenchError
-from optbench.facts import result_facts, run_facts
+from optbench.errors import ConfigError, Interrupted, OptbenchError, first_line, is_out_of_memory
+from optbench.facts import result_before_start, result_facts, run_facts
 from optbench.records import SCHEMA, Record, Status
 from optbench.store import RunFolder
 from optbench.train import Trainer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TICK_SECONDS = 0.1  # between two signs of life to the progress bar
-OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True)
@@ -78,20 +77,31 @@ class Session:
 
     def ended(self, sinks: list[Sink]) -> Ended:
         """Train, and write the result."""
+        try:
+            self.objects = assemble(self.config, self._on_step)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return self._ended_before_start(error)
         with ending_sinks(sinks) as finish:
+            run = self._begin(sinks)
             try:
-                self.objects = assemble(self.config, self._on_step)
-                run = self._begin(sinks)
                 status, reason = self._train(sinks)
             except OptbenchError:
                 raise
             except Exception as error:
-                if not hasattr(self, "objects"):
-                    raise
                 status, reason = self._failure(error)
             result = result_facts(self.config, self.objects, status, reason, self.resumed_from)
             self._close(result)
             finish(result)
+        return Ended(self.folder.path, run, result, False)
+
+    def _ended_before_start(self, error: Exception) -> Ended:
+        """Data, model or optimizer did not fit into memory; trackers have nothing to show of that."""
+        run = run_facts(self.config, None, self.study, self.stage)
+        result = result_before_start(self.config, Status.OUT_OF_MEMORY, f"{first_line(error)} (before the first step)")
+        self.folder.write_run(run)
+        self.folder.write_result(result)
         return Ended(self.folder.path, run, result, False)
 
     def _begin(self, sinks: list[Sink]) -> dict[str, Any]:
@@ -189,15 +199,12 @@ class Session:
 
     def _failure(self, error: Exception) -> tuple[Status, str]:
         """An error of the model, the data or the optimizer is a result, with its traceback beside it."""
-        message = (str(error).splitlines() or [""])[0]
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-            w in str(error) for w in OUT_OF_MEMORY_WORDS
-        ):
-            return Status.OUT_OF_MEMORY, f"{message} (at step {self.objects.trainer.at.step})"
+        if is_out_of_memory(error):
+            return Status.OUT_OF_MEMORY, f"{first_line(error)} (at step {self.objects.trainer.at.step})"
         (self.folder.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         return (
             Status.FAILED,
-            f"{type(error).__name__}: {message} (at step {self.objects.trainer.at.step}; see error.txt)",
+            f"{type(error).__name__}: {first_line(error)} (at step {self.objects.trainer.at.step}; see error.txt)",
         )
 
     def _close(self, result: dict[str, Any]) -> None:

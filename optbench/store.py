@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import ConfigError, NotHeld, OptbenchError
+from optbench.errors import ConfigError, NotHeld, OptbenchError, first_line
 from optbench.records import Record, without_nonfinite
 
 REPLACED = ".replaced"  # where `--force` sets old runs of a study aside
@@ -218,7 +218,7 @@ def explained(path: Path) -> Iterator[None]:
     except RuntimeError as error:  # torch's file writer reports a full disk so
         if isinstance(error, OptbenchError) or "write" not in str(error).lower():
             raise
-        raise ConfigError(f"{path}: cannot be written: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{path}: cannot be written: {first_line(error)}") from error
 
 
 def run_folders(root: Path, study: str | None = None) -> Iterator[RunFolder]:

@@ -19,6 +19,7 @@ from optbench.clock import Clock
 from optbench.contracts import Turn
 from optbench.players import ActivePlayer
 from optbench.run import execute
+from optbench.trackers.console import summary_lines
 from optbench.train import preserved
 
 Run = Callable[..., Any]
@@ -222,6 +223,11 @@ class NoClosure(torch.optim.SGD):
     def step(self):
         return super().step()
 
+class HungryAtOnce(torch.optim.SGD):
+    def __init__(self, params, lr=0.1):
+        self.buffer = torch.empty(2**50)  # four petabytes
+        super().__init__(params, lr=lr)
+
 class Drops(torch.optim.SGD):
     def __init__(self, params, lr=0.1):
         groups = list(params)
@@ -241,6 +247,20 @@ def test_errors_of_an_optimizer_are_results(quick_run: Run, tmp_path: Path) -> N
     assert quick_run(f"optimizer={file}:NoClosure", "steps=5").result["status"] == "completed"
     with pytest.raises(Exception, match="exactly once"):
         quick_run(f"optimizer={file}:Drops", "steps=5")
+
+
+def test_no_memory_for_the_objects_is_a_result(quick_run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY)
+    ended = quick_run(f"optimizer={file}:HungryAtOnce")
+    assert ended.result["status"] == "out_of_memory"
+    assert ended.result["reason"].endswith("(before the first step)")
+    whole = quick_run("steps=1")
+    assert ended.result.keys() == whole.result.keys()
+    assert ended.run.keys() == whole.run.keys()
+    for part in ("final", "seconds", "bytes", "throughput"):
+        assert ended.result[part].keys() == whole.result[part].keys()
+    assert "out_of_memory" in "\n".join(summary_lines(ended.run, ended.result, ended.folder))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -14,7 +14,7 @@ from optbench.contracts import DataSet, Seeds
 from optbench.data.augment import Augment
 from optbench.data.download import Progress
 from optbench.data.from_lists import Form, as_dataset, three_splits
-from optbench.errors import ConfigError, MissingError, OptbenchError
+from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
 
 SPLIT_NAMES = {"validation": ("validation", "val", "valid"), "test": ("test",)}
 
@@ -100,9 +100,8 @@ class HuggingFace:
         except OptbenchError:
             raise
         except Exception as error:  # the library raises many kinds for what is absent, offline or malformed
-            first = (str(error).splitlines() or [""])[0]
             raise MissingError(
-                f"data=hf data.path={self.path} cannot be loaded: {first}",
+                f"data=hf data.path={self.path} cannot be loaded: {first_line(error)}",
                 "Give a folder saved by datasets.save_to_disk, or be online",
             ) from error
         return found if isinstance(found, Mapping) else {self.train_split: found}

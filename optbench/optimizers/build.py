@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from optbench.contracts import Problem
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, first_line, is_out_of_memory
 from optbench.optimizers.groups import assert_covered, parameter_groups
 
 NOT_ARGUMENTS = ("impl", "no_decay")  # settings of ours, not of the constructor
@@ -35,8 +35,11 @@ def build(
     modules = {"modules": problem.modules} if "modules" in needs else {}
     try:
         optimizer = target(first, **arguments, **implementation.get("fixed", {}), **modules)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"the optimizer refuses its arguments: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # whatever somebody's constructor raises
+        if is_out_of_memory(error):
+            raise
+        kind = "" if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: "
+        raise ConfigError(f"the optimizer refuses its arguments: {kind}{first_line(error)}") from error
     check_interface(optimizer)
     if implementation.get("takes") != "problem":
         assert_covered(optimizer, problem)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from optbench.contracts import Sink
+from optbench.errors import first_line
 from optbench.records import Record
 
 LOG_SECONDS = 0.02  # the longest wait for a record
@@ -78,7 +79,6 @@ class Background:
             except BaseException as error:  # a tracker may raise anything, SystemExit included
                 self.faults += 1
                 if self.faults == 1:
-                    message = (str(error).splitlines() or [""])[0]
-                    self.notice(f"the tracker failed ({type(error).__name__}: {message}); the run goes on")
+                    self.notice(f"the tracker failed ({type(error).__name__}: {first_line(error)}); the run goes on")
             finally:
                 done.set()

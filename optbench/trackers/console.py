@@ -134,7 +134,7 @@ def number(value: float | None, form: str = ".4f") -> str:
 def summary_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) -> list[str]:
     """What came out of a run, in a few lines."""
     final, best, reached = result["final"], result.get("best"), result.get("target")
-    metric = result["metric"]
+    metric = result["metric"] or "metric"
     reason = f": {result['reason']}" if result.get("reason") else ""
     lines = [f"{result['run_id']}  {result['status']}{reason}"]
     lines.append(
@@ -150,7 +150,8 @@ def summary_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Pat
     if reached:
         where = f"first passed at step {reached['step']:,}" if reached["step"] is not None else "not reached"
         lines.append(f"  {'target':<12} {metric} {reached['value']:g}: {where}")
-    return lines + time_lines(result) + memory_lines(result) + note_lines(run, result, folder)
+    measured = time_lines(result) + memory_lines(result) if result["steps"] else []
+    return lines + measured + note_lines(run, result, folder)
 
 
 def time_lines(result: Mapping[str, Any]) -> list[str]:
@@ -183,7 +184,8 @@ def note_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) 
     """What a reader must know besides, and where the rest is."""
     notes = []
     if run:
-        notes.append(f"  {'optimizer':<12} {run['algorithm']} by {run['implementation']} ({run['engine']})")
+        engine = f" ({run['engine']})" if run["engine"] else ""
+        notes.append(f"  {'optimizer':<12} {run['algorithm']} by {run['implementation']}{engine}")
     if result.get("resumed_from_steps"):
         notes.append(f"  {'resumed':<12} from step {', '.join(f'{step:,}' for step in result['resumed_from_steps'])}")
     if result.get("data_verified") is False:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from optbench.errors import first_line
 from optbench.records import Record, Status
 from optbench.validity import flatten
 
@@ -41,8 +42,7 @@ class WandbTracker:
         except Exception as error:
             if mode != "online":
                 raise
-            reason = (str(error).splitlines() or [""])[0]
-            self.notice(f"W&B cannot be reached ({reason}); logging offline")
+            self.notice(f"W&B cannot be reached ({first_line(error)}); logging offline")
             mode, self.run = "offline", self._begin(run, "offline")
         if mode == "offline":
             self.notice(f"W&B logs offline; upload with: wandb sync {Path(self.run.dir).parent}")

@@ -1,0 +1,115 @@
+"""On CUDA: low precision, the event clock, peak memory, resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import QUICK, same_records
+
+from optbench import config
+from optbench.clock import BACKWARD, FORWARD, OTHER, CudaClock
+from optbench.errors import Interrupted
+from optbench.run import Session, execute
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+CUDA = [*QUICK, "device=cuda"]
+CUDA_VOLATILE = {"peak_allocated_bytes", "peak_reserved_bytes"}
+
+
+@pytest.mark.parametrize("optimizer", ["lion", "adamw", "sgd"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_it_learns_at_every_precision(tmp_path: Path, optimizer: str, precision: str) -> None:
+    overrides = [
+        *CUDA,
+        "model=vit",
+        f"optimizer={optimizer}",
+        f"precision={precision}",
+        "steps=300",
+        "optimizer.lr=1e-3",
+    ]
+    ended = execute(config.load(overrides), tmp_path)
+    assert ended.result["status"] == "completed"
+    assert ended.result["final"]["val_metric"] > 0.3
+
+
+def test_compiled_model_and_optimizer(tmp_path: Path) -> None:
+    overrides = [*CUDA, "model=vit", "optimizer=lion", "optimizer.engine=compiled", "compile=true", "steps=60"]
+    ended = execute(config.load(overrides), tmp_path)
+    assert ended.result["status"] == "completed"
+    assert ended.run["engine"] == "compiled"
+    assert ended.result["seconds"]["compile"] > 0.5
+    assert ended.result["throughput"]["step_ms_median"] < 100
+
+
+def test_the_event_clock_measures_the_device() -> None:
+    clock = CudaClock()
+    a = torch.randn(4096, 4096, device="cuda")
+    torch.cuda.synchronize()
+    clock.begin()
+    clock.to(FORWARD)
+    for _ in range(20):
+        a @ a
+    clock.to(BACKWARD)
+    for _ in range(40):
+        a @ a
+    clock.to(OTHER)
+    clock.end_step()
+    assert clock.train_seconds == 0  # nothing is known, and nothing waited, before it is asked for
+    clock.resolve()
+    seconds = clock.seconds()
+    assert seconds["backward"] / seconds["forward"] == pytest.approx(2, rel=0.3)
+    assert list(clock.step_seconds) == [pytest.approx(clock.train_seconds)]
+    assert sum(seconds.values()) == pytest.approx(clock.wall_seconds, rel=0.1)
+
+
+def test_phases_add_up_and_peaks_are_there(tmp_path: Path) -> None:
+    result = execute(config.load([*CUDA, "model=vit", "steps=300"]), tmp_path).result
+    assert sum(result["seconds"].values()) == pytest.approx(result["wall_seconds"], rel=0.03)
+    assert result["seconds"]["other"] <= 0.02 * result["wall_seconds"]
+    assert result["bytes"]["peak_reserved"] >= result["bytes"]["peak_allocated"] > result["bytes"]["parameters"]
+    rows = [
+        json.loads(line) for line in (tmp_path / "runs" / result["run_id"] / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert all(row["peak_allocated_bytes"] > 0 for row in rows if row["split"] == "train")
+
+
+def test_resume_on_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [*CUDA, "model=vit", "model.drop_path=0.2", "steps=40", "record_every=5", "deterministic=true"]
+    calm = execute(config.load(settings), tmp_path / "calm")
+    on_step = Session._on_step
+
+    def interrupted(session: Session, trainer: Any) -> None:
+        session.signal = 15 if trainer.at.step == 17 and not session.resumed_from else None
+        on_step(session, trainer)
+
+    monkeypatch.setattr(Session, "_on_step", interrupted)
+    with pytest.raises(Interrupted):
+        execute(config.load(settings), tmp_path / "wild")
+    ended = execute(config.load(settings), tmp_path / "wild")
+    assert ended.result["resumed_from_steps"] == [17]
+    assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
+    found = [
+        same_records([json.loads(line) for line in (e.folder / "metrics.jsonl").read_text().splitlines()])
+        for e in (calm, ended)
+    ]
+    for rows in found:
+        for row in rows:
+            for name in CUDA_VOLATILE:
+                row.pop(name, None)
+    assert found[0] == found[1]
+
+
+def test_out_of_memory_is_a_result(tmp_path: Path) -> None:
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(64 * 2**20 / total)
+    try:
+        result = execute(config.load([*CUDA, "model=vit", "batch_size=1024", "steps=2"]), tmp_path).result
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert result["status"] == "out_of_memory"
+    assert "out of memory" in result["reason"]

@@ -150,7 +150,7 @@ def summary_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Pat
     if reached:
         where = f"first passed at step {reached['step']:,}" if reached["step"] is not None else "not reached"
         lines.append(f"  {'target':<12} {metric} {reached['value']:g}: {where}")
-    measured = time_lines(result) + memory_lines(result) if result["steps"] else []
+    measured = time_lines(result) + memory_lines(result) if result["wall_seconds"] is not None else []
     return lines + measured + note_lines(run, result, folder)
 
 

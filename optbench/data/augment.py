@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -18,11 +18,16 @@ from torch.nn import functional
 class Augment:
     """The `augment:` settings of a data set; their meanings stand in conf/data/digits.yaml."""
 
-    crop_pad: int
+    crop_pad: int | None  # None: as suits the way the set is held, see `held`
     flip: bool
     cutout: int
     mixup: float
     cutmix: float
+
+    def held(self, in_memory: bool, image_size: int) -> Augment:
+        """The same with crop_pad decided: image_size / 16 for a set in memory; a streamed one has its own crops."""
+        chosen = image_size // 16 if in_memory else 0
+        return self if self.crop_pad is not None else replace(self, crop_pad=chosen)
 
     @property
     def moves_pixels(self) -> bool:
@@ -38,7 +43,7 @@ class Augment:
 def change_images(images: Tensor, augment: Augment, generator: Generator) -> Tensor:
     """Crop, flip and cutout of images (B, C, H, W), normalised: padding and holes are zero, the mean pixel."""
     if augment.crop_pad or augment.flip:
-        images = crop_and_flip(images, augment.crop_pad, augment.flip, generator)
+        images = crop_and_flip(images, augment.crop_pad or 0, augment.flip, generator)
     return cutout(images, augment.cutout, generator) if augment.cutout else images
 
 

@@ -58,7 +58,9 @@ def as_dataset(
 ) -> DataSet:
     """The set in memory where its pixels fit, else streamed."""
     pixels = sum(len(part.labels) for part in lists.values()) * 3 * form.image_size**2
-    if pixels > form.in_memory_bytes:
+    in_memory = pixels <= form.in_memory_bytes
+    augment = augment.held(in_memory, form.image_size)
+    if not in_memory:
         return StreamedImages(
             lists,
             classes=classes,

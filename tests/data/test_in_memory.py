@@ -159,3 +159,11 @@ def test_digits_are_embedded_and_split_for_good() -> None:
     assert data.sha256 == Digits(validation=270, verify="on", augment=NONE).load(None, CPU, Seeds(7, 8, 9)).sha256  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"data\.validation=5000"):
         Digits(validation=5000, verify="on", augment=NONE).load(None, CPU, SEEDS)  # type: ignore[arg-type]
+
+
+def test_a_crop_left_open_suits_the_way_the_set_is_held() -> None:
+    left_open = Augment(**{**NONE, "crop_pad": None})
+    assert left_open.held(in_memory=True, image_size=64).crop_pad == 4
+    assert left_open.held(in_memory=False, image_size=64).crop_pad == 0
+    given = Augment(**{**NONE, "crop_pad": 1})
+    assert given.held(in_memory=True, image_size=64) == given

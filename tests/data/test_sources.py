@@ -26,7 +26,7 @@ from optbench.errors import ConfigError, MissingError, OptbenchError
 CPU = torch.device("cpu")
 SEEDS = Seeds(init=1, order=2, augment=3)
 NAMES = config.options([config.packaged_folder()], "data")
-STREAM = ("data.in_memory_bytes=0", "data.augment.crop_pad=0")
+STREAM = ("data.in_memory_bytes=0",)
 
 
 def source(*overrides: str) -> Any:
@@ -115,7 +115,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
 def test_a_streamed_set_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "set", {"train": 4, "val": 2})
     with pytest.raises(ConfigError, match="crop_pad"):
-        source("data=imagefolder", f"data.path={folder}", STREAM[0]).load(tmp_path, CPU, SEEDS)
+        source("data=imagefolder", f"data.path={folder}", *STREAM, "data.augment.crop_pad=2").load(tmp_path, CPU, SEEDS)
 
 
 @pytest.mark.parametrize("stream", [(), (*STREAM, "data.workers=0"), STREAM], ids=["memory", "streamed", "workers"])

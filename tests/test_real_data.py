@@ -1,0 +1,56 @@
+"""Real images, where they lie on this machine: the loss falls and the records are whole.
+
+    OPTBENCH_DATA_DIR=... OPTBENCH_TEST_IMAGES=... pytest -m slow tests/test_real_data.py -s
+
+CIFAR-10 and Fashion-MNIST are looked for as every run does; OPTBENCH_TEST_IMAGES is a folder with train/CLASS/ and
+val/CLASS/. What is absent is skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from optbench import config
+from optbench.errors import MissingError
+from optbench.records import COLUMNS
+from optbench.run import execute
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SETS = {
+    "cifar10": ["data=cifar10", "data.verify=off"],
+    "fashion_mnist": ["data=fashion_mnist"],
+    "imagefolder": ["data=imagefolder", f"data.path={os.environ.get('OPTBENCH_TEST_IMAGES', 'absent')}"],
+    "imagefolder_streamed": [
+        "data=imagefolder",
+        f"data.path={os.environ.get('OPTBENCH_TEST_IMAGES', 'absent')}",
+        "data.in_memory_bytes=0",
+    ],
+}
+STEPS, RECORD_EVERY = 300, 10
+MEASURED = {"train_loss", "lr", "grad_norm", "update_ratio", "clip_fraction", "samples_per_second", "step_ms_median"}
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("optimizer", ["lion", "adamw"])
+def test_the_loss_falls_and_the_records_are_whole(tmp_path: Path, name: str, optimizer: str) -> None:
+    settings = ["model=vit", f"optimizer={optimizer}", f"steps={STEPS}", f"record_every={RECORD_EVERY}", *SETS[name]]
+    try:
+        ended = execute(config.load([*settings, "tracker=none"]), tmp_path)
+    except MissingError as error:
+        pytest.skip(str(error).splitlines()[0])
+    rows = [json.loads(line) for line in (ended.folder / "metrics.jsonl").read_text().splitlines()]
+    train = [row for row in rows if row["split"] == "train"]
+    assert [row["step"] for row in train] == list(range(RECORD_EVERY, STEPS + 1, RECORD_EVERY))
+    assert all(row.keys() <= COLUMNS.keys() for row in rows)
+    assert all(row[column] is not None for row in train for column in MEASURED)
+    assert [row["split"] for row in rows if row["split"] != "train"][-2:] == ["train_clean", "test"]
+    first, last = train[0]["train_loss"], sum(row["train_loss"] for row in train[-3:]) / 3
+    final = ended.result["final"]
+    print(f"\n{name} {optimizer}: train loss {first:.3f} -> {last:.3f}, test accuracy {final['test_metric']:.4f}")
+    assert last < 0.9 * first
+    assert final["test_metric"] > 2 / ended.run["data"]["classes"]
+    assert sum(ended.result["seconds"].values()) == pytest.approx(ended.result["wall_seconds"], rel=0.02)

@@ -6,6 +6,7 @@ stream, without synchronising; the elapsed times are read when a record is taken
 
 from __future__ import annotations
 
+import statistics
 import time
 from array import array
 from collections.abc import Iterator
@@ -145,3 +146,12 @@ class CudaClock(Clock):
 def clock_for(device: torch.device) -> Clock:
     """The clock of a device."""
     return CudaClock() if device.type == "cuda" else Clock()
+
+
+def step_milliseconds(seconds: Any) -> dict[str, float | None]:
+    """Median and 95th percentile of step times."""
+    milliseconds = sorted(1e3 * value for value in seconds)
+    if not milliseconds:
+        return {"step_ms_median": None, "step_ms_p95": None}
+    p95 = milliseconds[min(len(milliseconds) - 1, int(0.95 * len(milliseconds)))]
+    return {"step_ms_median": statistics.median(milliseconds), "step_ms_p95": p95}

@@ -10,10 +10,13 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from optbench.config import packaged_folder, read_yaml
 from optbench.contracts import Seeds
@@ -166,3 +169,17 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
     name = torch.cuda.get_device_properties(device).name
     matches = [key for key in known if re.search(re.escape(key) + "(?![0-9A-Za-z])", name)]
     return known[max(matches, key=len)].get(precision) if matches else None
+
+
+@contextmanager
+def preserved(modules: list[nn.Module], device: torch.device) -> Iterator[None]:
+    """Buffers and random state as they were after the block: for steps that must leave no trace."""
+    state = torch_random_state(device)
+    buffers = [(buffer, buffer.detach().clone()) for module in modules for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        restore_torch_random_state(state, device)
+        with torch.no_grad():
+            for buffer, copy in buffers:
+                buffer.copy_(copy)

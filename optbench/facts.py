@@ -9,11 +9,10 @@ import torch
 
 from optbench import env
 from optbench.assemble import Objects
-from optbench.clock import PHASES
+from optbench.clock import PHASES, step_milliseconds
 from optbench.config import RunConfig
 from optbench.optimizers.meter import state_bytes, tensor_bytes
 from optbench.records import SCHEMA, Status
-from optbench.train import step_milliseconds
 
 MEMORY = ("parameters", "optimizer_state", "gradients", "peak_allocated", "peak_reserved", "resident")
 SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step", "flops_per_second", "utilisation")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import statistics
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from optbench import env
-from optbench.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock
+from optbench.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
 from optbench.contracts import Batch, DataSet, Task
 from optbench.optimizers.eval_weights import batch_norms, eval_weights, evaluating
 from optbench.players import ActivePlayer
@@ -140,11 +139,12 @@ class Trainer:
             for module in self.modules:
                 module.compile()
             self._dry_step(first)
+            self._dry_evaluation()
         return itertools.chain([first], batches)
 
     def _dry_step(self, batch: Batch) -> None:
         """Forward and backward of a batch without a trace: no update, no count, no phase but the current one."""
-        with preserved(self.modules, self.device):
+        with env.preserved(self.modules, self.device):
             for turn in self.task.turns(batch):
                 player = self.players[turn.player]
                 player.clock, clock = Clock(), player.clock
@@ -153,6 +153,13 @@ class Trainer:
                 player.gradient_evaluations -= 1
                 for parameter in player.parameters:
                     parameter.grad = None
+
+    def _dry_evaluation(self) -> None:
+        """Evaluate one batch for nothing: compiled code for evaluation is made here, not in the first evaluation."""
+        size = self.plan.eval_batch_size
+        with evaluating(self.modules), torch.no_grad(), next(iter(self.players.values())).autocast:
+            for batch in self.data.eval_batches(str(Split.VALIDATION), size, size):
+                self.task.evaluate(batch)
 
     def _flops_per_step(self, batch: Batch) -> int | None:
         """Floating-point operations of forward and backward of one batch; None where the counter cannot follow."""
@@ -322,26 +329,3 @@ class Trainer:
                 digest.update(f"{player}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
                 digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
-
-
-def step_milliseconds(seconds: Any) -> dict[str, float | None]:
-    """Median and 95th percentile of step times."""
-    milliseconds = sorted(1e3 * value for value in seconds)
-    if not milliseconds:
-        return {"step_ms_median": None, "step_ms_p95": None}
-    p95 = milliseconds[min(len(milliseconds) - 1, int(0.95 * len(milliseconds)))]
-    return {"step_ms_median": statistics.median(milliseconds), "step_ms_p95": p95}
-
-
-@contextmanager
-def preserved(modules: list[nn.Module], device: torch.device) -> Iterator[None]:
-    """Buffers and random state as they were after the block: for steps that must leave no trace."""
-    state = env.torch_random_state(device)
-    buffers = [(buffer, buffer.detach().clone()) for module in modules for buffer in module.buffers()]
-    try:
-        yield
-    finally:
-        env.restore_torch_random_state(state, device)
-        with torch.no_grad():
-            for buffer, copy in buffers:
-                buffer.copy_(copy)

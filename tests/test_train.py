@@ -17,10 +17,10 @@ from optbench.assemble import assemble
 from optbench.clipping import NoClip
 from optbench.clock import Clock
 from optbench.contracts import Turn
+from optbench.env import preserved
 from optbench.players import ActivePlayer
 from optbench.run import execute
 from optbench.trackers.console import summary_lines
-from optbench.train import preserved
 
 Run = Callable[..., Any]
 
@@ -302,3 +302,14 @@ def test_objects_of_a_run_know_their_device() -> None:
     objects = assemble(config.load([*QUICK, "device=cpu"]))
     assert objects.device.type == "cpu"
     assert objects.engine == "fused"
+
+
+@pytest.mark.slow
+def test_compiling_changes_where_the_time_goes_and_not_the_result(tmp_path: Path) -> None:
+    settings = [*QUICK, "model=vit", "optimizer=lion", "steps=100"]
+    eager = execute(config.load(settings), tmp_path).result
+    compiled = execute(config.load([*settings, "compile=true", "optimizer.engine=compiled"]), tmp_path)
+    assert compiled.run["engine"] == "compiled"
+    assert compiled.result["final"]["val_loss"] == pytest.approx(eager["final"]["val_loss"], rel=1e-3)
+    assert compiled.result["seconds"]["compile"] > 1
+    assert compiled.result["throughput"]["step_ms_p95"] < 500  # no step compiles again

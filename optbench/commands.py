@@ -174,14 +174,25 @@ def parameter_rows(config: RunConfig) -> list[dict[str, Any]]:
 def print_shown(config: RunConfig, shown: dict[str, Any]) -> None:
     """The resolved configuration for people."""
     print(config.run_id)
-    table("", [{**row, "value": str(row["value"])} for row in shown["values"]])
+    table("", [{**row, "value": as_typed(row["value"])} for row in shown["values"]])
     rule = shown["weight_decay"]
+    spared = f"; spared: {', '.join(rule['spared'])}" if rule["spared"] else ""
     print(
-        f"weight decay {rule['weight_decay']}: {', '.join(rule['decayed']) or 'nothing'}; "
-        f"spared: {', '.join(rule['spared']) or 'nothing'}"
+        f"weight decay {rule['weight_decay']}: {', '.join(rule['decayed'])}{spared}"
+        if rule["decayed"]
+        else "no weight decay"
     )
     if "parameters" in shown:
         table("parameters", [{k: str(v) for k, v in row.items()} for row in shown["parameters"]])
+
+
+def as_typed(value: Any) -> str:
+    """A value as one would type it in an override."""
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(as_typed, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def doctor(as_json: bool, emit: Emit) -> None:

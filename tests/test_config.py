@@ -196,9 +196,20 @@ def test_every_value_has_an_origin() -> None:
     assert origins["data.augment.flip"] == "override data.augment={flip: true}"
     assert origins["optimizer.betas"] == "conf/optimizer/lion.yaml"
     assert origins["seed"] == "conf/root/run.yaml"
-    names = {f"{group}.name" for group in config.GROUPS}
-    derived = {key for key, origin in origins.items() if origin == "derived"}
-    assert derived <= names | {"eval_every"}
+    assert origins["optimizer.name"] == "override optimizer=lion"
+    assert origins["data.name"] == "conf/model/vit.yaml"
+    assert origins["model.name"] == origins["clip.name"] == "conf/root/run.yaml"
+    assert origins["eval_every"] == "derived: steps / 10"
+    assert "derived" not in origins.values()
+
+
+def test_derived_and_inspected_values_say_so(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def make(params, lr=0.1, beta=0.5): ...")
+    composition = config.Composition([f"optimizer={file}:make", "samples=1000", "eval_every=5"])
+    assert composition.origin("optimizer.beta") == f"signature of {file}:make"
+    assert composition.origin("steps") == "derived: samples / batch_size"
+    assert composition.origin("eval_every") == "override eval_every=5"
 
 
 GOOD = [

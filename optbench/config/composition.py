@@ -30,25 +30,24 @@ class Composition:
         self.folders = config_folders(config_dir)
         assignments = parse(self.overrides)
         self.values = [a for a in assignments if a.key not in GROUPS]
-        chosen = {a.key: a for a in assignments if a.key in GROUPS}
-        self.custom = self._custom_optimizer(chosen)
-        self.choices = self._choices(chosen)
+        self.chosen = {a.key: a for a in assignments if a.key in GROUPS}
+        self.custom = self._custom_optimizer(self.chosen.get("optimizer"))
+        self.choices = self._choices(self.chosen)
         self.tree = self._resolved_tree()
 
     # -- choices -----------------------------------------------------------------------------------------------------
 
-    def _custom_optimizer(self, chosen: dict[str, Assignment]) -> dict[str, Any] | None:
+    def _custom_optimizer(self, assignment: Assignment | None) -> dict[str, Any] | None:
         """The optimizer node for `optimizer=./file.py:Name` or `optimizer=package.Name`, else None."""
-        assignment = chosen.get("optimizer")
         if assignment is None or not locate.is_path(str(assignment.value)):
             return None
         if find_option(self.folders, "optimizer", str(assignment.value)):
             return None
-        del chosen["optimizer"]
         return custom_optimizer(str(assignment.value))
 
     def _choices(self, chosen: Mapping[str, Assignment]) -> dict[str, str]:
-        names = {group: self._checked(group, chosen[group]) for group in GROUPS if group in chosen}
+        groups = [group for group in GROUPS if group in chosen and not (group == "optimizer" and self.custom)]
+        names = {group: self._checked(group, chosen[group]) for group in groups}
         if "data" not in names:
             model = find_option(self.folders, "model", names.get("model", root_defaults(self.folders)["model"]))
             default = read_yaml(model).get("about", {}).get("data") if model else None
@@ -174,14 +173,27 @@ class Composition:
     # -- origins -----------------------------------------------------------------------------------------------------
 
     def origin(self, key: str) -> str:
-        """Where the value of a dotted key comes from: an override or a file."""
+        """Where the value of a dotted key comes from: an override, a file, a signature, or another key."""
+        group, _, rest = key.partition(".")
+        if group in GROUPS and rest == "name":
+            return self._origin_of_choice(group)
+        if derivation(self.tree, key):
+            return derivation(self.tree, key)
         for assignment in reversed(self.values):
             if key == assignment.key or key.startswith(assignment.key + "."):
                 return f"override {assignment.text}"
         for file, prefix in reversed(self.layers):
             if key.startswith(prefix) and key.removeprefix(prefix) in flatten(read_yaml(file)):
                 return short_path(file, self.folders)
-        return "derived"
+        return f"signature of {self.custom['about']['target']}" if self.custom and rest in self.custom else "derived"
+
+    def _origin_of_choice(self, group: str) -> str:
+        if group in self.chosen:
+            return f"override {self.chosen[group].text}"
+        model = find_option(self.folders, "model", self.names["model"])
+        if group == "data" and "data" in self.choices and model:
+            return short_path(model, self.folders)
+        return short_path(self.folders[-1] / "root" / "run.yaml", self.folders)
 
     @functools.cached_property
     def layers(self) -> list[tuple[Path, str]]:
@@ -198,6 +210,15 @@ class Composition:
         packaged = self.folders[-1]
         chosen = [file for file, _ in self.layers if not file.is_relative_to(packaged)]
         return [str(file) for file in chosen if (packaged / file.parent.name / file.name).is_file()]
+
+
+def derivation(tree: Mapping[str, Any], key: str) -> str:
+    """How `derive` came to the value of a root key, or "" where it left it alone."""
+    if key == "steps" and tree["samples"] is not None:
+        return "derived: samples / batch_size"
+    if key == "eval_every" and tree["eval_every"] is None:
+        return "derived: steps / 10"
+    return ""
 
 
 def derive(root: dict[str, Any], values: Sequence[Assignment]) -> dict[str, Any]:

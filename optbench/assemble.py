@@ -15,10 +15,11 @@ from optbench import env, locate
 from optbench.clock import clock_for
 from optbench.config import RunConfig
 from optbench.contracts import DataSet, Task
+from optbench.curvature import BatchCurvature
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.build import build, engine_of
-from optbench.players import ActivePlayer
+from optbench.players import ActivePlayer, autocast
 from optbench.train import Plan, Trainer
 
 
@@ -68,14 +69,13 @@ def build_task(config: RunConfig, data: DataSet, device: torch.device) -> Task:
 def build_player(config: RunConfig, module: torch.nn.Module, device: torch.device, clock: Any) -> ActivePlayer:
     """A network with its optimizer and clip."""
     choice, needs = config.optimizer, list(config.optimizer.about.get("needs", []))
-    target = locate.load(choice.target)
-    optimizer = build(target, choice.settings, choice.implementation, problem_of(module), needs)
+    refuse_unfit(config, needs)
+    curvature = None
+    if "curvature" in needs:
+        curvature = BatchCurvature(module, clock, autocast(config.precision, device), config.micro_batch)
+    problem = problem_of(module, curvature)
+    optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, needs)
     clip = locate.load(config.clip.target)(**config.clip.settings)
-    if config.precision == "fp16" and "closure" in needs and choice.settings["impl"] != "user":
-        raise ConfigError(
-            f"optimizer={choice.name} evaluates more than once a step, which fp16's loss scaling does not allow",
-            "Use precision=bf16 or precision=fp32",
-        )
     return ActivePlayer(
         module,
         optimizer,
@@ -85,4 +85,20 @@ def build_player(config: RunConfig, module: torch.nn.Module, device: torch.devic
         micro_batch=config.micro_batch,
         device=device,
         clock=clock,
+        curvature=curvature,
     )
+
+
+def refuse_unfit(config: RunConfig, needs: list[str]) -> None:
+    """ConfigError where the run cannot give the optimizer what it declares to need."""
+    name = f"optimizer={config.optimizer.name}"
+    declared = config.optimizer.settings["impl"] != "user"  # a user's own optimizer may need less than it could use
+    if config.precision == "fp16" and {"closure", "curvature"} & set(needs) and declared:
+        raise ConfigError(
+            f"{name} evaluates more than once a step, which fp16's loss scaling does not allow",
+            "Use precision=bf16 or precision=fp32",
+        )
+    if config.compile and "double_backward" in needs:
+        raise ConfigError(f"{name} differentiates twice, which compiled models cannot", "Use compile=false")
+    if "own_schedule" in needs and not config.schedule.about.get("flat"):
+        raise ConfigError(f"{name} brings a schedule of its own", "Use schedule=constant")

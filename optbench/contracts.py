@@ -6,7 +6,7 @@ inside a task (a classifier has one, a GAN two); a *turn* is one optimizer step 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -44,6 +44,8 @@ class Turn:
     player: str
     batch: Batch
     loss: Callable[[Batch], SumCount]
+    sampled_loss: Callable[[Batch], SumCount] | None = None
+    """The loss at targets drawn from the model's own distribution, where the task has one: for the Fisher matrix."""
 
 
 class Task(Protocol):
@@ -101,12 +103,24 @@ class Parameter:
     role: str
 
 
+class Curvature(Protocol):
+    """Second-order information about the mean loss of the present batch at the present parameters."""
+
+    def sampled_gradients(self, thetas: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+        """Gradients of the mean loss at targets sampled from the model, and the number of terms of that mean."""
+
+    def hessian_products(self, thetas: Sequence[Tensor], vectors: Sequence[Tensor]) -> list[Tensor]:
+        """Hessian times vector for the mean loss, with `vectors` and the products shaped as `thetas`."""
+
+
 @dataclass(frozen=True)
 class Problem:
-    """What an optimizer may know of the network it trains: named parameters with roles, and the modules."""
+    """What an optimizer may know of the network it trains: named parameters with roles, the modules, and curvature
+    where it declares that it needs it."""
 
     parameters: tuple[Parameter, ...]
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    curvature: Curvature | None = None
 
 
 class OptimizerFactory(Protocol):

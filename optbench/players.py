@@ -8,7 +8,7 @@ the same random state and frozen batch statistics.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from optbench import env
 from optbench.clipping import Clipped, global_norm
 from optbench.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
-from optbench.contracts import Batch, Turn
+from optbench.contracts import Turn
+from optbench.curvature import BatchCurvature, micro_batches
 from optbench.errors import ConfigError
 from optbench.optimizers.build import requires_closure, takes_closure
 from optbench.optimizers.eval_weights import frozen_statistics
@@ -39,14 +40,14 @@ class ActivePlayer:
         micro_batch: int | None,
         device: torch.device,
         clock: Clock,
+        curvature: BatchCurvature | None = None,
     ) -> None:
         self.module, self.optimizer, self.clip = module, optimizer, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.peaks = [float(group["lr"]) if "lr" in group else None for group in optimizer.param_groups]
         self.micro_batch, self.device, self.clock = micro_batch, device, clock
-        self.autocast: Any = contextlib.nullcontext()
-        if precision in AUTOCAST:
-            self.autocast = torch.autocast(device.type, AUTOCAST[precision])
+        self.autocast = autocast(precision, device)
+        self.curvature = curvature
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.reevaluates = "closure" in needs
         self.passes_closure = ("closure" in needs and takes_closure(optimizer)) or requires_closure(optimizer)
@@ -68,6 +69,8 @@ class ActivePlayer:
         """One optimizer step at `factor` times the peak learning rate; `watch` measures norms as well."""
         self.clock.to(OPTIMIZER)
         self._set_lr(factor)
+        if self.curvature is not None:
+            self.curvature.turn = turn
         self._random_state = env.torch_random_state(self.device) if self.reevaluates else None
         loss = self.gradients(turn)
         self.clock.to(OPTIMIZER)
@@ -76,6 +79,9 @@ class ActivePlayer:
         self._update(turn, loss)
         if before is not None:
             self._watch_after(before)
+        if self.curvature is not None:
+            self.gradient_evaluations += self.curvature.evaluations
+            self.curvature.evaluations, self.curvature.turn = 0, None
         self.loss_sum += loss
         self.steps += 1
 
@@ -224,8 +230,6 @@ class ActivePlayer:
         self.gradient_evaluations, self.watched = state["gradient_evaluations"], dict(state["watched"])
 
 
-def micro_batches(batch: Batch, size: int) -> Iterator[Batch]:
-    """The batch in pieces of at most `size` samples."""
-    pieces = {name: tensor.split(size) for name, tensor in batch.items()}
-    for parts in zip(*pieces.values(), strict=True):
-        yield dict(zip(pieces, parts, strict=True))
+def autocast(precision: str, device: torch.device) -> Any:
+    """The context of a forward pass: fp32 as it stands, bf16 and fp16 by torch's autocast."""
+    return torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else contextlib.nullcontext()

@@ -16,6 +16,8 @@ from optbench.config.runconfig import GROUPS, Choice, RunConfig
 from optbench.errors import ConfigError
 from optbench.validity import conform, flatten, unflatten
 
+PREFERRED = {"data": "model", "schedule": "optimizer"}  # a choice left open goes by that of another group
+
 
 def load(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> RunConfig:
     """The run that these overrides describe. Raises ConfigError (exit 2), never anything else, on bad input."""
@@ -48,11 +50,18 @@ class Composition:
     def _choices(self, chosen: Mapping[str, Assignment]) -> dict[str, str]:
         groups = [group for group in GROUPS if group in chosen and not (group == "optimizer" and self.custom)]
         names = {group: self._checked(group, chosen[group]) for group in groups}
-        if "data" not in names:
-            model = find_option(self.folders, "model", names.get("model", root_defaults(self.folders)["model"]))
-            default = read_yaml(model).get("about", {}).get("data") if model else None
-            names |= {"data": str(default)} if default else {}
+        for group, by in PREFERRED.items():
+            if group not in names:
+                names |= self._preferred(group, by, names.get(by, root_defaults(self.folders)[by]))
         return names
+
+    def _preferred(self, group: str, by: str, name: str) -> dict[str, str]:
+        """The choice of a group that the file of another group's choice prefers (`about.GROUP`)."""
+        file = find_option(self.folders, by, name)
+        preferred = (
+            read_yaml(file).get("about", {}).get(group) if file and not (by == "optimizer" and self.custom) else None
+        )
+        return {group: str(preferred)} if preferred else {}
 
     def _checked(self, group: str, assignment: Assignment) -> str:
         name = assignment.value
@@ -190,9 +199,10 @@ class Composition:
     def _origin_of_choice(self, group: str) -> str:
         if group in self.chosen:
             return f"override {self.chosen[group].text}"
-        model = find_option(self.folders, "model", self.names["model"])
-        if group == "data" and "data" in self.choices and model:
-            return short_path(model, self.folders)
+        by = PREFERRED.get(group)
+        file = find_option(self.folders, by, self.names[by]) if by and group in self.choices else None
+        if file:
+            return short_path(file, self.folders)
         return short_path(self.folders[-1] / "root" / "run.yaml", self.folders)
 
     @functools.cached_property

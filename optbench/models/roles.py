@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from optbench.contracts import ROLES, Parameter, Problem
+from optbench.contracts import ROLES, Curvature, Parameter, Problem
 
 
 def mark(target: nn.Module | nn.Parameter, role: str) -> None:
@@ -48,7 +48,7 @@ def trainable(model: nn.Module) -> Iterator[Parameter]:
                 yield Parameter(f"{prefix}.{name}" if prefix else name, parameter, role_of(module, name, parameter))
 
 
-def problem_of(model: nn.Module) -> Problem:
+def problem_of(model: nn.Module, curvature: Curvature | None = None) -> Problem:
     """What an optimizer may know of a network."""
     modules: Mapping[str, nn.Module] = dict(model.named_modules())
-    return Problem(tuple(trainable(model)), modules)
+    return Problem(tuple(trainable(model)), modules, curvature)

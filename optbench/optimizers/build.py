@@ -10,8 +10,8 @@ from optbench.contracts import Problem
 from optbench.errors import ConfigError, first_line, is_out_of_memory
 from optbench.optimizers.groups import assert_covered, parameter_groups
 
-NOT_ARGUMENTS = ("impl", "no_decay")  # settings of ours, not of the constructor
-PROVIDED_NEEDS = ("closure", "single_group", "modules")
+NOT_ARGUMENTS = ("impl", "no_decay")  # settings of ours, not of a constructor that is given groups
+PROVIDED_NEEDS = ("closure", "single_group", "modules", "curvature", "double_backward", "own_schedule")
 
 
 def build(
@@ -23,27 +23,45 @@ def build(
 ) -> Any:
     """The optimizer of a problem.
 
-    `implementation` may fix further arguments (`fixed`) and may ask for the Problem itself instead of parameter groups
-    (`takes: problem`). Raises ConfigError with the reason where it cannot be built."""
+    `implementation` may ask for the Problem itself instead of parameter groups (`takes: problem`); an optimizer that
+    needs modules or curvature is given the Problem too. Raises ConfigError with the reason where it cannot be built."""
     refuse_unknown(needs)
-    arguments = {key: value for key, value in settings.items() if key not in NOT_ARGUMENTS}
-    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
-    if arguments.get("lr", 0.0) is None:  # the constructor names no learning rate
-        del arguments["lr"]
-    groups = parameter_groups(problem, None if "single_group" in needs else settings.get("no_decay"))
-    first: Any = problem if implementation.get("takes") == "problem" else groups
-    modules = {"modules": problem.modules} if "modules" in needs else {}
+    whole = implementation.get("takes") == "problem"
+    first: Any = problem
+    if not whole:
+        first = parameter_groups(problem, None if "single_group" in needs else settings.get("no_decay"))
+    oracles = {"problem": problem} if not whole and {"modules", "curvature"} & set(needs) else {}
     try:
-        optimizer = target(first, **arguments, **implementation.get("fixed", {}), **modules)
+        optimizer = target(first, **arguments_of(settings, implementation), **oracles)
     except Exception as error:  # whatever somebody's constructor raises
         if is_out_of_memory(error):
             raise
         kind = "" if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: "
         raise ConfigError(f"the optimizer refuses its arguments: {kind}{first_line(error)}") from error
     check_interface(optimizer)
-    if implementation.get("takes") != "problem":
-        assert_covered(optimizer, problem)
+    assert_covered(optimizer, problem)
     return optimizer
+
+
+def arguments_of(settings: Mapping[str, Any], implementation: Mapping[str, Any]) -> dict[str, Any]:
+    """The constructor's keyword arguments: the settings as this implementation understands them, and what it fixes.
+
+    An implementation `drops` settings that it has no use for, `renames` them (ours: theirs), and `requires` values of
+    those that it cannot vary: another value is refused, for it would mean another algorithm."""
+    requires, renames = implementation.get("requires", {}), implementation.get("renames", {})
+    for key, value in requires.items():
+        if settings[key] != value:
+            raise ConfigError(
+                f"optimizer.impl={settings['impl']} has {key}={value} alone, and {key}={settings[key]} is asked for",
+                f"Say optimizer.{key}={value}, or take another implementation",
+            )
+    ours = ("impl",) if implementation.get("takes") == "problem" else NOT_ARGUMENTS
+    not_wanted = {*ours, *requires, *implementation.get("drops", ())}
+    wanted = {renames.get(key, key): value for key, value in settings.items() if key not in not_wanted}
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in wanted.items()}
+    if arguments.get("lr", 0.0) is None:  # the constructor names no learning rate
+        del arguments["lr"]
+    return {**arguments, **implementation.get("fixed", {})}
 
 
 def refuse_unknown(needs: list[str]) -> None:

@@ -2,8 +2,12 @@
 
 An algorithm of ours is a function `rule(theta, gradient, *state, *hyperparameters)` that changes theta and its state in
 place. The engine calls it for every parameter, either as it stands ("eager") or through `torch.compile` ("compiled").
-Compiled, it sees every contiguous tensor as one dimension of any length and every hyperparameter as a 0-d tensor, so
-that neither a schedule nor a new shape compiles again. Compiling pays from about a million parameters on.
+Compiled, it sees every contiguous tensor as one dimension of any length (unless the rule is `shaped`) and every
+hyperparameter as a 0-d tensor, so that neither a schedule nor a new shape compiles again. Compiling pays from about a
+million parameters on.
+
+What a rule needs besides is said by methods: `new_state` (zeros unless said otherwise), `hyperparameters` of the step,
+`rule_of` (where tensors of one optimizer follow different rules) and `before_step` (what concerns all tensors at once).
 """
 
 from __future__ import annotations
@@ -12,8 +16,8 @@ import functools
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,38 +27,46 @@ COMPILED_FROM_PARAMETERS = 1_000_000  # below, the calls cost more than the arit
 Rule = Callable[..., None]
 
 
+class Active(NamedTuple):
+    """A parameter that has a gradient in this step, with its group and its state."""
+
+    theta: Tensor
+    group: dict[str, Any]
+    state: dict[str, Any]
+
+
 class RuleOptimizer(torch.optim.Optimizer):
     """A torch optimizer from a rule. A subclass sets `rule`, `state_names` and `hyperparameters`."""
 
     rule: Rule
     state_names: tuple[str, ...] = ()
     """Names of the per-parameter state tensors, all zeros at first, of the parameter's shape and dtype."""
+    shaped = False
+    """Whether the rule needs the tensor's rows and columns; else it sees one dimension."""
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], engine: str) -> None:
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], engine: str = "eager") -> None:
         super().__init__(params, defaults)
         self.engine = chosen_engine(engine, [p for group in self.param_groups for p in group["params"]])
         self._scalars: dict[tuple[torch.dtype, torch.device], dict[tuple[int, float], Tensor]] = {}
 
-    def hyperparameters(self, group: dict[str, Any]) -> tuple[float, ...]:
-        """The rule's last arguments for a parameter group."""
+    # -- what a subclass says ----------------------------------------------------------------------------------------
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """The rule's last arguments in step t (from 1) for a parameter group."""
         raise TypeError(f"{type(self).__name__} does not say its hyperparameters")
 
-    def warm_up(self) -> None:
-        """Compile the rule before the first step, on tensors of no consequence. Without a working compiler the
-        engine becomes eager, and says so in `engine`."""
-        if self.engine != "compiled":
-            return
-        try:
-            with torch.no_grad():
-                for dtype, device in {(p.dtype, p.device) for group in self.param_groups for p in group["params"]}:
-                    scalars = self._as_tensors(self.hyperparameters(self.param_groups[0]), dtype, device)
-                    for length in (8, 33):
-                        blanks = [
-                            torch.zeros(length, dtype=dtype, device=device) for _ in range(2 + len(self.state_names))
-                        ]
-                        compiled(type(self).rule)(*blanks, *scalars)
-        except Exception:  # whatever a broken tool chain raises; the eager rule needs none
-            self.engine = "eager"
+    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
+        """The state tensors before the first step, in the order in which the rule takes them."""
+        return {name: torch.zeros_like(theta) for name in self.state_names}
+
+    def rule_of(self, theta: Tensor, group: dict[str, Any], t: int) -> Rule:
+        """The rule of a tensor in step t."""
+        return type(self).rule
+
+    def before_step(self, active: list[Active]) -> None:
+        """Called with every tensor of the step before the first is changed."""
+
+    # -- the step ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -63,24 +75,65 @@ class RuleOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        rule = compiled(type(self).rule) if self.engine == "compiled" else type(self).rule
-        for group in self.param_groups:
-            numbers = self.hyperparameters(group)
-            for theta in group["params"]:
-                if theta.grad is not None:
-                    self._apply(rule, theta, numbers)
+        active = list(self._active())
+        self.before_step(active)
+        for theta, group, state in active:
+            rule = self.rule_of(theta, group, state["step"])
+            self._apply(rule, theta, state, self.hyperparameters(group, state["step"]))
         return loss
 
-    def _apply(self, rule: Rule, theta: Tensor, numbers: tuple[float, ...]) -> None:
-        state = self.state[theta]
-        if not state:
-            state.update({name: torch.zeros_like(theta) for name in self.state_names})
-        tensors = [theta.detach(), theta.grad, *(state[name] for name in self.state_names)]
-        if self.engine == "compiled":
-            if all(tensor.is_contiguous() for tensor in tensors):
-                tensors = [tensor.view(-1) for tensor in tensors]
-            numbers = self._as_tensors(numbers, theta.dtype, theta.device)
-        rule(*tensors, *numbers)
+    def _active(self) -> Iterator[Active]:
+        for group in self.param_groups:
+            for theta in group["params"]:
+                if theta.grad is None:
+                    continue
+                state = self.state[theta]
+                if not state:
+                    state.update(step=0, **self.new_state(theta, group))
+                state["step"] += 1
+                yield Active(theta, group, state)
+
+    def _apply(self, rule: Rule, theta: Tensor, state: dict[str, Any], numbers: tuple[float, ...]) -> None:
+        tensors = [theta.detach(), theta.grad, *(value for name, value in state.items() if name != "step")]
+        if self.engine != "compiled":
+            rule(*tensors, *numbers)
+            return
+        if not self.shaped and all(tensor.is_contiguous() for tensor in tensors):
+            tensors = [tensor.view(-1) for tensor in tensors]
+        compiled(rule)(*tensors, *self._as_tensors(numbers, theta.dtype, theta.device))
+
+    # -- compiling ---------------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Compile the rules before the first step, on tensors of no consequence. Without a working compiler the
+        engine becomes eager, and says so in `engine`."""
+        if self.engine != "compiled":
+            return
+        try:
+            with torch.no_grad():
+                for theta, group in self._patterns():
+                    self._try_out(theta, group)
+        except Exception:  # whatever a broken tool chain raises; the eager rule needs none
+            self.engine = "eager"
+
+    def _patterns(self) -> Iterator[tuple[Tensor, dict[str, Any]]]:
+        """One parameter of every kind that is compiled apart: by rule, dtype, device and, where shaped, rank."""
+        seen = set()
+        for group in self.param_groups:
+            for theta in group["params"]:
+                rank = theta.ndim if self.shaped else 0
+                key = (self.rule_of(theta, group, 1), theta.dtype, theta.device, rank)
+                if key not in seen:
+                    seen.add(key)
+                    yield theta, group
+
+    def _try_out(self, theta: Tensor, group: dict[str, Any]) -> None:
+        for length in (3, 5):  # two lengths: the second makes the compiled code one for any length
+            sides = [length + side for side in range(theta.ndim)] if self.shaped else [length]
+            blank = torch.zeros(sides, dtype=theta.dtype, device=theta.device).requires_grad_()
+            blank.grad = torch.zeros_like(blank)
+            state = {"step": 1, **self.new_state(blank, group)}
+            self._apply(self.rule_of(blank, group, 1), blank, state, self.hyperparameters(group, 1))
 
     def _as_tensors(self, numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Any:
         known = self._scalars.setdefault((dtype, device), {})

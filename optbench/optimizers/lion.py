@@ -17,11 +17,11 @@ from torch import Tensor
 from optbench.optimizers.engine import RuleOptimizer
 
 
-def lion(theta: Tensor, g: Tensor, m: Tensor, lr: float, beta1: float, beta2: float, weight_decay: float) -> None:
-    """One step in place; theta, g and m have one shape."""
-    u = m.lerp(g, 1 - beta1).sign_()
-    theta.mul_(1 - lr * weight_decay).sub_(u.mul_(lr))
-    m.lerp_(g, 1 - beta2)
+def lion(theta: Tensor, g: Tensor, m: Tensor, lr: float, new1: float, new2: float, keep: float) -> None:
+    """One step in place; new1, new2 = 1 - beta1, 1 - beta2; keep = 1 - lr * weight_decay."""
+    u = m.lerp(g, new1).sign_()
+    theta.mul_(keep).sub_(u.mul_(lr))
+    m.lerp_(g, new2)
 
 
 class Lion(RuleOptimizer):
@@ -35,6 +35,7 @@ class Lion(RuleOptimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, engine)
 
-    def hyperparameters(self, group: dict[str, Any]) -> tuple[float, ...]:
-        """lr, beta1, beta2, weight_decay."""
-        return (group["lr"], *group["betas"], group["weight_decay"])
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """lr, 1 - beta1, 1 - beta2, 1 - lr * weight_decay."""
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        return lr, 1 - beta1, 1 - beta2, 1 - lr * group["weight_decay"]

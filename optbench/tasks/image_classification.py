@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,7 +28,7 @@ class ImageClassification:
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One step of the one player."""
-        yield Turn("model", batch, self.loss)
+        yield Turn("model", batch, self.loss, self.sampled_loss)
 
     def loss(self, batch: Batch) -> SumCount:
         """Summed cross-entropy in nats and the number of samples; labels are classes (B,) or shares (B, classes)."""
@@ -35,6 +36,12 @@ class ImageClassification:
         logits = self.model(batch["inputs"])
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="sum")
         return loss, len(labels)
+
+    def sampled_loss(self, batch: Batch) -> SumCount:
+        """The same at labels drawn from the model's own probabilities, without smoothing."""
+        logits = self.model(batch["inputs"])
+        labels = torch.distributions.Categorical(logits=logits.detach().float()).sample()
+        return functional.cross_entropy(logits, labels, reduction="sum"), len(labels)
 
     def evaluate(self, batch: Batch) -> dict[str, SumCount]:
         """Plain cross-entropy and correct predictions."""

@@ -61,10 +61,10 @@ def test_what_cannot_be_built_is_refused(
 
 def test_a_factory_may_take_the_problem() -> None:
     def factory(problem: Problem, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD([p.tensor for p in problem.parameters if p.role != "norm"], lr=lr)
+        return torch.optim.SGD([{"params": [p.tensor], "lr": lr * (p.role != "norm")} for p in problem.parameters])
 
-    optimizer = build(factory, SETTINGS, {"takes": "problem"}, problem_of(network()), [])
-    assert len(optimizer.param_groups[0]["params"]) == 4
+    optimizer = build(factory, {**SETTINGS, "no_decay": []}, {"takes": "problem"}, problem_of(network()), [])
+    assert {group["lr"] for group in optimizer.param_groups} == {0.0, SETTINGS["lr"]}
 
 
 class Wrapper:

@@ -1,0 +1,47 @@
+"""K-FAC for one linear layer.
+
+James Martens, Roger Grosse (2015), "Optimizing Neural Networks with Kronecker-factored Approximate Curvature",
+arXiv:1503.05671: the block-diagonal approximation (section 4.2) with factored Tikhonov damping (section 6.3).
+
+Layer y = W a + b, theta = [W b] of shape (out, in + 1), abar = [a; 1], g = the gradient of one sample's loss in y:
+
+    A_t = ema A_{t-1} + (1 - ema) mean(abar abar^T),  S_t = ema S_{t-1} + (1 - ema) mean(g g^T)
+    (the first step takes both means whole)
+    pi = sqrt((trace(A) / dim(A)) / (trace(S) / dim(S)))
+    at (t - 1) % interval = 0:  A^-1 <- (A_t + pi sqrt(damping) I)^-1,  S^-1 <- (S_t + sqrt(damping) / pi I)^-1
+    G = mean(g abar^T) + wd theta
+    N = S^-1 G A^-1
+    b = momentum b + N,  b_0 = 0
+    theta <- theta - lr b
+
+Left out of the paper's Algorithm 2: the exact-Fisher rescaling and momentum (sections 6.4 and 7), the adaptation of
+the damping, and the block-tridiagonal inverse. Weight decay is L2, added to the gradient but not to the curvature. The
+ema is the constant given (the paper: min(1 - 1/t, 0.95)). One g makes both the gradient and S, so with gradients at the
+true targets S is the "empirical Fisher"; the paper draws S's targets from the model.
+"""
+
+import numpy as np
+
+
+def paper(theta, batches, *, lr, damping, ema, momentum, weight_decay, interval):
+    """Yields theta after each step. theta: float64 (out, in + 1); batches: iterable of (activations (B, in), output
+    gradients of each sample's own loss (B, out): those of the mean loss times B)."""
+    theta = np.array(theta, dtype=np.float64)
+    rows, cols = theta.shape
+    A = S = None
+    b = np.zeros((rows, cols))
+    for t, (a, g) in enumerate(batches, 1):
+        a, g = np.asarray(a, dtype=np.float64), np.asarray(g, dtype=np.float64)
+        B = len(a)
+        abar = np.hstack([a, np.ones((B, 1))])
+        A_new, S_new = abar.T @ abar / B, g.T @ g / B
+        A = A_new if A is None else ema * A + (1 - ema) * A_new
+        S = S_new if S is None else ema * S + (1 - ema) * S_new
+        if (t - 1) % interval == 0:
+            pi = np.sqrt((np.trace(A) / cols) / (np.trace(S) / rows))
+            A_inv = np.linalg.inv(A + pi * np.sqrt(damping) * np.eye(cols))
+            S_inv = np.linalg.inv(S + np.sqrt(damping) / pi * np.eye(rows))
+        G = g.T @ abar / B + weight_decay * theta
+        b = momentum * b + S_inv @ G @ A_inv
+        theta = theta - lr * b
+        yield theta

@@ -1,0 +1,47 @@
+"""Muon: momentum orthogonalised by Newton-Schulz.
+
+Keller Jordan, Yuchen Jin, Vlado Boza, Jiacheng You, Franz Cesista, Laker Newhouse, Jeremy Bernstein (2024),
+"Muon: An optimizer for hidden layers in neural networks", https://kellerjordan.github.io/posts/muon/ (no arXiv id,
+the algorithm is unnumbered). Scale "rms": Jingyuan Liu et al. (2025), "Muon is Scalable for LLM Training" (Moonlight),
+arXiv:2502.16982, equation 4.
+
+    B_t = mu B_{t-1} + (1 - mu) G_t                        B_0 = 0, no bias correction
+    U_t = (1 - mu) G_t + mu B_t  (Nesterov),  else B_t
+    X_0 = U_t / (||U_t||_F + 1e-7)                         transposed first if it has more rows than columns
+    X_k = a X + (b A + c A A) X,  A = X X^T                (a, b, c) = (3.4445, -4.7750, 2.0315)
+    theta <- (1 - lr wd) theta - lr * factor * O_t         O_t = the last X, transposed back
+
+factor: "original" sqrt(max(1, rows / cols)), "rms" 0.2 sqrt(max(rows, cols)). Tensors of more than two dimensions are
+flattened to (shape[0], -1) and rows and cols are those of the flattened matrix. (The reference code takes the last
+two dimensions of the unflattened gradient for its factor, so it differs for convolutions.) The iteration here runs
+in float64; the reference runs it in bfloat16, which costs it about two digits.
+"""
+
+import numpy as np
+
+
+def _newton_schulz(U, steps):
+    a, b, c = 3.4445, -4.7750, 2.0315
+    X = U.T if U.shape[0] > U.shape[1] else U
+    X = X / (np.linalg.norm(X) + 1e-7)
+    for _ in range(steps):
+        A = X @ X.T
+        X = a * X + (b * A + c * A @ A) @ X
+    return X.T if U.shape[0] > U.shape[1] else X
+
+
+def paper(theta, gradients, *, lr, momentum, nesterov, ns_steps, weight_decay, scale):
+    """Yields theta after each step. theta: float64 array, ndim >= 2; gradients: iterable of arrays of its shape."""
+    theta = np.array(theta, dtype=np.float64)
+    if theta.ndim < 2:
+        raise ValueError("Muon is for tensors of two or more dimensions")
+    rows, cols = theta.shape[0], theta[0].size
+    factor = {"original": max(1.0, rows / cols) ** 0.5, "rms": 0.2 * max(rows, cols) ** 0.5}[scale]
+    B = np.zeros((rows, cols))
+    for g in gradients:
+        G = np.asarray(g, dtype=np.float64).reshape(rows, cols)
+        B = momentum * B + (1 - momentum) * G
+        U = (1 - momentum) * G + momentum * B if nesterov else B
+        step = factor * _newton_schulz(U, ns_steps)
+        theta = (1 - lr * weight_decay) * theta - lr * step.reshape(theta.shape)
+        yield theta

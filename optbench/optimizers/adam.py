@@ -1,0 +1,78 @@
+r"""Adam (Kingma and Ba, 2015, Adam: A Method for Stochastic Optimization, arXiv:1412.6980, algorithm 1) and AdamW
+(Loshchilov and Hutter, 2019, Decoupled Weight Decay Regularization, arXiv:1711.05101, algorithm 2).
+
+    g_t     = g_t + l2 theta_{t-1}                                  (Adam: coupled decay)
+    m_t     = beta1 m_{t-1} + (1 - beta1) g_t
+    v_t     = beta2 v_{t-1} + (1 - beta2) g_t^2
+    theta_t = (1 - lr weight_decay) theta_{t-1}                     (AdamW: decoupled decay)
+              - lr m_t / (1 - beta1^t) / (sqrt(v_t / (1 - beta2^t)) + eps)
+
+Defaults: betas (0.9, 0.999), eps 1e-8, m_0 = v_0 = 0. State: m and v.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from optbench.optimizers.engine import RuleOptimizer
+
+
+def adamw(
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, step: float, new1: float, new2: float, root: float, eps: float,
+    keep: float,
+) -> None:  # fmt: skip
+    """One step in place; step = lr / (1 - beta1^t), new = 1 - beta, root = sqrt(1 - beta2^t), keep = 1 - lr * decay."""
+    m.lerp_(g, new1)
+    v.lerp_(g.square(), new2)
+    theta.mul_(keep).sub_(m.div(v.sqrt().div_(root).add_(eps)).mul_(step))
+
+
+def adam(
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, step: float, new1: float, new2: float, root: float, eps: float,
+    l2: float,
+) -> None:  # fmt: skip
+    """The same with coupled decay: l2 * theta is added to the gradient."""
+    adamw(theta, g + l2 * theta, m, v, step, new1, new2, root, eps, 1.0)
+
+
+class AdamW(RuleOptimizer):
+    """Adam with decoupled weight decay."""
+
+    rule = staticmethod(adamw)
+    state_names = ("m", "v")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}, engine)
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """lr / (1 - beta1^t), 1 - beta1, 1 - beta2, sqrt(1 - beta2^t), eps, 1 - lr * weight_decay."""
+        return (*adam_numbers(group, t), 1 - group["lr"] * group["weight_decay"])
+
+
+class Adam(AdamW):
+    """Adam with coupled weight decay (L2)."""
+
+    rule = staticmethod(adam)
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """The same, with the weight decay itself last."""
+        return (*adam_numbers(group, t), group["weight_decay"])
+
+
+def adam_numbers(group: dict[str, Any], t: int) -> tuple[float, ...]:
+    """lr / (1 - beta1^t), 1 - beta1, 1 - beta2, sqrt(1 - beta2^t), eps."""
+    beta1, beta2 = group["betas"]
+    return group["lr"] / (1 - beta1**t), 1 - beta1, 1 - beta2, math.sqrt(1 - beta2**t), group["eps"]

@@ -1,0 +1,64 @@
+r"""ADOPT (Taniguchi et al., 2024, ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,
+arXiv:2411.02853, algorithm 2).
+
+    v_0     = g_0^2                                              (the first step moves nothing)
+    m_t     = beta1 m_{t-1} + (1 - beta1) clip(g_t / max(sqrt(v_{t-1}), eps), t^clip_power)
+    theta_t = (1 - lr weight_decay) theta_{t-1} - lr m_t
+    v_t     = beta2 v_{t-1} + (1 - beta2) g_t^2
+
+with t = 1 in the first step that moves. Defaults: betas (0.9, 0.9999), eps 1e-6, clip_power 0.25. State: m and v.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from optbench.optimizers.engine import Rule, RuleOptimizer
+
+
+def adopt(
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, lr: float, new1: float, new2: float, eps: float, bound: float,
+    keep: float,
+) -> None:  # fmt: skip
+    """One step in place; bound = t^clip_power, keep = 1 - lr * weight_decay."""
+    m.lerp_((g / v.sqrt().clamp(min=eps)).clamp(min=-bound, max=bound), new1)
+    theta.mul_(keep).sub_(m * lr)
+    v.lerp_(g.square(), new2)
+
+
+def adopt_first(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, *numbers: float) -> None:
+    """The first step: the second moment alone."""
+    v.copy_(g.square())
+
+
+class ADOPT(RuleOptimizer):
+    """Adam normalised by the second moment before the present gradient."""
+
+    state_names = ("m", "v")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        clip_power: float,
+        weight_decay: float,
+        engine: str = "auto",
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "clip_power": clip_power, "weight_decay": weight_decay}
+        super().__init__(params, defaults, engine)
+
+    def rule_of(self, theta: Tensor, group: dict[str, Any], t: int) -> Rule:
+        """The first step only looks."""
+        return adopt_first if t == 1 else adopt
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """lr, 1 - beta1, 1 - beta2, eps, bound, 1 - lr * weight_decay."""
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        bound = max(1, t - 1) ** group["clip_power"]
+        return lr, 1 - beta1, 1 - beta2, group["eps"], bound, 1 - lr * group["weight_decay"]

@@ -1,0 +1,69 @@
+r"""AMSGrad (Reddi, Kale and Kumar, 2018, On the Convergence of Adam and Beyond, arXiv:1904.09237, algorithm 2).
+
+    m_t     = beta1 m_{t-1} + (1 - beta1) g_t
+    v_t     = beta2 v_{t-1} + (1 - beta2) g_t^2
+    vhat_t  = max(vhat_{t-1}, v_t)
+    theta_t = theta_{t-1} - lr m_t / (sqrt(vhat_t) + eps)
+
+Three rules go by this name, chosen by `variant`:
+  paper  as above, without bias corrections (eps, which the paper lacks, keeps the first steps finite)
+  torch  the maximum of the uncorrected v_t; then both moments are bias-corrected
+  optax  v_t is bias-corrected before the maximum; m_t is bias-corrected
+
+Defaults: betas (0.9, 0.999), eps 1e-8, all moments zero. Decay is coupled (L2). State: m, v, vhat.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optbench.optimizers.engine import RuleOptimizer
+
+
+def amsgrad(
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, vhat: Tensor,
+    step: float, new1: float, new2: float, grow: float, root: float, eps: float, l2: float,
+) -> None:  # fmt: skip
+    """One step in place; vhat = max(vhat, grow * v); theta -= step * m / (sqrt(vhat) / root + eps)."""
+    g = g + l2 * theta
+    m.lerp_(g, new1)
+    v.lerp_(g.square(), new2)
+    vhat.copy_(torch.maximum(vhat, v * grow))
+    theta.sub_(m.div(vhat.sqrt().div_(root).add_(eps)).mul_(step))
+
+
+class AMSGrad(RuleOptimizer):
+    """Adam whose second moment never falls."""
+
+    rule = staticmethod(amsgrad)
+    state_names = ("m", "v", "vhat")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        variant: str,
+        engine: str = "auto",
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "variant": variant}
+        super().__init__(params, defaults, engine)
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """step, 1 - beta1, 1 - beta2, grow, root, eps, weight decay; see the rule."""
+        beta1, beta2 = group["betas"]
+        corrected1, corrected2 = 1 - beta1**t, 1 - beta2**t
+        step, grow, root = {
+            "paper": (1.0, 1.0, 1.0),
+            "torch": (1 / corrected1, 1.0, math.sqrt(corrected2)),
+            "optax": (1 / corrected1, 1 / corrected2, 1.0),
+        }[group["variant"]]
+        return group["lr"] * step, 1 - beta1, 1 - beta2, grow, root, group["eps"], group["weight_decay"]

@@ -1,0 +1,105 @@
+r"""Muon (Jordan et al., 2024, Muon: An optimizer for hidden layers in neural networks,
+kellerjordan.github.io/posts/muon; scale "rms" from Liu et al., 2025, Muon is Scalable for LLM Training,
+arXiv:2502.16982).
+
+    b_t     = momentum b_{t-1} + (1 - momentum) g_t
+    u_t     = momentum b_t + (1 - momentum) g_t                     (Nesterov; else b_t)
+    O_t     = Newton-Schulz(u_t / |u_t|), `ns_steps` times X <- a X + (b X X^T + c (X X^T)^2) X
+    theta_t = (1 - lr weight_decay) theta_{t-1} - lr factor O_t
+
+factor: "original" sqrt(max(1, rows / columns)), "rms" 0.2 sqrt(max(rows, columns)). Convolutions are flattened to
+(outputs, rest). Only parameters whose role is in `matrices` are trained so; the others follow AdamW with `adam_lr` and
+`adam_betas`. ns_dtype is the precision of the iteration: bfloat16 in the reference. State: b for matrices, m and v for
+the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optbench.contracts import Problem
+from optbench.optimizers.adam import adam_numbers, adamw
+from optbench.optimizers.engine import Rule, RuleOptimizer
+from optbench.optimizers.groups import check_roles, parameter_groups
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # chosen by the author for the steepest slope at zero
+
+
+def muon(
+    theta: Tensor, g: Tensor, b: Tensor, lr: float, momentum: float, nesterov: bool, ns_steps: int, ns_dtype: str,
+    scale: str, keep: float,
+) -> None:  # fmt: skip
+    """One step in place; keep = 1 - lr * weight_decay."""
+    b.lerp_(g, 1 - momentum)
+    u = g.lerp(b, momentum) if nesterov else b
+    rows, columns = len(theta), theta.numel() // len(theta)
+    orthogonal = newton_schulz(u.reshape(rows, columns).to(getattr(torch, ns_dtype)), ns_steps).to(theta.dtype)
+    factor = math.sqrt(max(1.0, rows / columns)) if scale == "original" else 0.2 * math.sqrt(max(rows, columns))
+    theta.mul_(keep).sub_(orthogonal.view_as(theta), alpha=lr * factor)
+
+
+def newton_schulz(matrix: Tensor, steps: int) -> Tensor:
+    """Roughly U V^T of the singular value decomposition of a matrix (m, n)."""
+    a, b, c = COEFFICIENTS
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.mT if tall else x
+
+
+class Muon(RuleOptimizer):
+    """Orthogonalised momentum for matrices, AdamW for the rest."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        lr: float,
+        momentum: float,
+        nesterov: bool,
+        ns_steps: int,
+        ns_dtype: str,
+        scale: str,
+        weight_decay: float,
+        matrices: Sequence[str],
+        adam_lr: float,
+        adam_betas: tuple[float, float],
+        adam_eps: float,
+        no_decay: Sequence[str],
+    ) -> None:
+        check_roles(matrices)
+        chosen = [p for p in problem.parameters if p.role in matrices and p.tensor.ndim > 1]
+        rest = [p for p in problem.parameters if not any(p is other for other in chosen)]
+        matrix = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "ns_dtype": ns_dtype}
+        groups = [
+            {**group, "lr": rate, "rule": rule}
+            for part, rate, rule in ((chosen, lr, "matrix"), (rest, adam_lr, "rest"))
+            if part
+            for group in parameter_groups(Problem(tuple(part)), no_decay)
+        ]
+        adam = {"betas": adam_betas, "eps": adam_eps}
+        super().__init__(groups, {**matrix, **adam, "scale": scale, "weight_decay": weight_decay, "rule": "matrix"})
+
+    def rule_of(self, theta: Tensor, group: dict[str, Any], t: int) -> Rule:
+        """That of the group."""
+        return {"matrix": muon, "rest": adamw}[group["rule"]]
+
+    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
+        """One moment or two."""
+        names = {"matrix": ("b",), "rest": ("m", "v")}[group["rule"]]
+        return {name: torch.zeros_like(theta) for name in names}
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[Any, ...]:
+        """Those of the group's rule."""
+        keep = 1 - group["lr"] * group["weight_decay"]
+        if group["rule"] == "rest":
+            return *adam_numbers(group, t), keep
+        return *(group[name] for name in ("lr", "momentum", "nesterov", "ns_steps", "ns_dtype", "scale")), keep

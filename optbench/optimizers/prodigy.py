@@ -1,0 +1,91 @@
+r"""Prodigy (Mishchenko and Defazio, 2023, Prodigy: An Expeditiously Adaptive Parameter-Free Learner, arXiv:2306.06101,
+algorithm 4, with the authors' code's order of operations).
+
+    m_t = beta1 m_{t-1} + (1 - beta1) d_t g_t;          v_t = beta2 v_{t-1} + (1 - beta2) d_t^2 g_t^2
+    r_t = beta3 r_{t-1} + d_t / d_0 lr d_t <g_t, theta_0 - theta_{t-1}>          over all tensors together
+    s_t = beta3 s_{t-1} + d_t / d_0 lr d_t g_t
+    d_{t+1} = d_coef r_t / |s_t|_1 at its largest so far, but at most growth_rate d_t
+    theta_t = (1 - lr d_t weight_decay) theta_{t-1} - lr d_t m_t / (sqrt(v_t) + d_t eps)
+
+with beta3 = sqrt(beta2) and no bias correction. lr is a factor, normally 1. State: m, v, s and theta_0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optbench.optimizers.engine import Active, RuleOptimizer
+
+
+def prodigy(
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, s: Tensor, start: Tensor, step: float, eps: float, keep: float
+) -> None:
+    """The move, when the moments are known; step = lr d, eps is already times d, keep = 1 - lr d weight_decay."""
+    theta.mul_(keep).sub_(m.div(v.sqrt().add_(eps)).mul_(step))
+
+
+class Prodigy(RuleOptimizer):
+    """AdamW with an estimated distance to the solution for a learning rate."""
+
+    rule = staticmethod(prodigy)
+    state_names = ("m", "v", "s")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        d0: float,
+        d_coef: float,
+        growth_rate: float | None,
+        engine: str = "auto",
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "d0": d0, "d_coef": d_coef}
+        growth = math.inf if growth_rate is None else growth_rate
+        super().__init__(
+            params, {**defaults, "growth_rate": growth, "d": d0, "next": d0, "largest": d0, "r": 0.0}, engine
+        )
+
+    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
+        """Moments of zero, and the start."""
+        return {**super().new_state(theta, group), "start": theta.detach().clone()}
+
+    def before_step(self, active: list[Active]) -> None:
+        """Moments of every tensor, then the new distance d for all of them."""
+        if not active:
+            return
+        first = self.param_groups[0]
+        d, beta3 = first["next"], math.sqrt(first["betas"][1])
+        along = torch.zeros((), dtype=torch.float64)
+        length = torch.zeros((), dtype=torch.float64)
+        for theta, group, state in active:
+            weight = d / group["d0"] * group["lr"] * d
+            along += weight * dot(theta.grad, state["start"] - theta).cpu()
+            beta1, beta2 = group["betas"]
+            state["m"].mul_(beta1).add_(theta.grad, alpha=(1 - beta1) * d)
+            state["v"].mul_(beta2).addcmul_(theta.grad, theta.grad, value=(1 - beta2) * d * d)
+            state["s"].mul_(beta3).add_(theta.grad, alpha=weight)
+            length += state["s"].abs().sum().double().cpu()
+        r = beta3 * first["r"] + float(along)
+        estimate = first["d_coef"] * r / float(length) if length > 0 else d
+        largest = max(first["largest"], estimate)
+        for group in self.param_groups:
+            group.update(d=d, next=min(largest, d * group["growth_rate"]), largest=largest, r=r)
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """lr d, d eps, 1 - lr d weight_decay."""
+        step = group["lr"] * group["d"]
+        return step, group["d"] * group["eps"], 1 - step * group["weight_decay"]
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product in float64."""
+    return (a.double() * b.double()).sum()

@@ -1,0 +1,95 @@
+r"""Schedule-free AdamW (Defazio et al., 2024, The Road Less Scheduled, arXiv:2405.15682, algorithm 1, as in the
+authors' code with r = 0 and weight_lr_power = 2).
+
+The gradient is taken at y = (1 - beta1) z + beta1 x; the average x is what is evaluated.
+
+    lr_t    = lr sqrt(1 - beta2^t) min(1, t / warmup_steps)
+    v_t     = beta2 v_{t-1} + (1 - beta2) g_t^2
+    d_t     = g_t / (sqrt(v_t) + eps) + weight_decay y_t
+    c_t     = w_t / sum(w_1..w_t),   w_t = (the largest lr_t so far)^2
+    y_t+    = (1 - c_t) y_t + c_t z_t + lr_t (beta1 (1 - c_t) - 1) d_t
+    z_t+    = z_t - lr_t d_t
+
+Parameters hold y in training; `eval()` puts x = y + (1 - 1 / beta1) (z - y) there, `train()` brings y back. It brings
+its own schedule: use schedule=constant. State: z and v.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optbench.optimizers.engine import Active, RuleOptimizer
+
+
+def schedulefree(
+    theta: Tensor, g: Tensor, z: Tensor, v: Tensor, lr: float, new2: float, eps: float, weight_decay: float,
+    average: float, pull: float,
+) -> None:  # fmt: skip
+    """One step in place; theta is y, average = c_t, pull = lr (beta1 (1 - c_t) - 1)."""
+    v.lerp_(g.square(), new2)
+    d = g / (v.sqrt() + eps) + weight_decay * theta
+    theta.lerp_(z, average).add_(d * pull)
+    z.sub_(d * lr)
+
+
+class ScheduleFreeAdamW(RuleOptimizer):
+    """AdamW that averages its iterates instead of lowering its learning rate."""
+
+    rule = staticmethod(schedulefree)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        warmup_steps: int,
+        engine: str = "auto",
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "warmup_steps": warmup_steps}
+        super().__init__(params, {**defaults, "steps": 0, "weight_sum": 0.0, "largest": 0.0}, engine)
+
+    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
+        """z starts at y."""
+        return {"z": theta.detach().clone(), "v": torch.zeros_like(theta)}
+
+    def before_step(self, active: list[Active]) -> None:
+        """The weight of this step in the average."""
+        for group in self.param_groups:
+            group["steps"] += 1
+            group["largest"] = max(group["largest"], self._lr(group))
+            group["weight_sum"] += group["largest"] ** 2
+
+    def _lr(self, group: dict[str, Any]) -> float:
+        t, warmup = group["steps"], group["warmup_steps"]
+        return group["lr"] * math.sqrt(1 - group["betas"][1] ** t) * min(1.0, t / warmup if warmup else 1.0)
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """lr_t, 1 - beta2, eps, weight decay, c_t, lr_t (beta1 (1 - c_t) - 1)."""
+        beta1, beta2 = group["betas"]
+        lr, total = self._lr(group) if group["steps"] else 0.0, group["weight_sum"]
+        average = group["largest"] ** 2 / total if total else 0.0
+        return lr, 1 - beta2, group["eps"], group["weight_decay"], average, lr * (beta1 * (1 - average) - 1)
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Put the average x into the parameters."""
+        self._move(lambda beta1: 1 - 1 / beta1)
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Put y back."""
+        self._move(lambda beta1: 1 - beta1)
+
+    def _move(self, weight: Any) -> None:
+        for group in self.param_groups:
+            for theta in group["params"]:
+                if "z" in self.state[theta]:
+                    theta.lerp_(self.state[theta]["z"], weight(group["betas"][0]))

@@ -23,14 +23,13 @@ true targets S is the "empirical Fisher"; the paper draws S's targets from the m
 import numpy as np
 
 
-def paper(theta, batches, *, lr, damping, ema, momentum, weight_decay, interval):
-    """Yields theta after each step. theta: float64 (out, in + 1); batches: iterable of (activations (B, in), output
-    gradients of each sample's own loss (B, out): those of the mean loss times B)."""
-    theta = np.array(theta, dtype=np.float64)
+def paper(theta, steps, *, lr, damping, ema, momentum, weight_decay, interval):
+    """Yields theta, changed in place, after each step. theta: float64 (out, in + 1); steps: iterable of (activations
+    (B, in), output gradients of each sample's own loss (B, out): those of the mean loss times B)."""
     rows, cols = theta.shape
     A = S = None
     b = np.zeros((rows, cols))
-    for t, (a, g) in enumerate(batches, 1):
+    for t, (a, g) in enumerate(steps, 1):
         a, g = np.asarray(a, dtype=np.float64), np.asarray(g, dtype=np.float64)
         B = len(a)
         abar = np.hstack([a, np.ones((B, 1))])
@@ -43,5 +42,5 @@ def paper(theta, batches, *, lr, damping, ema, momentum, weight_decay, interval)
             S_inv = np.linalg.inv(S + np.sqrt(damping) / pi * np.eye(rows))
         G = g.T @ abar / B + weight_decay * theta
         b = momentum * b + S_inv @ G @ A_inv
-        theta = theta - lr * b
+        theta -= lr * b
         yield theta

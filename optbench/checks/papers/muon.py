@@ -15,9 +15,13 @@ factor: "original" sqrt(max(1, rows / cols)), "rms" 0.2 sqrt(max(rows, cols)). T
 flattened to (shape[0], -1) and rows and cols are those of the flattened matrix. (The reference code takes the last
 two dimensions of the unflattened gradient for its factor, so it differs for convolutions.) The iteration here runs
 in float64; the reference runs it in bfloat16, which costs it about two digits.
+
+Fewer than two dimensions: AdamW with adam_lr, adam_betas and adam_eps, decay by 1 - adam_lr wd.
 """
 
 import numpy as np
+
+from optbench.checks.papers.adamw import paper as adamw
 
 
 def _newton_schulz(U, steps):
@@ -30,18 +34,28 @@ def _newton_schulz(U, steps):
     return X.T if U.shape[0] > U.shape[1] else X
 
 
-def paper(theta, gradients, *, lr, momentum, nesterov, ns_steps, weight_decay, scale):
-    """Yields theta after each step. theta: float64 array, ndim >= 2; gradients: iterable of arrays of its shape."""
-    theta = np.array(theta, dtype=np.float64)
-    if theta.ndim < 2:
-        raise ValueError("Muon is for tensors of two or more dimensions")
+def _matrix(theta, steps, *, lr, momentum, nesterov, ns_steps, weight_decay, scale):
+    if theta.size == 0:  # nothing to orthogonalise, and no shape factor
+        yield from (theta for _ in steps)
+        return
     rows, cols = theta.shape[0], theta[0].size
     factor = {"original": max(1.0, rows / cols) ** 0.5, "rms": 0.2 * max(rows, cols) ** 0.5}[scale]
     B = np.zeros((rows, cols))
-    for g in gradients:
+    for g in steps:
         G = np.asarray(g, dtype=np.float64).reshape(rows, cols)
         B = momentum * B + (1 - momentum) * G
         U = (1 - momentum) * G + momentum * B if nesterov else B
         step = factor * _newton_schulz(U, ns_steps)
-        theta = (1 - lr * weight_decay) * theta - lr * step.reshape(theta.shape)
+        theta *= 1 - lr * weight_decay
+        theta -= lr * step.reshape(theta.shape)
         yield theta
+
+
+def paper(theta, steps, *, lr, momentum, nesterov, ns_steps, scale, weight_decay, adam_lr, adam_betas, adam_eps):
+    """Yields theta, changed in place, after each step. theta: float64 array; steps: iterable of gradients of its
+    shape."""
+    if theta.ndim < 2:
+        yield from adamw(theta, steps, lr=adam_lr, betas=adam_betas, eps=adam_eps, weight_decay=weight_decay)
+    else:
+        shared = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
+        yield from _matrix(theta, steps, **shared, weight_decay=weight_decay, scale=scale)

@@ -33,9 +33,12 @@ Choices:
 import numpy as np
 
 
-def paper(theta, pairs, *, lr, momentum, weight_decay, precond_lr):
-    """Yields theta after each step. theta: float64 array; pairs: iterable of (gradient, probe), both of its shape."""
-    theta = np.array(theta, dtype=np.float64)
+def paper(theta, steps, *, lr, momentum, weight_decay, precond_lr):
+    """Yields theta, changed in place, after each step. theta: float64 array; steps: iterable of (gradient,
+    {"probe": V}), both arrays of its shape."""
+    if theta.size == 0:  # no largest entry to divide by
+        yield from (theta for _ in steps)
+        return
     matrix = theta.ndim >= 2
     shape = (theta.shape[0], theta[0].size) if matrix else theta.shape
     if matrix:
@@ -43,9 +46,9 @@ def paper(theta, pairs, *, lr, momentum, weight_decay, precond_lr):
     else:
         q = np.ones(shape)
     m = np.zeros(shape)
-    for t, (g, noise) in enumerate(pairs, 1):
+    for t, (g, evidence) in enumerate(steps, 1):
         m = momentum * m + (1 - momentum) * np.asarray(g, dtype=np.float64).reshape(shape)
-        M, V = m / (1 - momentum**t), np.asarray(noise, dtype=np.float64).reshape(shape)
+        M, V = m / (1 - momentum**t), np.asarray(evidence["probe"], dtype=np.float64).reshape(shape)
         if matrix:
             A = Q1 @ M @ Q2.T
             B = np.linalg.solve(Q2.T, np.linalg.solve(Q1.T, V).T).T
@@ -58,5 +61,5 @@ def paper(theta, pairs, *, lr, momentum, weight_decay, precond_lr):
             q = q - precond_lr / np.max(a + b) * (a - b) * q
             P = q**2 * M
         P = P * min(1.0, 1.1 / (np.sqrt(np.mean(P**2)) + 1e-12))
-        theta = theta - lr * (P.reshape(theta.shape) + weight_decay * theta)
+        theta -= lr * (P.reshape(theta.shape) + weight_decay * theta)
         yield theta

@@ -28,19 +28,27 @@ def _inverse_fourth_root(M, eps):
     return (Q * np.maximum(w, eps) ** -0.25) @ Q.T
 
 
-def paper(theta, gradients, *, lr, betas, eps, weight_decay, interval, grafting):
-    """Yields theta after each step. theta: float64 array; gradients: iterable of arrays of its shape."""
-    if grafting not in ("adam", "none"):
-        raise ValueError(f"grafting must be 'adam' or 'none', not {grafting!r}")
-    theta = np.array(theta, dtype=np.float64)
+def _as_long_as(P, a):
+    size = np.linalg.norm(P)
+    return P * (np.linalg.norm(a) / size) if size > 0 else P
+
+
+GRAFTINGS = {"adam": _as_long_as, "none": lambda P, a: P}
+
+
+def paper(theta, steps, *, lr, betas, eps, weight_decay, interval, grafting):
+    """Yields theta, changed in place, after each step. theta: float64 array; steps: iterable of gradients of its
+    shape."""
+    if grafting not in GRAFTINGS:
+        raise ValueError(f"grafting must be one of {', '.join(GRAFTINGS)}, not {grafting!r}")
     b1, b2 = betas
     bv, new = (0.999, 1.0) if b2 == 1 else (b2, 1 - b2)
     matrix = theta.ndim >= 2
-    shape = (theta.shape[0], theta[0].size) if matrix else theta.shape
+    shape = (theta.shape[0], int(np.prod(theta.shape[1:]))) if matrix else theta.shape
     if matrix:
         L, R = eps * np.eye(shape[0]), eps * np.eye(shape[1])
     m, v = np.zeros(shape), np.zeros(shape)
-    for t, g in enumerate(gradients, 1):
+    for t, g in enumerate(steps, 1):
         G = np.asarray(g, dtype=np.float64).reshape(shape)
         m = b1 * m + (1 - b1) * G
         v = bv * v + (1 - bv) * G**2
@@ -52,7 +60,7 @@ def paper(theta, gradients, *, lr, betas, eps, weight_decay, interval, grafting)
             if (t - 1) % interval == 0:
                 L_root, R_root = _inverse_fourth_root(L, eps), _inverse_fourth_root(R, eps)
             P = L_root @ mhat @ R_root
-            size = np.linalg.norm(P)
-            step = P * (np.linalg.norm(step) / size) if grafting == "adam" and size > 0 else P
-        theta = (1 - lr * weight_decay) * theta - lr * step.reshape(theta.shape)
+            step = GRAFTINGS[grafting](P, step)
+        theta *= 1 - lr * weight_decay
+        theta -= lr * step.reshape(theta.shape)
         yield theta

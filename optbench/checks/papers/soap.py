@@ -37,24 +37,24 @@ def _power_iteration(M, Q):
     return np.linalg.qr(M @ Q[:, order])[0], order
 
 
-def paper(theta, gradients, *, lr, betas, eps, weight_decay, interval, shampoo_beta):
-    """Yields theta after each step. theta: float64 array; gradients: iterable of arrays of its shape."""
-    theta = np.array(theta, dtype=np.float64)
+def paper(theta, steps, *, lr, betas, eps, weight_decay, interval, shampoo_beta):
+    """Yields theta, changed in place, after each step. theta: float64 array; steps: iterable of gradients of its
+    shape."""
     b1, b2 = betas
     s = shampoo_beta
     matrix = theta.ndim >= 2
-    rows, cols = (theta.shape[0], theta[0].size) if matrix else (1, theta.size)
+    rows, cols = (theta.shape[0], int(np.prod(theta.shape[1:]))) if matrix else (1, theta.size)
     m, v = np.zeros((rows, cols)), np.zeros((rows, cols))
     L, R = np.zeros((rows, rows)), np.zeros((cols, cols))
     QL, QR = np.eye(rows), np.eye(cols)
-    for t, g in enumerate(gradients):  # t = 0 is the step that only initialises
+    for t, g in enumerate(steps):  # t = 0 is the step that only initialises
         G = np.asarray(g, dtype=np.float64).reshape(rows, cols)
         if t > 0:
             m = b1 * m + (1 - b1) * G
             v = b2 * v + (1 - b2) * (QL.T @ G @ QR) ** 2
             N = QL @ ((QL.T @ m @ QR) / (np.sqrt(v) + eps)) @ QR.T
-            theta = theta - lr * np.sqrt(1 - b2**t) / (1 - b1**t) * N.reshape(theta.shape)
-            theta = theta - lr * weight_decay * theta
+            theta -= lr * np.sqrt(1 - b2**t) / (1 - b1**t) * N.reshape(theta.shape)
+            theta *= 1 - lr * weight_decay
         if matrix:
             L = s * L + (1 - s) * G @ G.T
             R = s * R + (1 - s) * G.T @ G

@@ -1,0 +1,46 @@
+"""Adafactor: a factored second moment and steps relative to the parameters.
+
+Noam Shazeer and Mitchell Stern (2018), "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
+arXiv:1804.04235, Algorithms 4 (matrices) and 5 (vectors), with the settings of section 9.
+
+    b_t = 1 - t^(-decay_power),  rho_t = min(lr, 1 / sqrt(t)),  alpha_t = max(eps2, RMS(theta)) rho_t
+    matrix: R_t = b_t R_{t-1} + (1 - b_t) sum over columns of (g^2 + eps1)    one for each row      R_0 = C_0 = 0
+            C_t = b_t C_{t-1} + (1 - b_t) sum over rows of (g^2 + eps1)       one for each column
+            V_t = R_t C_t / sum(R_t)
+    vector: V_t = b_t V_{t-1} + (1 - b_t) (g^2 + eps1)                                              V_0 = 0
+    U = g / sqrt(V_t),  U <- U / max(1, RMS(U) / clip_threshold)
+    theta <- (1 - alpha_t wd) theta - alpha_t U
+
+eps1 is added to every squared gradient before the sums (1e-30: it only keeps 0 / 0 away); torch instead clamps V, at
+its own eps1 squared. lr is the cap of the relative step, 1e-2 in the paper, not a learning rate. b_1 = 0, so there is
+no bias to correct, and the first U of a vector is sign(g). A tensor of more than two dimensions, which the paper does
+not treat, is a stack of matrices in its last two, each factored by itself; every RMS is over the whole tensor. A matrix
+with a side of length 1 is factored like any other; 0 and 1 dimensions are not factored. No momentum.
+Weight decay is not in the paper: it is decoupled and scaled by alpha_t (torch: by lr). alpha_t is the RMS of theta
+before the decay, and decay and step use that same alpha_t, so their order does not matter.
+"""
+
+import numpy as np
+
+
+def _rms(x):
+    return np.sqrt(np.sum(x**2) / max(1, x.size))
+
+
+def paper(theta, steps, *, lr, decay_power, eps1, eps2, clip_threshold, weight_decay):
+    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+    R = C = V = 0.0
+    for t, g in enumerate(steps, 1):
+        b = 1 - t**-decay_power
+        alpha = max(eps2, _rms(theta)) * min(lr, 1 / np.sqrt(t))
+        square = g**2 + eps1
+        if theta.ndim >= 2:
+            R = b * R + (1 - b) * square.sum(axis=-1, keepdims=True)
+            C = b * C + (1 - b) * square.sum(axis=-2, keepdims=True)
+            V = R * C / R.sum(axis=-2, keepdims=True)
+        else:
+            V = b * V + (1 - b) * square
+        U = g / np.sqrt(V)
+        U = U / max(1.0, _rms(U) / clip_threshold)
+        theta -= alpha * (U + weight_decay * theta)
+        yield theta

@@ -1,0 +1,33 @@
+"""ADOPT: Adam that converges with any beta2.
+
+Shohei Taniguchi, Keno Harada, Gouki Minegishi, Yuta Oshima, Seong Cheol Jeong, Go Nagahara, Tomoshi Iiyama, Masahiro
+Suzuki, Yusuke Iwasawa, Yutaka Matsuo (2024), "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
+arXiv:2411.02853, the clipped ADOPT of its later versions.
+
+    first gradient g_0: v_0 = g_0^2, m_0 = 0; theta does not move and does not decay
+    afterwards, t = 1, 2, ...:
+    m_t = b1 m_{t-1} + (1 - b1) clip(g_t / max(sqrt(v_{t-1}), eps), -c_t, c_t),  c_t = t^clip_power
+    theta <- theta - lr (m_t + wd theta)
+    v_t = b2 v_{t-1} + (1 - b2) g_t^2
+
+The gradient is divided by the second moment of the steps before it and the momentum is taken afterwards, both unlike
+Adam. No bias correction. eps is the smallest root, not a summand. t counts the steps that move, so the first of them is
+clipped at 1. Weight decay, not in the algorithm, is decoupled. (The first version of the paper had no clipping: it took
+the first m whole and raised the smallest root in the early steps.)
+"""
+
+import numpy as np
+
+
+def paper(theta, steps, *, lr, betas, eps, clip_power, weight_decay):
+    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+    b1, b2 = betas
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
+    for t, g in enumerate(steps):  # t = 0 is the step that only starts v
+        if t == 0:
+            v = g**2
+        else:
+            m = b1 * m + (1 - b1) * np.clip(g / np.maximum(np.sqrt(v), eps), -(t**clip_power), t**clip_power)
+            theta -= lr * (m + weight_decay * theta)
+            v = b2 * v + (1 - b2) * g**2
+        yield theta

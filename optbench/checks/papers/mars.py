@@ -1,0 +1,34 @@
+"""MARS-AdamW: AdamW on variance-reduced gradients, in the approximate form.
+
+Huizhuo Yuan, Yifeng Liu, Shuang Wu, Xun Zhou, Quanquan Gu (2024), "MARS: Unleashing the Power of Variance Reduction for
+Training Large Models", arXiv:2411.10438, Algorithm 2 (MARS-AdamW) with the approximation of section 3: the gradient
+of the last step stands for that of the last parameters on the new batch.
+
+    c_t = g_t + gamma b1 / (1 - b1) (g_t - g_{t-1}),  g_0 = g_1
+    c_t <- c_t / max(1, ||c_t||)                                per tensor
+    m_t = b1 m_{t-1} + (1 - b1) c_t,  v_t = b2 v_{t-1} + (1 - b2) c_t^2         m_0 = v_0 = 0
+    mhat = m_t / (1 - b1^t),  vhat = v_t / (1 - b2^t)
+    theta <- theta - lr (mhat / (sqrt(vhat) + eps) + wd theta)
+
+The first step has no last gradient. The paper starts with x_1 = x_0, so the difference is zero, hence g_0 = g_1 (timm
+does so too); the authors' code starts with g_0 = 0, which makes c_1 larger by 1 + gamma b1 / (1 - b1) where the clip
+does not bite. Their code gives tensors that are not 2-D to AdamW by default; here every tensor follows the rule.
+"""
+
+import numpy as np
+
+
+def paper(theta, steps, *, lr, betas, eps, gamma, weight_decay):
+    """Yields theta, changed in place, after each step. steps: iterable of gradients of its shape."""
+    b1, b2 = betas
+    m, v, last = np.zeros(theta.shape), np.zeros(theta.shape), None
+    for t, given in enumerate(steps, 1):
+        g = np.array(given, dtype=np.float64)  # a copy: the caller may reuse its array
+        c = g + gamma * b1 / (1 - b1) * (g - (g if last is None else last))
+        c = c / max(1.0, np.linalg.norm(c))
+        last = g
+        m = b1 * m + (1 - b1) * c
+        v = b2 * v + (1 - b2) * c**2
+        mhat, vhat = m / (1 - b1**t), v / (1 - b2**t)
+        theta -= lr * (mhat / (np.sqrt(vhat) + eps) + weight_decay * theta)
+        yield theta

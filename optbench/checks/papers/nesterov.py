@@ -1,0 +1,27 @@
+"""SGD with Nesterov momentum.
+
+Yurii Nesterov (1983), "A method for solving the convex programming problem with convergence rate O(1/k^2)", Soviet
+Mathematics Doklady 27; for networks: Ilya Sutskever, James Martens, George Dahl, Geoffrey Hinton (2013), "On the
+importance of initialization and momentum in deep learning", ICML, equations 3 and 4.
+
+    G_t = g_t + wd theta
+    b_t = mu b_{t-1} + G_t                                 b_0 = 0
+    theta <- theta - lr (G_t + mu b_t)
+
+Sutskever et al. take the gradient at the point looked ahead to, phi + mu v. This is the same iteration written for the
+looked-ahead point itself, theta = phi + mu v with v = -lr b, so that the gradient is taken where theta is: torch's
+form, exact while lr and mu are constant. No dampening: the first step is b = G, so theta moves by (1 + mu) lr G. Weight
+decay is L2, added to the gradient. Nesterov's own mu changes with t; here it is constant.
+"""
+
+import numpy as np
+
+
+def paper(theta, steps, *, lr, momentum, weight_decay):
+    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+    b = np.zeros_like(theta)
+    for g in steps:
+        G = g + weight_decay * theta
+        b = momentum * b + G
+        theta -= lr * (G + momentum * b)
+        yield theta

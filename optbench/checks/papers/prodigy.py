@@ -1,0 +1,53 @@
+"""Prodigy: Adam that estimates its own step size.
+
+Konstantin Mishchenko, Aaron Defazio (2023), "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",
+arXiv:2306.06101, Algorithm 4 (the Adam version), in the form of the authors' code (konstmish/prodigy).
+
+    d_1 = d0,  b3 = sqrt(b2),  r_0 = s_0 = m_0 = v_0 = 0
+    r_t = b3 r_{t-1} + (d_t / d0) d_t lr <g_t, theta_0 - theta_t>
+    s_t = b3 s_{t-1} + (d_t / d0) d_t lr g_t
+    m_t = b1 m_{t-1} + (1 - b1) d_t g_t,  v_t = b2 v_{t-1} + (1 - b2) d_t^2 g_t^2
+    dhat = d_coef r_t / ||s_t||_1
+    top = the largest of d0 and of all dhat so far
+    d_{t+1} = min(top, growth_rate d), d = max(d0, dhat) if d_t = d0, else d_t      (growth_rate None: d_{t+1} = top)
+    theta <- (1 - d_t lr wd) theta
+    theta <- theta - d_t lr m_t / (sqrt(v_t) + d_{t+1} eps)
+
+The paper's factors 1 - b3 of r and s are left out, and both are divided by d0: neither changes dhat. The paper has d_t
+before eps; the code, as here, the renewed one. The step itself still uses d_t. No bias correction, no safeguard for
+warm-up. The first growth, away from d0, is not limited by growth_rate. While s is zero (no gradient yet), nothing
+happens, not even decay. r and ||s||_1 are sums over all that the optimizer holds; here that is one tensor.
+"""
+
+import numpy as np
+
+
+def _renewed(d, dhat, top, d0, growth):
+    """d_{t+1}, given the largest estimate so far (at least d0)."""
+    if d == d0:
+        d = max(d, dhat)
+    return min(top, d * growth)
+
+
+def paper(theta, steps, *, lr, betas, eps, weight_decay, d0, d_coef, growth_rate):
+    """Yields theta, changed in place, after each step. steps: iterable of gradients of its shape."""
+    b1, b2 = betas
+    b3 = np.sqrt(b2)
+    growth = np.inf if growth_rate is None else growth_rate
+    start = theta.copy()
+    m, v, s = np.zeros(theta.shape), np.zeros(theta.shape), np.zeros(theta.shape)
+    r, d, top = 0.0, d0, d0
+    for g in steps:
+        scale = d / d0 * d * lr
+        r = b3 * r + scale * np.sum(g * (start - theta))
+        s = b3 * s + scale * g
+        m = b1 * m + (1 - b1) * d * g
+        v = b2 * v + (1 - b2) * d**2 * g**2
+        size = np.abs(s).sum()
+        if size > 0:
+            dhat = d_coef * r / size
+            top = max(top, dhat)
+            rate, d = d * lr, _renewed(d, dhat, top, d0, growth)
+            theta *= 1 - rate * weight_decay
+            theta -= rate * m / (np.sqrt(v) + d * eps)
+        yield theta

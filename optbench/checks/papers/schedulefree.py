@@ -1,0 +1,39 @@
+"""Schedule-free AdamW: the average of the iterates in place of a schedule.
+
+Aaron Defazio, Xingyu Alice Yang, Harsh Mehta, Konstantin Mishchenko, Ahmed Khaled, Ashok Cutkosky (2024), "The Road
+Less Scheduled", arXiv:2405.15682, Algorithm 1, as in the authors' AdamWScheduleFreePaper (schedulefree).
+
+    z_1 = x_1 = y_1 = theta_0;  the gradient g_t is taken at y_t = (1 - b1) z_t + b1 x_t, which is theta
+    v_t = b2 v_{t-1} + (1 - b2) g_t^2                                       v_0 = 0
+    lr_t = lr sqrt(1 - b2^t) min(1, t / warmup_steps)                       (the min is 1 without warm-up)
+    z_{t+1} = z_t - lr_t (g_t / (sqrt(v_t) + eps) + wd y_t)
+    w_t = (largest lr so far)^2,  c = w_t / sum of w so far
+    x_{t+1} = (1 - c) x_t + c z_{t+1}                                       the weights to evaluate
+    theta = y_{t+1} = (1 - b1) z_{t+1} + b1 x_{t+1}
+
+Here x is not stored but read off theta and z: x = (y - (1 - b1) z) / b1. So where something else moves theta, x moves.
+eps is added to the root of the uncorrected moment, and the bias correction is part of lr_t, so it also scales the
+decay and the weights w. The library's default class AdamWScheduleFree differs: it corrects v itself, and
+lr_t is lr min(1, t / warmup_steps); its early averages are then plain means. w: the library's r = 0 and
+weight_lr_power = 2. For the constant lr given here, lr_t never falls, so w_t is lr_t^2 as in the paper.
+"""
+
+import numpy as np
+
+
+def paper(theta, steps, *, lr, betas, eps, weight_decay, warmup_steps):
+    """Yields theta (y, the training point), changed in place, after each step. steps: iterable of gradients at y."""
+    b1, b2 = betas
+    z, v = theta.copy(), np.zeros(theta.shape)
+    largest = total = 0.0
+    for t, g in enumerate(steps, 1):
+        rate = lr * np.sqrt(1 - b2**t) * min(1.0, t / max(warmup_steps, 1))
+        largest = max(largest, rate)
+        total += largest**2
+        c = largest**2 / total if total > 0 else 0.0  # lr = 0
+        x = (theta - (1 - b1) * z) / b1
+        v = b2 * v + (1 - b2) * g**2
+        z = z - rate * (g / (np.sqrt(v) + eps) + weight_decay * theta)
+        x = (1 - c) * x + c * z
+        theta[...] = (1 - b1) * z + b1 * x
+        yield theta

@@ -1,0 +1,42 @@
+"""Sophia: momentum over a clipped diagonal Hessian, in both of its forms.
+
+Hong Liu, Zhiyuan Li, David Hall, Percy Liang, Tengyu Ma (2023), "Sophia: A Scalable Stochastic Second-order Optimizer
+for Language Model Pre-training", arXiv:2305.14342, Algorithm 3; estimators: Algorithms 1 (H) and 2 (G).
+
+    m_t = b1 m_{t-1} + (1 - b1) g_t                             m_0 = 0, no bias correction
+    at (t - 1) % interval = 0:  h = b2 h + (1 - b2) estimate    h_0 = 0, no bias correction; else h stays
+        G (Gauss-Newton-Bartlett):  estimate = B s^2            s = gradient of the mean loss of the batch at labels
+                                                                drawn from the model, B = number of terms in that mean
+        H (Hutchinson):             estimate = z (H z)          z the probe; entries may be negative
+    theta <- (1 - lr wd) theta
+    theta <- theta - lr clip(m_t / max(rho h, eps), -1, 1)
+
+The paper writes gamma for rho (the authors' code has had both names). The fresh estimate is used in its own step. The
+authors' code adds 1e-15 to the divisor of G in place of the max, and their H corrects the bias of m; both follow the
+paper here.
+"""
+
+import numpy as np
+
+
+def _estimate(evidence):
+    if "sampled" in evidence:
+        return evidence["count"] * evidence["sampled"] ** 2
+    return evidence["probe"] * evidence["product"]
+
+
+def paper(theta, steps, *, lr, betas, rho, eps, weight_decay, interval):
+    """Yields theta, changed in place, after each step. steps: iterable of (gradient, evidence); evidence is
+    {"sampled": s, "count": B} or {"probe": z, "product": H z} at (t - 1) % interval = 0 and None at all others."""
+    b1, b2 = betas
+    m, h = np.zeros(theta.shape), np.zeros(theta.shape)
+    for t, (g, evidence) in enumerate(steps, 1):
+        due = (t - 1) % interval == 0
+        if due == (evidence is None):
+            raise ValueError(f"step {t}: evidence on the curvature is {'missing' if due else 'not wanted'}")
+        m = b1 * m + (1 - b1) * g
+        if due:
+            h = b2 * h + (1 - b2) * _estimate(evidence)
+        theta *= 1 - lr * weight_decay
+        theta -= lr * np.clip(m / np.maximum(rho * h, eps), -1, 1)
+        yield theta

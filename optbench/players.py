@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench import env
-from optbench.clipping import Clipped, global_norm
+from optbench.clipping import Clip, Clipped, gradient_norm
 from optbench.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.contracts import Turn
 from optbench.curvature import BatchCurvature, micro_batches
@@ -33,7 +33,7 @@ class ActivePlayer:
         self,
         module: nn.Module,
         optimizer: Any,
-        clip: Callable[[list[Tensor]], Clipped],
+        clip: Clip,
         *,
         needs: list[str],
         precision: str,
@@ -59,7 +59,7 @@ class ActivePlayer:
     def reset_meters(self) -> None:
         """Begin a new interval between train records."""
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.clip_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.clip_sums = torch.zeros(3, dtype=torch.float64, device=self.device)  # clipped, 1 - scale, gradients
         self.steps = 0
         self.watched: dict[str, Tensor | float] = {}
 
@@ -74,7 +74,7 @@ class ActivePlayer:
         self._random_state = env.torch_random_state(self.device) if self.reevaluates else None
         loss = self.gradients(turn)
         self.clock.to(OPTIMIZER)
-        seen = self._clip()
+        seen = self._clip(first=True)
         before = self._watch_before(seen) if watch else None
         self._update(turn, loss)
         if before is not None:
@@ -140,12 +140,15 @@ class ActivePlayer:
             else:
                 group["lr"] = peak * factor
 
-    def _clip(self) -> Clipped:
+    def _clip(self, first: bool) -> Clipped:
+        """Clip the gradients at hand; only the `first` ones of a step move a clip's running statistics."""
         if self.scaler:
             self.scaler.unscale_(self.optimizer)
-        seen = self.clip(self.parameters)
-        if seen.clipped is not None:
-            self.clip_sum += seen.clipped
+        seen = self.clip(self.parameters, first)
+        if seen.norm is not None and seen.clipped is not None and seen.scale is not None:
+            counted = torch.stack([seen.clipped.to(seen.scale.dtype), 1 - seen.scale, torch.ones_like(seen.scale)])
+            # no scale is known of a gradient that is not finite, such as fp16 skips
+            self.clip_sums += torch.where(seen.norm.isfinite(), counted, 0.0)
         return seen
 
     def _update(self, turn: Turn, loss: Tensor) -> None:
@@ -173,7 +176,7 @@ class ActivePlayer:
             env.restore_torch_random_state(self._random_state, self.device)
             loss = self.gradients(turn)
         self.clock.to(OPTIMIZER)
-        self._clip()
+        self._clip(first=False)
         return loss
 
     # -- what is measured --------------------------------------------------------------------------------------------
@@ -181,7 +184,7 @@ class ActivePlayer:
     def _watch_before(self, seen: Clipped) -> list[Tensor]:
         with self.clock.during(LOGGING), torch.no_grad():
             # a clip measures the norm before it clips; without one the gradients are still as they were
-            self.watched["grad_norm"] = seen.norm if seen.norm is not None else global_norm(self.parameters)
+            self.watched["grad_norm"] = seen.norm if seen.norm is not None else gradient_norm(self.parameters)
             return [parameter.detach().clone() for parameter in self.parameters]
 
     @torch.no_grad()
@@ -194,11 +197,13 @@ class ActivePlayer:
     def values(self) -> dict[str, float | int | None]:
         """What was measured since the last call, as numbers; waits for the device."""
         group = self.optimizer.param_groups[0]
+        clipped, shrunk, gradients = self.clip_sums.tolist()
         values: dict[str, float | int | None] = {
             "train_loss": self.loss_sum.item() / max(1, self.steps),
             "lr": float(group["lr"]) if "lr" in group else None,
             **{name: float(value) for name, value in self.watched.items()},
-            "clip_fraction": self.clip_sum.item() / max(1, self.steps),
+            "clip_fraction": clipped / max(1, gradients),
+            "clip_scale": 1 - shrunk / max(1, gradients),
         }
         if self.scaler:
             values |= {"loss_scale": self.scaler.get_scale(), "skipped_steps": self.skipped_steps}
@@ -212,7 +217,8 @@ class ActivePlayer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "loss_sum": self.loss_sum,
-            "clip_sum": self.clip_sum,
+            "clip": self.clip.state_dict(),
+            "clip_sums": self.clip_sums,
             "steps": self.steps,
             "skipped_steps": self.skipped_steps,
             "gradient_evaluations": self.gradient_evaluations,
@@ -225,7 +231,8 @@ class ActivePlayer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
-        self.loss_sum, self.clip_sum = state["loss_sum"].to(self.device), state["clip_sum"].to(self.device)
+        self.clip.load_state_dict(state["clip"])
+        self.loss_sum, self.clip_sums = state["loss_sum"].to(self.device), state["clip_sums"].to(self.device)
         self.steps, self.skipped_steps = state["steps"], state["skipped_steps"]
         self.gradient_evaluations, self.watched = state["gradient_evaluations"], dict(state["watched"])
 

@@ -18,7 +18,7 @@ from optbench.contracts import DataSet, Task
 from optbench.curvature import BatchCurvature
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
-from optbench.optimizers.build import build, engine_of
+from optbench.optimizers.build import arguments_of, build, engine_of
 from optbench.players import ActivePlayer, autocast
 from optbench.train import Plan, Trainer
 
@@ -75,7 +75,8 @@ def build_player(config: RunConfig, module: torch.nn.Module, device: torch.devic
         curvature = BatchCurvature(module, clock, autocast(config.precision, device), config.micro_batch)
     problem = problem_of(module, curvature)
     optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, needs)
-    clip = locate.load(config.clip.target)(**config.clip.settings)
+    optimizer = modified(optimizer, config)
+    clip = locate.load(config.clip.target)(problem, **config.clip.settings)
     return ActivePlayer(
         module,
         optimizer,
@@ -87,6 +88,15 @@ def build_player(config: RunConfig, module: torch.nn.Module, device: torch.devic
         clock=clock,
         curvature=curvature,
     )
+
+
+def modified(optimizer: Any, config: RunConfig) -> Any:
+    """The optimizer with the modifiers that are switched on around it."""
+    for modifier in config.modifiers:
+        told = {fact: config.optimizer.about.get(fact, "") for fact in modifier.about.get("told", ())}
+        arguments = arguments_of(modifier.settings, modifier.implementation)
+        optimizer = locate.load(modifier.target)(optimizer, **arguments, **told)
+    return optimizer
 
 
 def refuse_unfit(config: RunConfig, needs: list[str]) -> None:

@@ -11,7 +11,14 @@ from optbench.config.files import config_folders, find_option, options, packaged
 from optbench.config.runconfig import GROUPS, Choice, RunConfig, without_null
 from optbench.validity import flatten
 
-PLURALS = {"optimizers": "optimizer", "models": "model", "data": "data", "schedules": "schedule", "clips": "clip"}
+PLURALS = {
+    "optimizers": "optimizer",
+    "modifiers": "modifier",
+    "models": "model",
+    "data": "data",
+    "schedules": "schedule",
+    "clips": "clip",
+}
 
 __all__ = [
     "GROUPS",

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from optbench import locate
-from optbench.config.custom import custom_optimizer
+from optbench.config.custom import custom_optimizer, peer_optimizer
 from optbench.config.files import compose, config_folders, find_option, options, read_yaml, root_defaults, short_path
+from optbench.config.modifiers import active, modifier_files, modifier_nodes, spelled_out
 from optbench.config.overrides import Assignment, near, parse, root_cause, shown
 from optbench.config.runconfig import GROUPS, Choice, RunConfig
 from optbench.errors import ConfigError
@@ -30,7 +31,8 @@ class Composition:
     def __init__(self, overrides: Sequence[str], config_dir: str | Path | None = None) -> None:
         self.overrides = tuple(overrides)
         self.folders = config_folders(config_dir)
-        assignments = parse(self.overrides)
+        self.modifiers = modifier_nodes(self.folders)
+        assignments = [part for a in parse(self.overrides) for part in spelled_out(a, self.modifiers)]
         self.values = [a for a in assignments if a.key not in GROUPS]
         self.chosen = {a.key: a for a in assignments if a.key in GROUPS}
         self.custom = self._custom_optimizer(self.chosen.get("optimizer"))
@@ -40,12 +42,12 @@ class Composition:
     # -- choices -----------------------------------------------------------------------------------------------------
 
     def _custom_optimizer(self, assignment: Assignment | None) -> dict[str, Any] | None:
-        """The optimizer node for `optimizer=./file.py:Name` or `optimizer=package.Name`, else None."""
-        if assignment is None or not locate.is_path(str(assignment.value)):
+        """The node of an optimizer without a YAML file: ./file.py:Name, package.Name, LIBRARY/NAME; else None."""
+        if assignment is None or find_option(self.folders, "optimizer", str(assignment.value)):
             return None
-        if find_option(self.folders, "optimizer", str(assignment.value)):
-            return None
-        return custom_optimizer(str(assignment.value))
+        if locate.is_path(str(assignment.value)):
+            return custom_optimizer(str(assignment.value))
+        return peer_optimizer(str(assignment.value))
 
     def _choices(self, chosen: Mapping[str, Assignment]) -> dict[str, str]:
         groups = [group for group in GROUPS if group in chosen and not (group == "optimizer" and self.custom)]
@@ -81,6 +83,7 @@ class Composition:
         config = compose(self.folders, tuple(sorted(self.choices.items())))
         if self.custom is not None:
             config["optimizer"] = self.custom
+        config.update(self.modifiers)
         self.defaults = OmegaConf.to_container(config, resolve=False)
         self._check_about()
         for assignment in self.values:
@@ -151,12 +154,14 @@ class Composition:
     def run_config(self) -> RunConfig:
         """The checked, typed configuration."""
         tree = self.tree
-        root = self._conformed("", {k: v for k, v in tree.items() if k not in (*GROUPS, "about")}, tree["about"])
-        groups = {group: self._choice(group, dict(tree[group])) for group in GROUPS}
+        apart = (*GROUPS, *self.modifiers, "about")
+        root = self._conformed("", {k: v for k, v in tree.items() if k not in apart}, tree["about"])
+        groups: dict[str, Any] = {group: self._choice(group, self.names[group], dict(tree[group])) for group in GROUPS}
+        groups["modifiers"] = active([self._choice(name, name, dict(tree[name])) for name in self.modifiers])
         root = derive(root, self.values)
         return RunConfig(**groups, **root, overrides=self.overrides, not_identity=tuple(tree["about"]["not_identity"]))
 
-    def _choice(self, group: str, node: dict[str, Any]) -> Choice:
+    def _choice(self, group: str, name: str, node: dict[str, Any]) -> Choice:
         about = node.pop("about")
         if "implementations" in about:
             valid = {"impl": " | ".join(about["implementations"]), **about.get("valid", {})}
@@ -164,7 +169,7 @@ class Composition:
         elif group == "optimizer":
             node.setdefault("impl", "user")
             about = {**about, "implementations": {"user": {**about, "target": about["target"]}}}
-        return Choice(name=self.names[group], settings=self._conformed(f"{group}.", node, about), about=about)
+        return Choice(name=name, settings=self._conformed(f"{group}.", node, about), about=about)
 
     def _conformed(self, prefix: str, node: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
         valid = about.get("valid", {})
@@ -211,6 +216,7 @@ class Composition:
         names = self.names
         found = [(group, find_option(self.folders, group, names[group])) for group in GROUPS]
         workload = find_option(self.folders, "workload", f"{names['model']}-{names['data']}")
+        found += list(modifier_files(self.folders).items())
         files = [(self.folders[-1] / "root" / "run.yaml", "")] + [(file, f"{g}.") for g, file in found if file]
         return files + ([(workload, "")] if workload else [])
 

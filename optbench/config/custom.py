@@ -1,7 +1,8 @@
-"""The configuration of a user's own optimizer, read from the signature of its class or function."""
+"""The configuration of an optimizer without a YAML file: a user's own, or one of another library by its name there."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from typing import Any
 
@@ -25,6 +26,17 @@ def custom_optimizer(path: str) -> dict[str, Any]:
         "valid": {"no_decay": "list str"},
     }
     return {"lr": None, **required, **settings, **decays, "about": about}
+
+
+def peer_optimizer(name: str) -> dict[str, Any] | None:
+    """The configuration node of `LIBRARY/NAME`, as the library's file under `optbench.peers` describes it; None where
+    there is no such file or it describes nothing. The library is imported here, not earlier."""
+    library, _, inner = name.partition("/")
+    path = f"optbench.peers.{library}"
+    if not library.isidentifier() or not inner or importlib.util.find_spec(path) is None:
+        return None
+    describe = getattr(locate.dotted_module(path, path), "describe", None)
+    return describe(inner) if describe else None
 
 
 def is_plain(value: Any) -> bool:

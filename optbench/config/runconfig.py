@@ -41,6 +41,8 @@ class RunConfig:
     data: Choice
     schedule: Choice
     clip: Choice
+    modifiers: tuple[Choice, ...] = ()
+    """What is laid over the optimizer, from it outwards; only what is switched on."""
     seed: int
     steps: int
     batch_size: int
@@ -66,10 +68,11 @@ class RunConfig:
     not_identity: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The resolved configuration as plain data: each group with its `name`, without the facts."""
-        root = {key: value for key, value in vars(self).items() if key not in (*GROUPS, "overrides", "not_identity")}
+        """The resolved configuration as plain data: each group with its `name` and each modifier, without the facts."""
+        apart = (*GROUPS, "modifiers", "overrides", "not_identity")
+        root = {key: value for key, value in vars(self).items() if key not in apart}
         groups = {group: {"name": self.group(group).name, **self.group(group).settings} for group in GROUPS}
-        return {**groups, **root}
+        return {**groups, **{modifier.name: dict(modifier.settings) for modifier in self.modifiers}, **root}
 
     def group(self, name: str) -> Choice:
         """The choice of a group."""
@@ -94,7 +97,8 @@ class RunConfig:
 
     @property
     def _prefix(self) -> str:
-        names = (self.model.name, self.data.name, self.optimizer.name)
+        optimizer = "_".join([self.optimizer.name, *(modifier.name for modifier in self.modifiers)])
+        names = (self.model.name, self.data.name, optimizer)
         return "-".join("".join(c if c.isalnum() or c in "_." else "_" for c in name) for name in names)
 
 

@@ -1,0 +1,72 @@
+r"""Lookahead (Zhang, Lucas, Hinton and Ba, 2019, Lookahead Optimizer: k steps forward, 1 step back, arXiv:1907.08610,
+algorithm 1), around any optimizer.
+
+    phi_0 = theta_0                                      (slow weights, copied at construction)
+    theta moves by the inner optimizer; after every k-th step
+    phi   = phi + alpha (theta - phi);   theta = phi
+
+The inner optimizer's state is kept over a synchronisation. `eval()` lends the slow weights. State: phi.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from optbench.errors import ConfigError
+from optbench.optimizers.eval_weights import lends_weights
+from optbench.optimizers.wrapper import Wrapper
+
+
+class Lookahead(Wrapper):
+    """Slow weights that follow the inner optimizer's. Raises ConfigError around one that lends weights itself."""
+
+    def __init__(self, inner: Any, *, k: int, alpha: float) -> None:
+        super().__init__(inner)
+        if lends_weights(inner):
+            raise ConfigError("lookahead cannot wrap an optimizer that already lends weights for evaluation")
+        self.k, self.alpha, self.steps = k, alpha, 0
+        self.slow = [theta.detach().clone() for theta in self.parameters]
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One inner step, and a synchronisation after every k-th; returns the closure's loss."""
+        loss = self.step_inner(closure)
+        self.steps += 1
+        if self.steps % self.k == 0:
+            with torch.no_grad():
+                for slow, theta in zip(self.slow, self.parameters, strict=True):
+                    theta.copy_(slow.lerp_(theta, self.alpha))
+        return loss
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Put the slow weights into the parameters."""
+        self.fast = [theta.detach().clone() for theta in self.parameters]
+        for slow, theta in zip(self.slow, self.parameters, strict=True):
+            theta.copy_(slow)
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Put the fast weights back."""
+        for fast, theta in zip(self.__dict__.pop("fast", ()), self.parameters, strict=False):
+            theta.copy_(fast)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """New parameters begin with slow weights equal to them."""
+        known = len(self.parameters)
+        super().add_param_group(param_group)
+        self.slow += [theta.detach().clone() for theta in self.parameters[known:]]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The inner state, the slow weights and the number of steps."""
+        return {**super().state_dict(), "slow": self.slow, "steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state dict, synchronisations included."""
+        super().load_state_dict(state_dict)
+        self.steps = state_dict["steps"]
+        with torch.no_grad():
+            for slow, kept in zip(self.slow, state_dict["slow"], strict=True):
+                slow.copy_(kept)

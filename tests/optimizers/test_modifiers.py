@@ -1,0 +1,168 @@
+"""Lookahead and cautious updates around any optimizer."""
+
+from __future__ import annotations
+
+import copy
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import QUICK
+
+from optbench import config
+from optbench.errors import ConfigError, Interrupted
+from optbench.optimizers.cautious import Cautious
+from optbench.optimizers.lookahead import Lookahead
+from optbench.optimizers.meter import state_bytes
+from optbench.run import Session, execute
+
+
+def sgd(theta: torch.Tensor, lr: float = 1.0, **more: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD([theta], lr=lr, **more)
+
+
+def descend(optimizer: Any, theta: torch.Tensor, steps: int, slope: float = 1.0) -> None:
+    for _ in range(steps):
+        theta.grad = torch.full_like(theta, slope)
+        optimizer.step()
+
+
+def test_lookahead_steps_back_after_every_kth_step() -> None:
+    theta = torch.zeros(3, requires_grad=True)
+    optimizer = Lookahead(sgd(theta), k=5, alpha=0.5)
+    descend(optimizer, theta, 4)
+    assert theta.tolist() == [-4.0] * 3
+    descend(optimizer, theta, 1)
+    assert theta.tolist() == [-2.5] * 3
+    descend(optimizer, theta, 5)
+    assert theta.tolist() == [-5.0] * 3
+
+
+def test_lookahead_lends_its_slow_weights_and_takes_them_back() -> None:
+    theta = torch.zeros(3, requires_grad=True)
+    optimizer = Lookahead(sgd(theta), k=5, alpha=0.5)
+    descend(optimizer, theta, 7)
+    optimizer.eval()
+    assert theta.tolist() == [-2.5] * 3
+    optimizer.train()
+    assert theta.tolist() == [-4.5] * 3
+
+
+def test_lookaheads_state_dict_carries_slow_weights_and_counter() -> None:
+    first, second = (torch.zeros(3, requires_grad=True) for _ in range(2))
+    optimizer = Lookahead(sgd(first, momentum=0.9), k=5, alpha=0.5)
+    descend(optimizer, first, 7)
+    resumed = Lookahead(sgd(second, momentum=0.9), k=5, alpha=0.5)
+    with torch.no_grad():
+        second.copy_(first)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    descend(optimizer, first, 9)
+    descend(resumed, second, 9)
+    assert torch.equal(first, second)
+
+
+def test_lookahead_follows_a_group_added_later() -> None:
+    first, second = torch.zeros(2, requires_grad=True), torch.zeros(3, requires_grad=True)
+    optimizer = Lookahead(sgd(first), k=2, alpha=0.5)
+    optimizer.add_param_group({"params": [second], "lr": 2.0})
+    for _ in range(2):
+        first.grad, second.grad = torch.ones(2), torch.ones(3)
+        optimizer.step()
+    assert first.tolist() == [-1.0] * 2
+    assert second.tolist() == [-2.0] * 3
+
+
+def test_lookahead_refuses_an_optimizer_that_lends_weights() -> None:
+    theta = torch.zeros(3, requires_grad=True)
+    with pytest.raises(ConfigError, match="already lends"):
+        Lookahead(Lookahead(sgd(theta), k=2, alpha=0.5), k=2, alpha=0.5)
+
+
+def test_state_bytes_are_counted_through_wrappers() -> None:
+    theta = torch.zeros(100, requires_grad=True)
+    optimizer = Lookahead(Cautious(sgd(theta, momentum=0.9), floor=1e-3), k=5, alpha=0.5)
+    descend(optimizer, theta, 1)
+    assert state_bytes(optimizer) == {"float32": 2 * 400}
+
+
+def test_cautious_keeps_the_agreeing_part_and_makes_up_for_its_size() -> None:
+    theta = torch.tensor([1.0, 1.0, 1.0, 1.0], requires_grad=True)
+    optimizer = Cautious(sgd(theta, lr=1.0, momentum=0.5), floor=1e-3)
+    theta.grad = torch.tensor([4.0, 4.0, 4.0, 4.0])
+    optimizer.step()  # all agree: u = 4
+    assert theta.tolist() == [-3.0] * 4
+    theta.grad = torch.tensor([1.0, 1.0, -1.0, -1.0])  # u = 3, 3, 1, 1: half of it disagrees
+    optimizer.step()
+    assert theta.tolist() == [-9.0, -9.0, -3.0, -3.0]
+
+
+def test_cautious_does_not_mask_decoupled_decay() -> None:
+    theta = torch.tensor([1.0], requires_grad=True)
+    inner = torch.optim.AdamW([theta], lr=0.1, weight_decay=0.5)
+    optimizer = Cautious(inner, floor=1e-3, decay="decoupled")
+    theta.grad = torch.tensor([2.0])
+    optimizer.step()
+    assert theta.item() == pytest.approx(0.95 - 0.1)
+    assert inner.param_groups[0]["weight_decay"] == 0.5
+
+
+def test_a_closure_is_passed_on_once() -> None:
+    theta = torch.tensor([1.0], requires_grad=True)
+    calls = []
+
+    def closure() -> torch.Tensor:
+        calls.append(1)
+        theta.grad = torch.ones(1)
+        return torch.tensor(7.0)
+
+    optimizer = Lookahead(Cautious(sgd(theta), floor=1e-3), k=5, alpha=0.5)
+    assert optimizer.step(closure).item() == 7.0
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("settings", [["lookahead=true"], ["cautious=true"], ["lookahead.k=3", "cautious=true"]])
+def test_runs_resume_bit_for_bit(settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = config.load([*QUICK, "optimizer=lion", *settings, "steps=30"])
+    calm = execute(chosen, tmp_path / "calm")
+    on_step = Session._on_step
+
+    def interrupted(session: Session, trainer: Any) -> None:
+        if trainer.at.step == 13 and not session.resumed_from:
+            session.signal = signal.SIGTERM
+        on_step(session, trainer)
+
+    monkeypatch.setattr(Session, "_on_step", interrupted)
+    with pytest.raises(Interrupted):
+        execute(chosen, tmp_path / "wild")
+    resumed = execute(chosen, tmp_path / "wild")
+    assert resumed.result["resumed_from_steps"] == [13]
+    assert resumed.result["weights_sha256"] == calm.result["weights_sha256"]
+
+
+def test_modifiers_stand_in_the_identity_only_when_on() -> None:
+    plain = config.load(["optimizer=lion"])
+    assert plain.modifiers == ()
+    assert "lookahead" not in plain.as_dict()
+    assert config.load(["optimizer=lion", "lookahead.alpha=0.8"]).run_id == plain.run_id
+    assert config.load(["optimizer=lion", "lookahead=false"]).run_id == plain.run_id
+    changed = config.load(["optimizer=lion", "lookahead=true"])
+    assert changed.run_id != plain.run_id
+    assert changed.run_id == config.load(["optimizer=lion", "lookahead.k=5"]).run_id
+    assert [m.name for m in config.load(["lookahead=true", "cautious=true"]).modifiers] == ["cautious", "lookahead"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("lookahead=yes", "expected true or false"),
+        ("lookahead.k=0", r"\[1, inf\)"),
+        ("lookahead.alpha=2", r"\[0, 1\]"),
+        ("lookahead.kk=2", "no key"),
+        ("cautious.floor=0", r"\(0, 1\]"),
+    ],
+)
+def test_bad_values_are_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.load([override])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 def as_matrix(tensor: Tensor) -> Tensor:
     """A tensor of two or more dimensions as (first, rest): convolutions become (outputs, inputs * kernel)."""
-    return tensor.reshape(len(tensor), -1)
+    return tensor.flatten(1)
 
 
 def inverse_root(matrix: Tensor, power: int, eps: float) -> Tensor:

@@ -1,0 +1,54 @@
+"""PSGD Kron: whitening, and gradients that never come."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from optbench.optimizers.psgd_kron import PSGDKron
+
+
+def whitened_covariance(shape: tuple[int, ...], roots: list[Tensor], seed: int) -> Tensor:
+    """Covariance of vec(P) after training on gradients root_1 N root_2 (root_1 N for vectors), N Gaussian."""
+    torch.manual_seed(seed)
+    theta = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+    optimizer = PSGDKron([theta], lr=1.0, momentum=0.0, weight_decay=0.0, precond_lr=0.1)
+    products, last = [], theta.detach().clone()
+    for step in range(1500):
+        gradient = roots[0] @ torch.randn(shape, dtype=torch.float64)
+        theta.grad = gradient @ roots[1] if len(roots) > 1 else gradient
+        optimizer.step()
+        if step >= 500:
+            products.append((last - theta.detach()).flatten())
+        last = theta.detach().clone()
+    return torch.stack(products).T.cov()
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4)])
+def test_psgd_whitens_gradients(shape: tuple[int, ...]) -> None:
+    random = torch.Generator().manual_seed(0)
+    roots = []
+    for side in shape:
+        basis = torch.linalg.qr(torch.randn(side, side, generator=random, dtype=torch.float64))[0]
+        spectrum = torch.logspace(0.5, -1.5, side, dtype=torch.float64)
+        roots.append(basis @ spectrum.diag() @ basis.T if len(shape) > 1 else spectrum.diag())
+    values = torch.linalg.eigvalsh(whitened_covariance(shape, roots, 1))
+    assert values[0] > 0.3
+    assert values[-1] < 2
+
+
+def test_psgd_survives_gradients_that_stay_zero() -> None:
+    thetas = [torch.ones(3, requires_grad=True), torch.ones(2, 3, requires_grad=True)]
+    optimizer = PSGDKron(thetas, lr=0.1, momentum=0.9, weight_decay=0.0, precond_lr=0.5)
+    for _ in range(200):
+        for theta in thetas:
+            theta.grad = torch.zeros_like(theta)
+        optimizer.step()
+    assert all((theta == 1).all() for theta in thetas)
+    for theta in thetas:
+        theta.grad = torch.ones_like(theta)
+    optimizer.step()
+    assert all(theta.isfinite().all() for theta in thetas)
+    assert (thetas[0] < 1).all()
+    assert not (thetas[1] == 1).any()

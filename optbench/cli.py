@@ -98,7 +98,7 @@ def run(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="optimizers, models, data, schedules, clips or columns")] = "",
+    what: Annotated[str, typer.Argument(help="optimizers, modifiers, models, data, schedules, clips or columns")] = "",
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -134,8 +134,37 @@ def doctor(as_json: AsJson = False, debug: Debug = False) -> None:
 
 
 @app.command()
+def check(
+    overrides: Overrides = None,
+    against: Annotated[
+        str, typer.Option("--against", metavar="PAPER", help="The paper's rule to hold it against, e.g. lion.")
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every optimizer by every implementation.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="With --all: a Markdown file for the matrix.")
+    ] = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Is an optimizer what its paper says? optbench check optimizer=lion"""
+    from optbench import check_commands
+
+    check_commands.check(
+        overrides or [],
+        against=against,
+        everything=everything,
+        output=output,
+        config_dir=config_dir,
+        as_json=as_json,
+        notice=notice,
+        emit=emit,
+    )
+
+
+@app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="loop")],
+    what: Annotated[str, typer.Argument(help="loop, or step (also takes algorithms=, shapes=, rounds=)")],
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
     as_json: AsJson = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ def parameter_rows(config: RunConfig) -> list[dict[str, Any]]:
 def print_shown(config: RunConfig, shown: dict[str, Any]) -> None:
     """The resolved configuration for people."""
     print(config.run_id)
-    table("", [{**row, "value": as_typed(row["value"])} for row in shown["values"]])
+    table("", [{**row, "value": configuration.as_typed(row["value"])} for row in shown["values"]])
     rule = shown["weight_decay"]
     spared = f"; spared: {', '.join(rule['spared'])}" if rule["spared"] else ""
     print(
@@ -184,15 +184,6 @@ def print_shown(config: RunConfig, shown: dict[str, Any]) -> None:
     )
     if "parameters" in shown:
         table("parameters", [{k: str(v) for k, v in row.items()} for row in shown["parameters"]])
-
-
-def as_typed(value: Any) -> str:
-    """A value as one would type it in an override."""
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(as_typed, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
 
 
 def doctor(as_json: bool, emit: Emit) -> None:
@@ -210,16 +201,28 @@ def doctor(as_json: bool, emit: Emit) -> None:
 def bench(
     what: str, overrides: Sequence[str], config_dir: Path | None, as_json: bool, notice: Notice, emit: Emit
 ) -> None:
-    """`optbench bench`: a bench is a module of optbench.benches with `measure(config, notice)` and `lines(report)`."""
+    """`optbench bench`: a bench is a module of optbench.benches with `measure(config, notice)` and `lines(report)`.
+    Its `SETTINGS`, if it has any, are defaults of further arguments of `measure`, set like any other key."""
     import importlib
     import pkgutil
 
     import optbench.benches
 
-    known = [module.name for module in pkgutil.iter_modules(optbench.benches.__path__)]
+    known = [module.name for module in pkgutil.iter_modules(optbench.benches.__path__) if not module.ispkg]
     if what not in known:
         raise ConfigError(f"bench {what}: there is no such bench", f"Known: {', '.join(known)}")
     module = importlib.import_module(f"optbench.benches.{what}")
-    _, config = loaded(overrides, config_dir, notice)
-    report = module.measure(config, notice)
+    settings, rest = bench_settings(overrides, getattr(module, "SETTINGS", {}))
+    _, config = loaded(rest, config_dir, notice)
+    report = module.measure(config, notice, **settings)
     emit(as_json, report, lambda: print("\n".join(module.lines(report))))
+
+
+def bench_settings(overrides: Sequence[str], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A bench's own settings among the overrides, of the type of their defaults, and the other overrides."""
+    own = {key: text for key, _, text in (override.partition("=") for override in overrides) if key in defaults}
+    rest = [override for override in overrides if override.partition("=")[0] not in defaults]
+    try:
+        return {key: type(default)(own.get(key, default)) for key, default in defaults.items()}, rest
+    except ValueError as error:
+        raise ConfigError(f"a setting of the bench cannot be read: {error}") from error

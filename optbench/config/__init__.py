@@ -8,6 +8,7 @@ where there is one, sets the budget that suits the pair.
 
 from optbench.config.composition import Composition, load
 from optbench.config.files import config_folders, find_option, options, packaged_folder, read_yaml
+from optbench.config.overrides import as_typed
 from optbench.config.runconfig import GROUPS, Choice, RunConfig, without_null
 from optbench.validity import flatten
 
@@ -26,6 +27,7 @@ __all__ = [
     "Choice",
     "Composition",
     "RunConfig",
+    "as_typed",
     "config_folders",
     "find_option",
     "flatten",

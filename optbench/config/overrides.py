@@ -72,6 +72,15 @@ def quoting_hint(text: str) -> str:
     return f"Quote the value: '{shown(key)}=\"{shown(value)}\"'"
 
 
+def as_typed(value: Any) -> str:
+    """A value as one would type it in an override."""
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(as_typed, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
 def shown(text: Any, limit: int = 80) -> str:
     """Text fit for a one-line message: printable, shortened."""
     line = "".join(c if c.isprintable() else "?" for c in str(text))

@@ -13,12 +13,14 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer
+from optbench.optimizers.engine import RuleOptimizer, elementwise
+from optbench.optimizers.signs import sign
 
 
+@elementwise
 def signsgd(theta: Tensor, g: Tensor, lr: float, keep: float) -> None:
     """One step in place; keep = 1 - lr * weight_decay."""
-    theta.mul_(keep).sub_(g.sign().mul_(lr))
+    theta.mul_(keep).sub_(sign(g).mul_(lr))
 
 
 class SignSGD(RuleOptimizer):

@@ -13,13 +13,15 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer
+from optbench.optimizers.engine import RuleOptimizer, elementwise, mix
+from optbench.optimizers.signs import sign
 
 
+@elementwise
 def signum(theta: Tensor, g: Tensor, m: Tensor, lr: float, new: float, keep: float) -> None:
     """One step in place; new = 1 - momentum; keep = 1 - lr * weight_decay."""
-    m.lerp_(g, new)
-    theta.mul_(keep).sub_(m.sign().mul_(lr))
+    mix(m, g, new)
+    theta.mul_(keep).sub_(sign(m).mul_(lr))
 
 
 class Signum(RuleOptimizer):

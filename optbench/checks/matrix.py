@@ -1,0 +1,122 @@
+"""Every algorithm by every implementation that is installed: the matrix and its Markdown."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optbench import config as configuration
+from optbench.checks.finding import DIFFERS, PASS, Finding
+from optbench.config import RunConfig
+
+AS_SHIPPED = "as_shipped"  # the check whose differences are the library's defaults
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The findings of one implementation of one optimizer."""
+
+    optimizer: str
+    implementation: str
+    findings: Sequence[Finding]
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is as it should be."""
+        return all(finding.holds for finding in self.findings)
+
+    def state(self, check: str) -> str:
+        """The state of one check."""
+        return next(finding.state for finding in self.findings if finding.check == check)
+
+
+def subjects(config_dir: Path | None, overrides: Sequence[str], only: str = "") -> Iterator[RunConfig]:
+    """The configuration of every optimizer (or `only` one) by every implementation that this environment
+    can import, at the settings that the implementation requires."""
+    for name in [only] if only else configuration.options(configuration.config_folders(config_dir), "optimizer"):
+        about = configuration.load([*overrides, f"optimizer={name}"], config_dir).optimizer.about
+        for impl, facts in about["implementations"].items():
+            if installed(facts):
+                required = [
+                    f"optimizer.{key}={configuration.as_typed(value)}"
+                    for key, value in facts.get("requires", {}).items()
+                ]
+                chosen = [f"optimizer={name}", f"optimizer.impl={impl}", *required]
+                yield configuration.load([*overrides, *chosen], config_dir)
+
+
+def installed(facts: Mapping[str, Any]) -> bool:
+    """Whether the packages of an implementation can be imported here."""
+    path = facts["target"].split(".")
+    module = path[2] if path[:2] == ["optbench", "peers"] else path[0]  # peers/NAME.py adapts the module NAME
+    return importlib.util.find_spec(module) is not None
+
+
+def matrix(
+    config_dir: Path | None,
+    overrides: Sequence[str],
+    check: Callable[[RunConfig], list[Finding]],
+    notice: Callable[[str], None],
+) -> list[Cell]:
+    """The findings of every subject, with a notice for each."""
+    cells = []
+    every = list(subjects(config_dir, overrides))
+    for number, config in enumerate(every, 1):
+        choice = config.optimizer
+        cells.append(Cell(choice.name, choice.settings["impl"], check(config)))
+        bad = [finding.check for finding in cells[-1].findings if not finding.holds]
+        notice(f"[{number}/{len(every)}] {choice.name} by {choice.settings['impl']}: {', '.join(bad) or 'as declared'}")
+    return cells
+
+
+def rows(cells: Sequence[Cell]) -> list[dict[str, str]]:
+    """One row per optimizer, one column per implementation: the checks that differ."""
+    columns = list(dict.fromkeys(cell.implementation for cell in cells))
+    names = list(dict.fromkeys(cell.optimizer for cell in cells))
+    by_place = {(cell.optimizer, cell.implementation): cell for cell in cells}
+    return [
+        {"optimizer": name, **{column: summary(by_place.get((name, column))) for column in columns}} for name in names
+    ]
+
+
+def summary(cell: Cell | None) -> str:
+    """What a cell says: the number of checks passed, and those that differ otherwise than by the library's defaults."""
+    if cell is None:
+        return ""
+    passed = sum(finding.state == PASS for finding in cell.findings)
+    apart = [finding.check for finding in cell.findings if finding.state == DIFFERS and finding.check != AS_SHIPPED]
+    shipped = any(finding.check == AS_SHIPPED and finding.state == DIFFERS for finding in cell.findings)
+    return f"{passed}" + (f" but {', '.join(apart)}" if apart else "") + (" *" if shipped else "")
+
+
+def markdown(cells: Sequence[Cell], versions: Mapping[str, str]) -> str:
+    """The matrix, every difference in words, and the versions behind it."""
+    table = rows(cells)
+    head = list(table[0])
+    lines = [
+        "# Conformance",
+        "",
+        "Made by `optbench check --all -o results/conformance.md`. A cell counts the checks that pass and names those",
+        "that differ; `*` marks an implementation that is another rule at its library's own defaults (named below).",
+        "",
+        f"| {' | '.join(head)} |",
+        f"|{'---|' * len(head)}",
+        *(f"| {' | '.join(row[name] for name in head)} |" for row in table),
+        "",
+        "## Differences",
+        "",
+    ]
+    lines += [difference(cell, f) for cell in cells for f in cell.findings if f.state == DIFFERS]
+    lines += ["", "## Versions", "", ", ".join(f"{name} {version}" for name, version in versions.items()), ""]
+    return "\n".join(lines)
+
+
+def difference(cell: Cell, finding: Finding) -> str:
+    """One line of the list of differences."""
+    by_default = finding.check == AS_SHIPPED
+    declared = f" Declared: {finding.declared}." if finding.declared and not by_default else ""
+    wrong = "" if finding.holds else " **Not declared.**"
+    return f"- **{cell.optimizer}** by {cell.implementation}, {finding.check}: {finding.detail}.{declared}{wrong}"

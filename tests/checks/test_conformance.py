@@ -1,0 +1,181 @@
+"""Conformance of every optimizer by every implementation that is installed, and of optimizers that are wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from optbench import config
+from optbench.checks import engines, matrix
+from optbench.checks import run as conformance
+from optbench.checks.finding import DIFFERS, PASS, Finding
+from optbench.checks.subject import subject_of
+from optbench.cli import main
+from optbench.errors import ConfigError
+
+WRONG = Path(__file__).parent / "wrong_optimizers.py"
+SUBJECTS = [(c.optimizer.name, c.optimizer.settings["impl"]) for c in matrix.subjects(None, [])]
+COMPILING = (engines.engines, engines.recompiles)
+
+
+def subject_config(name: str, impl: str) -> config.RunConfig:
+    """The configuration that the matrix checks."""
+    found = (c for c in matrix.subjects(None, [], name) if c.optimizer.settings["impl"] == impl)
+    return next(found)
+
+
+def by_name(found: list[Finding]) -> dict[str, Finding]:
+    return {finding.check: finding for finding in found}
+
+
+@pytest.mark.parametrize(("name", "impl"), SUBJECTS)
+def test_everything_is_as_declared(name: str, impl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cheap = tuple(one for one in conformance.CHECKS if one not in COMPILING)
+    monkeypatch.setattr(conformance, "CHECKS", cheap)
+    found = conformance.check(subject_config(name, impl))
+    assert [finding for finding in found if not finding.holds] == []
+    assert sum(finding.state == PASS for finding in found) >= 3
+
+
+@pytest.mark.parametrize("name", ["lion", "adafactor"])
+def test_engines_run_one_rule(name: str) -> None:
+    compiled_checks(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, impl in SUBJECTS if impl == "optbench"])
+def test_engines_run_one_rule_everywhere(name: str) -> None:
+    compiled_checks(name)
+
+
+def compiled_checks(name: str) -> None:
+    subject = subject_of(config.load([f"optimizer={name}", "optimizer.impl=optbench"]))
+    for one in COMPILING:
+        finding = conformance.looked_at(one, subject)
+        assert finding.state != DIFFERS, finding
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "against", "first"),
+    [("SwappedLion", "lion", 2), ("EpsInsideAdam", "adam", 1), ("LateAdamW", "adamw", 1)],
+)
+def test_a_subtly_wrong_rule_is_found(
+    optimizer: str, against: str, first: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", f"optimizer={WRONG}:{optimizer}", "optimizer.lr=0.01", "--against", against, "--json"])
+    assert stopped.value.code == 3
+    answer, _ = json.JSONDecoder().raw_decode(capsys.readouterr().out)
+    found = {finding["check"]: finding for finding in answer["findings"]}
+    assert found["faithful"]["state"] == DIFFERS
+    assert f"from step {first} of 200" in found["faithful"]["detail"]
+
+
+def test_a_right_rule_of_ones_own_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", f"optimizer={WRONG}:RightLion", "optimizer.lr=0.01", "--against", "lion"])
+    out = capsys.readouterr().out
+    assert "faithful" in out
+    assert "differs" not in out
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "check"),
+    [
+        ("WritesGradients", "gradients"),
+        ("ForgetsItsState", "state_dict"),
+        ("SharesItsRate", "groups"),
+        ("MovesTheFrozen", "missing_gradient"),
+        ("DividesByZero", "zero_gradient"),
+        ("SwallowsNan", "nan_gradient"),
+        ("DropsTheLoss", "closure"),
+    ],
+)
+def test_misbehaviour_is_found(optimizer: str, check: str) -> None:
+    found = conformance.check(config.load([f"optimizer={WRONG}:{optimizer}", "optimizer.lr=0.01"]))
+    assert by_name(found)[check].state == DIFFERS
+    assert not by_name(found)[check].holds
+
+
+def test_a_declared_difference_that_is_none_does_not_hold() -> None:
+    assert not Finding("faithful", PASS, "", declared="it once differed").holds
+    assert Finding("faithful", DIFFERS, "", declared="known").holds
+    assert not Finding("faithful", DIFFERS, "").holds
+
+
+def test_a_paper_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no such rule"):
+        conformance.check(config.load(["optimizer=lion"]), against="lyon")
+
+
+def test_hyperparameters_of_the_paper_alone_are_named() -> None:
+    found = conformance.check(config.load([f"optimizer={WRONG}:NoBetas", "optimizer.lr=0.1"]), against="lion")
+    assert "betas of the paper as in optimizer=lion" in by_name(found)["faithful"].detail
+
+
+class TestKnownDisagreements:
+    """What reference texts and measurements say of the libraries must show."""
+
+    def shipped(self, name: str, impl: str) -> str:
+        pytest.importorskip({"timm": "timm"}.get(impl, impl))
+        subject = subject_of(subject_config(name, impl))
+        finding = conformance.looked_at(conformance.as_shipped, subject)
+        assert finding.state == DIFFERS
+        return finding.detail
+
+    def test_timms_lamb_normalises_and_drops_the_trust_ratio(self) -> None:
+        detail = self.shipped("lamb", "timm")
+        assert "max_grad_norm" in detail
+        assert "always_adapt" in detail
+
+    def test_pytorch_optimizers_lamb_is_ten_times_as_long_at_first(self) -> None:
+        detail = self.shipped("lamb", "pytorch_optimizer")
+        assert "adam_debias" in detail
+        assert "first step 10" in detail
+
+    def test_adabeliefs_eps_and_rectification(self) -> None:
+        detail = self.shipped("adabelief", "timm")
+        assert "eps" in detail
+        assert "rectify" in detail
+
+    @pytest.mark.parametrize("impl", ["timm", "transformers", "pytorch_optimizer"])
+    def test_adafactors_learning_rates(self, impl: str) -> None:
+        assert self.shipped("adafactor", impl)
+
+    def test_radam_differs_in_step_five_alone(self) -> None:
+        subject = subject_of(subject_config("radam", "torch"))
+        finding = conformance.looked_at(conformance.as_shipped, subject)
+        assert "from step 5 of" in finding.detail or "from step 1 of" in finding.detail
+        assert "threshold" in finding.detail
+
+    def test_timms_lookahead_skips_its_first_synchronisation(self) -> None:
+        chosen = config.load(["optimizer=sgd", "lookahead.k=5", "lookahead.impl=timm"])
+        finding = by_name(conformance.check(chosen))["modifiers"]
+        assert "from step 5 of" in finding.detail
+        assert finding.declared
+
+    def test_ours_does_not(self) -> None:
+        chosen = config.load(["optimizer=sgd", "lookahead.k=5"])
+        assert by_name(conformance.check(chosen))["modifiers"].state == PASS
+
+
+@pytest.mark.parametrize("inner", ["adamw", "lion", "soap", "sophia_h"])
+def test_modifiers_over_the_papers_rule(inner: str) -> None:
+    chosen = config.load([f"optimizer={inner}", "lookahead=true", "cautious=true"])
+    finding = conformance.looked_at(conformance.modifiers, subject_of(chosen))
+    assert finding.state == PASS, finding
+
+
+def test_the_number_of_threads_is_left_alone() -> None:
+    before = torch.get_num_threads()
+    conformance.check(config.load(["optimizer=sgd"]))
+    assert torch.get_num_threads() == before
+
+
+def test_the_matrix_as_markdown() -> None:
+    findings = [Finding("faithful", PASS, "equal"), Finding("gradients", DIFFERS, "changed | so", "known")]
+    text = matrix.markdown([matrix.Cell("lion", "timm", findings), matrix.Cell("adam", "torch", findings)], {"x": "1"})
+    assert "| lion | 1 but gradients |  |" in text
+    assert "- **lion** by timm, gradients: changed | so. Declared: known." in text

@@ -17,7 +17,15 @@ from optbench.cli import main
 from optbench.errors import ConfigError
 
 WRONG = Path(__file__).parent / "wrong_optimizers.py"
-SUBJECTS = [(c.optimizer.name, c.optimizer.settings["impl"]) for c in matrix.subjects(None, [])]
+EVERY = [c.optimizer for c in matrix.subjects(None, [])]
+SUBJECTS = [
+    pytest.param(
+        choice.name,
+        choice.settings["impl"],
+        marks=[pytest.mark.slow] if choice.implementation.get("engine") == "compiled" else [],  # minutes of compiling
+    )
+    for choice in EVERY
+]
 COMPILING = (engines.engines, engines.recompiles)
 
 
@@ -46,7 +54,7 @@ def test_engines_run_one_rule(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, impl in SUBJECTS if impl == "optbench"])
+@pytest.mark.parametrize("name", [choice.name for choice in EVERY if choice.settings["impl"] == "optbench"])
 def test_engines_run_one_rule_everywhere(name: str) -> None:
     compiled_checks(name)
 

@@ -1,0 +1,221 @@
+"""Other libraries' optimizers: each is our rule by its YAML file, or its YAML file says how it differs."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch._dynamo.config
+import torch._inductor.config
+
+from optbench import config, locate
+from optbench.contracts import Parameter, Problem
+from optbench.errors import ConfigError, MissingError
+from optbench.optimizers.build import (
+    build,
+    engine_of,
+    library_defaults,
+    pinned_differences,
+    shipped_arguments,
+    shipped_target,
+)
+
+CONF = config.packaged_folder()
+SHAPES = {"bias": [(), (7,)], "matrix": [(3, 5)], "convolution": [(2, 3, 4), (4, 2, 3, 3)]}
+STEPS = 20
+AGREE = 5e-4  # of the displacement; some libraries compute in float32 whatever the parameters are
+
+
+@functools.cache
+def facts(name: str) -> dict[str, Any]:
+    return config.load([f"optimizer={name}"]).optimizer.about["implementations"]
+
+
+def peers() -> list[tuple[str, str]]:
+    """Every implementation beside the one to compare with: ours, or torch's where we have none."""
+    found = []
+    for name in config.options([CONF], "optimizer"):
+        known = facts(name)
+        reference = reference_of(known)
+        found += [(name, impl) for impl in known if impl != reference and comparable(known[impl], known[reference])]
+    return found
+
+
+def reference_of(known: dict[str, Any]) -> str:
+    return next((impl for impl in ("optbench", "torch") if impl in known), next(iter(known)))
+
+
+def comparable(peer: dict[str, Any], reference: dict[str, Any]) -> bool:
+    """Whether gradients alone drive both."""
+    return "torch.optim.LBFGS" not in (peer["target"], reference["target"])
+
+
+def skip_unless_installed(facts_of_one: dict[str, Any]) -> None:
+    module = facts_of_one["target"].removeprefix("optbench.peers.").split(".")[0]
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread for tensors this small; heavyball's rule as it stands, for each takes seconds to compile."""
+    if importlib.util.find_spec("heavyball"):
+        monkeypatch.setattr("heavyball.utils.compile_mode", None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@functools.cache
+def trajectory(name: str, impl: str, settings: tuple[str, ...]) -> list[torch.Tensor]:
+    """Parameters before and after every step of a fixed sequence of gradients, in one vector, in float64."""
+    choice = config.load([f"optimizer={name}", f"optimizer.impl={impl}", "optimizer.no_decay=[]", *settings]).optimizer
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    roles = [(role, shape) for role, shapes in SHAPES.items() for shape in shapes]
+    parameters = [Parameter(f"p{i}", draw(s).mul(0.5).requires_grad_(), r) for i, (r, s) in enumerate(roles)]
+    problem = Problem(tuple(parameters), {}, None)
+    needs = list(choice.about["needs"])
+    optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, needs)
+    passed = [torch.cat([p.tensor.detach().flatten() for p in parameters])]
+    for _ in range(STEPS):
+        for p in parameters:
+            p.tensor.grad = (draw(p.tensor.shape) + 0.3) * 0.1
+        optimizer.step()
+        passed.append(torch.cat([p.tensor.detach().flatten() for p in parameters]))
+    return passed
+
+
+def disagreement(name: str, impl: str, decay: float) -> float:
+    """Largest distance of two trajectories, as a part of the largest displacement of ours."""
+    known = facts(name)
+    required = known[impl].get("requires", {})
+    settings = tuple(f"optimizer.{key}={value}" for key, value in {**required, "weight_decay": decay}.items())
+    ours = trajectory(name, reference_of(known), settings)
+    theirs = trajectory(name, impl, settings)
+    displacement = max(float((step - ours[0]).abs().max()) for step in ours)
+    return max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)) / displacement
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("name", "impl"), peers())
+def test_a_peer_is_our_rule_or_says_how_it_differs(name: str, impl: str) -> None:
+    one = facts(name)[impl]
+    skip_unless_installed(one)
+    worst = max(disagreement(name, impl, decay) for decay in (0.0, 0.1))
+    declared = one.get("differs", {}).get("faithful")
+    if declared:
+        assert worst > AGREE, f"says '{declared}', and agrees to {worst:.1e}"
+    else:
+        assert worst < AGREE
+
+
+# -- as the library ships it -------------------------------------------------------------------------------------------
+
+
+def chosen(name: str, impl: str) -> tuple[Any, ...]:
+    required = facts(name)[impl].get("requires", {})
+    settings = [f"optimizer.{key}={value}" for key, value in required.items()]
+    choice = config.load([f"optimizer={name}", f"optimizer.impl={impl}", *settings]).optimizer
+    return choice.settings, choice.implementation, locate.load(choice.target)
+
+
+def test_what_is_pinned_against_the_librarys_defaults_is_named() -> None:
+    said = pinned_differences(*chosen("lamb", "timm"))
+    assert "max_grad_norm 1.0 (pinned: null)" in said
+    assert "always_adapt false (pinned: true)" in said
+    assert not [text for text in said if text.split()[0] in ("lr", "weight_decay", "betas")]
+    assert "nesterov false (pinned: true)" in pinned_differences(*chosen("muon", "timm"))
+    assert pinned_differences(*chosen("lion", "optbench")) == []
+
+
+def test_defaults_hidden_behind_keywords_and_translated_ones_are_found() -> None:
+    pytest.importorskip("pytorch_optimizer")
+    settings, implementation, target = chosen("lamb", "pytorch_optimizer")
+    assert library_defaults(implementation, target)["adam_debias"] is False
+    assert "adam_debias false (pinned: true)" in pinned_differences(settings, implementation, target)
+    adafactor = pinned_differences(*chosen("adafactor", "transformers"))
+    assert adafactor == ["relative_step true (pinned: false)"]
+
+
+@pytest.mark.parametrize(("name", "impl"), peers())
+def test_a_peer_as_shipped_is_given_two_numbers_at_most(name: str, impl: str) -> None:
+    skip_unless_installed(facts(name)[impl])
+    settings, implementation, target = chosen(name, impl)
+    given = shipped_arguments(settings, implementation, target)
+    assert given == {key: settings[key] for key in ("lr", "weight_decay")}
+    assert locate.source_sha256(shipped_target(target)) is not None, "a class of the library's, not an adapter"
+
+
+def test_what_an_implementation_requires_is_asked_for_as_shipped_too() -> None:
+    settings, implementation, target = chosen("radam", "timm")
+    with pytest.raises(ConfigError, match=r"threshold=5\.0 alone"):
+        shipped_arguments({**settings, "threshold": 4.0}, implementation, target)
+
+
+# -- adapters ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_argument_that_the_library_would_swallow_is_refused() -> None:
+    pytest.importorskip("pytorch_optimizer")
+    lion = locate.load("optbench.peers.pytorch_optimizer.Lion")
+    weight = torch.zeros(2, requires_grad=True)
+    with pytest.raises(TypeError, match="wings"):
+        lion([weight], lr=0.1, wings=2)
+    assert type(lion([weight], lr=0.1)).__name__ == "Lion"
+
+
+@pytest.mark.parametrize("path", ["pytorch_optimizer.Lionn", "optimi.Nothing", "schedulefree.train"])
+def test_a_class_that_the_library_lacks_is_an_error_of_configuration(path: str) -> None:
+    pytest.importorskip(path.split(".")[0])
+    with pytest.raises(ConfigError, match="has no"):
+        locate.load(f"optbench.peers.{path}")
+
+
+@pytest.mark.parametrize("library", ["pytorch_optimizer", "optimi", "heavyball", "schedulefree"])
+def test_a_missing_library_says_what_installs_it(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # as Python marks a module that cannot be imported
+    with pytest.raises(MissingError) as caught:
+        locate.load(f"optbench.peers.{library}.AdamW")
+    assert caught.value.exit_code == 4
+    assert "pip install 'optbench[peers]'" in caught.value.hint
+
+
+def test_an_engine_may_go_by_the_device() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(2, requires_grad=True)], lr=0.1)
+    assert engine_of(optimizer, {"engine": {"cpu": "eager", "cuda": "foreach"}}) == "eager"
+    assert engine_of(optimizer, {"engine": {"cpu": "foreach"}}) == "foreach"
+    assert engine_of(optimizer, {}) == "eager"
+
+
+def global_state() -> dict[str, Any]:
+    return {
+        "dtype": torch.get_default_dtype(),
+        "matmul": torch.get_float32_matmul_precision(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
+        "einsum": torch.backends.opt_einsum.strategy,
+        "threads": torch.get_num_threads(),
+        "inductor": torch._inductor.config.get_config_copy(),
+        "dynamo": torch._dynamo.config.get_config_copy(),
+    }
+
+
+def test_heavyball_leaves_torchs_global_settings_and_the_gradients_alone() -> None:
+    pytest.importorskip("heavyball")
+    before = global_state()
+    weight = torch.ones(3, requires_grad=True)
+    optimizer = locate.load("optbench.peers.heavyball.SGD")([weight], lr=0.1)
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    assert weight.grad is not None
+    assert global_state() == before

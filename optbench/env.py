@@ -23,6 +23,7 @@ from optbench.contracts import Seeds
 from optbench.errors import ConfigError, MissingError
 
 PACKAGES = ("optbench", "torch", "torchvision", "timm", "transformers", "hydra-core", "omegaconf", "numpy", "wandb")
+PACKAGES += ("pytorch-optimizer", "torch-optimi", "heavyball", "schedulefree")  # the extra `peers`
 
 
 def derive_seed(seed: int, purpose: str) -> int:

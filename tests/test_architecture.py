@@ -112,7 +112,9 @@ def test_help_is_light() -> None:
     assert not loaded_by(statement) & {"torch", "hydra", "omegaconf", "wandb", "numpy", "polars", "optuna", "rich"}
 
 
-@pytest.mark.parametrize("module", ["cli", "config", "records", "store", "commands", "data_commands", "check_commands", "trackers.wandb"])
+@pytest.mark.parametrize(
+    "module", ["cli", "config", "records", "store", "commands", "data_commands", "check_commands", "trackers.wandb"]
+)
 def test_torch_is_not_loaded_with(module: str) -> None:
     assert not loaded_by(f"import optbench.{module}") & {"torch", "hydra", "wandb", "numpy", "polars"}
 

@@ -32,7 +32,7 @@ MISTAKES = [
     ("~clip", "cannot be removed"),
     ("steps", "key=value"),
     ("=3", "is no key"),
-    ("optimizer.impl=timm", "expected 'torch'"),
+    ("optimizer.impl=timmm", "expected 'torch'"),
     ("precision=fp8", "'fp32', 'bf16' or 'fp16'"),
     ("hydra.run.dir=x", "there is no key"),
     ("optimizer.about.algorithm=x", "there is no key"),

@@ -164,18 +164,18 @@ def closure(subject: Subject) -> Outcome:
 
 
 def gradients(subject: Subject) -> Outcome:
-    """Gradients are read, not written."""
+    """Gradients are read, not written, with weight decay and without."""
     if not feed_of(subject).DIRECT:
         return not_applicable("its gradients come from a closure or layers")
-    feed = feed_of(subject)(subject.having(weight_decay=0.1), SHAPE)
-    for _ in range(12):
-        given = feed.gradient()
-        feed.advance(given)
-        left = feed.theta.grad
-        if left is None:
-            return differs("step() clears the gradient")
-        if not np.array_equal(left.double().numpy(), given):
-            return differs("step() changes the gradient")
+    for decay in (0.0, 0.1):
+        feed = feed_of(subject)(subject.having(weight_decay=decay), SHAPE)
+        for _ in range(12):
+            given = feed.gradient()
+            feed.advance(given)
+            if feed.theta.grad is None:
+                return differs("step() clears the gradient")
+            if not np.array_equal(feed.theta.grad.double().numpy(), given):
+                return differs(f"step() changes the gradient (weight decay {decay:g})")
     return passes("left as they were")
 
 

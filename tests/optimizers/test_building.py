@@ -60,7 +60,7 @@ def test_what_cannot_be_built_is_refused(
 
 
 def test_a_factory_may_take_the_problem() -> None:
-    def factory(problem: Problem, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    def factory(problem: Problem, lr: float, weight_decay: float, no_decay: list[str]) -> torch.optim.Optimizer:
         return torch.optim.SGD([{"params": [p.tensor], "lr": lr * (p.role != "norm")} for p in problem.parameters])
 
     optimizer = build(factory, {**SETTINGS, "no_decay": []}, {"takes": "problem"}, problem_of(network()), [])

@@ -1,0 +1,188 @@
+"""The step bench: true shapes, every implementation a row, state bytes as theory has them. No timings are asserted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from optbench import commands, config
+from optbench.benches import step
+from optbench.benches.stepping import shapes
+from optbench.benches.stepping.contestants import contestants
+from optbench.benches.stepping.timing import Floor, milliseconds, peak_extra_bytes, peak_of, take_turns
+from optbench.contracts import ROLES
+from optbench.errors import ConfigError
+
+CPU = torch.device("cpu")
+TORCH_STEP_BYTES = 4  # torch's Adam keeps its step of each tensor in a float32 tensor
+
+
+@pytest.fixture(autouse=True)
+def tiny_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parameter set of 23 tensors."""
+    monkeypatch.setitem(shapes.SETS, "tiny", partial(shapes.bert, 8, 1, 30, 6))
+
+
+def measured(*overrides: str, **settings: Any) -> dict[str, Any]:
+    found = config.load(["threads=1", "device=cpu", *overrides])
+    return step.measure(found, lambda text: None, **{"shapes": "tiny", "rounds": 2, **settings})
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "elements"),
+    [
+        ("resnet18", 62, 11_689_512),
+        ("vit_b", 152, 86_567_656),
+        ("vit_s", 152, 22_050_664),
+        ("bert_base", 199, 109_482_240),
+        ("bert_s", 71, 28_763_648),
+    ],
+)
+def test_sets_have_the_sizes_of_their_networks(name: str, tensors: int, elements: int) -> None:
+    found = list(shapes.SETS[name]())
+    assert len({label for label, _, _ in found}) == len(found) == tensors
+    assert sum(torch.Size(shape).numel() for _, shape, _ in found) == elements
+    assert {role for _, _, role in found} <= set(ROLES)
+
+
+def test_every_implementation_is_a_row() -> None:
+    report = measured("optimizer=adamw")
+    rows = report["rows"]
+    named = {(row["implementation"], row["engine"]) for row in rows}
+    assert {("optbench", "eager"), ("optbench", "compiled"), ("torch", "fused")} <= named
+    declared = set(config.load(["optimizer=adamw"]).optimizer.about["implementations"])
+    assert {row["implementation"] for row in rows} | {one["implementation"] for one in report["skipped"]} == declared
+    fused = next(row for row in rows if row["implementation"] == "torch")
+    ours = next(row for row in rows if row["ours"] and row["engine"] == "compiled")
+    others = [row["ms"] for row in rows if not row["ours"] and row["engine"] not in step.PLAIN_ENGINES]
+    assert ours["ratio_to_compiled"] == pytest.approx(ours["ms"] / min(others))
+    assert fused["ms_quarter"] <= fused["ms"] <= fused["ms_three_quarters"]
+    assert {goal["measure"] for goal in report["goals"]} == {"ratio_to_eager", "ratio_to_compiled"}
+    for goal in report["goals"]:
+        assert goal["holds"] is (goal["value"] <= goal["bound"])
+    json.dumps(report)
+    assert any("does not hold" in line or "holds" in line for line in step.lines(report))
+
+
+@pytest.mark.parametrize(("name", "bytes_each"), [("sgd", 0), ("signsgd", 0), ("lion", 4), ("adamw", 8), ("adan", 16)])
+def test_state_bytes_equal_theory(name: str, bytes_each: int) -> None:
+    skipped: list[dict[str, str]] = []
+    own = {"optbench", "torch"}
+    choice = config.load([f"optimizer={name}"]).optimizer
+    implementations = {key: value for key, value in choice.about["implementations"].items() if key in own}
+    choice = config.Choice(
+        name=name, settings=choice.settings, about={**choice.about, "implementations": implementations}
+    )
+    rows = step.duel(choice, "tiny", CPU, 1, skipped)
+    assert not skipped
+    for row in rows:
+        counters = TORCH_STEP_BYTES * row["tensors"] if row["implementation"] == "torch" and bytes_each else 0
+        assert row["state_bytes"] == bytes_each * row["parameters"] + counters
+
+
+def test_adafactor_keeps_less_than_its_parameters() -> None:
+    report = measured("optimizer=adafactor")
+    ours = [row for row in report["rows"] if row["ours"]]
+    matrices = [shape for _, shape, _ in shapes.SETS["tiny"]()]
+    expected = sum(4 * (sum(shape) if len(shape) > 1 else shape[0]) for shape in matrices)
+    assert [row["state_bytes"] for row in ours] == [expected] * len(ours)
+    assert expected < 4 * ours[0]["parameters"]
+
+
+def test_what_does_not_run_is_named_with_its_reason() -> None:
+    choice = config.load(["optimizer=lion"]).optimizer
+    broken = {"target": "optbench.optimizers.lion.Lion", "fixed": {"nonsense": 1}}
+    about = {**choice.about, "implementations": {"broken": broken}}
+    skipped: list[dict[str, str]] = []
+    altered = config.Choice(name="lion", settings=choice.settings, about=about)
+    assert contestants(altered, "tiny", CPU, skipped) == []
+    assert {one["implementation"] for one in skipped} == {"broken"}
+    assert "nonsense" in skipped[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"shapes": "tiny,none"}, "no parameter set 'none'"),
+        ({"rounds": 0}, "at least one turn"),
+        ({"algorithms": "lionn"}, "no optimizer 'lionn'"),
+        ({"algorithms": "sophia_h"}, "curvature"),
+    ],
+)
+def test_mistakes_are_named(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        measured("optimizer=lion", **settings)
+
+
+def test_elementwise_ones_are_ours_and_need_gradients_alone() -> None:
+    names = {found.optimizer.name for found in step.configured(config.load([]), "elementwise")}
+    assert {"lion", "adam", "adamw", "signum", "signsgd", "adabelief", "radam", "adan", "adopt", "amsgrad"} <= names
+    assert not {"lamb", "lars", "sgd", "sophia_h", "shampoo"} & names
+
+
+def test_the_command_takes_the_benchs_own_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    reports: list[dict[str, Any]] = []
+
+    def emit(as_json: bool, tree: dict[str, Any], human: Callable[[], None]) -> None:
+        reports.append(tree)
+        human()
+
+    overrides = ["optimizer=signsgd", "shapes=tiny", "rounds=3", "threads=1", "device=cpu"]
+    commands.bench("step", overrides, None, False, lambda text: None, emit)
+    assert reports[0]["rounds"] == 3
+    assert "signsgd on tiny: 23 tensors" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="cannot be read"):
+        commands.bench("step", ["rounds=many"], None, False, lambda text: None, emit)
+    with pytest.raises(ConfigError, match="no such bench") as refused:
+        commands.bench("stepping", [], None, False, lambda text: None, emit)
+    assert "step" in refused.value.hint
+    assert "stepping" not in refused.value.hint
+
+
+def test_turns_rotate() -> None:
+    calls: list[str] = []
+
+    class Runner:
+        def __init__(self, name: str) -> None:
+            self.name, self.seconds = name, list[float]()
+
+        def step(self) -> None:
+            calls.append(self.name)
+
+    runners = [Runner(name) for name in "abc"]
+    take_turns(runners, 3, CPU)
+    assert "".join(calls) == "abcbcacab"
+    assert [len(runner.seconds) for runner in runners] == [3, 3, 3]
+
+
+def test_peak_memory_is_that_of_the_step() -> None:
+    def wasteful() -> None:
+        first = torch.zeros(100_000)
+        del first
+        second = torch.zeros(200_000)
+        torch.add(second, 1.0)
+
+    assert 1_600_000 <= peak_extra_bytes(wasteful, CPU) < 1_700_000
+    assert peak_extra_bytes(lambda: None, CPU) == 0
+
+
+def test_peak_of_a_trace() -> None:
+    def events() -> Iterator[dict[str, Any]]:
+        for when, size in ((3, -4), (1, 4), (2, 6), (4, 1)):
+            yield {"name": "[memory]", "ts": when, "args": {"Bytes": size}}
+        yield {"name": "aten::add", "ts": 0}
+
+    assert peak_of(list(events())) == 10
+
+
+def test_floor_and_milliseconds() -> None:
+    floor = Floor(1000, CPU)
+    floor.seconds += [2e-6, 1e-6, 4e-6]
+    assert floor.bytes_per_second() == pytest.approx(12_000 / 2e-6)
+    assert milliseconds([0.001, 0.002, 0.003]) == pytest.approx({"ms": 2, "ms_quarter": 1.5, "ms_three_quarters": 2.5})
+    assert milliseconds([0.001])["ms_quarter"] == pytest.approx(1)

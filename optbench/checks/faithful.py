@@ -160,12 +160,13 @@ def paper_of(name: str) -> Any:
 
 
 def papers() -> list[str]:
-    """Names of the papers' rules that are written down."""
+    """Names of the papers' rules of optimizers that are written down."""
     import pkgutil
 
     from optbench.checks import papers as folder
 
-    return [module.name for module in pkgutil.iter_modules(folder.__path__)]
+    laid_over = configuration.options(configuration.config_folders(None), "modifier")
+    return [module.name for module in pkgutil.iter_modules(folder.__path__) if module.name not in laid_over]
 
 
 def keywords(rule: Any, settings: Mapping[str, Any], name: str) -> dict[str, Any]:

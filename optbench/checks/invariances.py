@@ -7,7 +7,7 @@ eps out of the way, so that is how they are checked, unless the file maps an inv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,7 +26,7 @@ Map = Callable[[np.ndarray], np.ndarray]
 
 def scale(subject: Subject) -> Outcome:
     """The same trajectory at gradients a thousand times as large."""
-    if "scale" not in subject.about.get("invariant", ()):
+    if "scale" not in subject.invariances:
         return not_applicable("its theory does not promise it")
     subject = bare(subject, "scale")
     paths = []
@@ -53,7 +53,7 @@ def rotation(subject: Subject) -> Outcome:
 
 def mapped(subject: Subject, name: str, change: Map) -> Outcome:
     """The trajectory of the changed problem against the changed trajectory."""
-    if name not in subject.about.get("invariant", ()):
+    if name not in subject.invariances:
         return not_applicable("its theory does not promise it")
     subject = bare(subject, name)
     plain, other = (GradientFeed(subject, SHAPE) for _ in range(2))
@@ -70,9 +70,8 @@ def mapped(subject: Subject, name: str, change: Map) -> Outcome:
 
 def bare(subject: Subject, name: str) -> Subject:
     """Without modifiers, weight decay and eps, at the settings that the file gives for this invariance."""
-    promised = subject.about["invariant"]
-    settings = promised[name] if isinstance(promised, Mapping) else {}
-    return subject.without_modifiers().having(**{"weight_decay": 0.0, "eps": NO_EPS, "adam_eps": NO_EPS, **settings})
+    plain = {"weight_decay": 0.0, "eps": NO_EPS, "adam_eps": NO_EPS}
+    return subject.without_modifiers().having(**{**plain, **subject.invariances[name]})
 
 
 def verdict(expected: list[np.ndarray], found: list[np.ndarray], what: str) -> Outcome:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 
 from optbench.checks import behaviour, engines, invariances
-from optbench.checks.faithful import as_shipped, faithful, modifiers, optimizer_about, paper_of, papers
+from optbench.checks.faithful import as_shipped, faithful, modifiers, optimizer_about, papers
 from optbench.checks.finding import DIFFERS, NOT_APPLICABLE, Finding, differs
 from optbench.checks.subject import Subject, subject_of
 from optbench.config import RunConfig
@@ -43,10 +44,10 @@ def check(config: RunConfig, against: str = "") -> list[Finding]:
 
 def findings(config: RunConfig, against: str = "") -> Iterator[Finding]:
     """The same one by one."""
-    if against and paper_of(against) is None:
+    if against and against not in papers():
         raise ConfigError(f"--against {against}: no such rule is written down", f"Known: {', '.join(papers())}")
     subject = subject_of(config, against)
-    subject = Subject(**{**vars(subject), "paper_needs": needs_of_paper(subject.against)})
+    subject = replace(subject, paper_about=optimizer_about(subject.against))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # tiny tensors: a second thread only waits
     try:
@@ -72,8 +73,3 @@ def looked_at(one: Callable[[Subject], tuple[str, str]], subject: Subject) -> Fi
     if one is as_shipped and state == DIFFERS:
         declared = declared or "its defaults are not what the paper's file pins"
     return Finding(name, state, detail, declared if state != NOT_APPLICABLE else "")
-
-
-def needs_of_paper(name: str) -> list[str]:
-    """What the optimizers that follow a paper are fed beside gradients."""
-    return list(optimizer_about(name).get("needs", []))

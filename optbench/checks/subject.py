@@ -25,7 +25,8 @@ class Subject:
 
     config: RunConfig
     against: str
-    paper_needs: Sequence[str] = ()
+    paper_about: Mapping[str, Any] = field(default_factory=dict)
+    """The facts of the file of the algorithm that it is held against."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     shipped: bool = False
     """Built with the learning rate and the weight decay alone: everything else as the library has it."""
@@ -62,7 +63,13 @@ class Subject:
     @property
     def needs(self) -> list[str]:
         """What it is fed beside gradients; a user's own is taken to need what its paper does."""
-        return list(self.paper_needs if self.is_users_own else self.about.get("needs", []))
+        return list((self.paper_about if self.is_users_own else self.about).get("needs", []))
+
+    @property
+    def invariances(self) -> Mapping[str, Mapping[str, Any]]:
+        """What its theory promises, by name, with the settings at which it holds."""
+        promised = (self.paper_about if self.is_users_own else self.about).get("invariant", ())
+        return promised if isinstance(promised, Mapping) else {name: {} for name in promised}
 
     def fact(self, name: str, default: Any = None) -> Any:
         """A fact of the implementation, else of the optimizer."""

@@ -178,7 +178,8 @@ class Composition:
 
     def _conform(self, key: str, value: Any, spec: str | None) -> Any:
         try:
-            return conform(value, spec, self.known_keys.get(key))
+            default = self.known_keys.get(key)
+            return conform(value, spec, None if default == "???" else default)  # a required value has no type yet
         except ValueError as error:
             text = next((a.text for a in reversed(self.values) if key.startswith(a.key)), None)
             where = shown(text) if text else f"{self.origin(key)}: {key}={shown(str(value))}"

@@ -74,9 +74,11 @@ def check_study(study: str) -> None:
 def dry_lines(config: RunConfig, folder: RunFolder, ended: bool) -> list[str]:
     """What would be run, for people."""
     samples = config.steps * config.batch_size
+    optimizer = f"{config.optimizer.name} ({config.optimizer.settings['impl']})"
+    chosen = [optimizer, *(modifier.name for modifier in config.modifiers), config.model.name, config.data.name]
     return [
         f"{config.run_id}",
-        f"  {config.optimizer.name} ({config.optimizer.settings['impl']}), {config.model.name}, {config.data.name}",
+        f"  {', '.join(chosen)}",
         f"  {config.steps:,} steps of {config.batch_size} samples = {samples:,} samples, seed {config.seed}",
         f"  results: {folder.path}" + (" (has ended: would not be run again)" if ended else ""),
     ]

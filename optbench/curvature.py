@@ -44,7 +44,9 @@ class BatchCurvature:
 
         def product(loss: Tensor) -> list[Tensor]:
             first = gradients(loss, thetas, True)
-            along = sum((g * v).sum() for g, v in zip(first, vectors, strict=True))
+            along = torch.stack([(g * v).sum() for g, v in zip(first, vectors, strict=True)]).sum()
+            if not along.requires_grad:  # a loss that is linear in all of them, or does not depend on any
+                return [torch.zeros_like(theta) for theta in thetas]
             return gradients(along, thetas, False)
 
         self.evaluations += 2

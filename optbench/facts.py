@@ -33,6 +33,7 @@ def run_facts(config: RunConfig, objects: Objects | None, study: str, stage: str
         "overrides": list(config.overrides),
         "algorithm": config.optimizer.about["algorithm"],
         "implementation": config.optimizer.settings["impl"],
+        "modifiers": [modifier.name for modifier in config.modifiers],
         "versions": env.versions(),
         "git": env.git_state(),
         "hardware": env.hardware(device),

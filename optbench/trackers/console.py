@@ -185,7 +185,8 @@ def note_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) 
     notes = []
     if run:
         engine = f" ({run['engine']})" if run["engine"] else ""
-        notes.append(f"  {'optimizer':<12} {run['algorithm']} by {run['implementation']}{engine}")
+        over = "".join(f", {name}" for name in run.get("modifiers", ()))
+        notes.append(f"  {'optimizer':<12} {run['algorithm']} by {run['implementation']}{engine}{over}")
     if result.get("resumed_from_steps"):
         notes.append(f"  {'resumed':<12} from step {', '.join(f'{step:,}' for step in result['resumed_from_steps'])}")
     if result.get("data_verified") is False:

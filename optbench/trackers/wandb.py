@@ -54,7 +54,7 @@ class WandbTracker:
         names = [choices[group]["name"] for group in ("optimizer", "model", "data") if group in choices]
         facts = {
             key: run.get(key)
-            for key in ("algorithm", "implementation", "engine", "versions", "hardware", "git", "data")
+            for key in ("algorithm", "implementation", "modifiers", "engine", "versions", "hardware", "git", "data")
         }
         settings = wandb.Settings(
             console="off",

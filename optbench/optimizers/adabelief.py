@@ -15,16 +15,19 @@ from typing import Any
 from torch import Tensor
 
 from optbench.optimizers.adam import AdamW
+from optbench.optimizers.engine import elementwise, mix
 
 
+@elementwise
 def adabelief(
-    theta: Tensor, g: Tensor, m: Tensor, s: Tensor, step: float, new1: float, new2: float, root: float, eps: float,
-    keep: float,
+    theta: Tensor, g: Tensor, m: Tensor, s: Tensor, step: float, new1: float, new2: float, eps: float, keep: float,
+    stored_eps: float,
 ) -> None:  # fmt: skip
-    """One step in place; the numbers are those of Adam."""
-    m.lerp_(g, new1)
-    s.lerp_((g - m).square_(), new2).add_(eps)
-    theta.mul_(keep).sub_(m.div(s.sqrt().div_(root).add_(eps)).mul_(step))
+    """One step in place; the numbers are those of Adam, and eps as it is added into s."""
+    mix(m, g, new1)
+    mix(s, (g - m).square_(), new2)
+    s.add_(stored_eps)
+    theta.mul_(keep).sub_(m.div(s.sqrt().add_(eps)).mul_(step))
 
 
 class AdaBelief(AdamW):
@@ -32,3 +35,7 @@ class AdaBelief(AdamW):
 
     rule: Any = staticmethod(adabelief)
     state_names = ("m", "s")
+
+    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """AdamW's numbers and eps."""
+        return (*super().hyperparameters(group, t), group["eps"])

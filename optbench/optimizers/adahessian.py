@@ -21,16 +21,17 @@ import torch
 from torch import Tensor
 
 from optbench.contracts import Problem
-from optbench.optimizers.engine import Active, RuleOptimizer
+from optbench.optimizers.engine import Active, RuleOptimizer, elementwise, mix
 
 
+@elementwise
 def adahessian(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, diagonal: Tensor, step: float, new1: float, new2: float,
     root: float, power: float, eps: float, keep: float,
 ) -> None:  # fmt: skip
     """One step in place; step = lr / (1 - beta1^t), root = sqrt(1 - beta2^t), keep = 1 - lr * weight_decay."""
-    m.lerp_(g, new1)
-    v.lerp_(diagonal.square(), new2)
+    mix(m, g, new1)
+    mix(v, diagonal.square(), new2)
     theta.mul_(keep).sub_(m / ((v.sqrt() / root).pow(power) + eps) * step)
 
 

@@ -18,25 +18,26 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer
+from optbench.optimizers.engine import RuleOptimizer, elementwise, mix
 
 
+@elementwise
 def adamw(
-    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, step: float, new1: float, new2: float, root: float, eps: float,
-    keep: float,
-) -> None:  # fmt: skip
-    """One step in place; step = lr / (1 - beta1^t), new = 1 - beta, root = sqrt(1 - beta2^t), keep = 1 - lr * decay."""
-    m.lerp_(g, new1)
-    v.lerp_(g.square(), new2)
-    theta.mul_(keep).sub_(m.div(v.sqrt().div_(root).add_(eps)).mul_(step))
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, step: float, new1: float, new2: float, eps: float, keep: float
+) -> None:
+    """One step in place, numerator and denominator times root = sqrt(1 - beta2^t), as in the paper's section 2:
+    step = lr root / (1 - beta1^t), eps is already times root; new = 1 - beta, keep = 1 - lr * decay."""
+    mix(m, g, new1)
+    mix(v, g.square(), new2)
+    theta.mul_(keep).sub_(m.div(v.sqrt().add_(eps)).mul_(step))
 
 
+@elementwise
 def adam(
-    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, step: float, new1: float, new2: float, root: float, eps: float,
-    l2: float,
-) -> None:  # fmt: skip
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, step: float, new1: float, new2: float, eps: float, l2: float
+) -> None:
     """The same with coupled decay: l2 * theta is added to the gradient."""
-    adamw(theta, g + l2 * theta, m, v, step, new1, new2, root, eps, 1.0)
+    adamw(theta, g + l2 * theta, m, v, step, new1, new2, eps, 1.0)
 
 
 class AdamW(RuleOptimizer):
@@ -58,7 +59,7 @@ class AdamW(RuleOptimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}, engine)
 
     def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """lr / (1 - beta1^t), 1 - beta1, 1 - beta2, sqrt(1 - beta2^t), eps, 1 - lr * weight_decay."""
+        """Adam's numbers and 1 - lr * weight_decay."""
         return (*adam_numbers(group, t), 1 - group["lr"] * group["weight_decay"])
 
 
@@ -73,6 +74,7 @@ class Adam(AdamW):
 
 
 def adam_numbers(group: dict[str, Any], t: int) -> tuple[float, ...]:
-    """lr / (1 - beta1^t), 1 - beta1, 1 - beta2, sqrt(1 - beta2^t), eps."""
+    """lr root / (1 - beta1^t), 1 - beta1, 1 - beta2, eps root, with root = sqrt(1 - beta2^t)."""
     beta1, beta2 = group["betas"]
-    return group["lr"] / (1 - beta1**t), 1 - beta1, 1 - beta2, math.sqrt(1 - beta2**t), group["eps"]
+    root = math.sqrt(1 - beta2**t)
+    return group["lr"] * root / (1 - beta1**t), 1 - beta1, 1 - beta2, group["eps"] * root

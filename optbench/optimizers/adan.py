@@ -18,20 +18,21 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer
+from optbench.optimizers.engine import RuleOptimizer, elementwise, mix
 
 
+@elementwise
 def adan(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, n: Tensor, last: Tensor, step1: float, step2: float, new1: float,
-    new2: float, new3: float, beta2: float, change: float, root: float, eps: float, shrink: float,
+    new2: float, new3: float, beta2: float, change: float, eps: float, shrink: float,
 ) -> None:  # fmt: skip
-    """One step in place; step1 = lr / c1, step2 = lr beta2 / c2, root = sqrt(c3), shrink = 1 + lr * decay; change is
-    0 in the first step, else 1."""
+    """One step in place; step1 = lr sqrt(c3) / c1, step2 = lr sqrt(c3) beta2 / c2, eps is already times sqrt(c3),
+    shrink = 1 + lr * decay; change is 0 in the first step, else 1."""
     d = (g - last) * change
-    m.lerp_(g, new1)
-    v.lerp_(d, new2)
-    n.lerp_((g + beta2 * d).square(), new3)
-    theta.sub_((m * step1 + v * step2) / (n.sqrt() / root + eps)).div_(shrink)
+    mix(m, g, new1)
+    mix(v, d, new2)
+    mix(n, (g + beta2 * d).square(), new3)
+    theta.sub_((m * step1 + v * step2) / (n.sqrt() + eps)).div_(shrink)
     last.copy_(g)
 
 
@@ -56,6 +57,7 @@ class Adan(RuleOptimizer):
     def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
         """See the rule."""
         lr, (beta1, beta2, beta3) = group["lr"], group["betas"]
-        steps = lr / (1 - beta1**t), lr * beta2 / (1 - beta2**t)
+        root = math.sqrt(1 - beta3**t)
+        steps = lr * root / (1 - beta1**t), lr * root * beta2 / (1 - beta2**t)
         weights = 1 - beta1, 1 - beta2, 1 - beta3, beta2
-        return *steps, *weights, float(t > 1), math.sqrt(1 - beta3**t), group["eps"], 1 + lr * group["weight_decay"]
+        return *steps, *weights, float(t > 1), group["eps"] * root, 1 + lr * group["weight_decay"]

@@ -16,19 +16,21 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import Rule, RuleOptimizer
+from optbench.optimizers.engine import Rule, RuleOptimizer, elementwise, mix
 
 
+@elementwise
 def adopt(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, lr: float, new1: float, new2: float, eps: float, bound: float,
     keep: float,
 ) -> None:  # fmt: skip
     """One step in place; bound = t^clip_power, keep = 1 - lr * weight_decay."""
-    m.lerp_((g / v.sqrt().clamp(min=eps)).clamp(min=-bound, max=bound), new1)
+    mix(m, (g / v.sqrt().clamp(min=eps)).clamp(min=-bound, max=bound), new1)
     theta.mul_(keep).sub_(m * lr)
-    v.lerp_(g.square(), new2)
+    mix(v, g.square(), new2)
 
 
+@elementwise
 def adopt_first(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, *numbers: float) -> None:
     """The first step: the second moment alone."""
     v.copy_(g.square())
@@ -37,6 +39,7 @@ def adopt_first(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, *numbers: float)
 class ADOPT(RuleOptimizer):
     """Adam normalised by the second moment before the present gradient."""
 
+    rule = staticmethod(adopt)
     state_names = ("m", "v")
 
     def __init__(

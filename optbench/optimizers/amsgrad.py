@@ -22,19 +22,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer
+from optbench.optimizers.engine import RuleOptimizer, elementwise, mix
 
 
+@elementwise
 def amsgrad(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, vhat: Tensor,
-    step: float, new1: float, new2: float, grow: float, root: float, eps: float, l2: float,
+    step: float, new1: float, new2: float, grow: float, eps: float, l2: float,
 ) -> None:  # fmt: skip
-    """One step in place; vhat = max(vhat, grow * v); theta -= step * m / (sqrt(vhat) / root + eps)."""
+    """One step in place; vhat = max(vhat, grow * v); theta -= step * m / (sqrt(vhat) + eps); a bias
+    correction of sqrt(vhat) is in step and eps."""
     g = g + l2 * theta
-    m.lerp_(g, new1)
-    v.lerp_(g.square(), new2)
+    mix(m, g, new1)
+    mix(v, g.square(), new2)
     vhat.copy_(torch.maximum(vhat, v * grow))
-    theta.sub_(m.div(vhat.sqrt().div_(root).add_(eps)).mul_(step))
+    theta.sub_(m.div(vhat.sqrt().add_(eps)).mul_(step))
 
 
 class AMSGrad(RuleOptimizer):
@@ -58,7 +60,7 @@ class AMSGrad(RuleOptimizer):
         super().__init__(params, defaults, engine)
 
     def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """step, 1 - beta1, 1 - beta2, grow, root, eps, weight decay; see the rule."""
+        """step, 1 - beta1, 1 - beta2, grow, eps, weight decay; see the rule."""
         beta1, beta2 = group["betas"]
         corrected1, corrected2 = 1 - beta1**t, 1 - beta2**t
         step, grow, root = {
@@ -66,4 +68,4 @@ class AMSGrad(RuleOptimizer):
             "torch": (1 / corrected1, 1.0, math.sqrt(corrected2)),
             "optax": (1 / corrected1, 1 / corrected2, 1.0),
         }[group["variant"]]
-        return group["lr"] * step, 1 - beta1, 1 - beta2, grow, root, group["eps"], group["weight_decay"]
+        return group["lr"] * step * root, 1 - beta1, 1 - beta2, grow, group["eps"] * root, group["weight_decay"]

@@ -21,12 +21,12 @@ from optbench.optimizers.engine import RuleOptimizer
 
 
 def mars(
-    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, last: Tensor, step: float, new1: float, new2: float, root: float,
-    eps: float, keep: float, extrapolate: float,
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, last: Tensor, step: float, new1: float, new2: float, eps: float,
+    keep: float, extrapolate: float,
 ) -> None:  # fmt: skip
     """One step in place; extrapolate = gamma beta1 / (1 - beta1), 0 in the first step; the rest is AdamW's."""
     c = g + extrapolate * (g - last)
-    adamw(theta, c / c.square().sum().sqrt().clamp(min=1.0), m, v, step, new1, new2, root, eps, keep)
+    adamw(theta, c / c.square().sum().sqrt().clamp(min=1.0), m, v, step, new1, new2, eps, keep)
     last.copy_(g)
 
 

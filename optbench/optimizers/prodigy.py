@@ -4,8 +4,8 @@ algorithm 4, with the authors' code's order of operations).
     m_t = beta1 m_{t-1} + (1 - beta1) d_t g_t;          v_t = beta2 v_{t-1} + (1 - beta2) d_t^2 g_t^2
     r_t = beta3 r_{t-1} + d_t / d_0 lr d_t <g_t, theta_0 - theta_{t-1}>          over all tensors together
     s_t = beta3 s_{t-1} + d_t / d_0 lr d_t g_t
-    d_{t+1} = d_coef r_t / |s_t|_1 at its largest so far, but at most growth_rate d_t
-    theta_t = (1 - lr d_t weight_decay) theta_{t-1} - lr d_t m_t / (sqrt(v_t) + d_t eps)
+    d_{t+1} = d_coef r_t / |s_t|_1 at its largest so far, but at most growth_rate d_t once it has left d_0
+    theta_t = (1 - lr d_t weight_decay) theta_{t-1} - lr d_t m_t / (sqrt(v_t) + d_{t+1} eps)
 
 with beta3 = sqrt(beta2) and no bias correction. lr is a factor, normally 1. State: m, v, s and theta_0.
 """
@@ -19,13 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import Active, RuleOptimizer
+from optbench.optimizers.engine import Active, RuleOptimizer, elementwise
 
 
+@elementwise
 def prodigy(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, s: Tensor, start: Tensor, step: float, eps: float, keep: float
 ) -> None:
-    """The move, when the moments are known; step = lr d, eps is already times d, keep = 1 - lr d weight_decay."""
+    """The move, when the moments are known; step = lr d, eps is already times d_{t+1}, keep = 1 - lr d weight_decay."""
     theta.mul_(keep).sub_(m.div(v.sqrt().add_(eps)).mul_(step))
 
 
@@ -78,12 +79,13 @@ class Prodigy(RuleOptimizer):
         estimate = first["d_coef"] * r / float(length) if length > 0 else d
         largest = max(first["largest"], estimate)
         for group in self.param_groups:
-            group.update(d=d, next=min(largest, d * group["growth_rate"]), largest=largest, r=r)
+            from_here = max(d, estimate) if d == group["d0"] else d  # the first growth is not limited
+            group.update(d=d, next=min(largest, from_here * group["growth_rate"]), largest=largest, r=r)
 
     def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """lr d, d eps, 1 - lr d weight_decay."""
+        """lr d, eps times the renewed d, 1 - lr d weight_decay."""
         step = group["lr"] * group["d"]
-        return step, group["d"] * group["eps"], 1 - step * group["weight_decay"]
+        return step, group["next"] * group["eps"], 1 - step * group["weight_decay"]
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

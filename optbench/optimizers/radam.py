@@ -19,16 +19,17 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer
+from optbench.optimizers.engine import RuleOptimizer, elementwise, mix
 
 
+@elementwise
 def radam(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor,
     adaptive: float, plain: float, new1: float, new2: float, eps: float, keep: float,
 ) -> None:  # fmt: skip
     """One step in place; one of `adaptive` (the factor of m / (sqrt(v) + eps)) and `plain` (that of m) is zero."""
-    m.lerp_(g, new1)
-    v.lerp_(g.square(), new2)
+    mix(m, g, new1)
+    mix(v, g.square(), new2)
     theta.mul_(keep).sub_(m * (adaptive / (v.sqrt() + eps) + plain))
 
 

@@ -23,15 +23,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import Active, RuleOptimizer
+from optbench.optimizers.engine import Active, RuleOptimizer, elementwise, mix
 
 
+@elementwise
 def schedulefree(
     theta: Tensor, g: Tensor, z: Tensor, v: Tensor, lr: float, new2: float, eps: float, weight_decay: float,
     average: float, pull: float,
 ) -> None:  # fmt: skip
     """One step in place; theta is y, average = c_t, pull = lr (beta1 (1 - c_t) - 1)."""
-    v.lerp_(g.square(), new2)
+    mix(v, g.square(), new2)
     d = g / (v.sqrt() + eps) + weight_decay * theta
     theta.lerp_(z, average).add_(d * pull)
     z.sub_(d * lr)

@@ -22,14 +22,15 @@ import torch
 from torch import Tensor
 
 from optbench.contracts import Problem
-from optbench.optimizers.engine import Active, RuleOptimizer
+from optbench.optimizers.engine import Active, RuleOptimizer, elementwise, mix
 
 
+@elementwise
 def sophia(
     theta: Tensor, g: Tensor, m: Tensor, h: Tensor, lr: float, new1: float, rho: float, eps: float, keep: float
 ) -> None:
     """One step in place; new1 = 1 - beta1, keep = 1 - lr * weight_decay."""
-    m.lerp_(g, new1)
+    mix(m, g, new1)
     theta.mul_(keep).sub_(m.div((h * rho).clamp_(min=eps)).clamp_(-1, 1).mul_(lr))
 
 

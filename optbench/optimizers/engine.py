@@ -75,6 +75,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         super().__init__(params, defaults)
         self.engine = chosen_engine(engine, [p for group in self.param_groups for p in group["params"]])
 
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__)  # torch's own keeps groups and state alone, and a copy would lack its engine
+
     # -- what a subclass says ----------------------------------------------------------------------------------------
 
     def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
@@ -168,7 +171,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if tensors[0].numel() < 2 and not self.shaped:  # the compiler makes other code for lengths 0 and 1
             rule(*tensors, *numbers)
         else:
-            dtype, device = tensors[0].dtype, tensors[0].device
+            dtype, device = precise(tensors[0].dtype), tensors[0].device
             compiled(rule)(*tensors, *(as_tensor(i, float(x), dtype, device) for i, x in enumerate(numbers)))
 
     def warm_up(self) -> None:
@@ -216,6 +219,12 @@ def as_tensor(place: int, number: float, dtype: torch.dtype, device: torch.devic
     """A hyperparameter as a 0-d tensor, made on its device. One for each place among the arguments: the compiler
     guards that two of them are not one tensor."""
     return torch.full((), number, dtype=dtype, device=device)
+
+
+def precise(dtype: torch.dtype) -> torch.dtype:
+    """The type of the hyperparameters of a tensor: 1 - lr * weight_decay would be 1 in bf16. A 0-d tensor changes the
+    type of no result that has dimensions."""
+    return dtype if dtype == torch.float64 else torch.float32
 
 
 def guards_of_tensors(guards: Sequence[Any]) -> list[bool]:

@@ -15,15 +15,16 @@ from typing import Any
 from torch import Tensor
 
 from optbench.optimizers.engine import RuleOptimizer, elementwise, mix, mixed
-from optbench.optimizers.signs import sign
+from optbench.optimizers.signs import reveal
 
 
 @elementwise
 def lion(theta: Tensor, g: Tensor, m: Tensor, lr: float, new1: float, new2: float, keep: float) -> None:
     """One step in place; new1, new2 = 1 - beta1, 1 - beta2; keep = 1 - lr * weight_decay."""
-    u = sign(mixed(m, g, new1))
+    u = mixed(m, g, new1).sign_()
     theta.mul_(keep).sub_(u.mul_(lr))
     mix(m, g, new2)
+    reveal(theta, m)
 
 
 class Lion(RuleOptimizer):

@@ -1,13 +1,13 @@
-"""The sign of a tensor, for rules that would hide a nan behind it."""
+"""What rules that take a sign do so that it hides no nan."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 
-def sign(x: Tensor) -> Tensor:
-    """-1, 0 or 1 by element, nan where x is nan or infinite.
+def reveal(theta: Tensor, source: Tensor) -> None:
+    """Make theta nan, in place, where its source is nan or infinite; elsewhere it stays as it is.
 
-    torch.sign(nan) is 0 and torch.sign(inf) is 1: a moment that is no number any more would go on to move (or to stop)
-    its parameter in silence. Here the parameter becomes nan as well, and the loss shows it."""
-    return x.sign().add_(x, alpha=0)
+    torch.sign(nan) is 0 and torch.sign(inf) is 1: a moment that is no number any more would go on to stop its
+    parameter, or to move it for ever, and no loss would tell."""
+    theta.add_(source, alpha=0)

@@ -14,13 +14,14 @@ from typing import Any
 from torch import Tensor
 
 from optbench.optimizers.engine import RuleOptimizer, elementwise
-from optbench.optimizers.signs import sign
+from optbench.optimizers.signs import reveal
 
 
 @elementwise
 def signsgd(theta: Tensor, g: Tensor, lr: float, keep: float) -> None:
     """One step in place; keep = 1 - lr * weight_decay."""
-    theta.mul_(keep).sub_(sign(g).mul_(lr))
+    theta.mul_(keep).sub_(g.sign().mul_(lr))
+    reveal(theta, g)
 
 
 class SignSGD(RuleOptimizer):

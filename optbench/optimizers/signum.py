@@ -14,14 +14,15 @@ from typing import Any
 from torch import Tensor
 
 from optbench.optimizers.engine import RuleOptimizer, elementwise, mix
-from optbench.optimizers.signs import sign
+from optbench.optimizers.signs import reveal
 
 
 @elementwise
 def signum(theta: Tensor, g: Tensor, m: Tensor, lr: float, new: float, keep: float) -> None:
     """One step in place; new = 1 - momentum; keep = 1 - lr * weight_decay."""
     mix(m, g, new)
-    theta.mul_(keep).sub_(sign(m).mul_(lr))
+    theta.mul_(keep).sub_(m.sign().mul_(lr))
+    reveal(theta, m)
 
 
 class Signum(RuleOptimizer):

@@ -249,3 +249,28 @@ def test_a_mixture_is_the_same_compiled_and_eagerly() -> None:
         expected = (1 - weight) * a + weight * b
         for found in (*results, eager, compiled):
             torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
+
+
+def test_a_copy_keeps_its_engine() -> None:
+    theta = torch.ones(3, requires_grad=True)
+    optimizer = Lion([theta], lr=0.1, betas=(0.9, 0.99), weight_decay=0.0, engine="eager")
+    theta.grad = torch.ones(3)
+    optimizer.step()
+    twin = copy.deepcopy(optimizer)
+    assert twin.engine == "eager"
+    (other,) = twin.param_groups[0]["params"]
+    other.grad = torch.ones(3)
+    twin.step()
+    optimizer.step()
+    assert torch.equal(other, theta)
+
+
+def test_hyperparameters_of_bf16_weights_are_not_rounded_to_bf16() -> None:
+    """1 - 0.1 * 0.05 = 0.995 is 0.9961 in bf16, and the rounded product would be another in a quarter of all cases."""
+    start = torch.rand(20_000, generator=torch.Generator().manual_seed(0)).add(1).to(torch.bfloat16)
+    theta = start.clone().requires_grad_()
+    optimizer = Lion([theta], lr=0.1, betas=(0.9, 0.99), weight_decay=0.05, engine="compiled")
+    theta.grad = torch.ones_like(theta)
+    optimizer.step()
+    exact = (start.float() * 0.995 - 0.1).to(torch.bfloat16)
+    assert (theta.detach() != exact).float().mean() < 0.01

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
+import operator
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from optbench.optimizers.direct import direct
 
 COMPILED_FROM_PARAMETERS = 1_000_000  # below, the calls cost more than the arithmetic, and compiling takes seconds
 
@@ -74,9 +77,10 @@ class RuleOptimizer(torch.optim.Optimizer):
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], engine: str = "eager") -> None:
         super().__init__(params, defaults)
         self.engine = chosen_engine(engine, [p for group in self.param_groups for p in group["params"]])
+        self._views: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)  # torch's own keeps groups and state alone, and a copy would lack its engine
+        return {**self.__dict__, "_views": {}}  # torch's own keeps groups and state alone: a copy would lack its engine
 
     # -- what a subclass says ----------------------------------------------------------------------------------------
 
@@ -137,7 +141,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             if (id(group), t) not in numbers:
                 numbers[id(group), t] = self.hyperparameters(group, t)
             tensors = [theta, theta.grad, *tensors_of(state)]
-            flat = None if self.shaped else as_one_dimension(tensors)
+            flat = None if self.shaped else self._one_dimension(tensors)
             few = theta.numel() < GATHERED_BELOW.get(theta.device.type, 0)
             if flat and few and getattr(rule, "elementwise", False):
                 kind = (rule, numbers[id(group), t], theta.device, *(tensor.dtype for tensor in flat))
@@ -150,6 +154,18 @@ class RuleOptimizer(torch.optim.Optimizer):
             for some in portions(rows, GATHERED_AT_MOST[device.type]):
                 self._call_gathered(rule, some, values)
         torch.autograd.graph.increment_version([theta for theta, _, _ in active])  # as a change in place does
+
+    def _one_dimension(self, tensors: list[Tensor]) -> list[Tensor] | None:
+        """`as_one_dimension`, known from the last step but for the gradient."""
+        theta, g, *state = tensors
+        own, flat = self._views.get(id(theta), ((), ()))
+        same = own and theta.data_ptr() == flat[0].data_ptr() and all(map(operator.is_, own, (theta, *state)))
+        if same and g.is_contiguous():
+            return [flat[0], g.view(-1).data, *flat[1:]]
+        found = as_one_dimension(tensors)
+        if found and theta.is_contiguous():
+            self._views[id(theta)] = ((theta, *state), (found[0], *found[2:]))
+        return found
 
     def _call_gathered(self, rule: Rule, rows: list[list[Tensor]], numbers: tuple[float, ...]) -> None:
         """Several parameters of one dimension, joined and parted again; the gradients are only read."""
@@ -172,7 +188,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             rule(*tensors, *numbers)
         else:
             dtype, device = precise(tensors[0].dtype), tensors[0].device
-            compiled(rule)(*tensors, *(as_tensor(i, float(x), dtype, device) for i, x in enumerate(numbers)))
+            scalars = [as_tensor(i, float(x), dtype, device) for i, x in enumerate(numbers)]
+            code_of(rule, tensors, scalars)(*tensors, *scalars)
 
     def warm_up(self) -> None:
         """Compile the rules before the first step, on tensors of no consequence. Without a working compiler the
@@ -185,6 +202,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                     self._try_out(theta, group, t)
         except Exception:  # whatever a broken tool chain raises; the eager rule needs none
             self.engine = "eager"
+        finally:
+            self._views.clear()  # of those tensors
 
     def _patterns(self) -> Iterator[tuple[Tensor, dict[str, Any], int]]:
         """One parameter of every kind that is compiled apart: by rule (the first step may have its own), dtype, device
@@ -204,6 +223,12 @@ class RuleOptimizer(torch.optim.Optimizer):
             blank = torch.zeros(tuple(sides), dtype=theta.dtype, device=theta.device).requires_grad_()
             blank.grad = torch.zeros_like(blank)
             self._run_compiled([Active(blank, group, {"step": t, **self.new_state(blank, group)})])
+
+
+def code_of(rule: Rule, tensors: Sequence[Tensor], numbers: Sequence[Tensor]) -> Rule:
+    """The compiled rule for arguments of these types, without the compiler's checks where it can do without."""
+    plain = direct(rule, tensors, numbers) if getattr(rule, "elementwise", False) else None
+    return plain or compiled(rule)
 
 
 @functools.cache

@@ -65,18 +65,18 @@ class Prodigy(RuleOptimizer):
             return
         first = self.param_groups[0]
         d, beta3 = first["next"], math.sqrt(first["betas"][1])
-        along = torch.zeros((), dtype=torch.float64)
-        length = torch.zeros((), dtype=torch.float64)
+        along, length = [], []
         for theta, group, state in active:
             weight = d / group["d0"] * group["lr"] * d
-            along += weight * dot(theta.grad, state["start"] - theta).cpu()
+            along.append(weight * dot(theta.grad, state["start"] - theta))
             beta1, beta2 = group["betas"]
             state["m"].mul_(beta1).add_(theta.grad, alpha=(1 - beta1) * d)
             state["v"].mul_(beta2).addcmul_(theta.grad, theta.grad, value=(1 - beta2) * d * d)
             state["s"].mul_(beta3).add_(theta.grad, alpha=weight)
-            length += state["s"].abs().sum().double().cpu()
-        r = beta3 * first["r"] + float(along)
-        estimate = first["d_coef"] * r / float(length) if length > 0 else d
+            length.append(torch.linalg.vector_norm(state["s"], 1).double())
+        r = beta3 * first["r"] + float(torch.stack(along).sum())
+        total = float(torch.stack(length).sum())
+        estimate = first["d_coef"] * r / total if total > 0 else d
         largest = max(first["largest"], estimate)
         for group in self.param_groups:
             from_here = max(d, estimate) if d == group["d0"] else d  # the first growth is not limited
@@ -89,5 +89,5 @@ class Prodigy(RuleOptimizer):
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product in float64."""
-    return (a.double() * b.double()).sum()
+    """Inner product, a float64 scalar."""
+    return torch.dot(a.reshape(-1), b.reshape(-1)).double()

@@ -226,7 +226,7 @@ def test_only_declared_rules_are_gathered() -> None:
         return sorted(seen)
 
     uncompiled = pytest.MonkeyPatch()
-    uncompiled.setattr(engine_module, "compiled", lambda rule: rule)
+    uncompiled.setattr(engine_module, "code_of", lambda rule, tensors, numbers: rule)
     try:
         assert lengths() == [3, 5, LARGE]
         elementwise(counting)
@@ -274,3 +274,42 @@ def test_hyperparameters_of_bf16_weights_are_not_rounded_to_bf16() -> None:
     optimizer.step()
     exact = (start.float() * 0.995 - 0.1).to(torch.bfloat16)
     assert (theta.detach() != exact).float().mean() < 0.01
+
+
+def test_elementwise_rules_are_called_without_the_compilers_checks() -> None:
+    from optbench.optimizers.direct import direct, places
+    from optbench.optimizers.lion import lion
+
+    numbers = [torch.tensor(x) for x in (0.1, 0.1, 0.01, 0.995)]
+    for length in (2, 700, 5000):
+        mine = [torch.linspace(-1, 1, length) for _ in range(3)]
+        theirs = [tensor.clone() for tensor in mine]
+        code = direct(lion, mine, numbers)
+        assert code is not None
+        assert code is direct(lion, theirs, numbers)
+        with torch.no_grad():
+            code(*mine, *numbers)
+            lion(*theirs, *map(float, numbers))
+        for a, b in zip(mine, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+    def stranger(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x + y
+
+    assert places(torch.fx.symbolic_trace(stranger), ["x", "y"]) is None  # inputs of names that no compiler gave
+
+
+def test_views_follow_weights_and_states_that_are_exchanged() -> None:
+    theta, twin = torch.ones(9), torch.ones(9)
+    mine, other = (Lion([t.requires_grad_()], lr=0.1, betas=(0.9, 0.99), weight_decay=0.1, engine=e) for t, e in
+                   ((theta, "compiled"), (twin, "eager")))  # fmt: skip
+    for step in range(6):
+        for tensor, optimizer in ((theta, mine), (twin, other)):
+            tensor.grad = torch.linspace(-1, 1, 9) * (-1.0) ** step
+            if step == 2:
+                tensor.data = tensor.data.clone()
+            if step == 4:
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+            optimizer.step()
+        torch.testing.assert_close(theta, twin)
+        torch.testing.assert_close(mine.state[theta]["m"], other.state[twin]["m"])

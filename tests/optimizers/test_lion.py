@@ -84,10 +84,10 @@ def test_small_problems_run_eagerly_and_large_ones_compiled() -> None:
 def test_without_a_working_compiler_it_runs_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
     from optbench.optimizers import engine
 
-    def broken(rule: object) -> object:
+    def broken(*given: object) -> object:
         raise RuntimeError("no tool chain")
 
-    monkeypatch.setattr(engine, "compiled", broken)
+    monkeypatch.setattr(engine, "code_of", broken)
     optimizer = Lion(
         [torch.zeros(3, requires_grad=True)], lr=0.1, betas=(0.9, 0.99), weight_decay=0.0, engine="compiled"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 GROUPS = ("optimizer", "model", "data", "schedule", "clip")
+MODIFIERS = "modifier"  # the folder of what stands at the root under its own name
 KEY = re.compile(r"^( *)([A-Za-z_][\w]*):(.*)$")
 ROOT_CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
@@ -51,8 +52,16 @@ def leaves(file: Path) -> list[str]:
     return [key for key in found if not any(other.startswith(key + ".") for other in found)]
 
 
+def implementations(file: Path) -> list[str]:
+    """Who implements an optimizer or modifier, as its file says under about.implementations."""
+    block = re.search(r"^  implementations:\n((?: {4,}.*\n)+)", file.read_text(encoding="utf-8") + "\n", re.MULTILINE)
+    return re.findall(r"^ {4}(\w+):", block[1], re.MULTILINE) if block else []
+
+
 def chosen(group: str, words: Sequence[str]) -> Path | None:
-    """The file of the group's choice on this command line, else of the default in run.yaml."""
+    """The file of the group's choice on this command line, else of the default in run.yaml; a modifier's own file."""
+    if group in choices(MODIFIERS):
+        return next(file for folder in folders() if (file := folder / MODIFIERS / f"{group}.yaml").is_file())
     named = [word.split("=", 1)[1] for word in words if word.startswith(f"{group}=")]
     root = folders()[-1] / "root" / "run.yaml"
     default = re.search(rf"^ +- {group}: (\w+)", root.read_text(encoding="utf-8"), re.MULTILINE)
@@ -63,15 +72,24 @@ def chosen(group: str, words: Sequence[str]) -> Path | None:
 def candidates(word: str, words: Sequence[str]) -> list[str]:
     """Whole words that may stand where `word` is being typed."""
     key, equals, _ = word.partition("=")
-    if equals:
-        values = choices(key) if key in GROUPS else ROOT_CHOICES.get(key, ())
-        return [f"{key}={value}" for value in values]
     group = word.split(".")[0]
-    if "." in word and group in GROUPS:
-        file = chosen(group, words)
+    known = (*GROUPS, *choices(MODIFIERS))
+    file = chosen(group, words) if "." in word and group in known else None
+    if equals:
+        return [f"{key}={value}" for value in values_of(key, file)]
+    if "." in word and group in known:
         return [f"{group}.{key}=" for key in leaves(file)] if file else []
     root = leaves(folders()[-1] / "root" / "run.yaml")
-    return [*(f"{group}=" for group in GROUPS), *(f"{key}=" for key in root)]
+    return [*(f"{group}=" for group in known), *(f"{key}=" for key in root)]
+
+
+def values_of(key: str, file: Path | None) -> Sequence[str]:
+    """What may stand behind `key=`, where that is a choice; `file` is the file of the key's group."""
+    if key in GROUPS:
+        return choices(key)
+    if key in choices(MODIFIERS):
+        return ("true", "false")
+    return implementations(file) if file and key.endswith(".impl") else ROOT_CHOICES.get(key, ())
 
 
 def default_of(key: str, words: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from optbench.completion import candidates, complete_override, keys_of, leaves
+from optbench.completion import candidates, choices, complete_override, keys_of, leaves
 from optbench.config import flatten, packaged_folder, read_yaml
 
 FILES = sorted(packaged_folder().glob("[a-z]*/*.yaml"))
@@ -29,8 +29,14 @@ def test_the_line_scanner_finds_the_keys_that_yaml_has(file: Path) -> None:
     [
         ("opt", [], {"optimizer="}, set()),
         ("optimizer=l", [], {"optimizer=lion"}, set()),
-        ("optimizer.", [], {"optimizer.lr=", "optimizer.eps="}, {"optimizer.engine="}),
-        ("optimizer.", ["optimizer=lion"], {"optimizer.engine="}, {"optimizer.eps="}),
+        ("optimizer.", [], {"optimizer.lr=", "optimizer.eps="}, {"optimizer.momentum="}),
+        ("optimizer.", ["optimizer=signum"], {"optimizer.momentum="}, {"optimizer.eps="}),
+        ("optimizer.impl=", ["optimizer=lion"], {"optimizer.impl=optbench", "optimizer.impl=timm"}, set()),
+        ("optimizer.impl=", ["optimizer=sgd"], {"optimizer.impl=torch"}, {"optimizer.impl=timm"}),
+        ("look", [], {"lookahead="}, set()),
+        ("lookahead=", [], {"lookahead=true", "lookahead=false"}, set()),
+        ("lookahead.", [], {"lookahead.k=", "lookahead.alpha="}, set()),
+        ("lookahead.impl=", [], {"lookahead.impl=timm"}, set()),
         ("data.augment.", [], {"data.augment.flip="}, {"data.path="}),
         ("precision=", [], {"precision=bf16"}, set()),
         ("ste", [], {"steps="}, set()),
@@ -53,9 +59,9 @@ def test_the_users_folder_is_offered_too(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("words", "index", "expected"),
     [
-        ("optbench run optimizer = l", 4, ["lion"]),
-        ("optbench run optimizer =", 3, ["adamw", "lion", "sgd"]),
-        ("optbench run opt", 2, ["optimizer=", "optimizer=adamw", "optimizer=lion", "optimizer=sgd"]),
+        ("optbench run optimizer = l", 4, [name for name in choices("optimizer") if name[0] == "l"]),
+        ("optbench run optimizer =", 3, choices("optimizer")),
+        ("optbench run opt", 2, ["optimizer=", *(f"optimizer={name}" for name in choices("optimizer"))]),
         ("optbench run max_s", 2, ["max_seconds=", "max_seconds=null"]),
         ("optbench run optimizer = lion optimizer.eng", 5, ["optimizer.engine=", "optimizer.engine=auto"]),
     ],

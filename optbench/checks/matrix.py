@@ -28,9 +28,15 @@ class Cell:
         """Whether everything is as it should be."""
         return all(finding.holds for finding in self.findings)
 
-    def state(self, check: str) -> str:
-        """The state of one check."""
-        return next(finding.state for finding in self.findings if finding.check == check)
+    @property
+    def differing(self) -> list[str]:
+        """The checks that differ, other than by the library's defaults."""
+        return [f.check for f in self.findings if f.state == DIFFERS and f.check != AS_SHIPPED]
+
+    @property
+    def differs_as_shipped(self) -> bool:
+        """Whether it is another rule at its library's defaults."""
+        return any(f.state == DIFFERS and f.check == AS_SHIPPED for f in self.findings)
 
 
 def subjects(config_dir: Path | None, overrides: Sequence[str], only: str = "") -> Iterator[RunConfig]:
@@ -72,29 +78,43 @@ def matrix(
     return cells
 
 
-def rows(cells: Sequence[Cell]) -> list[dict[str, str]]:
-    """One row per optimizer, one column per implementation: the checks that differ."""
+def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """One row per optimizer and implementation: the number of checks passed, and those that differ."""
+    return [
+        {
+            "optimizer": cell.optimizer,
+            "implementation": cell.implementation,
+            "passed": sum(finding.state == PASS for finding in cell.findings),
+            "differs": ", ".join(cell.differing),
+            "at its library's defaults": "another rule" if cell.differs_as_shipped else "",
+            "as declared": "yes" if cell.holds else "NO",
+        }
+        for cell in cells
+    ]
+
+
+def grid(cells: Sequence[Cell]) -> list[dict[str, str]]:
+    """One row per optimizer, one column per implementation."""
     columns = list(dict.fromkeys(cell.implementation for cell in cells))
-    names = list(dict.fromkeys(cell.optimizer for cell in cells))
     by_place = {(cell.optimizer, cell.implementation): cell for cell in cells}
+    names = dict.fromkeys(cell.optimizer for cell in cells)
     return [
         {"optimizer": name, **{column: summary(by_place.get((name, column))) for column in columns}} for name in names
     ]
 
 
 def summary(cell: Cell | None) -> str:
-    """What a cell says: the number of checks passed, and those that differ otherwise than by the library's defaults."""
+    """What a place of the grid says."""
     if cell is None:
         return ""
     passed = sum(finding.state == PASS for finding in cell.findings)
-    apart = [finding.check for finding in cell.findings if finding.state == DIFFERS and finding.check != AS_SHIPPED]
-    shipped = any(finding.check == AS_SHIPPED and finding.state == DIFFERS for finding in cell.findings)
-    return f"{passed}" + (f" but {', '.join(apart)}" if apart else "") + (" *" if shipped else "")
+    apart = f"; differs: {', '.join(cell.differing)}" if cell.differing else ""
+    return f"{passed}{apart}" + (" *" if cell.differs_as_shipped else "")
 
 
 def markdown(cells: Sequence[Cell], versions: Mapping[str, str]) -> str:
     """The matrix, every difference in words, and the versions behind it."""
-    table = rows(cells)
+    table = grid(cells)
     head = list(table[0])
     lines = [
         "# Conformance",

@@ -187,5 +187,5 @@ def test_the_number_of_threads_is_left_alone() -> None:
 def test_the_matrix_as_markdown() -> None:
     findings = [Finding("faithful", PASS, "equal"), Finding("gradients", DIFFERS, "changed | so", "known")]
     text = matrix.markdown([matrix.Cell("lion", "timm", findings), matrix.Cell("adam", "torch", findings)], {"x": "1"})
-    assert "| lion | 1 but gradients |  |" in text
+    assert "| lion | 1; differs: gradients |  |" in text
     assert "- **lion** by timm, gradients: changed | so. Declared: known." in text

@@ -15,8 +15,9 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
 
     console = Console()
     if not console.is_terminal:
+        names = rows[0] if rows else ()
         console = Console(
-            width=max(80, 16 + max((sum(len(str(v)) + 3 for v in row.values()) for row in rows), default=0))
+            width=max(80, 16 + sum(3 + max(len(name), *(len(str(r[name])) for r in rows)) for name in names))
         )
     drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in rows[0] if rows else ():

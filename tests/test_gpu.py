@@ -113,3 +113,41 @@ def test_out_of_memory_is_a_result(tmp_path: Path) -> None:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert result["status"] == "out_of_memory"
     assert "out of memory" in result["reason"]
+
+
+GRADIENTS_ALONE = [
+    name
+    for name in config.options([config.packaged_folder()], "optimizer")
+    if not config.load([f"optimizer={name}"]).optimizer.about["needs"]
+    and "optbench" in config.load([f"optimizer={name}"]).optimizer.about["implementations"]
+]
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
+@pytest.mark.parametrize("name", [name for name in GRADIENTS_ALONE if name != "psgd_kron"])  # it draws its own numbers
+def test_our_rules_move_cuda_tensors_as_they_move_those_of_the_cpu(name: str, engine: str) -> None:
+    from optbench import locate
+    from optbench.contracts import Parameter, Problem
+    from optbench.optimizers.build import build
+
+    choice = config.load([f"optimizer={name}", "optimizer.impl=optbench"]).optimizer
+    if "engine" not in choice.settings and engine == "compiled":
+        pytest.skip("it has one engine")
+    settings = {**choice.settings, **choice.about.get("exact", {})}
+    ends = {}
+    for device in ("cpu", "cuda"):
+        random = torch.Generator().manual_seed(0)
+        shapes = {"bias": (7,), "matrix": (5, 6), "convolution": (4, 4, 1, 1)}
+        start = [torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes.values()]
+        thetas = [value.to(device).requires_grad_() for value in start]
+        parameters = tuple(Parameter(role, theta, role) for role, theta in zip(shapes, thetas, strict=True))
+        chosen = {**settings, **({"engine": engine if device == "cuda" else "eager"} if "engine" in settings else {})}
+        optimizer = build(locate.load(choice.target), chosen, choice.implementation, Problem(parameters), [])
+        getattr(optimizer, "warm_up", lambda: None)()
+        for _ in range(12):
+            for theta in thetas:
+                theta.grad = (torch.randn(theta.shape, generator=random, dtype=torch.float64) + 0.5).to(device)
+            optimizer.step()
+        ends[device] = [theta.detach().cpu() for theta in thetas]
+    for here, there in zip(ends["cpu"], ends["cuda"], strict=True):
+        torch.testing.assert_close(there, here, rtol=1e-9, atol=1e-11)

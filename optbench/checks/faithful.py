@@ -87,13 +87,21 @@ def compared(subject: Subject, settings: Mapping[str, Any], decays: Sequence[flo
         return not_applicable(f"no paper's rule is written down for '{subject.against}'")
     cases = list(deviations(subject, rule, settings, decays))
     taken = [case for case in cases if isinstance(case, Deviation)]
-    refused = [str(case) for case in cases if not isinstance(case, Deviation)]
+    refused = refusals([case for case in cases if not isinstance(case, Deviation)])
     apart = [case for case in taken if case.first_step is not None]
-    notes = "; ".join([*dict.fromkeys(refused), *borrowed(rule, settings, subject.against)])
+    notes = "; ".join([*refused, *borrowed(rule, settings, subject.against)])
     if apart or not taken:
         share = f"{len(apart)} of {len(taken)} cases" if 0 < len(apart) < len(taken) else ""
         return differs("; ".join(filter(None, [*map(str, earliest(apart)), share, notes])))
     return passes("; ".join(filter(None, [f"{len(taken)} cases equal to {max(c.largest for c in taken):.1e}", notes])))
+
+
+def refusals(cases: Sequence[tuple[int, str]]) -> list[str]:
+    """Each reason once, with the ranks that it concerns."""
+    ranks: dict[str, list[int]] = {}
+    for rank, reason in dict.fromkeys(cases):
+        ranks.setdefault(reason, []).append(rank)
+    return [f"refuses rank {', '.join(map(str, found))}: {reason}" for reason, found in ranks.items()]
 
 
 def earliest(apart: Sequence[Deviation]) -> list[Deviation]:
@@ -106,8 +114,8 @@ def earliest(apart: Sequence[Deviation]) -> list[Deviation]:
 
 def deviations(
     subject: Subject, rule: Any, settings: Mapping[str, Any], decays: Sequence[float]
-) -> Iterator[Deviation | str]:
-    """One deviation for every rank and decay, or why the subject does not take it."""
+) -> Iterator[Deviation | tuple[int, str]]:
+    """One deviation for every rank and decay, or the rank that the subject does not take, with the reason."""
     decays = decays if "weight_decay" in subject.all_settings else (0.0,)
     steps = SHIPPED_STEPS if subject.shipped else subject.fact("horizon", STEPS)
     tolerance = subject.fact("tolerance", TOLERANCE)
@@ -117,7 +125,7 @@ def deviations(
             try:
                 feed = feed_of(subject)(subject.having(weight_decay=decay), shape)
             except ConfigError as error:
-                yield f"refuses rank {len(shape)}: {error.args[0]}"
+                yield len(shape), str(error.args[0])
                 continue
             ours = [feed.values() for _ in range(steps) if feed.advance() is None]
             theirs = list(trajectory(rule, feed, {**settings, "weight_decay": decay}, subject))

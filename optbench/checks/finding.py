@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+BY_DEFAULT = "its defaults are not what the paper's file pins"  # what is said of a library as it ships
 PASS, DIFFERS, NOT_APPLICABLE = "pass", "differs", "not applicable"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench import config as configuration
-from optbench.checks.finding import DIFFERS, PASS, Finding
+from optbench.checks.finding import BY_DEFAULT, DIFFERS, PASS, Finding
 from optbench.config import RunConfig
 
 AS_SHIPPED = "as_shipped"  # the check whose differences are the library's defaults
@@ -136,7 +136,6 @@ def markdown(cells: Sequence[Cell], versions: Mapping[str, str]) -> str:
 
 def difference(cell: Cell, finding: Finding) -> str:
     """One line of the list of differences."""
-    by_default = finding.check == AS_SHIPPED
-    declared = f" Declared: {finding.declared}." if finding.declared and not by_default else ""
+    declared = f" Declared: {finding.declared}." if finding.declared not in ("", BY_DEFAULT) else ""
     wrong = "" if finding.holds else " **Not declared.**"
     return f"- **{cell.optimizer}** by {cell.implementation}, {finding.check}: {finding.detail}.{declared}{wrong}"

@@ -10,7 +10,7 @@ import torch
 
 from optbench.checks import behaviour, engines, invariances
 from optbench.checks.faithful import as_shipped, faithful, modifiers, optimizer_about, papers
-from optbench.checks.finding import DIFFERS, NOT_APPLICABLE, Finding, differs
+from optbench.checks.finding import BY_DEFAULT, DIFFERS, NOT_APPLICABLE, Finding, differs
 from optbench.checks.subject import Subject, subject_of
 from optbench.config import RunConfig
 from optbench.errors import ConfigError, OptbenchError, first_line
@@ -71,5 +71,5 @@ def looked_at(one: Callable[[Subject], tuple[str, str]], subject: Subject) -> Fi
         state, detail = differs(f"raises {type(error).__name__}: {first_line(error)[:120]}")
     declared = subject.declared(name)
     if one is as_shipped and state == DIFFERS:
-        declared = declared or "its defaults are not what the paper's file pins"
+        declared = declared or BY_DEFAULT
     return Finding(name, state, detail, declared if state != NOT_APPLICABLE else "")

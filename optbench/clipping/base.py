@@ -44,7 +44,7 @@ class Clip:
 
     def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
         """The rule, for one or more parameters that all have a gradient."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say how it clips")
 
     def state_dict(self) -> dict[str, Any]:
         """Running statistics for a checkpoint, tensors by name; empty where there are none."""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from optbench.contracts import Problem
 from optbench.optimizers.engine import Active, RuleOptimizer, elementwise, mix
+from optbench.optimizers.intervals import count_and_see
 
 
 @elementwise
@@ -67,10 +68,7 @@ class AdaHessian(RuleOptimizer):
 
     def before_step(self, active: list[Active]) -> None:
         """A new estimate where one is due."""
-        due = self.param_groups[0]["steps"] % self.param_groups[0]["interval"] == 0
-        for group in self.param_groups:
-            group["steps"] += 1
-        if not due or not active:
+        if not count_and_see(self.param_groups) or not active:
             return
         thetas = [theta for theta, _, _ in active]
         probes = [torch.randint_like(theta, 2) * 2 - 1 for theta in thetas]

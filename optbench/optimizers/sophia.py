@@ -23,6 +23,7 @@ from torch import Tensor
 
 from optbench.contracts import Problem
 from optbench.optimizers.engine import Active, RuleOptimizer, elementwise, mix
+from optbench.optimizers.intervals import count_and_see
 
 
 @elementwise
@@ -59,14 +60,11 @@ class Sophia(RuleOptimizer):
 
     def estimates(self, thetas: list[Tensor]) -> list[Tensor]:
         """The estimated diagonal for each tensor."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say its estimate")
 
     def before_step(self, active: list[Active]) -> None:
         """A new estimate where one is due."""
-        due = self.param_groups[0]["steps"] % self.param_groups[0]["interval"] == 0
-        for group in self.param_groups:
-            group["steps"] += 1
-        if not due or not active:
+        if not count_and_see(self.param_groups) or not active:
             return
         with torch.enable_grad():
             estimates = self.estimates([theta for theta, _, _ in active])

@@ -54,6 +54,8 @@ def check_all(
     """Every optimizer of the configuration by every implementation that is installed."""
     if against or any(text.startswith("optimizer=") for text in overrides):
         raise ConfigError("--all checks every optimizer", "Leave out optimizer= and --against")
+    if output is not None and not output.absolute().parent.is_dir():
+        raise ConfigError(f"-o {output}: there is no folder {output.parent}")
     from optbench import env
     from optbench.checks import matrix
     from optbench.checks.run import check as examine

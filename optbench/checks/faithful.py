@@ -18,10 +18,10 @@ from optbench.checks.feeds import feed_of
 from optbench.checks.finding import differs, not_applicable, passes
 from optbench.checks.subject import Subject
 from optbench.errors import ConfigError
-from optbench.optimizers.build import pinned_differences
+from optbench.optimizers.build import SHIPPED_SETTINGS, pinned_differences
 
 STEPS = 200
-SHIPPED_STEPS = 40  # of a library's defaults: what differs shows early
+SHIPPED_STEPS = 20  # of a library's defaults: what differs shows early
 DECAYS = (0.0, 0.1)
 TOLERANCE = 1e-6  # of the farthest distance from the start; rounding in float64 stays below 1e-9
 HOW_IT_RUNS = ("foreach", "fused", "capturable", "differentiable", "triton", "multi_tensor", "compile_step")
@@ -58,8 +58,11 @@ def as_shipped(subject: Subject) -> Outcome:
     """The library's own defaults for everything but learning rate and weight decay, against the paper."""
     if subject.is_users_own or subject.config.optimizer.target.startswith("optbench.optimizers."):
         return not_applicable("ours or one's own: no library's defaults")
+    if paper_of(subject.against) is None:
+        return not_applicable(f"no paper's rule is written down for '{subject.against}'")
     shipped = replace(subject.without_modifiers(), shipped=True)
-    state, detail = compared(shipped, default_settings(subject.against) | {"no_decay": []})
+    given = {key: subject.all_settings[key] for key in SHIPPED_SETTINGS if key in subject.all_settings}
+    state, detail = compared(shipped, {**default_settings(subject.against), **given})
     named = differences(subject)
     return state, "; ".join(filter(None, [detail, ", ".join(named)]))
 

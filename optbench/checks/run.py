@@ -65,11 +65,11 @@ def looked_at(one: Callable[[Subject], tuple[str, str]], subject: Subject) -> Fi
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other libraries' own
             state, detail = one(subject)
+        by_default = BY_DEFAULT if one is as_shipped and state == DIFFERS else ""
     except OptbenchError:
         raise
-    except Exception as error:
+    except Exception as error:  # never declared by default: it may be ours
         state, detail = differs(f"raises {type(error).__name__}: {first_line(error)[:120]}")
-    declared = subject.declared(name)
-    if one is as_shipped and state == DIFFERS:
-        declared = declared or BY_DEFAULT
+        by_default = ""
+    declared = subject.declared(name) or by_default
     return Finding(name, state, detail, declared if state != NOT_APPLICABLE else "")

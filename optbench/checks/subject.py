@@ -68,7 +68,7 @@ class Subject:
     @property
     def invariances(self) -> Mapping[str, Mapping[str, Any]]:
         """What its theory promises, by name, with the settings at which it holds."""
-        promised = (self.paper_about if self.is_users_own else self.about).get("invariant", ())
+        promised = self.about.get("invariant", self.paper_about.get("invariant", ()))
         return promised if isinstance(promised, Mapping) else {name: {} for name in promised}
 
     def fact(self, name: str, default: Any = None) -> Any:

@@ -100,8 +100,9 @@ def shipped_arguments(
     refuse_unmet(settings, implementation)
     renames = implementation.get("renames", {})
     accepted = inspect.signature(shipped_target(target)).parameters
+    anything = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
     ours = {renames.get(key, key): settings[key] for key in SHIPPED_SETTINGS if key in settings}
-    return {key: value for key, value in ours.items() if key in accepted}
+    return {key: value for key, value in ours.items() if key in accepted or anything}
 
 
 def library_defaults(implementation: Mapping[str, Any], target: Callable[..., Any]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from optbench import config
-from optbench.checks import engines, matrix
+from optbench.checks import engines, faithful, matrix
 from optbench.checks import run as conformance
-from optbench.checks.finding import DIFFERS, PASS, Finding
+from optbench.checks.finding import DIFFERS, NOT_APPLICABLE, PASS, Finding
 from optbench.checks.subject import subject_of
 from optbench.cli import main
 from optbench.errors import ConfigError
@@ -120,6 +120,32 @@ def test_a_paper_that_is_not_there_is_refused() -> None:
         conformance.check(config.load(["optimizer=lion"]), against="lyon")
 
 
+def test_an_optimizer_of_timm_by_name_is_held_against_a_paper_at_its_own_rate() -> None:
+    chosen = config.load(["optimizer=timm/lion", "optimizer.lr=0.02"])
+    alone, beside = by_name(conformance.check(chosen)), by_name(conformance.check(chosen, against="lion"))
+    assert alone["as_shipped"].state == NOT_APPLICABLE
+    assert beside["faithful"].state == beside["as_shipped"].state == beside["scale"].state == PASS
+
+
+def test_a_library_as_shipped_is_compared_at_the_rate_that_is_given() -> None:
+    chosen = config.load(["optimizer=adamw", "optimizer.impl=timm", "optimizer.lr=0.03"])
+    assert by_name(conformance.check(chosen))["as_shipped"].state == PASS
+
+
+def test_an_error_in_a_check_is_never_declared_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faithful, "paper_of", lambda name: 1 / 0)
+    subject = subject_of(config.load(["optimizer=adamw", "optimizer.impl=timm"]))
+    finding = conformance.looked_at(conformance.as_shipped, subject)
+    assert "ZeroDivisionError" in finding.detail
+    assert not finding.holds
+
+
+def test_a_matrix_for_a_folder_that_is_not_there_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", "--all", "-o", str(tmp_path / "nowhere" / "matrix.md")])
+    assert stopped.value.code == 2
+
+
 def test_hyperparameters_of_the_paper_alone_are_named() -> None:
     found = conformance.check(config.load([f"optimizer={WRONG}:NoBetas", "optimizer.lr=0.1"]), against="lion")
     assert "betas, weight_decay of the paper as in optimizer=lion" in by_name(found)["faithful"].detail
@@ -150,15 +176,22 @@ class TestKnownDisagreements:
         assert "eps" in detail
         assert "rectify" in detail
 
-    @pytest.mark.parametrize("impl", ["timm", "transformers", "pytorch_optimizer"])
-    def test_adafactors_learning_rates(self, impl: str) -> None:
-        assert self.shipped("adafactor", impl)
+    @pytest.mark.parametrize(
+        ("impl", "shown", "said"),
+        [
+            ("timm", "first step 7.95x the paper's", "neither scaled by the parameters nor capped"),
+            ("pytorch_optimizer", "first step 0.1x the paper's", "lr is ignored"),
+            ("transformers", "Cannot combine manual `lr` and `relative_step=True`", "lr is refused"),
+        ],
+    )
+    def test_one_learning_rate_is_another_step_in_every_adafactor(self, impl: str, shown: str, said: str) -> None:
+        assert shown in self.shipped("adafactor", impl)
+        assert said in subject_of(subject_config("adafactor", impl)).declared("as_shipped")
 
-    def test_radam_differs_in_step_five_alone(self) -> None:
-        subject = subject_of(subject_config("radam", "torch"))
-        finding = conformance.looked_at(conformance.as_shipped, subject)
-        assert "from step 5 of" in finding.detail or "from step 1 of" in finding.detail
-        assert "threshold" in finding.detail
+    def test_torchs_radam_is_the_papers_but_for_step_five(self) -> None:
+        detail = self.shipped("radam", "torch")
+        assert "weight decay 0: differs from step 5 of" in detail
+        assert "threshold 5.0 (the paper's file: 4.0)" in detail
 
     def test_timms_lookahead_skips_its_first_synchronisation(self) -> None:
         chosen = config.load(["optimizer=sgd", "lookahead.k=5", "lookahead.impl=timm"])

@@ -14,7 +14,7 @@ import torch
 from optbench import env, locate
 from optbench.clock import clock_for
 from optbench.config import RunConfig
-from optbench.contracts import DataSet, Task
+from optbench.contracts import DataSet, Seeds, Task
 from optbench.curvature import BatchCurvature
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
@@ -47,7 +47,7 @@ def assemble(config: RunConfig, on_step: Callable[[Trainer], None] = lambda trai
     env.prepare(config.threads, config.deterministic, seeds.init)
     data = locate.load(config.data.target)(**config.data.settings).load(data_root(config), device, seeds)
     env.prepare(config.threads, config.deterministic, seeds.init)  # loading may have drawn random numbers
-    task = build_task(config, data, device)
+    task = build_task(config, data, seeds, device)
     clock = clock_for(device)
     players = {name: build_player(config, module, device, clock) for name, module in task.players.items()}
     plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
@@ -57,13 +57,12 @@ def assemble(config: RunConfig, on_step: Callable[[Trainer], None] = lambda trai
     return Objects(device, data, task, trainer, engine)
 
 
-def build_task(config: RunConfig, data: DataSet, device: torch.device) -> Task:
+def build_task(config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device) -> Task:
     """The model on its device inside its task."""
     settings = dict(config.model.settings)
     task = dict(settings.pop("task"))
-    build_model = locate.load(config.model.target)
-    model = build_model(sample_shape=data.sample_shape, classes=data.classes, **settings).to(device)
-    return locate.load(task.pop("target"))(model, classes=data.classes, **task)
+    model = locate.load(config.model.target)(data, **settings).to(device)
+    return locate.load(task.pop("target"))(model, data, seeds, **task)
 
 
 def build_player(config: RunConfig, module: torch.nn.Module, device: torch.device, clock: Any) -> ActivePlayer:

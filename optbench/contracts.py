@@ -37,6 +37,11 @@ class Seeds:
     augment: int
 
 
+Evaluation = Mapping[str, "SumCount | Tensor"]
+"""What one evaluation batch gives: (sum, count) pairs, which become means over the split (a sum may have any shape),
+and plain tensors (B, ...), whose rows are gathered over the split."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """One optimizer step of `player`: `loss(micro_batch)` gives the differentiable sum and the count of its terms."""
@@ -58,14 +63,25 @@ class Task(Protocol):
     players: Mapping[str, nn.Module]
     """Networks by player name; a supervised task has one, called "model"."""
 
-    def turns(self, batch: Batch) -> Iterable[Turn]:
-        """The optimizer steps to take on one batch, in order."""
+    def turns(self, batch: Batch, step: int) -> Iterable[Turn]:
+        """The optimizer steps to take on batch number `step`, in order. Step 0 has a turn of every player."""
 
-    def evaluate(self, batch: Batch) -> Mapping[str, SumCount]:
-        """Sums and counts under "loss" and "metric" for one evaluation batch; called without gradients."""
+    def evaluate(self, batch: Batch) -> Evaluation:
+        """What is needed of one evaluation batch; called without gradients."""
+
+    def score(self, gathered: Mapping[str, Tensor]) -> Mapping[str, float]:
+        """ "loss", "metric" and whatever else there is to say of a split, from the means and gathered rows of its
+        batches. Names are columns of `records.COLUMNS` without the split's prefix."""
+
+    def measures(self) -> Mapping[str, float]:
+        """What to add to a train record: columns of `records.COLUMNS`."""
+
+    def pictures(self) -> Mapping[str, Any]:
+        """What to show at an evaluation: uint8 arrays (H, W, 3) by name. Called without gradients, in evaluation mode;
+        leaves no trace in any random state."""
 
     def after_step(self, step: int) -> None:
-        """Hook after every optimizer step: projections, averages of weights."""
+        """Hook after every turn: projections."""
 
     def diverged(self, loss: float) -> str:
         """Why this mean training loss means divergence, or "" where it does not."""
@@ -81,17 +97,59 @@ class DataSet(Protocol):
     """False where the content was not recognised and `data.verify=off` accepted it."""
     sizes: Mapping[str, int]
     """Samples by split: "train", "validation", "test"."""
-    sample_shape: tuple[int, ...]
-    """Shape of one input, e.g. (3, 32, 32)."""
-    classes: int
-    """Number of classes; 0 where labels are not classes."""
+    tokens_per_sample: int
+    """Tokens of one training sample; 0 where samples are no sequences of tokens."""
+    facts: Mapping[str, Any]
+    """What run.json says of the set besides: plain values, e.g. {"classes": 10}."""
 
     def train_batches(self, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
         """Endless training batches from batch number `first_step` on. Batch k depends on (seeds, batch_size, k)
         alone, so that a resumed run sees the same batches as one never interrupted."""
 
     def eval_batches(self, split: str, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
-        """Every sample of `split` once, in a fixed order, without augmentation; at most `limit` samples."""
+        """Every sample of `split` once, in a fixed order, without augmentation; at most `limit` samples. "index" (B,)
+        int64 is a sample's number in the split."""
+
+
+class ImageData(DataSet, Protocol):
+    """A DataSet of kind `images`: batches of "inputs" (B, C, H, W) float32 and "labels" (B,) int64 or, where images are
+    mixed, shares (B, classes)."""
+
+    sample_shape: tuple[int, ...]
+    """Shape of one input, e.g. (3, 32, 32)."""
+    classes: int
+    """Number of classes."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The pieces that a tokenizer makes of text, numbered 0 .. size-1."""
+
+    size: int
+    """Number of pieces, special ones included."""
+    pad: int
+    """What fills up a sequence; also what T5's decoder starts from."""
+    mask: int
+    """What stands for a hidden piece."""
+    end: int
+    """What ends a document."""
+    special: tuple[int, ...]
+    """Every piece that stands for no text, the three above included."""
+    counts: Tensor
+    """Occurrences of each piece in the training part: int64 (size,) on the CPU."""
+    byte_lengths: Tensor
+    """Bytes of text that each piece stands for, 0 for special ones: int64 (size,) on the CPU."""
+    decode: Callable[[Sequence[int]], str]
+    """Text of a sequence of pieces, special ones left out."""
+
+
+class TextData(DataSet, Protocol):
+    """A DataSet of kind `text`: batches of "tokens" (B, sequence_length) int64, packed documents without padding, and
+    "index" (B,) int64, in training the sample's position in the endless stream of samples."""
+
+    vocabulary: Vocabulary
+    sequence_length: int
+    """Tokens of a sample."""
 
 
 @dataclass(frozen=True)

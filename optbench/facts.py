@@ -16,7 +16,7 @@ from optbench.records import SCHEMA, Status
 
 MEMORY = ("parameters", "optimizer_state", "gradients", "peak_allocated", "peak_reserved", "resident")
 SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step", "flops_per_second", "utilisation")
-FINAL = ("val_loss", "val_metric", "test_loss", "test_metric", "train_loss", "train_metric")
+FINAL = tuple(f"{split}_{score}" for split in ("val", "test", "train") for score in ("loss", "metric", "trivial"))
 
 
 def run_facts(config: RunConfig, objects: Objects | None, study: str, stage: str) -> dict[str, Any]:
@@ -56,8 +56,7 @@ def object_facts(objects: Objects) -> dict[str, Any]:
             "sha256": data.sha256,
             "verified": data.verified,
             "sizes": dict(data.sizes),
-            "sample_shape": list(data.sample_shape),
-            "classes": data.classes,
+            **data.facts,
         },
     }
 
@@ -104,7 +103,7 @@ def result_facts(
         "reason": reason,
         "metric": task.metric,
         "direction": task.direction,
-        "final": {name: at.final.get(name) for name in FINAL},
+        "final": {**dict.fromkeys(FINAL), **at.final},
         "best": dict(at.best) or None,
         "target": target if config.target is not None else None,
         "steps": at.step,

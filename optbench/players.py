@@ -199,7 +199,7 @@ class ActivePlayer:
         group = self.optimizer.param_groups[0]
         clipped, shrunk, gradients = self.clip_sums.tolist()
         values: dict[str, float | int | None] = {
-            "train_loss": self.loss_sum.item() / max(1, self.steps),
+            "train_loss": self.loss_sum.item() / self.steps if self.steps else None,
             "lr": float(group["lr"]) if "lr" in group else None,
             **{name: float(value) for name, value in self.watched.items()},
             "clip_fraction": clipped / max(1, gradients),

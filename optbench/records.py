@@ -67,7 +67,11 @@ COLUMNS: dict[str, Column] = {
     "update_ratio": Column("1", "L2 norm of this step's parameter change over the norm of the parameters"),
     "clip_fraction": Column("1", "share of gradients since the last train record of which anything was clipped"),
     "clip_scale": Column("1", "mean L2 norm of the gradient after clipping over before, since the last train record"),
+    "val_trivial": Column("task", "the metric on validation of an answer that has learned nothing"),
+    "test_trivial": Column("task", "the same on test"),
+    "train_clean_trivial": Column("task", "the same on training samples without augmentation"),
     "samples_per_second": Column("samples/s", "samples over train seconds, since the last train record"),
+    "tokens_per_second": Column("tokens/s", "tokens over train seconds, since the last train record"),
     "step_ms_median": Column("ms", "median training step since the last train record"),
     "step_ms_p95": Column("ms", "95th percentile of the training step since the last train record"),
     "loss_scale": Column("1", "the fp16 loss scaler's factor"),
@@ -92,6 +96,8 @@ class Record:
     wall_seconds: float
     values: Mapping[str, float | int | None] = field(default_factory=dict)
     tokens: int | None = None
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    """uint8 arrays (H, W, 3) by name, beside the row."""
 
     def as_row(self) -> dict[str, Any]:
         """A flat dictionary for JSON. A value that is not finite becomes null and is named under `nonfinite`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +14,9 @@ from torch import nn
 from optbench import env
 from optbench.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
 from optbench.contracts import Batch, DataSet, Task
-from optbench.optimizers.eval_weights import batch_norms, eval_weights, evaluating
+from optbench.evaluation import Evaluator
 from optbench.players import ActivePlayer
 from optbench.records import Record, Split, Status
-
-REFRESH_BATCHES = 20  # training batches that re-estimate batch statistics for borrowed weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +71,14 @@ class Trainer:
         self.plan, self.task, self.data, self.players = plan, task, data, players
         self.factor, self.device, self.clock, self.on_step = factor, device, clock, on_step
         self.at = Progress()
+        self.evaluator = Evaluator(
+            task,
+            data,
+            players,
+            batch_size=plan.eval_batch_size,
+            refresh_batch_size=plan.batch_size,
+            device=device,
+        )
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -100,7 +105,7 @@ class Trainer:
             batch = next(batches)
             recording = (at.step + 1) % plan.record_every == 0 or at.step + 1 == plan.steps
             factor = self.factor(at.step)
-            for turn in self.task.turns(batch):
+            for turn in self.task.turns(batch, at.step):
                 self.players[turn.player].step(turn, factor, recording)
                 self.task.after_step(at.step)
             clock.to(OTHER)
@@ -139,13 +144,13 @@ class Trainer:
             for module in self.modules:
                 module.compile()
             self._dry_step(first)
-            self._dry_evaluation()
+            self.evaluator.rehearse(str(Split.VALIDATION))
         return itertools.chain([first], batches)
 
     def _dry_step(self, batch: Batch) -> None:
         """Forward and backward of a batch without a trace: no update, no count, no phase but the current one."""
         with env.preserved(self.modules, self.device):
-            for turn in self.task.turns(batch):
+            for turn in self.task.turns(batch, 0):
                 player = self.players[turn.player]
                 player.clock, clock = Clock(), player.clock
                 player.gradients(turn)
@@ -153,13 +158,6 @@ class Trainer:
                 player.gradient_evaluations -= 1
                 for parameter in player.parameters:
                     parameter.grad = None
-
-    def _dry_evaluation(self) -> None:
-        """Evaluate one batch for nothing: compiled code for evaluation is made here, not in the first evaluation."""
-        size = self.plan.eval_batch_size
-        with evaluating(self.modules), torch.no_grad(), next(iter(self.players.values())).autocast:
-            for batch in self.data.eval_batches(str(Split.VALIDATION), size, size):
-                self.task.evaluate(batch)
 
     def _flops_per_step(self, batch: Batch) -> int | None:
         """Floating-point operations of forward and backward of one batch; None where the counter cannot follow."""
@@ -186,10 +184,10 @@ class Trainer:
             measured = player.values()
             values |= {prefix + key: value for key, value in measured.items()}
             self._check_diverged(measured["train_loss"], prefix)
-        return self._record(Split.TRAIN, values | self._speed() | self._memory())
+        return self._record(Split.TRAIN, values | self.task.measures() | self._speed() | self._memory())
 
     def _check_diverged(self, loss: Any, prefix: str) -> None:
-        reason = self.task.diverged(loss)
+        reason = self.task.diverged(loss) if loss is not None else ""
         if reason:
             self._end(Status.DIVERGED, f"{prefix}{reason} at step {self.at.step}")
 
@@ -198,7 +196,10 @@ class Trainer:
         seconds = self.clock.train_seconds - self.at.recorded_train_seconds
         recent = self.clock.step_seconds[-max(1, samples // self.plan.batch_size) :]
         self.at.recorded_samples, self.at.recorded_train_seconds = self.at.samples, self.clock.train_seconds
-        return {"samples_per_second": samples / seconds if seconds > 0 else None, **step_milliseconds(recent)}
+        rate = samples / seconds if seconds > 0 else None
+        tokens = self.data.tokens_per_sample
+        text = {"tokens_per_second": rate * tokens if rate else None} if tokens else {}
+        return {"samples_per_second": rate, **text, **step_milliseconds(recent)}
 
     def _memory(self) -> dict[str, int | None]:
         if self.device.type != "cuda":
@@ -208,22 +209,27 @@ class Trainer:
             "peak_reserved_bytes": torch.cuda.max_memory_reserved(self.device),
         }
 
-    def _record(self, split: Split, values: Mapping[str, float | int | None]) -> Record:
+    def _record(
+        self, split: Split, values: Mapping[str, float | int | None], pictures: Mapping[str, Any] | None = None
+    ) -> Record:
         evaluations = sum(player.gradient_evaluations for player in self.players.values())
         return Record(
             step=self.at.step,
             samples=self.at.samples,
+            tokens=self.at.samples * self.data.tokens_per_sample or None,
             gradient_evaluations=evaluations,
             split=split,
             train_seconds=self.clock.train_seconds,
             wall_seconds=self.clock.wall_seconds,
             values=values,
+            pictures=pictures or {},
         )
 
     def _validation_record(self) -> Record:
-        loss, metric = self.evaluate(Split.VALIDATION)
+        scores, pictures = self._timed(lambda: self.evaluator.scores_and_pictures(str(Split.VALIDATION)))
+        metric = scores["metric"]
         self.at.evaluated_step = self.at.step
-        self.at.latest = {"val_loss": loss, "val_metric": metric}
+        self.at.latest = prefixed("val_", scores)
         if not self.at.best or self._better(metric, self.at.best["val_metric"]):
             self.at.best = {"step": self.at.step, **self.at.latest}
         target = self.plan.target
@@ -236,7 +242,15 @@ class Trainer:
             if self.plan.stop_at_target:
                 reason = f"validation {self.task.metric} reached {target:g} at step {self.at.step}"
                 self._end(Status.STOPPED_AT_TARGET, reason)
-        return self._record(Split.VALIDATION, self.at.latest)
+        return self._record(Split.VALIDATION, self.at.latest, pictures)
+
+    def _timed(self, evaluate: Callable[[], Any]) -> Any:
+        """What an evaluation gives, on the clock's account for it."""
+        self.clock.to(EVALUATION)
+        found = evaluate()
+        self.clock.to(LOGGING)
+        self.clock.resolve()
+        return found
 
     def _better(self, a: float, b: float) -> bool:
         """Whether metric a beats b; a nan beats nothing, and everything else beats it."""
@@ -247,55 +261,11 @@ class Trainer:
     def _last_evaluations(self) -> Iterator[Record]:
         if self.at.evaluated_step != self.at.step:  # the time was over between two evaluations
             yield self._validation_record()
-        clean = self.evaluate(Split.TRAIN_CLEAN, self.plan.eval_train_samples)
-        yield self._record(Split.TRAIN_CLEAN, {"train_clean_loss": clean[0], "train_clean_metric": clean[1]})
-        test = self.evaluate(Split.TEST)
-        yield self._record(Split.TEST, {"test_loss": test[0], "test_metric": test[1]})
-        self.at.final = {
-            **self.at.latest,
-            "test_loss": test[0],
-            "test_metric": test[1],
-            "train_loss": clean[0],
-            "train_metric": clean[1],
-        }
-
-    # -- evaluation --------------------------------------------------------------------------------------------------
-
-    def evaluate(self, split: Split, limit: int | None = None) -> tuple[float, float]:
-        """Mean loss and metric over a split, at the weights that the optimizers lend."""
-        self.clock.to(EVALUATION)
-        source = "train" if split is Split.TRAIN_CLEAN else str(split)
-        sums: dict[str, Any] = {"loss": 0.0, "metric": 0.0}
-        counts: dict[str, Any] = {"loss": 0, "metric": 0}
-        with ExitStack() as stack:
-            for player in self.players.values():
-                stack.enter_context(eval_weights(player.optimizer, player.module, self._refresh_statistics))
-            stack.enter_context(evaluating(self.modules))
-            stack.enter_context(torch.no_grad())
-            stack.enter_context(next(iter(self.players.values())).autocast)
-            for batch in self.data.eval_batches(source, self.plan.eval_batch_size, limit):
-                for name, (total, count) in self.task.evaluate(batch).items():
-                    sums[name], counts[name] = sums[name] + total, counts[name] + count
-            means = {name: float(sums[name]) / float(counts[name]) for name in sums}
-        self.clock.to(LOGGING)
-        self.clock.resolve()
-        return means["loss"], means["metric"]
-
-    @torch.no_grad()
-    def _refresh_statistics(self, module: nn.Module) -> None:
-        """Batch statistics for borrowed weights, from a fixed set of training samples as in evaluation."""
-        state = env.torch_random_state(self.device)
-        norms = batch_norms(module)
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over the batches
-        limit = REFRESH_BATCHES * self.plan.batch_size
-        for batch in self.data.eval_batches("train", self.plan.batch_size, limit):
-            self.task.evaluate(batch)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        env.restore_torch_random_state(state, self.device)
+        clean = self._timed(lambda: self.evaluator.scores("train", self.plan.eval_train_samples))
+        yield self._record(Split.TRAIN_CLEAN, prefixed("train_clean_", clean))
+        test = self._timed(lambda: self.evaluator.scores(str(Split.TEST)))
+        yield self._record(Split.TEST, prefixed("test_", test))
+        self.at.final = {**self.at.latest, **prefixed("test_", test), **prefixed("train_", clean)}
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -329,3 +299,8 @@ class Trainer:
                 digest.update(f"{player}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
                 digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def prefixed(prefix: str, scores: Mapping[str, float]) -> dict[str, float]:
+    """Scores under the names of their split's columns."""
+    return {prefix + name: value for name, value in scores.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from optbench import config
 from optbench.clock import Clock
-from optbench.contracts import Turn
+from optbench.contracts import Seeds, Turn
 from optbench.curvature import BatchCurvature
 from optbench.errors import ConfigError
 from optbench.run import execute
@@ -25,12 +26,12 @@ def network() -> nn.Module:
 
 
 def curvature_of(model: nn.Module, samples: int = 10, micro_batch: int | None = None) -> BatchCurvature:
-    task = ImageClassification(model, classes=3, label_smoothing=0.0)
+    task = ImageClassification(model, SimpleNamespace(classes=3), Seeds(0, 0, 0), label_smoothing=0.0)
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(samples, 1, 2, 2, generator=generator, dtype=torch.float64)
     batch = {"inputs": inputs, "labels": torch.randint(3, (samples,), generator=generator)}
     curvature = BatchCurvature(model, Clock(), contextlib.nullcontext(), micro_batch)
-    (curvature.turn,) = task.turns(batch)
+    (curvature.turn,) = task.turns(batch, 0)
     return curvature
 
 

@@ -158,8 +158,21 @@ class Composition:
         root = self._conformed("", {k: v for k, v in tree.items() if k not in apart}, tree["about"])
         groups: dict[str, Any] = {group: self._choice(group, self.names[group], dict(tree[group])) for group in GROUPS}
         groups["modifiers"] = active([self._choice(name, name, dict(tree[name])) for name in self.modifiers])
+        self._check_kinds(groups)
         root = derive(root, self.values)
         return RunConfig(**groups, **root, overrides=self.overrides, not_identity=tuple(tree["about"]["not_identity"]))
+
+    def _check_kinds(self, groups: Mapping[str, Any]) -> None:
+        """A model reads one kind of data (`about.reads`), a data set is of one kind (`about.kind`)."""
+        model, data = groups["model"], groups["data"]
+        reads, kind = model.about.get("reads"), data.about.get("kind")
+        if reads and kind and reads != kind:
+            files = {name: find_option(self.folders, "data", name) for name in options(self.folders, "data")}
+            fitting = [n for n, file in files.items() if file and read_yaml(file).get("about", {}).get("kind") == reads]
+            raise ConfigError(
+                f"model={model.name} reads {reads}, and data={data.name} is {kind}",
+                f"Take data={' or data='.join(fitting)}" if fitting else "",
+            )
 
     def _choice(self, group: str, name: str, node: dict[str, Any]) -> Choice:
         about = node.pop("about")

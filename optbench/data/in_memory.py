@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from optbench.contracts import Batch, Seeds
 from optbench.data.augment import Augment, change_images, mix_batch
+from optbench.draws import mixed_seed
 
 FLOAT_LIMIT_BYTES = 512 * 2**20  # up to here the normalised training images are kept as well
 
@@ -31,6 +32,8 @@ class Images:
 class InMemoryImages:
     """A DataSet of images on the device."""
 
+    tokens_per_sample = 0
+
     def __init__(
         self,
         splits: Mapping[str, Images],
@@ -45,6 +48,7 @@ class InMemoryImages:
         self.verified, self.classes, self.augment, self.seeds, self.device = verified, classes, augment, seeds, device
         self.sizes = {name: len(split.labels) for name, split in splits.items()}
         self.sample_shape = tuple(splits["train"].images.shape[1:])
+        self.facts = {"sample_shape": list(self.sample_shape), "classes": classes}
         mean, std = channel_statistics(splits["train"].images)
         self._mean, self._std = mean.to(device), std.to(device)
         self._splits = {
@@ -94,7 +98,7 @@ class InMemoryImages:
         if limit is not None and limit < count:
             chosen = chosen[torch.linspace(0, count - 1, limit).long()]
         for part in chosen.split(batch_size):
-            yield {"inputs": self._normalise(held.images[part]), "labels": held.labels[part]}
+            yield {"inputs": self._normalise(held.images[part]), "labels": held.labels[part], "index": part}
 
 
 class Order:
@@ -121,14 +125,6 @@ class Order:
             epoch += 1
             parts.append(self.permutation(epoch)[:missing])
         return found if len(parts) == 1 else torch.cat(parts)
-
-
-def mixed_seed(seed: int, number: int) -> int:
-    """A seed for one epoch or step, unrelated to that of the next (splitmix64's finaliser)."""
-    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) % 2**64
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % 2**64
-    return (z ^ (z >> 31)) >> 1
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 from optbench.contracts import Batch, Seeds
 from optbench.data.augment import Augment, mix_batch
 from optbench.data.image_list import ImageList, centred, decoded
-from optbench.data.in_memory import Order, mixed_seed
+from optbench.data.in_memory import Order
+from optbench.draws import mixed_seed
 from optbench.errors import ConfigError, MissingError
 
 EVAL_MARGIN = 8 / 7  # evaluation scales the short side to 256 for a crop of 224
@@ -29,6 +30,8 @@ ASPECTS = (3 / 4, 4 / 3)  # of random crops, width to height (Szegedy et al., 20
 
 class StreamedImages:
     """A DataSet of images that are decoded as they are needed."""
+
+    tokens_per_sample = 0
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class StreamedImages:
         self.sizes = {name: len(part.labels) for name, part in lists.items()}
         self.sample_shape = (3, image_size, image_size)
         self.verified = True
+        self.facts = {"sample_shape": list(self.sample_shape), "classes": classes}
         text = "".join(f"{name}:{part.fingerprint()}:{image_size}" for name, part in sorted(lists.items()))
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
         self._mean = torch.tensor(mean, device=device)[:, None, None] * 255
@@ -77,7 +81,9 @@ class StreamedImages:
         count = self.sizes[split]
         chosen = torch.linspace(0, count - 1, min(limit or count, count)).long()
         plan = [[(int(index), 0) for index in part] for part in chosen.split(batch_size)]
-        yield from self._loaded(Decoded(self.lists[split], CentralCrop(self.image_size)), plan)
+        loaded = self._loaded(Decoded(self.lists[split], CentralCrop(self.image_size)), plan)
+        for batch, part in zip(loaded, chosen.to(self.device).split(batch_size), strict=True):
+            yield {**batch, "index": part}
 
     def _loaded(self, samples: Decoded, plan: Any) -> Iterator[Batch]:
         cuda = self.device.type == "cuda"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from optbench.contracts import ImageData
 from optbench.errors import ConfigError
 from optbench.models.roles import mark
 
@@ -16,11 +17,11 @@ SMALL_FORMS = {  # layers -> blocks per stage, share of `width` in the first sta
 }
 
 
-def build(*, sample_shape: tuple[int, ...], classes: int, size: int, width: int) -> nn.Module:
+def build(data: ImageData, *, size: int, width: int) -> nn.Module:
     """A network from images (B, C, H, W) to logits (B, classes).
 
     Raises ConfigError for a number of layers that has no form at this image size."""
-    channels, height, _ = sample_shape
+    (channels, height, _), classes = data.sample_shape, data.classes
     model = large(channels, classes, size) if height >= LARGE_IMAGE else small(channels, classes, size, width)
     mark(model.get_classifier(), "head")
     return model

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from optbench.contracts import ImageData
 from optbench.errors import ConfigError
 from optbench.models.roles import mark
 
@@ -27,9 +28,7 @@ def fitting_patch_size(pixels: int) -> int:
     return max(sizes, default=1)
 
 
-def build(
-    *, sample_shape: tuple[int, ...], classes: int, size: str, patch_size: int | None, drop_path: float
-) -> nn.Module:
+def build(data: ImageData, *, size: str, patch_size: int | None, drop_path: float) -> nn.Module:
     """A network from images (B, C, H, W), H = W, to logits (B, classes).
 
     Raises ConfigError where the patch size does not divide the image's side."""
@@ -37,7 +36,7 @@ def build(
     from timm.layers import build_sincos2d_pos_embed
     from timm.models.vision_transformer import VisionTransformer
 
-    channels, height, width = sample_shape
+    channels, height, width = data.sample_shape
     patch = patch_size or fitting_patch_size(height)
     if height != width:
         raise ConfigError(f"model=vit needs square images; this data has {height}x{width} pixels")
@@ -48,7 +47,7 @@ def build(
         img_size=height,
         patch_size=patch,
         in_chans=channels,
-        num_classes=classes,
+        num_classes=data.classes,
         embed_dim=dim,
         depth=depth,
         num_heads=heads,

@@ -9,24 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from optbench.contracts import Batch, SumCount, Turn
+from optbench.contracts import Batch, Evaluation, ImageData, Seeds, SumCount, Turn
+from optbench.tasks.base import BaseTask
 
 DIVERGED_LOSS = 100.0  # times the loss of a uniform guess
 
 
-class ImageClassification:
+class ImageClassification(BaseTask):
     """One player, "model", from images (B, C, H, W) to logits (B, classes)."""
 
     metric = "accuracy"
     direction = "max"
 
-    def __init__(self, model: nn.Module, *, classes: int, label_smoothing: float) -> None:
+    def __init__(self, model: nn.Module, data: ImageData, seeds: Seeds, *, label_smoothing: float) -> None:
         self.players: Mapping[str, nn.Module] = {"model": model}
         self.model = model
-        self.classes = classes
+        self.classes = data.classes
         self.label_smoothing = label_smoothing
+        self.loss_bound = DIVERGED_LOSS * math.log(data.classes)
 
-    def turns(self, batch: Batch) -> Iterator[Turn]:
+    def turns(self, batch: Batch, step: int) -> Iterator[Turn]:
         """One step of the one player."""
         yield Turn("model", batch, self.loss, self.sampled_loss)
 
@@ -45,22 +47,17 @@ class ImageClassification:
         labels = (scores - torch.empty_like(scores).exponential_().log_()).argmax(1)
         return functional.cross_entropy(logits, labels, reduction="sum"), len(labels)
 
-    def evaluate(self, batch: Batch) -> dict[str, SumCount]:
-        """Plain cross-entropy and correct predictions."""
+    def evaluate(self, batch: Batch) -> Evaluation:
+        """Plain cross-entropy, correct predictions, and how often each class occurs."""
         labels: Tensor = batch["labels"]
         logits = self.model(batch["inputs"]).float()
-        correct = (logits.argmax(1) == labels).sum()
         return {
             "loss": (functional.cross_entropy(logits, labels, reduction="sum"), len(labels)),
-            "metric": (correct, len(labels)),
+            "metric": ((logits.argmax(1) == labels).sum(), len(labels)),
+            "classes": (torch.bincount(labels, minlength=self.classes), len(labels)),
         }
 
-    def after_step(self, step: int) -> None:
-        """Nothing to do."""
-
-    def diverged(self, loss: float) -> str:
-        """Not finite, or a hundred times the loss of a uniform guess."""
-        if not math.isfinite(loss):
-            return f"the training loss is {loss}"
-        bound = DIVERGED_LOSS * math.log(self.classes)
-        return f"the training loss {loss:.3g} exceeds {bound:.3g}, 100 times a uniform guess" if loss > bound else ""
+    def score(self, gathered: Mapping[str, Tensor]) -> dict[str, float]:
+        """Loss and accuracy; trivial is the accuracy of saying the most frequent class."""
+        loss, metric, classes = (gathered[name] for name in ("loss", "metric", "classes"))
+        return {"loss": float(loss), "metric": float(metric), "trivial": float(classes.max())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ from optbench.errors import ConfigError
 from optbench.models import mlp, resnet, vit
 from optbench.models.roles import mark, trainable
 from optbench.models.vit import fitting_patch_size
+
+
+def images(shape: tuple[int, ...], classes: int) -> Any:
+    """What a model is told of its data."""
+    return SimpleNamespace(sample_shape=shape, classes=classes)
+
 
 BUILDS: list[tuple[Any, dict[str, Any], tuple[int, ...]]] = [
     (vit.build, {"size": "micro", "patch_size": None, "drop_path": 0.0}, (1, 8, 8)),
@@ -27,7 +34,7 @@ BUILDS: list[tuple[Any, dict[str, Any], tuple[int, ...]]] = [
 
 @pytest.mark.parametrize(("build", "settings", "shape"), BUILDS)
 def test_images_become_logits(build: Any, settings: dict[str, Any], shape: tuple[int, ...]) -> None:
-    model = build(sample_shape=shape, classes=5, **settings)
+    model = build(images(shape, 5), **settings)
     assert model(torch.randn(2, *shape)).shape == (2, 5)
     parameters = list(trainable(model))
     assert sum(p.tensor.numel() for p in parameters) == sum(p.numel() for p in model.parameters())
@@ -37,10 +44,10 @@ def test_images_become_logits(build: Any, settings: dict[str, Any], shape: tuple
 
 def test_published_sizes() -> None:
     counts = {
-        "resnet18": (resnet.build(sample_shape=(3, 32, 32), classes=10, size=18, width=64), 11_173_962),
-        "resnet20": (resnet.build(sample_shape=(3, 32, 32), classes=10, size=20, width=64), 269_722 + 2_752),
+        "resnet18": (resnet.build(images((3, 32, 32), 10), size=18, width=64), 11_173_962),
+        "resnet20": (resnet.build(images((3, 32, 32), 10), size=20, width=64), 269_722 + 2_752),
         "vit-small": (
-            vit.build(sample_shape=(3, 224, 224), classes=1000, size="small", patch_size=None, drop_path=0.0),
+            vit.build(images((3, 224, 224), 1000), size="small", patch_size=None, drop_path=0.0),
             22_050_664 - 2 * 384,
         ),
     }
@@ -56,17 +63,17 @@ def test_patch_sizes_suit_the_image() -> None:
 
 def test_impossible_models_are_refused() -> None:
     with pytest.raises(ConfigError, match="does not divide"):
-        vit.build(sample_shape=(3, 32, 32), classes=10, size="micro", patch_size=5, drop_path=0.0)
+        vit.build(images((3, 32, 32), 10), size="micro", patch_size=5, drop_path=0.0)
     with pytest.raises(ConfigError, match="square"):
-        vit.build(sample_shape=(3, 32, 16), classes=10, size="micro", patch_size=4, drop_path=0.0)
+        vit.build(images((3, 32, 16), 10), size="micro", patch_size=4, drop_path=0.0)
     with pytest.raises(ConfigError, match="18, 20, 34 layers"):
-        resnet.build(sample_shape=(3, 32, 32), classes=10, size=50, width=64)
+        resnet.build(images((3, 32, 32), 10), size=50, width=64)
     with pytest.raises(ConfigError, match="18, 34 or 50"):
-        resnet.build(sample_shape=(3, 224, 224), classes=10, size=20, width=64)
+        resnet.build(images((3, 224, 224), 10), size=20, width=64)
 
 
 def test_roles_come_from_module_types_and_marks() -> None:
-    model = vit.build(sample_shape=(1, 8, 8), classes=10, size="micro", patch_size=None, drop_path=0.0)
+    model = vit.build(images((1, 8, 8), 10), size="micro", patch_size=None, drop_path=0.0)
     roles = Counter(p.role for p in trainable(model))
     assert roles["embedding"] == 1  # positions
     assert roles["convolution"] == 1  # the patches

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from optbench.contracts import Seeds
 from optbench.tasks.image_classification import ImageClassification
 
 
 def task(smoothing: float = 0.0) -> ImageClassification:
-    return ImageClassification(nn.Identity(), classes=3, label_smoothing=smoothing)
+    return ImageClassification(nn.Identity(), SimpleNamespace(classes=3), Seeds(0, 0, 0), label_smoothing=smoothing)
 
 
 BATCH = {"inputs": torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), "labels": torch.tensor([0, 1])}

@@ -11,16 +11,19 @@ from typing import Any
 
 import torch
 
-from optbench import env, locate
-from optbench.clock import clock_for
-from optbench.config import RunConfig
+from optbench import attention, env, fitting, locate
+from optbench.clock import Clock, clock_for
+from optbench.config import Choice, RunConfig
 from optbench.contracts import DataSet, Seeds, Task
 from optbench.curvature import BatchCurvature
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.build import arguments_of, build, engine_of
 from optbench.players import ActivePlayer, autocast
+from optbench.scaling import lr_factor, scaled_schedule
 from optbench.train import Plan, Trainer
+
+AUTO = "auto"  # micro_batch=auto: what memory allows
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Objects:
     task: Task
     trainer: Trainer
     engine: str
+    micro_batch: int | None
+    """Samples of a forward-backward pass; None where it is the whole batch."""
 
 
 def data_root(config: RunConfig) -> Path:
@@ -40,41 +45,89 @@ def data_root(config: RunConfig) -> Path:
     return Path(given).expanduser()
 
 
-def assemble(config: RunConfig, on_step: Callable[[Trainer], None] = lambda trainer: None) -> Objects:
-    """Data, model, task, optimizer and trainer of a run."""
+def assemble(
+    config: RunConfig,
+    on_step: Callable[[Trainer], None] = lambda trainer: None,
+    known_micro_batch: int | None = None,
+) -> Objects:
+    """Data, model, task, optimizer and trainer of a run.
+
+    `known_micro_batch` is what `micro_batch=auto` was found to be when the run began."""
     device = env.resolve_device(config.device)
     seeds = env.seeds_of(config.seed)
+    prepare(config, seeds)
+    data = load_data(config, device, seeds)
+    micro_batch = chosen_micro_batch(config, data, device, seeds, known_micro_batch)
+    prepare(config, seeds)  # loading and fitting may have drawn random numbers
+    trainer = build_trainer(config, data, device, seeds, micro_batch, on_step)
+    first = next(iter(trainer.players.values()))
+    engine = engine_of(first.optimizer, config.optimizer.implementation)
+    return Objects(device, data, trainer.task, trainer, engine, micro_batch)
+
+
+def prepare(config: RunConfig, seeds: Seeds) -> None:
+    """The process as the run wants it."""
     env.prepare(config.threads, config.deterministic, seeds.init)
-    data = locate.load(config.data.target)(**config.data.settings).load(data_root(config), device, seeds)
-    env.prepare(config.threads, config.deterministic, seeds.init)  # loading may have drawn random numbers
+    attention.choose(config.attention)
+
+
+def load_data(config: RunConfig, device: torch.device, seeds: Seeds) -> DataSet:
+    """The samples of a run."""
+    return locate.load(config.data.target)(**config.data.settings).load(data_root(config), device, seeds)
+
+
+def chosen_micro_batch(
+    config: RunConfig, data: DataSet, device: torch.device, seeds: Seeds, known: int | None
+) -> int | None:
+    """Samples of a forward-backward pass: as configured, as known from the run's beginning, or as memory allows."""
+    if config.micro_batch != AUTO:
+        return int(config.micro_batch) if config.micro_batch is not None else None
+    found = known or fitting.micro_batch(
+        lambda: build_trainer(config, data, device, seeds, None), config.batch_size, config.memory_limit, device
+    )
+    return None if found >= config.batch_size else found
+
+
+def build_trainer(
+    config: RunConfig,
+    data: DataSet,
+    device: torch.device,
+    seeds: Seeds,
+    micro_batch: int | None,
+    on_step: Callable[[Trainer], None] = lambda trainer: None,
+) -> Trainer:
+    """The task with its players, and what trains them."""
     task = build_task(config, data, seeds, device)
     clock = clock_for(device)
-    players = {name: build_player(config, module, device, clock) for name, module in task.players.items()}
+    players = {name: build_player(config, task, name, device, clock, micro_batch) for name in task.players}
     plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
-    factor = locate.load(config.schedule.target)(steps=config.steps, **config.schedule.settings)
-    trainer = Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step)
-    engine = engine_of(next(iter(players.values())).optimizer, config.optimizer.implementation)
-    return Objects(device, data, task, trainer, engine)
+    schedule = scaled_schedule(config.schedule.settings, config.scale_warmup, config.batch_size, config.scale_from)
+    factor = locate.load(config.schedule.target)(steps=config.steps, **schedule)
+    return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step)
 
 
 def build_task(config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device) -> Task:
     """The model on its device inside its task."""
     settings = dict(config.model.settings)
     task = dict(settings.pop("task"))
-    model = locate.load(config.model.target)(data, **settings).to(device)
+    order = {"memory_format": torch.channels_last} if config.channels_last else {}
+    model = locate.load(config.model.target)(data, **settings).to(device, **order)
     return locate.load(task.pop("target"))(model, data, seeds, **task)
 
 
-def build_player(config: RunConfig, module: torch.nn.Module, device: torch.device, clock: Any) -> ActivePlayer:
+def build_player(
+    config: RunConfig, task: Task, name: str, device: torch.device, clock: Clock, micro_batch: int | None
+) -> ActivePlayer:
     """A network with its optimizer and clip."""
-    choice, needs = config.optimizer, list(config.optimizer.about.get("needs", []))
-    refuse_unfit(config, needs)
+    module, choice = task.players[name], config.optimizer_of(name)
+    needs = list(choice.about.get("needs", []))
+    refuse_unfit(config, choice, needs)
     curvature = None
     if "curvature" in needs:
-        curvature = BatchCurvature(module, clock, autocast(config.precision, device), config.micro_batch)
+        curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch)
     problem = problem_of(module, curvature)
     optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, needs)
-    optimizer = modified(optimizer, config)
+    optimizer = modified(optimizer, config, choice)
     clip = locate.load(config.clip.target)(problem, **config.clip.settings)
     return ActivePlayer(
         module,
@@ -82,26 +135,32 @@ def build_player(config: RunConfig, module: torch.nn.Module, device: torch.devic
         clip,
         needs=needs,
         precision=config.precision,
-        micro_batch=config.micro_batch,
+        micro_batch=micro_batch,
         device=device,
         clock=clock,
         curvature=curvature,
+        lr_factor=lr_factor(config.scale_lr, config.batch_size, config.scale_from),
+        task_modules=list(task.players.values()),
     )
 
 
-def modified(optimizer: Any, config: RunConfig) -> Any:
+def modified(optimizer: Any, config: RunConfig, choice: Choice) -> Any:
     """The optimizer with the modifiers that are switched on around it."""
     for modifier in config.modifiers:
-        told = {fact: config.optimizer.about.get(fact, "") for fact in modifier.about.get("told", ())}
+        told = {fact: choice.about.get(fact, "") for fact in modifier.about.get("told", ())}
         arguments = arguments_of(modifier.settings, modifier.implementation)
         optimizer = locate.load(modifier.target)(optimizer, **arguments, **told)
     return optimizer
 
 
-def refuse_unfit(config: RunConfig, needs: list[str]) -> None:
-    """ConfigError where the run cannot give the optimizer what it declares to need."""
-    name = f"optimizer={config.optimizer.name}"
-    declared = config.optimizer.settings["impl"] != "user"  # a user's own optimizer may need less than it could use
+def refuse_unfit(config: RunConfig, choice: Choice, needs: list[str]) -> None:
+    """ConfigError where the run cannot give an optimizer what it declares to need."""
+    name = f"optimizer={choice.name}"
+    lacks = config.model.about.get("lacks", {})
+    for need in needs:
+        if need in lacks:
+            raise ConfigError(f"{name} does not fit model={config.model.name}: {lacks[need]}")
+    declared = choice.settings["impl"] != "user"  # a user's own optimizer may need less than it could use
     if config.precision == "fp16" and {"closure", "curvature"} & set(needs) and declared:
         raise ConfigError(
             f"{name} evaluates more than once a step, which fp16's loss scaling does not allow",

@@ -39,17 +39,21 @@ def run_facts(config: RunConfig, objects: Objects | None, study: str, stage: str
         "hardware": env.hardware(device),
         "threads": config.threads,
         "sources": {"optimizer_sha256": config.optimizer.about.get("source_sha256")},
-        "micro_batch": config.micro_batch or config.batch_size,
         "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        **(object_facts(objects) if objects else dict.fromkeys(("engine", "metric", "direction", "data"))),
+        **(
+            object_facts(objects)
+            if objects
+            else dict.fromkeys(("engine", "micro_batch", "metric", "direction", "data"))
+        ),
     }
 
 
 def object_facts(objects: Objects) -> dict[str, Any]:
     """What only the objects of a run know."""
-    data = objects.data
+    data, plan = objects.data, objects.trainer.plan
     return {
         "engine": objects.engine,
+        "micro_batch": objects.micro_batch or plan.batch_size,
         "metric": objects.task.metric,
         "direction": objects.task.direction,
         "data": {
@@ -75,6 +79,7 @@ def result_before_start(config: RunConfig, status: Status, reason: str) -> dict[
         "seconds": dict.fromkeys(PHASES, 0.0),
         "bytes": {**dict.fromkeys(MEMORY), "optimizer_state": {}, "resident": env.resident_peak_bytes()},
         "throughput": dict.fromkeys(SPEED),
+        "attention": [],
         "resumed_from_steps": [],
     }
 
@@ -113,6 +118,7 @@ def result_facts(
         "train_seconds": clock.train_seconds,
         "wall_seconds": clock.wall_seconds,
         "bytes": bytes_held(objects),
+        "attention": at.attention or [],
         "throughput": throughput(objects, config.precision),
         "resumed_from_steps": resumed_from,
         "data_verified": objects.data.verified,

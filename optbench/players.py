@@ -8,7 +8,7 @@ the same random state and frozen batch statistics.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -41,10 +41,13 @@ class ActivePlayer:
         device: torch.device,
         clock: Clock,
         curvature: BatchCurvature | None = None,
+        lr_factor: float = 1.0,
+        task_modules: Sequence[nn.Module] = (),
     ) -> None:
         self.module, self.optimizer, self.clip = module, optimizer, clip
+        self.task_modules = list(task_modules) or [module]
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.peaks = [float(group["lr"]) if "lr" in group else None for group in optimizer.param_groups]
+        self.peaks = [lr_factor * float(g["lr"]) if "lr" in g else None for g in optimizer.param_groups]
         self.micro_batch, self.device, self.clock = micro_batch, device, clock
         self.autocast = autocast(precision, device)
         self.curvature = curvature
@@ -172,7 +175,7 @@ class ActivePlayer:
             raise ConfigError(
                 "the optimizer evaluates its closure twice", "Declare it in its YAML: about.needs: [closure]"
             )
-        with frozen_statistics(self.module):
+        with frozen_statistics(*self.task_modules):
             env.restore_torch_random_state(self._random_state, self.device)
             loss = self.gradients(turn)
         self.clock.to(OPTIMIZER)

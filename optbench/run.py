@@ -78,7 +78,7 @@ class Session:
     def ended(self, sinks: list[Sink]) -> Ended:
         """Train, and write the result."""
         try:
-            self.objects = assemble(self.config, self._on_step)
+            self.objects = assemble(self.config, self._on_step, (self.folder.run() or {}).get("micro_batch"))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from optbench import env
+from optbench.attention import Watch
 from optbench.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
 from optbench.contracts import Batch, DataSet, Task
 from optbench.evaluation import Evaluator
@@ -49,6 +50,7 @@ class Progress:
     status: str = Status.COMPLETED.value
     reason: str = ""
     flops_per_step: int | None = None
+    attention: list[str] | None = None
     recorded_samples: int = 0
     recorded_train_seconds: float = 0.0
 
@@ -104,10 +106,7 @@ class Trainer:
             clock.to(DATA)
             batch = next(batches)
             recording = (at.step + 1) % plan.record_every == 0 or at.step + 1 == plan.steps
-            factor = self.factor(at.step)
-            for turn in self.task.turns(batch, at.step):
-                self.players[turn.player].step(turn, factor, recording)
-                self.task.after_step(at.step)
+            self.take_turns(batch, recording)
             clock.to(OTHER)
             clock.end_step()
             at.step += 1
@@ -119,6 +118,13 @@ class Trainer:
             self._check_time()
             if self.at.status == Status.COMPLETED:  # an ended run is not to be resumed
                 self.on_step(self)
+
+    def take_turns(self, batch: Batch, recording: bool) -> None:
+        """Every optimizer step that the task takes on a batch at the present step."""
+        factor = self.factor(self.at.step)
+        for turn in self.task.turns(batch, self.at.step):
+            self.players[turn.player].step(turn, factor, recording)
+            self.task.after_step(self.at.step)
 
     def _check_time(self) -> None:
         limit, done = self.plan.max_seconds, self.at.step >= self.plan.steps
@@ -138,8 +144,10 @@ class Trainer:
         self.clock.to(COMPILE)
         for player in self.players.values():
             getattr(player.optimizer, "warm_up", lambda: None)()
-        if self.at.flops_per_step is None:
-            self.at.flops_per_step = self._flops_per_step(first)
+        if self.at.attention is None:
+            with Watch() as watch:
+                self.at.flops_per_step = self._flops_per_step(first)
+            self.at.attention = sorted(watch.kernels)
         if self.plan.compile:
             for module in self.modules:
                 module.compile()

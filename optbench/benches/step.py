@@ -17,9 +17,10 @@ import torch
 from optbench import env
 from optbench.benches.stepping.contestants import Contestant, configured, contestants, is_elementwise
 from optbench.benches.stepping.shapes import SETS
-from optbench.benches.stepping.timing import Floor, milliseconds, peak_extra_bytes, take_turns
+from optbench.benches.stepping.timing import Floor, milliseconds, take_turns
 from optbench.config import Choice, RunConfig
 from optbench.errors import ConfigError
+from optbench.memory import peak_extra_bytes
 from optbench.optimizers.meter import state_bytes
 
 SETTINGS = {"algorithms": "", "shapes": "", "rounds": 30}

@@ -96,7 +96,7 @@ class Subject:
         if self.shipped:
             arguments = shipped_arguments(settings, self.implementation, target)
             return in_training(build(shipped_target(target), arguments, {}, problem, needs))
-        return modified(build(target, settings, self.implementation, problem, needs), self.config)
+        return modified(build(target, settings, self.implementation, problem, needs), self.config, choice)
 
 
 def in_training(optimizer: Any) -> Any:

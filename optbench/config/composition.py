@@ -13,7 +13,8 @@ from optbench.config.custom import custom_optimizer, peer_optimizer
 from optbench.config.files import compose, config_folders, find_option, options, read_yaml, root_defaults, short_path
 from optbench.config.modifiers import active, modifier_files, modifier_nodes, spelled_out
 from optbench.config.overrides import Assignment, near, parse, root_cause, shown
-from optbench.config.runconfig import GROUPS, Choice, RunConfig
+from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig
+from optbench.config.second import belongs_to, check_players, first_of, group_of
 from optbench.errors import ConfigError
 from optbench.validity import conform, flatten, unflatten
 
@@ -33,8 +34,8 @@ class Composition:
         self.folders = config_folders(config_dir)
         self.modifiers = modifier_nodes(self.folders)
         assignments = [part for a in parse(self.overrides) for part in spelled_out(a, self.modifiers)]
-        self.values = [a for a in assignments if a.key not in GROUPS]
-        self.chosen = {a.key: a for a in assignments if a.key in GROUPS}
+        self.values = [a for a in assignments if a.key not in (*GROUPS, *SECOND)]
+        self.chosen = {a.key: a for a in assignments if a.key in (*GROUPS, *SECOND)}
         self.custom = self._custom_optimizer(self.chosen.get("optimizer"))
         self.choices = self._choices(self.chosen)
         self.tree = self._resolved_tree()
@@ -83,15 +84,54 @@ class Composition:
         config = compose(self.folders, tuple(sorted(self.choices.items())))
         if self.custom is not None:
             config["optimizer"] = self.custom
-        config.update(self.modifiers)
+        config = OmegaConf.merge(self.modifiers, config)  # a workload may have switched one on
         self.defaults = OmegaConf.to_container(config, resolve=False)
         self._check_about()
-        for assignment in self.values:
-            self._assign(config, assignment)
+        values = [*self.recipe, *self.values]
+        for assignment in values:
+            if assignment.key.partition(".")[0] not in SECOND:
+                self._assign(config, assignment)
+        for second in SECOND:
+            self._add_second(config, second, [a for a in values if belongs_to(a.key, second)])
         try:
             return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except Exception as error:  # an interpolation of the user's that leads nowhere
             raise ConfigError(root_cause(error)) from error
+
+    @functools.cached_property
+    def recipe(self) -> list[Assignment]:
+        """What the recipe of this model, data and optimizer sets."""
+        file = self.recipe_file
+        return [Assignment(key, value, str(file)) for key, value in flatten(read_yaml(file)).items()] if file else []
+
+    @property
+    def recipe_file(self) -> Path | None:
+        """conf/recipe/MODEL-DATA-OPTIMIZER.yaml, where there is one."""
+        names = self.names
+        name = "-".join(names[group] for group in ("model", "data", "optimizer"))
+        return None if self.custom else find_option(self.folders, "recipe", name)
+
+    def _add_second(self, config: Any, key: str, values: list[Assignment]) -> None:
+        """The node of a second player's choice, where anything is said of it."""
+        chosen = self.chosen.get(key)
+        if chosen is None and not values:
+            return
+        config[key] = self._second_node(chosen) if chosen else config[group_of(key)]
+        self.defaults[key] = self._plain(config[key])
+        self.__dict__.pop("known_keys", None)
+        for assignment in values:
+            self._assign(config, assignment)
+
+    def _second_node(self, chosen: Assignment) -> dict[str, Any]:
+        group = group_of(chosen.key)
+        own = self._custom_optimizer(chosen)
+        return own or read_yaml(find_option(self.folders, group, self._checked(group, chosen)))  # type: ignore[arg-type]
+
+    @staticmethod
+    def _plain(node: Any) -> Any:
+        from omegaconf import OmegaConf
+
+        return OmegaConf.to_container(node, resolve=False)
 
     def _assign(self, config: Any, assignment: Assignment) -> None:
         from omegaconf import OmegaConf
@@ -113,7 +153,7 @@ class Composition:
                 f"{shown(assignment.text)}: '{key}' is a group of keys", f"Set one of: {', '.join(inner[:8])}"
             )
         group = key.split(".")[0]
-        match = near(key, [*GROUPS, *known])
+        match = near(key, [*GROUPS, *SECOND, *known])
         hint = f"Did you mean {match}?" if match else ""
         siblings = [name for name in known if name.startswith(group + ".")] or [n for n in known if "." not in n]
         raise ConfigError(
@@ -149,16 +189,26 @@ class Composition:
         names = {**root_defaults(self.folders), **self.choices}
         return names | ({"optimizer": self.custom["about"]["algorithm"]} if self.custom else {})
 
+    def second_name(self, key: str) -> str:
+        """The name of a second player's choice: its own, or that of the first."""
+        group = group_of(key)
+        if key not in self.chosen:
+            return self.names[group]
+        name = str(self.chosen[key].value)
+        return name if find_option(self.folders, group, name) else str(self.tree[key]["about"]["algorithm"])
+
     # -- result ------------------------------------------------------------------------------------------------------
 
     def run_config(self) -> RunConfig:
         """The checked, typed configuration."""
         tree = self.tree
-        apart = (*GROUPS, *self.modifiers, "about")
+        apart = (*GROUPS, *SECOND, *self.modifiers, "about")
         root = self._conformed("", {k: v for k, v in tree.items() if k not in apart}, tree["about"])
         groups: dict[str, Any] = {group: self._choice(group, self.names[group], dict(tree[group])) for group in GROUPS}
         groups["modifiers"] = active([self._choice(name, name, dict(tree[name])) for name in self.modifiers])
+        groups |= {key: self._choice(key, self.second_name(key), dict(tree[key])) for key in SECOND if key in tree}
         self._check_kinds(groups)
+        check_players(groups["model"], {key: groups.get(key) for key in SECOND})
         root = derive(root, self.values)
         return RunConfig(**groups, **root, overrides=self.overrides, not_identity=tuple(tree["about"]["not_identity"]))
 
@@ -179,7 +229,7 @@ class Composition:
         if "implementations" in about:
             valid = {"impl": " | ".join(about["implementations"]), **about.get("valid", {})}
             about = {**about, "valid": valid}
-        elif group == "optimizer":
+        elif group_of(group) == "optimizer":
             node.setdefault("impl", "user")
             about = {**about, "implementations": {"user": {**about, "target": about["target"]}}}
         return Choice(name=name, settings=self._conformed(f"{group}.", node, about), about=about)
@@ -210,6 +260,9 @@ class Composition:
         for assignment in reversed(self.values):
             if key == assignment.key or key.startswith(assignment.key + "."):
                 return f"override {assignment.text}"
+        if group in SECOND:
+            chosen = self.chosen.get(group)
+            return f"override {chosen.text}" if chosen else self.origin(first_of(key))
         for file, prefix in reversed(self.layers):
             if key.startswith(prefix) and key.removeprefix(prefix) in flatten(read_yaml(file)):
                 return short_path(file, self.folders)
@@ -232,7 +285,7 @@ class Composition:
         workload = find_option(self.folders, "workload", f"{names['model']}-{names['data']}")
         found += list(modifier_files(self.folders).items())
         files = [(self.folders[-1] / "root" / "run.yaml", "")] + [(file, f"{g}.") for g, file in found if file]
-        return files + ([(workload, "")] if workload else [])
+        return files + [(file, "") for file in (workload, self.recipe_file) if file]
 
     @property
     def shadowed(self) -> list[str]:
@@ -262,7 +315,9 @@ def derive(root: dict[str, Any], values: Sequence[Assignment]) -> dict[str, Any]
         root["steps"] = math.ceil(samples / root["batch_size"])
     root["eval_every"] = root["eval_every"] or max(1, math.ceil(root["steps"] / 10))
     micro = root["micro_batch"]
-    if micro is not None and micro > root["batch_size"]:
+    if isinstance(micro, int) and micro > root["batch_size"]:
         raise ConfigError(f"micro_batch={micro} is larger than batch_size={root['batch_size']}")
     root["micro_batch"] = None if micro == root["batch_size"] else micro
+    if (root["scale_lr"] or root["scale_warmup"]) and root["scale_from"] is None:
+        raise ConfigError("scale_from is missing", "Give the batch size that the learning rate is for: scale_from=256")
     return root

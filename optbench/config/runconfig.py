@@ -11,6 +11,7 @@ from typing import Any
 from optbench.validity import flatten, unflatten
 
 GROUPS = ("optimizer", "model", "data", "schedule", "clip")
+SECOND = {"optimizer_d": "optimizer"}  # choices that a second player may have, and the groups they are made from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +44,20 @@ class RunConfig:
     clip: Choice
     modifiers: tuple[Choice, ...] = ()
     """What is laid over the optimizer, from it outwards; only what is switched on."""
+    optimizer_d: Choice | None = None
+    """The optimizer of a second player where it has one of its own."""
     seed: int
+    scale_lr: str | None
+    scale_warmup: str | None
+    scale_from: int | None
     steps: int
     batch_size: int
-    micro_batch: int | None
+    micro_batch: int | str | None
+    memory_limit: float | None
     precision: str
     compile: bool
+    attention: str | None
+    channels_last: bool | None
     device: str
     threads: int
     deterministic: bool
@@ -69,9 +78,9 @@ class RunConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """The resolved configuration as plain data: each group with its `name` and each modifier, without the facts."""
-        apart = (*GROUPS, "modifiers", "overrides", "not_identity")
+        apart = (*GROUPS, *SECOND, "modifiers", "overrides", "not_identity")
         root = {key: value for key, value in vars(self).items() if key not in apart}
-        groups = {group: {"name": self.group(group).name, **self.group(group).settings} for group in GROUPS}
+        groups = {group: {"name": choice.name, **choice.settings} for group, choice in self.choices.items()}
         return {**groups, **{modifier.name: dict(modifier.settings) for modifier in self.modifiers}, **root}
 
     def group(self, name: str) -> Choice:
@@ -79,10 +88,20 @@ class RunConfig:
         return getattr(self, name)
 
     @property
+    def choices(self) -> dict[str, Choice]:
+        """Every group's choice, and those of a second player that has its own."""
+        chosen = {group: self.group(group) for group in (*GROUPS, *SECOND)}
+        return {group: choice for group, choice in chosen.items() if choice is not None}
+
+    def optimizer_of(self, player: str) -> Choice:
+        """The optimizer that trains a player, as the model's file assigns them (`about.players`)."""
+        return self.choices.get(self.model.about.get("players", {}).get(player, "optimizer"), self.optimizer)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """The keys that fix the numbers. A key that is null is absent, so that a later key keeps old ids."""
         kept = unflatten({key: v for key, v in flatten(self.as_dict()).items() if key not in self.not_identity})
-        sources = {group: self.group(group).about.get("source_sha256") for group in GROUPS}
+        sources = {group: self.group(group).about.get("source_sha256") for group in self.choices}
         return without_null({**kept, "sources": sources})
 
     @property

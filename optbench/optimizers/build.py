@@ -12,6 +12,7 @@ from optbench.optimizers.groups import assert_covered, parameter_groups
 
 NOT_ARGUMENTS = ("impl", "no_decay")  # settings of ours, not of a constructor that is given groups
 PROVIDED_NEEDS = ("closure", "single_group", "modules", "curvature", "double_backward", "own_schedule")
+PROVIDED_NEEDS += ("sampled_targets",)  # of curvature: gradients at targets that are drawn from the model
 
 
 def build(

@@ -48,9 +48,9 @@ def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 
 @contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
+def frozen_statistics(*modules: nn.Module) -> Iterator[None]:
     """Batch statistics are used but not recorded: for evaluating the same batch again inside a step."""
-    norms = batch_norms(module)
+    norms = [norm for module in modules for norm in batch_norms(module)]
     for norm in norms:
         norm.track_running_stats = False
     try:

@@ -14,7 +14,8 @@ from optbench import commands, config
 from optbench.benches import step
 from optbench.benches.stepping import shapes
 from optbench.benches.stepping.contestants import contestants
-from optbench.benches.stepping.timing import Floor, milliseconds, peak_extra_bytes, peak_of, take_turns
+from optbench.benches.stepping.timing import Floor, milliseconds, take_turns
+from optbench.memory import peak_extra_bytes, peak_of
 from optbench.contracts import ROLES
 from optbench.errors import ConfigError
 

@@ -1,13 +1,10 @@
-"""Clocks and meters of the step bench: turns in one process, the floor that memory sets, and peak memory."""
+"""Clocks and meters of the step bench: turns in one process, the floor that memory sets, ."""
 
 from __future__ import annotations
 
-import json
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,33 +44,6 @@ def take_turns(runners: Sequence[Any], rounds: int, device: torch.device) -> Non
                 runner.step()
             wait()
             runner.seconds.append((time.perf_counter() - began) / block)
-
-
-def peak_extra_bytes(step: Callable[[], Any], device: torch.device) -> int:
-    """The most memory that a step holds beyond what was held before it, in bytes."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        step()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        step()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "trace.json"
-        profile.export_chrome_trace(str(file))
-        return peak_of(json.loads(file.read_text(encoding="utf-8"))["traceEvents"])
-
-
-def peak_of(events: Sequence[dict[str, Any]]) -> int:
-    """The highest sum of the allocations (positive) and releases (negative) that torch's profiler recorded."""
-    memory = sorted((e for e in events if e.get("name") == "[memory]"), key=lambda event: event["ts"])
-    held = peak = 0
-    for event in memory:
-        held += event["args"]["Bytes"]
-        peak = max(peak, held)
-    return peak
 
 
 def milliseconds(seconds: Sequence[float]) -> dict[str, float]:

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 GROUPS = ("optimizer", "model", "data", "schedule", "clip")
+SECOND = {"optimizer_d": "optimizer"}  # choices of a second player, and the groups they are made from
 MODIFIERS = "modifier"  # the folder of what stands at the root under its own name
 KEY = re.compile(r"^( *)([A-Za-z_][\w]*):(.*)$")
 ROOT_CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
+    "micro_batch": ("auto",),
+    "attention": ("flash", "efficient", "cudnn", "math"),
+    "scale_lr": ("sqrt", "linear"),
+    "scale_warmup": ("linear",),
     "tracker": ("auto", "wandb", "none"),
     "device": ("auto", "cpu", "cuda"),
 }
@@ -28,7 +33,8 @@ def folders() -> list[Path]:
 
 def choices(group: str) -> list[str]:
     """Names that a group offers."""
-    return sorted({file.stem for folder in folders() for file in (folder / group).glob("*.yaml")})
+    name = SECOND.get(group, group)
+    return sorted({file.stem for folder in folders() for file in (folder / name).glob("*.yaml")})
 
 
 def keys_of(file: Path) -> Iterator[tuple[str, str]]:
@@ -63,17 +69,27 @@ def chosen(group: str, words: Sequence[str]) -> Path | None:
     if group in choices(MODIFIERS):
         return next(file for folder in folders() if (file := folder / MODIFIERS / f"{group}.yaml").is_file())
     named = [word.split("=", 1)[1] for word in words if word.startswith(f"{group}=")]
+    if group in SECOND and not named:
+        return chosen(SECOND[group], words)
+    group = SECOND.get(group, group)
     root = folders()[-1] / "root" / "run.yaml"
     default = re.search(rf"^ +- {group}: (\w+)", root.read_text(encoding="utf-8"), re.MULTILINE)
     name = named[-1] if named else default[1] if default else ""
     return next((file for folder in folders() if (file := folder / group / f"{name}.yaml").is_file()), None)
 
 
+def second_players(words: Sequence[str]) -> list[str]:
+    """The choices that the model's second player may have."""
+    file = chosen("model", words)
+    text = file.read_text(encoding="utf-8", errors="replace") if file else ""
+    return [key for key in SECOND if re.search(rf"^ +players:.*: {key}\b", text, re.MULTILINE)]
+
+
 def candidates(word: str, words: Sequence[str]) -> list[str]:
     """Whole words that may stand where `word` is being typed."""
     key, equals, _ = word.partition("=")
     group = word.split(".")[0]
-    known = (*GROUPS, *choices(MODIFIERS))
+    known = (*GROUPS, *second_players(words), *choices(MODIFIERS))
     file = chosen(group, words) if "." in word and group in known else None
     if equals:
         return [f"{key}={value}" for value in values_of(key, file)]
@@ -85,7 +101,7 @@ def candidates(word: str, words: Sequence[str]) -> list[str]:
 
 def values_of(key: str, file: Path | None) -> Sequence[str]:
     """What may stand behind `key=`, where that is a choice; `file` is the file of the key's group."""
-    if key in GROUPS:
+    if key in (*GROUPS, *SECOND):
         return choices(key)
     if key in choices(MODIFIERS):
         return ("true", "false")

@@ -124,6 +124,8 @@ class Session:
 
     def _log(self, record: Record, sinks: list[Sink]) -> None:
         self.folder.append(record)
+        for name, pixels in record.pictures.items():
+            self.folder.write_picture(name, record.step, pixels)
         for sink in sinks:
             sink.log(record)
 

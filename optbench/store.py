@@ -4,6 +4,7 @@
     metrics.jsonl   one record a line
     result.json     written last, by atomic rename: the mark of an ended run
     checkpoints/    the last good one
+    pictures/       NAME-step-000000100.png, what the task had to show at an evaluation
     .lock           held by the one process that writes
 
 Readers need nothing but the standard library and tolerate a torn last line.
@@ -40,6 +41,7 @@ class RunFolder:
         self.result_file = self.path / "result.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
+        self.pictures = self.path / "pictures"
         self._metrics: io.TextIOWrapper | None = None
 
     @contextmanager
@@ -80,6 +82,16 @@ class RunFolder:
             self._metrics = open(self.metrics_file, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
         with explained(self.metrics_file):
             self._metrics.write(json.dumps(record.as_row(), allow_nan=False) + "\n")
+
+    def write_picture(self, name: str, step: int, pixels: Any) -> Path:
+        """Write uint8 pixels (H, W, 3) as a PNG file."""
+        from PIL import Image
+
+        with explained(self.pictures):
+            self.pictures.mkdir(exist_ok=True)
+            path = self.pictures / f"{name}-step-{step:09d}.png"
+            write_atomically(path, lambda out: Image.fromarray(pixels).save(out, "PNG"))
+        return path
 
     def sync(self) -> int:
         """Bring metrics.jsonl safely to disk; returns its length in bytes."""

@@ -151,11 +151,11 @@ class Trainer:
         if self.plan.compile:
             for module in self.modules:
                 module.compile()
-            self._dry_step(first)
+            self.dry_step(first)
             self.evaluator.rehearse(str(Split.VALIDATION))
         return itertools.chain([first], batches)
 
-    def _dry_step(self, batch: Batch) -> None:
+    def dry_step(self, batch: Batch) -> None:
         """Forward and backward of a batch without a trace: no update, no count, no phase but the current one."""
         with env.preserved(self.modules, self.device):
             for turn in self.task.turns(batch, 0):
@@ -174,7 +174,7 @@ class Trainer:
         counter = FlopCounterMode(display=False)
         try:
             with counter:
-                self._dry_step(batch)
+                self.dry_step(batch)
         except torch.OutOfMemoryError:
             raise
         except Exception:  # the counter knows no formula for some operator

@@ -87,8 +87,14 @@ class WandbTracker:
 
     def log(self, record: Record) -> None:
         """Log one record under the names of the column dictionary."""
-        if self.run is not None:
-            self.run.log({key: value for key, value in record.as_row().items() if value is not None})
+        if self.run is None:
+            return
+        row = {key: value for key, value in record.as_row().items() if value is not None}
+        if record.pictures:
+            import wandb
+
+            row |= {name: wandb.Image(pixels) for name, pixels in record.pictures.items()}
+        self.run.log(row)
 
     def finish(self, result: Mapping[str, Any] | None) -> None:
         """Write the result into the summary and end the W&B run."""

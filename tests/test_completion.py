@@ -119,3 +119,11 @@ optbench""",
 )
 def test_real_shells(shell: str, line: str, expected: str) -> None:
     assert expected in completed(shell, line)
+
+
+def test_a_second_players_optimizer_is_completed_like_the_first() -> None:
+    assert "optimizer_d=lion" in candidates("optimizer_d=", ["model=gan"])
+    assert "optimizer_d.betas=" in candidates("optimizer_d.", ["model=gan", "optimizer=lion"])
+    assert "optimizer_d.alpha=" not in candidates("optimizer_d.", ["model=gan", "optimizer=lion"])
+    assert "optimizer_d=" in candidates("optim", ["model=gan"])
+    assert "optimizer_d=" not in candidates("optim", ["model=vit"])

@@ -71,7 +71,7 @@ class Composition:
         if isinstance(name, str) and find_option(self.folders, group, name):
             return name
         known = options(self.folders, group)
-        hint = f"Did you mean {group}={near(str(name), known)}?" if near(str(name), known) else ""
+        hint = f"Did you mean {assignment.key}={near(str(name), known)}?" if near(str(name), known) else ""
         raise ConfigError(
             f"{shown(assignment.text)}: there is no {group} '{shown(str(name))}'", hint or f"Known: {', '.join(known)}"
         )
@@ -102,7 +102,7 @@ class Composition:
     def recipe(self) -> list[Assignment]:
         """What the recipe of this model, data and optimizer sets."""
         file = self.recipe_file
-        return [Assignment(key, value, str(file)) for key, value in flatten(read_yaml(file)).items()] if file else []
+        return [Assignment(key, value, f"recipe {file.name}") for key, value in flatten(read_yaml(file)).items()] if file else []
 
     @property
     def recipe_file(self) -> Path | None:

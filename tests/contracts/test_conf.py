@@ -63,7 +63,34 @@ def test_a_workload_names_a_model_and_data(name: str) -> None:
     assert data in names("data")
     file = CONF / "workload" / f"{name}.yaml"
     assert file.read_text().startswith("# @package _global_\n")
-    assert config.read_yaml(file).items() <= config.load([f"model={model}", f"data={data}"]).__dict__.items()
+    assert_set(file, [f"model={model}", f"data={data}"])
+
+
+@pytest.mark.parametrize("name", names("recipe"))
+def test_a_recipe_names_a_model_data_and_an_optimizer(name: str) -> None:
+    model, data, optimizer = name.split("-")
+    assert model in names("model")
+    assert data in names("data")
+    assert optimizer in names("optimizer")
+    file = CONF / "recipe" / f"{name}.yaml"
+    assert file.read_text().startswith("# "), "the first line says what it is"
+    assert_set(file, [f"model={model}", f"data={data}", f"optimizer={optimizer}"])
+
+
+def assert_set(file: Path, overrides: list[str]) -> None:
+    """Every key of a workload or recipe is one of the configuration, and has its value there."""
+    loaded = config.load(overrides)
+    tree = config.flatten({**loaded.__dict__, **loaded.as_dict()})
+    set_by_recipe = {} if file.parent.name == "recipe" else recipe_of(loaded)
+    for key, value in config.flatten(config.read_yaml(file)).items():
+        if key not in set_by_recipe and key != "samples":  # steps follow from samples
+            assert tree[key] == value, key
+
+
+def recipe_of(loaded: config.RunConfig) -> dict[str, Any]:
+    """What the recipe of a configuration sets, by dotted key."""
+    file = CONF / "recipe" / f"{loaded.model.name}-{loaded.data.name}-{loaded.optimizer.name}.yaml"
+    return config.flatten(config.read_yaml(file)) if file.exists() else {}
 
 
 IMPLEMENTATIONS = [(c.optimizer.name, c.optimizer.settings["impl"]) for c in matrix.subjects(None, [])]

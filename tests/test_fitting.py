@@ -75,9 +75,9 @@ def test_pieces_are_equal_and_within_the_limit() -> None:
     assert fitting.micro_batch(make, 256, 1e12, CPU) == 256
 
 
-def test_a_limit_that_nothing_keeps_is_refused() -> None:
+def test_a_limit_that_nothing_keeps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"memory_limit=1000: a batch of 64 takes .* one sample at a time"):
-        execute(config.load([*QUICK, "micro_batch=auto", "memory_limit=1000"]), Path("unused"))
+        execute(config.load([*QUICK, "micro_batch=auto", "memory_limit=1000"]), tmp_path)
 
 
 def test_the_system_tells_what_is_free() -> None:

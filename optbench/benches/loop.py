@@ -11,13 +11,14 @@ import dataclasses
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from optbench.assemble import Objects, assemble
+from optbench.benches.bare import bare_loop
 from optbench.config import RunConfig
 from optbench.run import Session
 from optbench.store import RunFolder
@@ -78,24 +79,6 @@ class Duel:
         self.since = time.perf_counter()
         self.bare.append((self.since - began) / self.block)
         self.pending = 0
-
-
-def bare_loop(objects: Objects, config: RunConfig) -> Iterator[None]:
-    """What one writes by hand: batch, forward, backward, step, learning rate."""
-    trainer = objects.trainer
-    (player,) = trainer.players.values()
-    model, optimizer, autocast, factor = player.module, player.optimizer, player.autocast, trainer.factor
-    peaks = list(player.peaks)
-    model.train()
-    for step, batch in enumerate(objects.data.train_batches(config.batch_size)):
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * factor(step)
-        optimizer.zero_grad(set_to_none=True)
-        with autocast:
-            loss = torch.nn.functional.cross_entropy(model(batch["inputs"]), batch["labels"])
-        loss.backward()
-        optimizer.step()
-        yield
 
 
 def report(config: RunConfig, objects: Objects, duel: Duel) -> dict[str, Any]:

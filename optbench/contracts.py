@@ -119,6 +119,10 @@ class ImageData(DataSet, Protocol):
     """Shape of one input, e.g. (3, 32, 32)."""
     classes: int
     """Number of classes."""
+    mean: Tensor
+    """Of each channel, (C, 1, 1) on the device, on the scale 0 to 1: inputs are (pixel - mean) / std."""
+    std: Tensor
+    """Standard deviation of each channel, likewise."""
 
 
 @dataclass(frozen=True)

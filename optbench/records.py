@@ -70,6 +70,26 @@ COLUMNS: dict[str, Column] = {
     "val_trivial": Column("task", "the metric on validation of an answer that has learned nothing"),
     "test_trivial": Column("task", "the same on test"),
     "train_clean_trivial": Column("task", "the same on training samples without augmentation"),
+    "val_accuracy": Column("1", "share of validation targets predicted rightly, where accuracy is not the metric"),
+    "test_accuracy": Column("1", "the same on test"),
+    "train_clean_accuracy": Column("1", "the same on training samples without augmentation"),
+    "val_bits_per_byte": Column("bit/B", "cost of the validation text per byte, comparable between vocabularies"),
+    "test_bits_per_byte": Column("bit/B", "the same on test"),
+    "train_clean_bits_per_byte": Column("bit/B", "the same on training samples"),
+    "val_precision": Column("1", "share of generated images that lie among the validation images, by features"),
+    "test_precision": Column("1", "the same for test images"),
+    "train_clean_precision": Column("1", "the same for training images without augmentation"),
+    "val_recall": Column("1", "share of the validation images that lie among the generated ones, by features"),
+    "test_recall": Column("1", "the same for test images"),
+    "train_clean_recall": Column("1", "the same for training images without augmentation"),
+    "real_score": Column("1", "mean output of the discriminator on the step's real images"),
+    "fake_score": Column("1", "the same on its generated images"),
+    "discriminator_accuracy": Column(
+        "1", "share of (real, generated) pairs of a step that it orders rightly; 1: saturated"
+    ),
+    "fake_diversity": Column(
+        "1", "rms distance between two generated images of a step over that of real ones; 0: collapsed"
+    ),
     "samples_per_second": Column("samples/s", "samples over train seconds, since the last train record"),
     "tokens_per_second": Column("tokens/s", "tokens over train seconds, since the last train record"),
     "step_ms_median": Column("ms", "median training step since the last train record"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,23 @@ from optbench import config
 from optbench.run import Ended, execute
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")
+KEPT = ("OPTBENCH_DATA_DIR", "OPTBENCH_CACHE_DIR")
 VOLATILE = {"train_seconds", "wall_seconds", "samples_per_second", "step_ms_median", "step_ms_p95", "resident_bytes"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def token_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Text is tokenised once for all tests, into a folder of theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPTBENCH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the person who runs the tests reaches them; their data folder does."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, token_cache: None) -> None:
+    """No setting of the person who runs the tests reaches them; their data folder and the tests' own cache do."""
     for name in list(os.environ):
-        if name.startswith(("OPTBENCH_", "WANDB_")) and name != "OPTBENCH_DATA_DIR":
+        if name.startswith(("OPTBENCH_", "WANDB_")) and name not in KEPT:
             monkeypatch.delenv(name)
 
 

@@ -49,6 +49,15 @@ def test_a_workload_sets_keys_of_groups_under_overrides(conf: Path) -> None:
     assert config.load(["model=two"], conf).steps == 7
 
 
+def test_a_workloads_budget_in_samples_gives_way_to_steps(conf: Path) -> None:
+    (conf / "workload" / "two-digits.yaml").write_text("# @package _global_\nsamples: 640\nbatch_size: 64\n")
+    assert config.load(["model=two"], conf).steps == 10
+    assert config.load(["model=two", "batch_size=32"], conf).steps == 20
+    assert config.load(["model=two", "steps=7"], conf).steps == 7
+    with pytest.raises(ConfigError, match="steps and samples are both given"):
+        config.load(["model=two", "steps=7", "samples=70"], conf)
+
+
 def test_origins_name_the_file(conf: Path) -> None:
     composition = Composition(["model=two", "optimizer=adam"], conf)
     assert composition.origin("optimizer.lr").endswith("two-digits-adam.yaml")

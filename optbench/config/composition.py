@@ -18,7 +18,7 @@ from optbench.config.second import belongs_to, check_players, first_of, group_of
 from optbench.errors import ConfigError
 from optbench.validity import conform, flatten, unflatten
 
-PREFERRED = {"data": "model", "schedule": "optimizer"}  # a choice left open goes by that of another group
+PREFERRED = {"model": "data", "data": "model", "schedule": "optimizer"}  # a choice left open goes by another group's
 
 
 def load(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> RunConfig:
@@ -91,6 +91,8 @@ class Composition:
         for assignment in values:
             if assignment.key.partition(".")[0] not in SECOND:
                 self._assign(config, assignment)
+        if {a.key for a in self.values} & {"steps", "samples"} == {"steps"}:
+            config["samples"] = None  # a workload's budget gives way to the user's
         for second in SECOND:
             self._add_second(config, second, [a for a in values if belongs_to(a.key, second)])
         try:

@@ -27,6 +27,7 @@ class Form:
 
     image_size: int
     crop_scale: float
+    randaugment: float
     in_memory_bytes: int
     workers: int
     mean: Sequence[float]
@@ -60,12 +61,18 @@ def as_dataset(
     pixels = sum(len(part.labels) for part in lists.values()) * 3 * form.image_size**2
     in_memory = pixels <= form.in_memory_bytes
     augment = augment.held(in_memory, form.image_size)
+    if in_memory and form.randaugment:
+        raise ConfigError(
+            f"data.randaugment={form.randaugment:g} is for streamed sets, and this one is held in memory",
+            "Set data.in_memory_bytes=0, or data.randaugment=0",
+        )
     if not in_memory:
         return StreamedImages(
             lists,
             classes=classes,
             image_size=form.image_size,
             crop_scale=form.crop_scale,
+            randaugment=form.randaugment,
             workers=form.workers,
             mean=form.mean,
             std=form.std,
@@ -82,7 +89,7 @@ def decode_all(part: ImageList, size: int) -> Tensor:
     pixels = np.empty((len(part.labels), 3, size, size), np.uint8)
 
     def decode(index: int) -> None:
-        pixels[index] = decoded(part, index, lambda image: centred(image, size))
+        pixels[index] = decoded(part, index, lambda image: centred(image, size)).transpose(2, 0, 1)
 
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         for _ in pool.map(decode, range(len(pixels))):

@@ -1,4 +1,9 @@
-"""Any image set of the `datasets` library: a name on the hub, or a folder (saved to disk, parquet files, images)."""
+"""Any image set of the `datasets` library: a name on the hub, or a folder (saved to disk, parquet files, images).
+
+Map-style only: its rows are read from memory-mapped Arrow files one at a time, so a set larger than memory streams from
+disk (`in_memory_bytes=0`). The library's IterableDataset, which reads from the hub as it goes, has no row k without the
+rows before it: it shuffles within a buffer and resumes from a state, while batch k here is a function of (seeds, batch
+size, k) alone, whatever the number of workers."""
 
 from __future__ import annotations
 
@@ -33,6 +38,7 @@ class HuggingFace:
         validation: float,
         image_size: int,
         crop_scale: float,
+        randaugment: float,
         in_memory_bytes: int,
         workers: int,
         mean: Sequence[float],
@@ -45,6 +51,7 @@ class HuggingFace:
         self.form = Form(
             image_size=image_size,
             crop_scale=crop_scale,
+            randaugment=randaugment,
             in_memory_bytes=in_memory_bytes,
             workers=workers,
             mean=mean,

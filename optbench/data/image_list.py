@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from optbench.errors import MissingError
+from optbench.errors import MissingError, first_line
 
 if TYPE_CHECKING:
     from PIL import Image
+
+REDUCING_GAP = 2.0  # Pillow's own thumbnails take it: with less, the decoder's coarser filter shows
 
 
 class ImageList(Protocol):
@@ -24,7 +28,7 @@ class ImageList(Protocol):
     """int64 classes (N,)."""
 
     def open(self, index: int) -> Image.Image:
-        """Image `index`. May raise anything where it does not decode."""
+        """Image `index`, decoded or about to be. May raise anything where it does not decode."""
 
     def describe(self, index: int) -> str:
         """The image's name, for errors."""
@@ -59,22 +63,49 @@ class Subset:
 
 
 def decoded(part: ImageList, index: int, shape: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    """One image as uint8 (3, H, W) after `shape`. MissingError names an image that does not decode."""
+    """One image as uint8 (H, W, 3) after `shape`, which makes it RGB. MissingError names an image that does not
+    decode."""
     try:
-        image = shape(part.open(index).convert("RGB"))
+        return np.asarray(shape(part.open(index)))
     except Exception as error:  # decoders raise many kinds
-        raise MissingError(f"{part.describe(index)} cannot be decoded: {error}") from error
-    return np.asarray(image).transpose(2, 0, 1)
+        raise MissingError(f"{part.describe(index)} cannot be decoded: {first_line(error)}") from error
+
+
+def shrunk(image: Any, factor: float) -> tuple[Any, float]:
+    """The image in RGB and its scale: decoded at half, a quarter or an eighth of its size where it is to be scaled down
+    by `factor`.
+
+    JPEG decoders give smaller images for a part of the work (Pillow's "draft"). At least `REDUCING_GAP` times the
+    pixels that are needed remain on each side, so that the resampling that follows has the last word. The last row and
+    column may lie partly outside the original: its extent is the original's times the scale, not the image's size."""
+    width, by = image.width, factor / REDUCING_GAP
+    taken = image.draft(None, tuple(int(side / by) for side in image.size)) if by >= 2 else None
+    return in_rgb(image), taken[1][2] / width if taken else 1.0
+
+
+def in_rgb(image: Any) -> Any:
+    """Grey, palette, CMYK and 16-bit images in RGB; transparency is left out."""
+    from PIL import Image
+
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16"):  # Pillow would cut off at 255
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
 
 
 def centred(image: Any, size: int) -> Any:
-    """The short side scaled to `size`, then the central square."""
+    """The short side scaled to `size`, then the central square, in RGB."""
     from PIL import Image
 
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
+    extent = image.size
+    width, height = (max(size, round(side * size / min(extent))) for side in extent)
+    image, scale = shrunk(image, min(extent) / size)
     if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        box = (0, 0, extent[0] * scale, extent[1] * scale)
+        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
     left, top = (width - size) // 2, (height - size) // 2
     return image.crop((left, top, left + size, top + size)) if image.size != (size, size) else image
 
@@ -83,22 +114,26 @@ def centred(image: Any, size: int) -> Any:
 class Files:
     """Image files with their classes."""
 
-    paths: Sequence[Path]
+    paths: Sequence[str]
     labels: Tensor
 
     def open(self, index: int) -> Image.Image:
-        """The decoded file."""
-        from PIL import Image
+        """The file, read but not yet decoded."""
+        from PIL import Image, UnidentifiedImageError
 
-        with Image.open(self.paths[index]) as image:
-            image.load()
-            return image
+        content = Path(self.paths[index]).read_bytes()
+        if not content:
+            raise ValueError("the file is empty")
+        try:
+            return Image.open(io.BytesIO(content))
+        except UnidentifiedImageError:
+            raise ValueError("no known image format") from None
 
     def describe(self, index: int) -> str:
         """Class folder and file name."""
-        return "/".join(self.paths[index].parts[-3:])
+        return "/".join(Path(self.paths[index]).parts[-3:])
 
     def fingerprint(self) -> str:
         """Hash of names and sizes: reading all the pixels of a set that is streamed would take hours."""
-        names = (f"{self.describe(index)}:{path.stat().st_size}" for index, path in enumerate(self.paths))
+        names = (f"{self.describe(index)}:{os.stat(path).st_size}" for index, path in enumerate(self.paths))
         return hashlib.sha256("\n".join(names).encode()).hexdigest()

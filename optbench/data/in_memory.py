@@ -50,7 +50,7 @@ class InMemoryImages:
         self.sample_shape = tuple(splits["train"].images.shape[1:])
         self.facts = {"sample_shape": list(self.sample_shape), "classes": classes}
         mean, std = channel_statistics(splits["train"].images)
-        self._mean, self._std = mean.to(device), std.to(device)
+        self.mean, self.std = mean.to(device), std.to(device)
         self._splits = {
             name: Images(split.images.to(device), split.labels.to(device)) for name, split in splits.items()
         }
@@ -59,7 +59,7 @@ class InMemoryImages:
         self._normalised = self._normalise(train) if fits else None
 
     def _normalise(self, images: Tensor) -> Tensor:
-        return (images.float() / 255 - self._mean) / self._std
+        return (images.float() / 255 - self.mean) / self.std
 
     def train_batches(self, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
         """Endless training batches from batch `first_step` on: "inputs" (B, C, H, W) float32, normalised; "labels" (B,)

@@ -15,9 +15,9 @@ from optbench.benches import step
 from optbench.benches.stepping import shapes
 from optbench.benches.stepping.contestants import contestants
 from optbench.benches.stepping.timing import Floor, milliseconds, take_turns
-from optbench.memory import peak_extra_bytes, peak_of
 from optbench.contracts import ROLES
 from optbench.errors import ConfigError
+from optbench.memory import peak_extra_bytes, peak_of
 
 CPU = torch.device("cpu")
 TORCH_STEP_BYTES = 4  # torch's Adam keeps its step of each tensor in a float32 tensor

@@ -227,4 +227,5 @@ def test_a_model_names_data_that_is_embedded_and_trains_at_once(name: str, tmp_p
     ended = execute(loaded, tmp_path)
     assert ended.result["status"] == "completed"
     assert set(ended.result["final"].values()) - {None}
-    assert (ended.result["throughput"]["flops_per_step"] or 0) > 0
+    if loaded.model.about["reads"] != "function":  # some of which have no product of matrices
+        assert (ended.result["throughput"]["flops_per_step"] or 0) > 0

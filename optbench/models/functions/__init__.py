@@ -1,0 +1,1 @@
+"""Functions with known minima: what a theory of optimizers speaks of, trained through the one loop."""

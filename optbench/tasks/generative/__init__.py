@@ -1,0 +1,1 @@
+"""Generation of images by two players, and how near it comes to the real ones."""

@@ -1,0 +1,184 @@
+"""The exponential moving average of the weights, around any optimizer."""
+
+from __future__ import annotations
+
+import copy
+import signal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import QUICK
+
+from optbench import config
+from optbench.checks import behaviour, faithful
+from optbench.checks.finding import PASS
+from optbench.checks.papers import ema as paper
+from optbench.checks.papers import momentum
+from optbench.checks.subject import subject_of
+from optbench.errors import ConfigError, Interrupted
+from optbench.optimizers.ema import EMA
+from optbench.optimizers.meter import state_bytes
+from optbench.run import Session, execute
+
+
+def sgd(theta: torch.Tensor, lr: float = 1.0, **more: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD([theta], lr=lr, **more)
+
+
+def descend(optimizer: Any, theta: torch.Tensor, steps: int, slope: float = 1.0) -> None:
+    for _ in range(steps):
+        theta.grad = torch.full_like(theta, slope)
+        optimizer.step()
+
+
+def lent(optimizer: Any, theta: torch.Tensor) -> torch.Tensor:
+    optimizer.eval()
+    found = theta.detach().clone()
+    optimizer.train()
+    return found
+
+
+def test_the_average_of_three_steps_by_hand() -> None:
+    # theta: 8, 7, 6, 5; abar_0 = 8, then (8 + 7) / 2, (7.5 + 6) / 2, (6.75 + 5) / 2
+    theta = torch.full((3,), 8.0, requires_grad=True)
+    optimizer = EMA(sgd(theta), decay=0.5, warmup=False)
+    for trained, expected in ((7.0, 7.5), (6.0, 6.75), (5.0, 5.875)):
+        descend(optimizer, theta, 1)
+        assert lent(optimizer, theta).tolist() == [expected] * 3
+        assert theta.tolist() == [trained] * 3
+
+
+def test_the_warm_up_by_hand() -> None:
+    # d_1 = 2/11, d_2 = 3/12, d_3 = 4/13, as long as they stay below the decay of 0.3: then 0.3
+    theta = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = EMA(sgd(theta), decay=0.3, warmup=True)
+    mean = Fraction(0)
+    for step, decay in enumerate((Fraction(2, 11), Fraction(1, 4), Fraction(3, 10), Fraction(3, 10)), 1):
+        descend(optimizer, theta, 1)
+        mean = decay * mean + (1 - decay) * -step
+        assert lent(optimizer, theta).item() == pytest.approx(float(mean), rel=1e-14)
+
+
+def test_it_is_the_papers_average_of_the_same_trajectory() -> None:
+    random = np.random.default_rng(0)
+    gradients = [random.standard_normal((3, 4)) for _ in range(60)]
+    theta = torch.ones(3, 4, dtype=torch.float64, requires_grad=True)
+    optimizer = EMA(sgd(theta, lr=0.1, momentum=0.9), decay=0.9, warmup=True)
+    start = np.ones((3, 4))
+    steps = momentum.paper(start, iter(gradients), lr=0.1, momentum=0.9, weight_decay=0.0)
+    for gradient, expected in zip(gradients, paper.averages(start, steps, decay=0.9, warmup=True), strict=True):
+        theta.grad = torch.tensor(gradient)
+        optimizer.step()
+        np.testing.assert_allclose(lent(optimizer, theta).numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("settings", [["optimizer=adamw"], ["optimizer=lion", "cautious=true"], ["optimizer=sam"]])
+def test_training_does_not_see_it(settings: list[str]) -> None:
+    subject = subject_of(config.load([*settings, "ema=true"]))
+    for check in (faithful.modifiers, behaviour.state_dict, behaviour.low_precision):
+        state, detail = check(subject)
+        assert state == PASS, detail
+
+
+def test_resting_weights_are_their_own_average_to_the_last_bit() -> None:
+    theta = torch.randn(1000, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    optimizer = EMA(sgd(theta), decay=0.9999, warmup=True)
+    before = theta.detach().clone()
+    descend(optimizer, theta, 50, slope=0.0)
+    assert torch.equal(lent(optimizer, theta), before)
+
+
+def test_narrow_weights_have_a_wide_average() -> None:
+    """In bf16 a step of 1e-3 towards a neighbour would round to none."""
+    theta = torch.ones(4, dtype=torch.bfloat16, requires_grad=True)
+    optimizer = EMA(sgd(theta), decay=0.999, warmup=False)
+    descend(optimizer, theta, 1, slope=-1.0)  # to 2
+    descend(optimizer, theta, 999, slope=0.0)
+    assert optimizer.average[0].dtype == torch.float32
+    torch.testing.assert_close(optimizer.average[0], torch.full((4,), 2 - 0.999**1000), rtol=1e-3, atol=0)
+    assert lent(optimizer, theta).dtype == torch.bfloat16
+
+
+def test_the_state_is_one_copy() -> None:
+    theta = torch.zeros(100, requires_grad=True)
+    optimizer = EMA(sgd(theta, momentum=0.9), decay=0.9, warmup=True)
+    descend(optimizer, theta, 3)
+    lent(optimizer, theta)
+    assert state_bytes(optimizer) == {"float32": 2 * 400}
+
+
+def test_its_state_dict_carries_average_and_counter() -> None:
+    first, second = (torch.zeros(3, requires_grad=True) for _ in range(2))
+    optimizer = EMA(sgd(first, momentum=0.9), decay=0.95, warmup=True)
+    descend(optimizer, first, 7)
+    resumed = EMA(sgd(second, momentum=0.9), decay=0.95, warmup=True)
+    with torch.no_grad():
+        second.copy_(first)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for one, theta in ((optimizer, first), (resumed, second)):
+        descend(one, theta, 9)
+    assert torch.equal(lent(optimizer, first), lent(resumed, second))
+    assert resumed.decay_now() == 17 / 26
+
+
+def test_it_follows_a_group_added_later() -> None:
+    first, second = torch.zeros(2, requires_grad=True), torch.full((3,), 4.0, requires_grad=True)
+    optimizer = EMA(sgd(first), decay=0.5, warmup=False)
+    optimizer.add_param_group({"params": [second], "lr": 2.0})
+    first.grad, second.grad = torch.ones(2), torch.ones(3)
+    optimizer.step()
+    optimizer.eval()
+    assert (first.tolist(), second.tolist()) == ([-0.5] * 2, [3.0] * 3)
+
+
+@pytest.mark.parametrize("settings", [["optimizer=schedulefree"], ["lookahead=true"]])
+def test_it_refuses_an_optimizer_that_lends_weights(settings: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ema cannot wrap an optimizer that already lends"):
+        execute(config.load([*QUICK, *settings, "ema=true"]), tmp_path)
+
+
+def test_training_is_the_same_and_evaluation_is_not(tmp_path: Path) -> None:
+    rows = [execute(config.load([*QUICK, "steps=60", *more]), tmp_path).result for more in ([], ["ema.decay=0.95"])]
+    assert rows[0]["weights_sha256"] == rows[1]["weights_sha256"]
+    assert rows[0]["final"]["val_loss"] != rows[1]["final"]["val_loss"]
+
+
+def test_batch_statistics_are_of_the_average(tmp_path: Path) -> None:
+    """With a decay of nothing the average is the weights themselves, and only the statistics differ: by little."""
+    small = ["model=resnet", "model.width=8", "data=digits", "tracker=none", "threads=1", "steps=40"]
+    plain, averaged = (execute(config.load([*small, *more]), tmp_path).result for more in ([], ["ema.decay=0"]))
+    assert plain["weights_sha256"] == averaged["weights_sha256"]
+    assert averaged["final"]["val_loss"] != plain["final"]["val_loss"]
+    assert averaged["final"]["val_metric"] == pytest.approx(plain["final"]["val_metric"], abs=0.2)
+
+
+def test_runs_resume_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = config.load([*QUICK, "optimizer=lion", "ema.decay=0.95", "steps=30"])
+    calm = execute(chosen, tmp_path / "calm")
+    on_step = Session._on_step
+
+    def interrupted(session: Session, trainer: Any) -> None:
+        if trainer.at.step == 13 and not session.resumed_from:
+            session.signal = signal.SIGTERM
+        on_step(session, trainer)
+
+    monkeypatch.setattr(Session, "_on_step", interrupted)
+    with pytest.raises(Interrupted):
+        execute(chosen, tmp_path / "wild")
+    resumed = execute(chosen, tmp_path / "wild")
+    assert resumed.result["resumed_from_steps"] == [13]
+    assert resumed.result["weights_sha256"] == calm.result["weights_sha256"]
+    assert resumed.result["final"] == calm.result["final"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("ema=0.9", "expected true or false"), ("ema.decay=1", r"\[0, 1\)"), ("ema.warmup=3", "true or false")],
+)
+def test_bad_values_are_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.load([override])

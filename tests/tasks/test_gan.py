@@ -1,0 +1,309 @@
+"""Two players that take turns: whose gradients flow, what is drawn when, what is measured, and that runs go on."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from conftest import same_records
+from torch import Tensor, nn
+
+from optbench import config
+from optbench.assemble import assemble
+from optbench.errors import Interrupted
+from optbench.players import ActivePlayer
+from optbench.records import COLUMNS
+from optbench.run import Session, execute
+from optbench.tasks.generative.image_generation import ImageGeneration, pictured
+from optbench.tasks.generative.losses import LOSSES, gradient_penalty
+
+MODELS = ("gan", "dcgan", "wgan_gp")
+SMALL = ("tracker=none", "threads=1", "device=cpu", "optimizer=adamw", "batch_size=8", "model.width=4", "model.noise=6")
+
+
+def small(model: str, *overrides: str) -> Any:
+    """A run's objects, in training mode."""
+    objects = assemble(config.load([f"model={model}", *SMALL, *overrides]))
+    for player in objects.task.players.values():
+        player.train()
+    return objects
+
+
+def first_batch(objects: Any) -> Any:
+    return next(objects.data.train_batches(8))
+
+
+def snapshot(task: Any) -> list[Tensor]:
+    return [tensor.clone() for player in task.players.values() for tensor in player.state_dict().values()]
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
+
+
+def test_losses_by_hand() -> None:
+    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
+    hinge, entropy, distance = (LOSSES[name] for name in ("hinge", "cross_entropy", "wasserstein"))
+    assert hinge.discriminator(real, fake).tolist() == [0.0, 1.5]
+    assert hinge.generator(fake).tolist() == [3.0, 0.0]
+    assert distance.discriminator(real, fake).tolist() == [-5.0, -0.5]
+    expected = [
+        -math.log(1 / (1 + math.exp(-r))) - math.log(1 - 1 / (1 + math.exp(-f))) for r, f in ((2, -3), (0.5, 0))
+    ]
+    assert entropy.discriminator(real, fake).tolist() == pytest.approx(expected, rel=1e-6)
+    assert entropy.generator(fake).tolist() == pytest.approx([math.log(1 + math.exp(3)), math.log(2)], rel=1e-6)
+
+
+def test_the_penalty_of_a_linear_critic_is_known_and_trains_it() -> None:
+    """The slope of w . x is |w| everywhere: B (|w| - 1)^2, with the gradient 2 B (|w| - 1) w / |w|."""
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 1))
+    weights = torch.tensor([[3.0, 0.0, 4.0, 0.0]])
+    critic[1].weight.data.copy_(weights)
+    real, fake = torch.randn(2, 3, 1, 2, 2)
+    penalty = gradient_penalty(critic, real, fake, torch.rand(3, 1))
+    penalty.backward()
+    assert penalty.item() == pytest.approx(3 * 16)
+    assert critic[1].weight.grad.flatten().tolist() == pytest.approx((24 * weights / 5).flatten().tolist())
+
+
+def test_the_penalty_looks_between_the_images() -> None:
+    """The slope of x^2 / 2 is x: at a share of 0.25 of the way from 1 to 5 it is 2."""
+    quadratic = SimpleNamespace(forward=lambda x: x.square().flatten(1).sum(1) / 2)
+    ends = (torch.full((1, 1, 1, 1), value) for value in (1.0, 5.0))
+    assert gradient_penalty(quadratic, *ends, torch.tensor([[0.25]])).item() == pytest.approx(1)  # type: ignore[arg-type]
+
+
+# -- turns ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_critic", "expected"), [(1, [0, 1, 2, 3, 4, 5]), (3, [0, 2, 5]), (5, [0, 4])])
+def test_the_generator_moves_after_n_critic_steps(n_critic: int, expected: list[int]) -> None:
+    objects = small("gan", f"model.task.n_critic={n_critic}")
+    batch, moved = first_batch(objects), []
+    for step in range(6):
+        players = [turn.player for turn in objects.task.turns(batch, step)]
+        assert players[0] == "discriminator"
+        moved += [step] if players == ["discriminator", "generator"] else []
+    assert moved == expected
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_only_the_player_whose_turn_it_is_gets_gradients(model: str) -> None:
+    objects = small(model)
+    players = objects.task.players
+    for turn in objects.task.turns(first_batch(objects), 0):
+        for player in players.values():
+            player.zero_grad()
+        total, count = turn.loss(turn.batch)
+        total.backward()
+        assert count == 8
+        for name, player in players.items():
+            mine = name == turn.player
+            assert all((p.grad is not None) == mine and p.requires_grad == mine for p in player.parameters())
+    assert all(p.requires_grad for player in players.values() for p in player.parameters())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_turn_that_is_left_gives_everything_back(model: str) -> None:
+    objects = small(model)
+    turns = objects.task.turns(first_batch(objects), 0)
+    next(turns)
+    turns.close()
+    modules = [module for player in objects.task.players.values() for module in player.modules()]
+    assert all(parameter.requires_grad for module in modules for parameter in module.parameters())
+    assert all(m.track_running_stats for m in modules if isinstance(m, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_loss_is_a_function_of_weights_and_batch(model: str) -> None:
+    """Evaluating it again gives the same, and only the statistics of the player's own batch norms move."""
+    objects = small(model)
+    for turn in objects.task.turns(first_batch(objects), 0):
+        (other,) = (p for name, p in objects.task.players.items() if name != turn.player)
+        before = [tensor.clone() for tensor in other.state_dict().values()]
+        first, again = (turn.loss(turn.batch)[0].item() for _ in range(2))
+        assert first == again
+        assert all(map(torch.equal, before, other.state_dict().values()))
+
+
+def test_micro_batches_give_the_gradient_of_the_whole() -> None:
+    """Where no batch norm ties samples: the critic's turn at images that a generator at rest made."""
+    gradients = []
+    for micro in ("null", "3"):
+        objects = small("wgan_gp", f"micro_batch={micro}")
+        objects.task.generator.eval()
+        player: ActivePlayer = objects.trainer.players["discriminator"]
+        loss = player.gradients(next(iter(objects.task.turns(first_batch(objects), 0))))
+        gradients.append([float(loss), *(p.grad.clone() for p in player.parameters)])
+    assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-5)
+    for whole, pieces in zip(gradients[0][1:], gradients[1][1:], strict=True):
+        assert torch.allclose(whole, pieces, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_dry_step_and_an_evaluation_leave_no_trace(model: str) -> None:
+    objects = small(model, "optimizer=schedulefree", "schedule=constant")  # lends weights, renews batch statistics
+    batch, trainer = first_batch(objects), objects.trainer
+    for turn in objects.task.turns(batch, 0):
+        trainer.players[turn.player].step(turn, 1.0, False)
+    before, random = snapshot(objects.task), torch.get_rng_state()
+    trainer.dry_step(batch)
+    first, pictures = trainer.evaluator.scores_and_pictures("validation")
+    assert all(map(torch.equal, before, snapshot(objects.task)))
+    assert torch.equal(random, torch.get_rng_state())
+    again, same = trainer.evaluator.scores_and_pictures("validation")
+    assert first == again
+    assert numpy.array_equal(pictures["samples"], same["samples"])
+
+
+# -- what is measured -------------------------------------------------------------------------------------------------
+
+
+class Constant(nn.Module):
+    """A generator of one image only, or of noise."""
+
+    noise = 64
+
+    def __init__(self, spread: float) -> None:
+        super().__init__()
+        self.spread = nn.Parameter(torch.tensor(spread))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.spread * z.view(-1, 1, 8, 8) / 4
+
+
+class Brightness(nn.Module):
+    """A critic of no skill but the sum of the pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x.flatten(1).sum(1)
+
+
+def lone_task(spread: float, loss: str = "hinge") -> tuple[ImageGeneration, Any]:
+    data = small("gan").data
+    model = nn.ModuleDict({"generator": Constant(spread), "discriminator": Brightness()})
+    settings: dict[str, Any] = {"gradient_penalty": 0.0, "n_critic": 1, "features": "auto", "features_path": None}
+    return ImageGeneration(model, data, SimpleNamespace(), loss=loss, **settings), data  # type: ignore[arg-type]
+
+
+def test_collapse_and_saturation_show() -> None:
+    for spread, least, most in ((0.0, 0.0, 0.0), (1.0, 0.2, 2.0)):
+        task, data = lone_task(spread)
+        turn = next(iter(task.turns(next(data.train_batches(64)), 0)))
+        turn.loss(turn.batch)
+        measured = task.measures()
+        assert measured.keys() <= COLUMNS.keys()
+        assert least <= measured["fake_diversity"] <= most
+        assert measured["real_score"] == pytest.approx(float(turn.batch["real"].flatten(1).sum(1).mean()), rel=1e-4)
+    assert measured["discriminator_accuracy"] < 0.1  # generated images are brighter than digits
+    task.discriminator.factor.data.neg_()  # type: ignore[operator]
+    turn = next(iter(task.turns(next(data.train_batches(64)), 0)))
+    turn.loss(turn.batch)
+    assert task.measures()["discriminator_accuracy"] > 0.9
+
+
+def test_images_reach_the_players_on_the_generators_scale() -> None:
+    task, data = lone_task(1.0)
+    (batch,) = data.eval_batches("validation", 1000)
+    levels = pictured(task._signed(batch["inputs"]))
+    assert torch.equal(levels, data._splits["validation"].images)
+    assert task._signed(batch["inputs"]).min().item() == pytest.approx(-1, abs=1e-5)
+
+
+def test_the_trivial_answer_is_scored_by_its_own_pixels() -> None:
+    """A set is far from its own independent pixels in features, and very near in means and deviations of pixels."""
+    task, data = lone_task(1.0)
+    (batch,) = data.eval_batches("train", 2000)
+    with torch.no_grad():
+        mean, std = task._pixel_statistics()
+        scores = task.score({"loss": torch.zeros(()), **task.evaluate(batch)} | {"loss": torch.zeros(())})
+    real = task._signed(batch["inputs"])
+    assert torch.allclose(mean, real.mean(0), atol=1e-5)
+    assert torch.allclose(std, real.std(0, correction=0), atol=1e-5)
+    assert scores["trivial"] > 10
+    assert scores["metric"] > scores["trivial"]  # pixels without even the mean of digits are worse
+    assert {f"val_{name}" for name in scores} <= COLUMNS.keys()
+
+
+def test_features_of_real_images_are_remembered_as_they_are() -> None:
+    task, data = lone_task(1.0)
+    batches = list(data.eval_batches("test", 100))
+    with torch.no_grad():
+        found = [[task.evaluate(batch)["real"] for batch in batches] for _ in range(2)]
+        fresh = [task.features(pictured(task._signed(batch["inputs"]))) for batch in batches]
+    for first, again, expected in zip(*found, fresh, strict=True):
+        assert torch.equal(first, expected)
+        assert torch.equal(again, expected)
+    assert len(task._known) == len(batches)
+
+
+@pytest.mark.parametrize(("loss", "bound"), [("hinge", 1e3), ("wasserstein", 1e6)])
+def test_divergence_on_either_side(loss: str, bound: float) -> None:
+    task, _ = lone_task(1.0, loss)
+    assert all(task.diverged(sign * 2 * bound) and not task.diverged(sign * bound / 2) for sign in (1, -1))
+    assert task.diverged(math.nan)
+    assert task.diverged(-math.inf)
+
+
+def test_a_generator_that_broke_is_scored_nan_without_an_error() -> None:
+    task, data = lone_task(math.nan)
+    (batch,) = data.eval_batches("validation", 300)
+    with torch.no_grad():
+        parts = task.evaluate(batch)
+        scores = task.score(parts | {"loss": torch.tensor(math.nan)})
+    assert scores["metric"] == scores["metric"] or math.isnan(scores["metric"])
+    assert math.isfinite(scores["trivial"])
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_interrupted_and_resumed_it_is_the_same_run(model: str, tmp_path: Path, monkeypatch: Any) -> None:
+    loaded = config.load([f"model={model}", *SMALL, "steps=12", "record_every=3", "eval_every=4", "micro_batch=5"])
+    calm = execute(loaded, tmp_path / "calm")
+    on_step = Session._on_step
+
+    def interrupted(session: Session, trainer: Any) -> None:
+        if trainer.at.step in (4, 7) and session.resumed_from[-1:] != [trainer.at.step]:
+            session.signal = signal.SIGTERM
+        on_step(session, trainer)
+
+    monkeypatch.setattr(Session, "_on_step", interrupted)
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            execute(loaded, tmp_path / "wild")
+    ended = execute(loaded, tmp_path / "wild")
+    assert ended.result["resumed_from_steps"] == [4, 7]
+    assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
+    assert same_records(rows(ended.folder)) == same_records(rows(calm.folder))
+    for row in rows(ended.folder):
+        plain = {name.removeprefix("generator_").removeprefix("discriminator_") for name in row.keys() - COLUMNS.keys()}
+        assert plain <= COLUMNS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("model", MODELS)
+def test_at_its_end_it_is_much_nearer_than_independent_pixels(model: str, tmp_path: Path) -> None:
+    ended = execute(config.load([f"model={model}", "optimizer=adamw", "tracker=none"]), tmp_path)
+    final = ended.result["final"]
+    assert final["val_metric"] < 0.25 * final["val_trivial"]
+    assert final["test_metric"] < 0.25 * final["test_trivial"]
+    assert final["val_recall"] > 0.5  # no collapse
+    last = [row for row in rows(ended.folder) if row["split"] == "train"][-1]
+    assert 0.5 < last["fake_diversity"] < 2

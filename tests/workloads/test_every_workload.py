@@ -1,0 +1,156 @@
+"""What holds for every model on the data that comes with the package: a new model gets these tests by existing."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import same_records
+
+from optbench import assemble, config, env
+from optbench.errors import ConfigError, Interrupted
+from optbench.optimizers.eval_weights import batch_norms
+from optbench.run import Session, execute
+from optbench.train import Trainer
+
+CONF = config.packaged_folder()
+MODELS = config.options([CONF], "model")
+OPTIMIZERS = config.options([CONF], "optimizer")
+SMALL = ("batch_size=8", "threads=1", "tracker=none", "eval_batch_size=64", "eval_train_samples=64", "record_every=3")
+SMALLER = {"resnet": ("model.width=8",)}  # where the default takes seconds a step
+FIRST = ("adamw", "muon", "sam")  # of the matrix: gradients alone, roles, closures
+
+
+def settings(model: str, *overrides: str) -> config.RunConfig:
+    return config.load([f"model={model}", *SMALL, *SMALLER.get(model, ()), *overrides])
+
+
+# -- the matrix --------------------------------------------------------------------------------------------------------
+
+
+def cells() -> list[Any]:
+    """Every optimizer on every model; most of them only when asked for."""
+    return [
+        pytest.param(optimizer, model, marks=[] if optimizer in FIRST else pytest.mark.slow)
+        for model in MODELS
+        for optimizer in OPTIMIZERS
+    ]
+
+
+@pytest.mark.parametrize(("optimizer", "model"), cells())
+def test_twenty_steps_or_a_declared_reason(optimizer: str, model: str, tmp_path: Path) -> None:
+    loaded = settings(model, f"optimizer={optimizer}", "steps=20")
+    lacks = loaded.model.about.get("lacks", {})
+    missing = [need for need in loaded.optimizer.about["needs"] if need in lacks]
+    if missing:
+        with pytest.raises(ConfigError) as caught:
+            execute(loaded, tmp_path)
+        assert lacks[missing[0]] in str(caught.value)
+        return
+    result = execute(loaded, tmp_path).result
+    assert result["status"] in ("completed", "diverged"), result["reason"]
+    assert result["status"] == "completed" or "loss" in result["reason"]
+    assert result["steps"] == 20 or result["status"] == "diverged"
+
+
+# -- interruption ------------------------------------------------------------------------------------------------------
+
+CASES = [(model, ()) for model in MODELS]
+CASES += [(model, ("micro_batch=3",)) for model in ("bert", "t5", "gan", "wgan_gp")]
+CASES += [("bert", ("optimizer=adafactor", "ema=true", "clip=global_norm")), ("gan", ("optimizer_d=lion",))]
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides"), CASES, ids=lambda value: value if isinstance(value, str) else "+".join(value)
+)
+def test_interrupted_and_resumed_bit_for_bit(
+    model: str, overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = settings(model, "steps=11", "eval_every=4", *overrides)
+    calm = execute(loaded, tmp_path / "calm")
+    on_step = Session._on_step
+
+    def interrupted(session: Session, trainer: Trainer) -> None:
+        if trainer.at.step in (2, 7) and session.resumed_from[-1:] != [trainer.at.step]:
+            session.signal = signal.SIGTERM
+        on_step(session, trainer)
+
+    monkeypatch.setattr(Session, "_on_step", interrupted)
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            execute(loaded, tmp_path / "wild")
+    ended = execute(loaded, tmp_path / "wild")
+    assert ended.result["resumed_from_steps"] == [2, 7]
+    assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
+    assert rows(ended.folder) == rows(calm.folder)
+    pictures = [{file.name: file.read_bytes() for file in (end.folder / "pictures").glob("*")} for end in (calm, ended)]
+    assert pictures[0] == pictures[1]
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    found = same_records([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
+    return [{key: value for key, value in row.items() if key != "tokens_per_second"} for row in found]
+
+
+# -- accumulation ------------------------------------------------------------------------------------------------------
+
+
+def gradients(loaded: config.RunConfig, micro_batch: int | None) -> dict[str, tuple[torch.Tensor, list[torch.Tensor]]]:
+    """Loss and gradients of each player on the first batch, in pieces of `micro_batch`."""
+    device, seeds = torch.device("cpu"), env.seeds_of(loaded.seed)
+    assemble.prepare(loaded, seeds)
+    data = assemble.load_data(loaded, device, seeds)
+    assemble.prepare(loaded, seeds)
+    trainer = assemble.build_trainer(loaded, data, device, seeds, micro_batch)
+    for module in trainer.modules:
+        module.train()
+    found = {}
+    for turn in trainer.task.turns(next(data.train_batches(loaded.batch_size)), 0):
+        player = trainer.players[turn.player]
+        loss = player.gradients(turn)
+        found[turn.player] = loss, [p.grad.clone() for p in player.parameters if p.grad is not None]
+    return found
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_pieces_of_a_batch_give_the_gradient_of_the_whole(model: str) -> None:
+    loaded = settings(model, "batch_size=14")
+    loaded_task = assemble.build_task(loaded, data_of(loaded), env.seeds_of(0), torch.device("cpu"))
+    if any(batch_norms(module) for module in loaded_task.players.values()):
+        pytest.skip("batch norm makes a sample's loss depend on the others of its piece")
+    whole, pieces = gradients(loaded, None), gradients(loaded, 4)  # 4 + 4 + 4 + 2
+    for player, (loss, expected) in whole.items():
+        torch.testing.assert_close(pieces[player][0], loss, rtol=1e-5, atol=1e-6)
+        scale = max(float(gradient.abs().max()) for gradient in expected)
+        for gradient, reference in zip(pieces[player][1], expected, strict=True):
+            torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=2e-6 * max(scale, 1e-3))
+
+
+def data_of(loaded: config.RunConfig) -> Any:
+    return assemble.load_data(loaded, torch.device("cpu"), env.seeds_of(0))
+
+
+# -- what is said of it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_recorded_value_is_a_column_and_the_trivial_answer_is_there(model: str, tmp_path: Path) -> None:
+    from optbench.records import COLUMNS
+
+    ended = execute(settings(model, "steps=4", "eval_every=2", "record_every=2"), tmp_path)
+    players = [f"{player}_" for player in ended_players(model)] if len(ended_players(model)) > 1 else [""]
+    for row in rows(ended.folder):
+        for name in row:
+            short = next((name.removeprefix(p) for p in players if p and name.startswith(p)), name)
+            assert name in COLUMNS or short in COLUMNS, name
+    for split in ("val", "test", "train"):
+        assert ended.result["final"][f"{split}_trivial"] is not None
+
+
+def ended_players(model: str) -> list[str]:
+    loaded = settings(model)
+    return list(assemble.build_task(loaded, data_of(loaded), env.seeds_of(0), torch.device("cpu")).players)

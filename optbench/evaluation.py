@@ -80,8 +80,9 @@ class Evaluator:
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over the batches
         limit = REFRESH_BATCHES * self.refresh_batch_size
-        for batch in self.data.eval_batches("train", self.refresh_batch_size, limit):
-            self.task.evaluate(batch)
+        with evaluating([other for other in self._modules if other is not module]):
+            for batch in self.data.eval_batches("train", self.refresh_batch_size, limit):
+                self.task.evaluate(batch)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         env.restore_torch_random_state(state, self.device)

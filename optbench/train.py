@@ -160,12 +160,14 @@ class Trainer:
         with env.preserved(self.modules, self.device):
             for turn in self.task.turns(batch, 0):
                 player = self.players[turn.player]
-                player.clock, clock = Clock(), player.clock
-                player.gradients(turn)
-                player.clock = clock
-                player.gradient_evaluations -= 1
-                for parameter in player.parameters:
-                    parameter.grad = None
+                clock, evaluations = player.clock, player.gradient_evaluations
+                player.clock = Clock()
+                try:
+                    player.gradients(turn)
+                finally:  # the counter of operations may have raised
+                    player.clock, player.gradient_evaluations = clock, evaluations
+                    for parameter in player.parameters:
+                        parameter.grad = None
 
     def _flops_per_step(self, batch: Batch) -> int | None:
         """Floating-point operations of forward and backward of one batch; None where the counter cannot follow."""

@@ -104,7 +104,8 @@ class Composition:
     def recipe(self) -> list[Assignment]:
         """What the recipe of this model, data and optimizer sets."""
         file = self.recipe_file
-        return [Assignment(key, value, f"recipe {file.name}") for key, value in flatten(read_yaml(file)).items()] if file else []
+        tree = flatten(read_yaml(file)) if file else {}
+        return [Assignment(key, value, f"recipe {file.name}") for key, value in tree.items()] if file else []
 
     @property
     def recipe_file(self) -> Path | None:

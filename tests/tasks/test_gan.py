@@ -159,7 +159,7 @@ def test_a_dry_step_and_an_evaluation_leave_no_trace(model: str) -> None:
     assert torch.equal(random, torch.get_rng_state())
     again, same = trainer.evaluator.scores_and_pictures("validation")
     assert first == again
-    assert numpy.array_equal(pictures["samples"], same["samples"])
+    assert numpy.array_equal(pictures["generated"], same["generated"])
 
 
 # -- what is measured -------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ class ImageGeneration(BaseTask):
     def pictures(self) -> dict[str, Any]:
         """A grid of generated images at the same noise every time."""
         index = torch.arange(PICTURED, device=self._scale.device)
-        return {"samples": grid(pictured(self._generated(index, SHOWN)))}
+        return {"generated": grid(pictured(self._generated(index, SHOWN)))}
 
     def _remembered(self, images: Tensor) -> Tensor:
         """Features of real images, computed once: a large classifier takes longer than a small generator."""

@@ -1,9 +1,10 @@
-"""Real images, where they lie on this machine: the loss falls and the records are whole.
+"""Real data, where it lies on this machine: the loss falls and the records are whole.
 
     OPTBENCH_DATA_DIR=... OPTBENCH_TEST_IMAGES=... pytest -m slow tests/test_real_data.py -s
 
 CIFAR-10 and Fashion-MNIST are looked for as every run does; OPTBENCH_TEST_IMAGES is a folder with train/CLASS/ and
-val/CLASS/. What is absent is skipped."""
+val/CLASS/; text/ and bert-base-uncased-vocab/ lie in OPTBENCH_DATA_DIR or in ../shared/data. What is absent is
+skipped."""
 
 from __future__ import annotations
 
@@ -54,3 +55,45 @@ def test_the_loss_falls_and_the_records_are_whole(tmp_path: Path, name: str, opt
     assert last < 0.9 * first
     assert final["test_metric"] > 2 / ended.run["data"]["classes"]
     assert sum(ended.result["seconds"].values()) == pytest.approx(ended.result["wall_seconds"], rel=0.02)
+
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+TEXT = {
+    "bert": ["model=bert", "data.vocabulary=2048"],
+    "bert_wordpiece": ["model=bert", "data.tokenizer=VOCABULARY"],
+    "t5": ["model=t5", "data.vocabulary=2048"],
+    "gpt": ["model=gpt", "data.vocabulary=2048"],
+}
+
+
+def folder_of(name: str) -> Path:
+    """A folder of the data that is at hand; the test is skipped where it is not."""
+    places = [Path(os.environ.get("OPTBENCH_DATA_DIR") or SHARED) / name, SHARED / name]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        pytest.skip(f"there is no {name} in the data folder")
+    return found
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_a_language_model_gets_below_unigrams_on_real_text(tmp_path: Path, name: str) -> None:
+    vocabulary = f"data.tokenizer={folder_of('bert-base-uncased-vocab') / 'vocab.txt'}"
+    overrides = [vocabulary if "VOCABULARY" in setting else setting for setting in TEXT[name]]
+    settings = ["data=text", f"data.path={folder_of('text')}", "data.sequence_length=64", "batch_size=32", "steps=400"]
+    ended = execute(config.load([*settings, *overrides, "tracker=none"]), tmp_path)
+    final = ended.result["final"]
+    print(f"\n{name}: test {final['test_metric']:.3f} nats, unigrams {final['test_trivial']:.3f}")
+    assert ended.result["status"] == "completed"
+    assert final["test_metric"] < final["test_trivial"] - 0.1
+
+
+def test_a_gan_gets_closer_to_cifar10_than_pixels_do(tmp_path: Path) -> None:
+    weights = folder_of("resnet-cifar10-weights")
+    settings = ["model=dcgan", "data=cifar10", "data.verify=off", "steps=300", f"model.task.features_path={weights}"]
+    try:
+        ended = execute(config.load([*settings, "batch_size=64", "optimizer=adam", "tracker=none"]), tmp_path)
+    except MissingError as error:
+        pytest.skip(str(error).splitlines()[0])
+    final = ended.result["final"]
+    print(f"\n{ended.result['metric']}: test {final['test_metric']:.2f}, pixels {final['test_trivial']:.2f}")
+    assert final["test_metric"] < final["test_trivial"]

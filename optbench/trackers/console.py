@@ -86,7 +86,9 @@ class Console:
         shown = {"loss": "train_loss", f"val {self.metric}": "val_metric", "samples/s": "samples_per_second"}
         formats = {"samples/s": ",.0f"}
         return "  ".join(
-            f"{label} {self.seen[key]:{formats.get(label, '.4f')}}" for label, key in shown.items() if key in self.seen
+            f"{label} {number(self.seen[key], formats.get(label, '.4f'))}"
+            for label, key in shown.items()
+            if key in self.seen
         )
 
     def _print(self) -> None:
@@ -127,22 +129,26 @@ def size(count: float | None) -> str:
 
 
 def number(value: float | None, form: str = ".4f") -> str:
-    """A number, or a dash where there is none."""
-    return "-" if value is None else format(value, form)
+    """A number, or a dash where there is none; one too small for the form by its first digits."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if 0 < abs(value) < 1e-3 and form.endswith("f") else format(value, form)
 
 
 def summary_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) -> list[str]:
     """What came out of a run, in a few lines."""
     final, best, reached = result["final"], result.get("best"), result.get("target")
     metric = result["metric"] or "metric"
+    trivial = f"   trivial {number(final['test_trivial'])}" if final.get("test_trivial") is not None else ""
     reason = f": {result['reason']}" if result.get("reason") else ""
     lines = [f"{result['run_id']}  {result['status']}{reason}"]
+    width = max(12, len(metric))
     lines.append(
-        f"  {metric:<12} test {number(final['test_metric'])}   validation {number(final['val_metric'])}   "
-        f"train {number(final['train_metric'])}"
+        f"  {metric:<{width}} test {number(final['test_metric'])}   validation {number(final['val_metric'])}   "
+        f"train {number(final['train_metric'])}{trivial}"
     )
     lines.append(
-        f"  {'loss':<12} test {number(final['test_loss'])}   validation {number(final['val_loss'])}   "
+        f"  {'loss':<{width}} test {number(final['test_loss'])}   validation {number(final['val_loss'])}   "
         f"train {number(final['train_loss'])}"
     )
     if best:

@@ -120,8 +120,8 @@ def located(given: str | None, usual: Path) -> Path:
     """The file of weights: `given`, or the usual one in the data folder. MissingError where it is not there."""
     root = Path(os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data").expanduser()
     found = Path(given).expanduser() if given else root / usual
-    if found.is_dir():
-        found = found / usual.name
+    if found.is_dir():  # a data folder, or the one that holds the file
+        found = found / usual if (found / usual).is_file() else found / usual.name
     if not found.is_file():
         raise MissingError(
             f"model.task.features: there are no weights at {found}",

@@ -101,6 +101,8 @@ def build_trainer(
     clock = clock_for(device)
     players = {name: build_player(config, task, name, device, clock, micro_batch) for name in task.players}
     plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
+    if micro_batch is not None:  # what does not fit into memory in training does not fit in evaluation
+        plan = dataclasses.replace(plan, eval_batch_size=min(plan.eval_batch_size, micro_batch))
     schedule = scaled_schedule(config.schedule.settings, config.scale_warmup, config.batch_size, config.scale_from)
     factor = locate.load(config.schedule.target)(steps=config.steps, **schedule)
     return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,14 @@ from typing import Any
 import pytest
 
 from optbench import config
-from optbench.run import Ended, execute
+from optbench.config import RunConfig
+from optbench.errors import Interrupted
+from optbench.run import Ended, Session, execute
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")
 KEPT = ("OPTBENCH_DATA_DIR", "OPTBENCH_CACHE_DIR")
-VOLATILE = {"train_seconds", "wall_seconds", "samples_per_second", "step_ms_median", "step_ms_p95", "resident_bytes"}
+VOLATILE = {"train_seconds", "wall_seconds", "samples_per_second", "tokens_per_second", "resident_bytes"}
+VOLATILE |= {"step_ms_median", "step_ms_p95"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,6 +46,44 @@ def quick_run(tmp_path: Path) -> Callable[..., Ended]:
         return execute(config.load([*QUICK, *overrides]), tmp_path / "results", **options)
 
     return run
+
+
+Twice = Callable[..., tuple[Ended, Ended]]
+
+
+@pytest.fixture
+def twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Twice:
+    """Run a configuration undisturbed, then again, ended by a signal after each of `steps` and resumed; what both came
+    to must be the same, bit for bit, and is returned."""
+
+    def run(loaded: RunConfig, *steps: int) -> tuple[Ended, Ended]:
+        calm = execute(loaded, tmp_path / "calm")
+        on_step = Session._on_step
+
+        def interrupted(session: Session, trainer: Any) -> None:
+            if trainer.at.step in steps and session.resumed_from[-1:] != [trainer.at.step]:
+                session.signal = signal.SIGTERM
+            on_step(session, trainer)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "_on_step", interrupted)
+            for step in steps:
+                with pytest.raises(Interrupted, match=f"at step {step} of") as caught:
+                    execute(loaded, tmp_path / "wild")
+                assert caught.value.exit_code == 143
+            ended = execute(loaded, tmp_path / "wild")
+        assert ended.result["resumed_from_steps"] == list(steps)
+        assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
+        assert ended.result["final"] == calm.result["final"]
+        assert same_records(rows_of(ended)) == same_records(rows_of(calm))
+        return calm, ended
+
+    return run
+
+
+def rows_of(ended: Ended) -> list[dict[str, Any]]:
+    """The records of a run."""
+    return [json.loads(line) for line in (ended.folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def same_records(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

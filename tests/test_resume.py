@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import QUICK, same_records
+from conftest import QUICK, Twice, same_records
 
 from optbench import config
-from optbench.errors import ConfigError, Interrupted, NotHeld
+from optbench.errors import ConfigError, NotHeld
 from optbench.run import execute
 from optbench.store import RunFolder
 
@@ -80,28 +80,8 @@ def test_killed_at_random_moments_it_equals_an_undisturbed_run(tmp_path: Path) -
     ],
     ids=["batch-norm", "dropped-paths", "accumulation"],
 )
-def test_interrupted_and_resumed_in_process(tmp_path: Path, overrides: tuple[str, ...], monkeypatch: Any) -> None:
-    settings = [*QUICK, *overrides, "steps=24", "record_every=5", "eval_every=8"]
-    calm = execute(config.load(settings), tmp_path / "calm")
-    from optbench.run import Session
-
-    on_step = Session._on_step
-
-    def interrupted(session: Session, trainer: Any) -> None:
-        if trainer.at.step in (6, 13) and session.resumed_from[-1:] != [trainer.at.step]:
-            session.signal = signal.SIGTERM
-        on_step(session, trainer)
-
-    monkeypatch.setattr(Session, "_on_step", interrupted)
-    for expected in (6, 13):
-        with pytest.raises(Interrupted) as caught:
-            execute(config.load(settings), tmp_path / "wild")
-        assert caught.value.exit_code == 143
-        assert f"at step {expected}" in str(caught.value)
-    ended = execute(config.load(settings), tmp_path / "wild")
-    assert ended.result["resumed_from_steps"] == [6, 13]
-    assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
-    assert same_records(rows(ended.folder)) == same_records(rows(calm.folder))
+def test_interrupted_and_resumed_in_process(overrides: tuple[str, ...], twice: Twice) -> None:
+    twice(config.load([*QUICK, *overrides, "steps=24", "record_every=5", "eval_every=8"]), 6, 13)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import QUICK, same_records
+from conftest import QUICK, Twice
 
 from optbench import config
 from optbench.clipping import GlobalNorm, ZClip
 from optbench.clock import Clock
 from optbench.contracts import Turn
-from optbench.errors import Interrupted
 from optbench.models.roles import problem_of
 from optbench.players import ActivePlayer
-from optbench.run import Ended, Session, execute
+from optbench.run import Ended
 
 Run = Callable[..., Ended]
 
@@ -57,30 +55,13 @@ def test_agc_clips_in_a_run(quick_run: Run) -> None:
         ("agc", ()),
     ],
 )
-def test_an_interrupted_run_goes_on_bit_for_bit(
-    tmp_path: Path, monkeypatch: Any, clip: str, overrides: tuple[str, ...]
-) -> None:
+def test_an_interrupted_run_goes_on_bit_for_bit(twice: Twice, clip: str, overrides: tuple[str, ...]) -> None:
     settings = [*QUICK, f"clip={clip}", *overrides, "steps=24", "record_every=5", "eval_every=8"]
-    calm = execute(config.load(settings), tmp_path / "calm")
+    calm, _ = twice(config.load(settings), 6, 13)  # once within the warm-up, once after it
     assert any(row["clip_fraction"] > 0 for row in train_rows(calm)[2:])
-    on_step = Session._on_step
-
-    def interrupted(session: Session, trainer: Any) -> None:
-        if trainer.at.step in (6, 13) and session.resumed_from[-1:] != [trainer.at.step]:
-            session.signal = signal.SIGTERM
-        on_step(session, trainer)
-
-    monkeypatch.setattr(Session, "_on_step", interrupted)
-    for _ in range(2):  # once within the warm-up, once after it
-        with pytest.raises(Interrupted):
-            execute(config.load(settings), tmp_path / "wild")
-    ended = execute(config.load(settings), tmp_path / "wild")
-    assert ended.result["resumed_from_steps"] == [6, 13]
-    assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
-    assert same_records(rows(ended.folder)) == same_records(rows(calm.folder))
 
 
-class Twice(torch.optim.SGD):
+class EvaluatesTwice(torch.optim.SGD):
     """Evaluates its closure a second time, as SAM does."""
 
     def step(self, closure: Any = None) -> Any:
@@ -100,7 +81,7 @@ def test_a_step_with_two_evaluations_is_one_step_to_a_clip() -> None:
     torch.manual_seed(0)
     module = torch.nn.Linear(3, 1)
     clip = ZClip(problem_of(module), alpha=0.97, z_threshold=2.5, warmup_steps=4, eps=1e-6)
-    player = player_of(module, clip, Twice(module.parameters(), lr=0.1), ["closure"])
+    player = player_of(module, clip, EvaluatesTwice(module.parameters(), lr=0.1), ["closure"])
     for step in range(3):
         batch = {"x": torch.randn(8, 3)}
         player.step(Turn("model", batch, lambda b: (module(b["x"]).square().sum(), len(b["x"]))), 1.0, watch=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import signal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK
+from conftest import QUICK, Twice
 
 from optbench import config
 from optbench.checks import behaviour, faithful
@@ -19,10 +18,10 @@ from optbench.checks.finding import PASS
 from optbench.checks.papers import ema as paper
 from optbench.checks.papers import momentum
 from optbench.checks.subject import subject_of
-from optbench.errors import ConfigError, Interrupted
+from optbench.errors import ConfigError
 from optbench.optimizers.ema import EMA
 from optbench.optimizers.meter import state_bytes
-from optbench.run import Session, execute
+from optbench.run import execute
 
 
 def sgd(theta: torch.Tensor, lr: float = 1.0, **more: Any) -> torch.optim.Optimizer:
@@ -156,23 +155,8 @@ def test_batch_statistics_are_of_the_average(tmp_path: Path) -> None:
     assert averaged["final"]["val_metric"] == pytest.approx(plain["final"]["val_metric"], abs=0.2)
 
 
-def test_runs_resume_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = config.load([*QUICK, "optimizer=lion", "ema.decay=0.95", "steps=30"])
-    calm = execute(chosen, tmp_path / "calm")
-    on_step = Session._on_step
-
-    def interrupted(session: Session, trainer: Any) -> None:
-        if trainer.at.step == 13 and not session.resumed_from:
-            session.signal = signal.SIGTERM
-        on_step(session, trainer)
-
-    monkeypatch.setattr(Session, "_on_step", interrupted)
-    with pytest.raises(Interrupted):
-        execute(chosen, tmp_path / "wild")
-    resumed = execute(chosen, tmp_path / "wild")
-    assert resumed.result["resumed_from_steps"] == [13]
-    assert resumed.result["weights_sha256"] == calm.result["weights_sha256"]
-    assert resumed.result["final"] == calm.result["final"]
+def test_runs_resume_bit_for_bit(twice: Twice) -> None:
+    twice(config.load([*QUICK, "optimizer=lion", "ema.decay=0.95", "steps=30"]), 13)
 
 
 @pytest.mark.parametrize(

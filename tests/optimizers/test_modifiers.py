@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
-import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import QUICK
+from conftest import QUICK, Twice
 
 from optbench import config
-from optbench.errors import ConfigError, Interrupted
+from optbench.errors import ConfigError
 from optbench.optimizers.cautious import Cautious
 from optbench.optimizers.lookahead import Lookahead
 from optbench.optimizers.meter import state_bytes
-from optbench.run import Session, execute
 
 
 def sgd(theta: torch.Tensor, lr: float = 1.0, **more: Any) -> torch.optim.Optimizer:
@@ -123,22 +120,8 @@ def test_a_closure_is_passed_on_once() -> None:
 
 
 @pytest.mark.parametrize("settings", [["lookahead=true"], ["cautious=true"], ["lookahead.k=3", "cautious=true"]])
-def test_runs_resume_bit_for_bit(settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = config.load([*QUICK, "optimizer=lion", *settings, "steps=30"])
-    calm = execute(chosen, tmp_path / "calm")
-    on_step = Session._on_step
-
-    def interrupted(session: Session, trainer: Any) -> None:
-        if trainer.at.step == 13 and not session.resumed_from:
-            session.signal = signal.SIGTERM
-        on_step(session, trainer)
-
-    monkeypatch.setattr(Session, "_on_step", interrupted)
-    with pytest.raises(Interrupted):
-        execute(chosen, tmp_path / "wild")
-    resumed = execute(chosen, tmp_path / "wild")
-    assert resumed.result["resumed_from_steps"] == [13]
-    assert resumed.result["weights_sha256"] == calm.result["weights_sha256"]
+def test_runs_resume_bit_for_bit(settings: list[str], twice: Twice) -> None:
+    twice(config.load([*QUICK, "optimizer=lion", *settings, "steps=30"]), 13)
 
 
 def test_modifiers_stand_in_the_identity_only_when_on() -> None:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from conftest import same_records
+from conftest import Twice
 
 from optbench import config
 from optbench.contracts import Seeds
 from optbench.data.noise import Noise
-from optbench.errors import ConfigError, Interrupted
+from optbench.errors import ConfigError
 from optbench.models.functions.rosenbrock import Rosenbrock
-from optbench.run import Ended, Session, execute
+from optbench.run import Ended, execute
 from optbench.tasks.function import FunctionValue
 
 SEEDS = Seeds(init=1, order=2, augment=3)
@@ -60,30 +58,9 @@ def test_splits_agree_and_the_metric_is_the_gap(run: Run) -> None:
 
 
 @pytest.mark.parametrize("chosen", NOISY, ids=lambda chosen: chosen[0])
-def test_a_run_that_is_interrupted_goes_on_bit_for_bit(
-    chosen: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_interrupted_goes_on_bit_for_bit(chosen: tuple[str, ...], twice: Twice) -> None:
     overrides = [f"model={chosen[0]}", *chosen[1:], "optimizer=adamw", "steps=60", "record_every=7", "eval_every=20"]
-    loaded = config.load([*overrides, "tracker=none", "threads=1"])
-    calm = execute(loaded, tmp_path / "calm")
-    on_step = Session._on_step
-
-    def interrupted(session: Session, trainer: Any) -> None:
-        session.signal = 15 if trainer.at.step == 31 and not session.resumed_from else None
-        on_step(session, trainer)
-
-    monkeypatch.setattr(Session, "_on_step", interrupted)
-    with pytest.raises(Interrupted):
-        execute(loaded, tmp_path / "wild")
-    wild = execute(loaded, tmp_path / "wild")
-    assert wild.result["resumed_from_steps"] == [31]
-    assert wild.result["weights_sha256"] == calm.result["weights_sha256"]
-    assert same_records(rows(tmp_path / "calm")) == same_records(rows(tmp_path / "wild"))
-
-
-def rows(results: Path) -> list[dict[str, Any]]:
-    (file,) = results.glob("runs/*/metrics.jsonl")
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    twice(config.load([*overrides, "tracker=none", "threads=1"]), 31)
 
 
 def test_accumulated_micro_batches_give_the_gradient_of_the_whole(run: Run) -> None:

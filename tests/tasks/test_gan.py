@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,15 +10,14 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from conftest import same_records
+from conftest import Twice, rows_of
 from torch import Tensor, nn
 
 from optbench import config
 from optbench.assemble import assemble
-from optbench.errors import Interrupted
 from optbench.players import ActivePlayer
 from optbench.records import COLUMNS
-from optbench.run import Session, execute
+from optbench.run import execute
 from optbench.tasks.generative.image_generation import ImageGeneration, pictured
 from optbench.tasks.generative.losses import LOSSES, gradient_penalty
 
@@ -268,32 +265,10 @@ def test_a_generator_that_broke_is_scored_nan_without_an_error() -> None:
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
-def rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
 @pytest.mark.parametrize("model", MODELS)
-def test_interrupted_and_resumed_it_is_the_same_run(model: str, tmp_path: Path, monkeypatch: Any) -> None:
-    loaded = config.load([f"model={model}", *SMALL, "steps=12", "record_every=3", "eval_every=4", "micro_batch=5"])
-    calm = execute(loaded, tmp_path / "calm")
-    on_step = Session._on_step
-
-    def interrupted(session: Session, trainer: Any) -> None:
-        if trainer.at.step in (4, 7) and session.resumed_from[-1:] != [trainer.at.step]:
-            session.signal = signal.SIGTERM
-        on_step(session, trainer)
-
-    monkeypatch.setattr(Session, "_on_step", interrupted)
-    for _ in range(2):
-        with pytest.raises(Interrupted):
-            execute(loaded, tmp_path / "wild")
-    ended = execute(loaded, tmp_path / "wild")
-    assert ended.result["resumed_from_steps"] == [4, 7]
-    assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
-    assert same_records(rows(ended.folder)) == same_records(rows(calm.folder))
-    for row in rows(ended.folder):
-        plain = {name.removeprefix("generator_").removeprefix("discriminator_") for name in row.keys() - COLUMNS.keys()}
-        assert plain <= COLUMNS.keys()
+def test_interrupted_and_resumed_it_is_the_same_run(model: str, twice: Twice) -> None:
+    settings = [f"model={model}", *SMALL, "steps=12", "record_every=3", "eval_every=4", "micro_batch=5"]
+    twice(config.load(settings), 4, 7)
 
 
 @pytest.mark.slow
@@ -305,5 +280,5 @@ def test_at_its_end_it_is_much_nearer_than_independent_pixels(model: str, tmp_pa
     assert final["val_metric"] < 0.25 * final["val_trivial"]
     assert final["test_metric"] < 0.25 * final["test_trivial"]
     assert final["val_recall"] > 0.5  # no collapse
-    last = [row for row in rows(ended.folder) if row["split"] == "train"][-1]
+    last = [row for row in rows_of(ended) if row["split"] == "train"][-1]
     assert 0.5 < last["fake_diversity"] < 2

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import same_records
+from conftest import Twice, rows_of
 
 from optbench import assemble, config, env
-from optbench.errors import ConfigError, Interrupted
+from optbench.errors import ConfigError
 from optbench.optimizers.eval_weights import batch_norms
-from optbench.run import Session, execute
-from optbench.train import Trainer
+from optbench.run import execute
 
 CONF = config.packaged_folder()
 MODELS = config.options([CONF], "model")
@@ -67,33 +64,10 @@ CASES += [("bert", ("optimizer=adafactor", "ema=true", "clip=global_norm")), ("g
 @pytest.mark.parametrize(
     ("model", "overrides"), CASES, ids=lambda value: value if isinstance(value, str) else "+".join(value)
 )
-def test_interrupted_and_resumed_bit_for_bit(
-    model: str, overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded = settings(model, "steps=11", "eval_every=4", *overrides)
-    calm = execute(loaded, tmp_path / "calm")
-    on_step = Session._on_step
-
-    def interrupted(session: Session, trainer: Trainer) -> None:
-        if trainer.at.step in (2, 7) and session.resumed_from[-1:] != [trainer.at.step]:
-            session.signal = signal.SIGTERM
-        on_step(session, trainer)
-
-    monkeypatch.setattr(Session, "_on_step", interrupted)
-    for _ in range(2):
-        with pytest.raises(Interrupted):
-            execute(loaded, tmp_path / "wild")
-    ended = execute(loaded, tmp_path / "wild")
-    assert ended.result["resumed_from_steps"] == [2, 7]
-    assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
-    assert rows(ended.folder) == rows(calm.folder)
-    pictures = [{file.name: file.read_bytes() for file in (end.folder / "pictures").glob("*")} for end in (calm, ended)]
+def test_interrupted_and_resumed_bit_for_bit(model: str, overrides: tuple[str, ...], twice: Twice) -> None:
+    ends = twice(settings(model, "steps=11", "eval_every=4", *overrides), 2, 7)
+    pictures = [{file.name: file.read_bytes() for file in (end.folder / "pictures").glob("*")} for end in ends]
     assert pictures[0] == pictures[1]
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    found = same_records([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
-    return [{key: value for key, value in row.items() if key != "tokens_per_second"} for row in found]
 
 
 # -- accumulation ------------------------------------------------------------------------------------------------------
@@ -143,7 +117,7 @@ def test_every_recorded_value_is_a_column_and_the_trivial_answer_is_there(model:
 
     ended = execute(settings(model, "steps=4", "eval_every=2", "record_every=2"), tmp_path)
     players = [f"{player}_" for player in ended_players(model)] if len(ended_players(model)) > 1 else [""]
-    for row in rows(ended.folder):
+    for row in rows_of(ended):
         for name in row:
             short = next((name.removeprefix(p) for p in players if p and name.startswith(p)), name)
             assert name in COLUMNS or short in COLUMNS, name

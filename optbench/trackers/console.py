@@ -192,7 +192,9 @@ def note_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) 
     if run:
         engine = f" ({run['engine']})" if run["engine"] else ""
         over = "".join(f", {name}" for name in run.get("modifiers", ()))
-        notes.append(f"  {'optimizer':<12} {run['algorithm']} by {run['implementation']}{engine}{over}")
+        second = run.get("config", {}).get("optimizer_d")
+        other = f"; second player: {second['name']} by {second['impl']}" if second else ""
+        notes.append(f"  {'optimizer':<12} {run['algorithm']} by {run['implementation']}{engine}{over}{other}")
     if result.get("resumed_from_steps"):
         notes.append(f"  {'resumed':<12} from step {', '.join(f'{step:,}' for step in result['resumed_from_steps'])}")
     if result.get("data_verified") is False:

@@ -45,6 +45,7 @@ class ImageGeneration(BaseTask):
     ) -> None:
         self.generator, self.discriminator = model["generator"], model["discriminator"]
         self.players: Mapping[str, nn.Module] = dict(model.items())
+        self._resting = {name: Resting(network) for name, network in model.items()}
         self.objective, self.penalty, self.n_critic = LOSSES[loss], gradient_penalty, n_critic
         chosen_features = chosen(features, data.sample_shape)
         self.metric, self.features = chosen_features.metric, chosen_features.build(features_path)
@@ -61,13 +62,15 @@ class ImageGeneration(BaseTask):
         """The discriminator's, and after every n_critic of them, and at step 0, the generator's. Noise is drawn here,
         once a turn, so that micro-batches and closures see the same."""
         real = self._signed(batch["inputs"])
-        drawn = {"noise": self._noise(real), "share": torch.rand(len(real), 1, device=real.device)}
+        drawn = {"noise": self._noise(real)}
+        if self.penalty:
+            drawn["share"] = torch.rand(len(real), 1, device=real.device)
         self._seen = []
-        with at_rest(self.generator):
+        with self._resting["generator"].at_rest():
             yield Turn("discriminator", {"real": real, **drawn}, self.discriminator_loss)
         getattr(self.discriminator, "renew", lambda: None)()
         if step == 0 or (step + 1) % self.n_critic == 0:  # on the steps that are recorded, where it divides them
-            with at_rest(self.discriminator):
+            with self._resting["discriminator"].at_rest():
                 yield Turn("generator", {"noise": self._noise(real)}, self.generator_loss)
 
     def discriminator_loss(self, batch: Batch) -> SumCount:
@@ -193,19 +196,25 @@ def pictured(images: Tensor) -> Tensor:
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().nan_to_num(0).to(torch.uint8)
 
 
-@contextmanager
-def at_rest(network: nn.Module) -> Iterator[None]:
-    """The other player's turn: no gradient of these parameters, and batches leave no trace in running statistics."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    norms = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        for norm in norms:
-            norm.track_running_stats = True
+class Resting:
+    """A player in the turn of the other: no gradient of its parameters, and batches leave no trace in its running
+    statistics."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.norms = [module for module in network.modules() if getattr(module, "track_running_stats", False)]
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """For the length of a turn."""
+        self._set(False)
+        try:
+            yield
+        finally:
+            self._set(True)
+
+    def _set(self, moving: bool) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(moving)
+        for norm in self.norms:
+            norm.track_running_stats = moving

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from conftest import Twice, rows_of
+from conftest import rows_of
 from torch import Tensor, nn
 
 from optbench import config
@@ -263,12 +263,6 @@ def test_a_generator_that_broke_is_scored_nan_without_an_error() -> None:
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_interrupted_and_resumed_it_is_the_same_run(model: str, twice: Twice) -> None:
-    settings = [f"model={model}", *SMALL, "steps=12", "record_every=3", "eval_every=4", "micro_batch=5"]
-    twice(config.load(settings), 4, 7)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ MODELS = config.options([CONF], "model")
 OPTIMIZERS = config.options([CONF], "optimizer")
 SMALL = ("batch_size=8", "threads=1", "tracker=none", "eval_batch_size=64", "eval_train_samples=64", "record_every=3")
 SMALLER = {"resnet": ("model.width=8",)}  # where the default takes seconds a step
-FIRST = ("adamw", "muon", "sam")  # of the matrix: gradients alone, roles, closures
+FIRST = ("muon", "sam")  # of the matrix: roles with AdamW for the rest, closures
 
 
 def settings(model: str, *overrides: str) -> config.RunConfig:

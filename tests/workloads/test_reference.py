@@ -32,7 +32,17 @@ def test_a_model_states_what_it_is_held_to(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_that_has_learned_nothing_does_not_hold(model: str, tmp_path: Path) -> None:
-    loaded = config.load([f"model={model}", "steps=1", "batch_size=4", "optimizer.lr=0", "threads=1", "tracker=none"])
+    loaded = config.load(
+        [
+            f"model={model}",
+            "steps=1",
+            "batch_size=4",
+            "optimizer.lr=0",
+            "threads=1",
+            "tracker=none",
+            "eval_train_samples=64",
+        ]
+    )
     result = execute(loaded, tmp_path).result
     assert not workloads.beats_trivial(loaded.model.about["beats"], result["direction"], result["final"])
 

@@ -12,6 +12,7 @@ Readers need nothing but the standard library and tolerate a torn last line.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -63,7 +64,15 @@ class RunFolder:
             yield
         finally:
             self.close()
+            self._leave_nothing()
             lock.release()
+
+    def _leave_nothing(self) -> None:
+        """Delete a folder in which nothing but the lock was made: of a run that was refused before it began."""
+        if [entry.name for entry in self.path.iterdir()] == [".lock"]:
+            with contextlib.suppress(OSError):  # Windows deletes no open file
+                (self.path / ".lock").unlink()
+                self.path.rmdir()
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

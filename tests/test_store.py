@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from optbench.errors import ConfigError
 from optbench.records import COLUMNS, Record, Split, without_nonfinite
 from optbench.store import RunFolder, read_json, read_records, results_root, run_folders, write_atomically
 
@@ -94,3 +95,13 @@ def test_the_results_root_follows_flag_then_environment(monkeypatch: pytest.Monk
     monkeypatch.setenv("OPTBENCH_RESULTS_DIR", "elsewhere")
     assert results_root(None) == Path("elsewhere")
     assert results_root("given") == Path("given")
+
+
+def test_a_run_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "study", "run")
+    with pytest.raises(ConfigError), folder.locked():
+        raise ConfigError("refused")
+    assert not folder.path.exists()
+    with folder.locked():
+        folder.write_run({"schema": 1})
+    assert folder.run() == {"schema": 1}

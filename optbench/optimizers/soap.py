@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from optbench.optimizers.engine import Rule, RuleOptimizer
-from optbench.optimizers.matrices import as_matrix, at_least_float32
+from optbench.optimizers.matrices import as_matrix, at_least_float32, eigen
 
 
 def soap(
@@ -49,7 +49,7 @@ def soap_first(
     """The first step: the factors and their eigenvectors, largest eigenvalue first."""
     gather(as_matrix(g), left, right, shampoo_beta)
     for factor, basis in ((left, left_basis), (right, right_basis)):
-        basis.copy_(torch.linalg.eigh(at_least_float32(factor))[1].flip(1))
+        basis.copy_(eigen(factor)[1].flip(1))
 
 
 def soap_vector(

@@ -79,7 +79,14 @@ def folder_of(name: str) -> Path:
 def test_a_language_model_gets_below_unigrams_on_real_text(tmp_path: Path, name: str) -> None:
     vocabulary = f"data.tokenizer={folder_of('bert-base-uncased-vocab') / 'vocab.txt'}"
     overrides = [vocabulary if "VOCABULARY" in setting else setting for setting in TEXT[name]]
-    settings = ["data=text", f"data.path={folder_of('text')}", "data.sequence_length=64", "batch_size=32", "steps=400"]
+    settings = [
+        "data=text",
+        f"data.path={folder_of('text')}",
+        "data.sequence_length=64",
+        "batch_size=32",
+        "steps=400",
+        "eval_every=400",
+    ]
     ended = execute(config.load([*settings, *overrides, "tracker=none"]), tmp_path)
     final = ended.result["final"]
     print(f"\n{name}: test {final['test_metric']:.3f} nats, unigrams {final['test_trivial']:.3f}")

@@ -61,7 +61,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 TEXT = {
     "bert": ["model=bert", "data.vocabulary=2048"],
     "bert_wordpiece": ["model=bert", "data.tokenizer=VOCABULARY"],
-    "t5": ["model=t5", "data.vocabulary=2048"],
+    "t5": ["model=t5", "data.vocabulary=2048", "steps=1000", "eval_every=1000"],  # it starts slowly
     "gpt": ["model=gpt", "data.vocabulary=2048"],
 }
 

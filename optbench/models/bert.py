@@ -46,11 +46,6 @@ class Bert(nn.Module):
         super().__init__()
         self.network = network
 
-    @property
-    def config(self) -> Any:
-        """transformers' configuration."""
-        return self.network.config
-
     def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Logits (B, K, pieces) at positions (B, K) of tokens (B, L)."""
         hidden = self.network.bert(tokens).last_hidden_state

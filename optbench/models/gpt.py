@@ -26,11 +26,6 @@ class Gpt(nn.Module):
         super().__init__()
         self.network = network
 
-    @property
-    def config(self) -> Any:
-        """transformers' configuration."""
-        return self.network.config
-
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, L, pieces) of what follows each of tokens (B, L)."""
         return self.network(tokens, use_cache=False).logits

@@ -25,11 +25,6 @@ class T5(nn.Module):
         super().__init__()
         self.network, self.sentinels = network, sentinels
 
-    @property
-    def config(self) -> Any:
-        """transformers' configuration."""
-        return self.network.config
-
     def forward(self, tokens: Tensor, decoder_tokens: Tensor) -> Tensor:
         """Logits (B, T, pieces + sentinels) from tokens (B, L) and the shifted targets (B, T)."""
         return self.network(input_ids=tokens, decoder_input_ids=decoder_tokens, use_cache=False).logits

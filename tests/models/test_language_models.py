@@ -94,7 +94,7 @@ class TestModel:
         assert (products - differences).norm() < 1e-3 * differences.norm()
 
     def test_attention_is_torchs_own(self, name: str) -> None:
-        assert task_of(name).model.config._attn_implementation == "sdpa"
+        assert task_of(name).model.network.config._attn_implementation == "sdpa"
 
     def test_bf16_autocast_stays_close(self, name: str) -> None:
         task = task_of(name)

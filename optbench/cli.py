@@ -96,6 +96,79 @@ def run(
     )
 
 
+@app.command()
+def sweep(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="key=value, with several values or an interval; or a study.yaml",
+            autocompletion=complete_override,
+            metavar="[STUDY.YAML] [KEY=VALUE]...",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", help="Points of its search box for every optimizer.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="Final runs of each winner, on fresh seeds.")] = None,
+    tune_seeds: Annotated[int | None, typer.Option("--tune-seeds", help="Runs of a trial.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", help="sobol, halton, random, grid, tpe, gp or cmaes.")
+    ] = None,
+    search_seed: Annotated[int | None, typer.Option("--search-seed", help="Seed of the points.")] = None,
+    pruner: Annotated[
+        str | None, typer.Option("--pruner", help="none, asha, hyperband, median or wilcoxon; of the tuning alone.")
+    ] = None,
+    budgets: Annotated[
+        str | None, typer.Option("--budgets", help="A ladder of complete schedules, e.g. 0.25,0.5,1.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="default, algoperf-external or algoperf-self.")
+    ] = None,
+    extend_edges: Annotated[
+        bool, typer.Option("--extend-edges", help="Search on where a best value lies on an edge, equally for all.")
+    ] = False,
+    allow_unequal: Annotated[bool, typer.Option("--allow-unequal", help="Take budgets that differ.")] = False,
+    scale: Annotated[str | None, typer.Option("--scale", help="A scale of the study file, e.g. cpu.")] = None,
+    study: Annotated[
+        str | None, typer.Option("--study", help="Name of the study.  [default: from the command]")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Runs at a time.  [default: what fits]")] = None,
+    per_device: Annotated[int, typer.Option("--per-device", help="Runs at a time on a CUDA device.", min=1)] = 1,
+    executor: Annotated[str, typer.Option("--executor", help="local")] = "local",
+    retry: Annotated[str, typer.Option("--retry", help="Run again what ended so, e.g. failed,timed_out.")] = "",
+    results_dir: ResultsDir = None,
+    config_dir: ConfigDir = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, with a timed probe, and stop.")] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Tune with equal budgets, then rerun on fresh seeds: optbench sweep optimizer=lion,adamw model=vit --trials 16"""
+    from optbench import sweep_commands
+
+    given = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler}
+    given |= {"search_seed": search_seed, "pruner": pruner, "budgets": sweep_commands.numbers("--budgets", budgets)}
+    given |= {"extend_edges": extend_edges or None, "allow_unequal": allow_unequal or None}
+    sweep_commands.sweep(
+        words or [],
+        given,
+        protocol=protocol,
+        scale=scale,
+        study=study,
+        jobs=jobs,
+        per_device=per_device,
+        executor=executor,
+        retry=retry,
+        results_dir=results_dir,
+        config_dir=config_dir,
+        dry_run=dry_run,
+        as_json=as_json,
+        quiet=quiet,
+        notice=notice,
+        emit=emit,
+    )
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="optimizers, modifiers, models, data, schedules, clips or columns")] = "",

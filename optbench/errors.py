@@ -27,6 +27,10 @@ class ConfigError(OptbenchError):
     exit_code = 2
 
 
+class StorageError(ConfigError):
+    """Results cannot be written: a full disk, a folder without permission."""
+
+
 class NotHeld(OptbenchError):
     """The command finished, but something it was asked for does not hold."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,7 +20,9 @@ SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step"
 FINAL = tuple(f"{split}_{score}" for split in ("val", "test", "train") for score in ("loss", "metric", "trivial"))
 
 
-def run_facts(config: RunConfig, objects: Objects | None, study: str, stage: str) -> dict[str, Any]:
+def run_facts(
+    config: RunConfig, objects: Objects | None, study: str, stage: str, sweep: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """run.json: what is run, on what, with which versions; no objects where they did not fit into memory."""
     device = objects.device if objects else env.resolve_device(config.device)
     return {
@@ -28,6 +31,7 @@ def run_facts(config: RunConfig, objects: Objects | None, study: str, stage: str
         "trial_id": config.trial_id,
         "study": study,
         "stage": stage,
+        "sweep": dict(sweep) if sweep else None,
         "seed": config.seed,
         "config": config.as_dict(),
         "overrides": list(config.overrides),

@@ -46,8 +46,10 @@ def execute(
     force: bool = False,
     sinks: Callable[[RunFolder], Iterable[Sink]] = lambda folder: (),
     notice: Callable[[str], None] = lambda text: None,
+    sweep: Mapping[str, Any] | None = None,
 ) -> Ended:
     """Run a configuration to its end, resuming where a checkpoint lies; a run that has ended is not run again.
+    `sweep` is what the sweep that asks for it has to say of it in run.json.
 
     Raises Interrupted after SIGINT or SIGTERM (checkpoint written), ConfigError and MissingError before training."""
     folder = RunFolder(root, study, config.run_id)
@@ -60,16 +62,23 @@ def execute(
             return Ended(folder.path, folder.run() or {}, ended, True)
         if ended is not None:
             notice(f"the earlier run is kept in {folder.set_aside()}")
-        return Session(config, folder, study, stage, notice).ended(list(sinks(folder)))
+        return Session(config, folder, study, stage, notice, sweep).ended(list(sinks(folder)))
 
 
 class Session:
     """One process's work on one run."""
 
     def __init__(
-        self, config: RunConfig, folder: RunFolder, study: str, stage: str, notice: Callable[[str], None]
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        study: str,
+        stage: str,
+        notice: Callable[[str], None],
+        sweep: Mapping[str, Any] | None = None,
     ) -> None:
         self.config, self.folder, self.study, self.stage, self.notice = config, folder, study, stage, notice
+        self.sweep = sweep
         self.resumed_from: list[int] = []
         self.signal: int | None = None
         self.checkpointed = self.ticked = time.monotonic()
@@ -98,7 +107,7 @@ class Session:
 
     def _ended_before_start(self, error: Exception) -> Ended:
         """Data, model or optimizer did not fit into memory; trackers have nothing to show of that."""
-        run = run_facts(self.config, None, self.study, self.stage)
+        run = run_facts(self.config, None, self.study, self.stage, self.sweep)
         result = result_before_start(self.config, Status.OUT_OF_MEMORY, f"{first_line(error)} (before the first step)")
         self.folder.write_run(run)
         self.folder.write_result(result)
@@ -108,7 +117,7 @@ class Session:
         if self.objects.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.objects.device)
         self._resume()
-        run = run_facts(self.config, self.objects, self.study, self.stage)
+        run = run_facts(self.config, self.objects, self.study, self.stage, self.sweep)
         self.folder.write_run(run)
         for sink in sinks:
             sink.start({**run, "resumed_from_steps": self.resumed_from})

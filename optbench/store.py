@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import ConfigError, NotHeld, OptbenchError, first_line
+from optbench.errors import NotHeld, OptbenchError, StorageError, first_line
 from optbench.records import Record, without_nonfinite
 
 REPLACED = ".replaced"  # where `--force` sets old runs of a study aside
@@ -49,7 +49,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Be the one writer. The system drops the lock of a killed process by itself.
 
-        Raises NotHeld where another process is at it, ConfigError where the folder cannot be written."""
+        Raises NotHeld where another process is at it, StorageError where the folder cannot be written."""
         from filelock import FileLock, Timeout
 
         with explained(self.path):
@@ -235,11 +235,11 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, TimeoutError):  # filelock's
             raise
-        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
     except RuntimeError as error:  # torch's file writer reports a full disk so
         if isinstance(error, OptbenchError) or "write" not in str(error).lower():
             raise
-        raise ConfigError(f"{path}: cannot be written: {first_line(error)}") from error
+        raise StorageError(f"{path}: cannot be written: {first_line(error)}") from error
 
 
 def run_folders(root: Path, study: str | None = None) -> Iterator[RunFolder]:

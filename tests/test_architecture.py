@@ -39,7 +39,7 @@ LAYERS = [  # from the bottom; units on one line never import each other
     {"run"},
     {"sweep", "report", "checks", "benches", "tables", "doctor", "completion"},
     {"commands"},
-    {"data_commands", "check_commands"},
+    {"data_commands", "check_commands", "sweep_commands", "target_commands"},
     {"cli"},
     {"__main__"},
 ]
@@ -128,7 +128,11 @@ def test_help_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["cli", "config", "records", "store", "commands", "data_commands", "check_commands", "trackers.wandb"]
+    "module",
+    [
+        *("cli", "config", "records", "store", "commands", "data_commands", "check_commands", "trackers.wandb"),
+        *("sweep_commands", "sweep.study", "sweep.cells", "sweep.course", "sweep.conduct", "sweep.local", "sweep.live"),
+    ],
 )
 def test_torch_is_not_loaded_with(module: str) -> None:
     assert not loaded_by(f"import optbench.{module}") & {"torch", "hydra", "wandb", "numpy", "polars"}

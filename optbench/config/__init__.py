@@ -10,6 +10,8 @@ from optbench.config.composition import Composition, load
 from optbench.config.files import config_folders, find_option, options, packaged_folder, read_yaml
 from optbench.config.overrides import as_typed
 from optbench.config.runconfig import GROUPS, Choice, RunConfig, without_null
+from optbench.config.sweeping import SEARCHED, Axis, Dimension, SweepOverrides, boxes_of, dimension_of_spec, parse_sweep
+from optbench.config.variation import Variation
 from optbench.validity import flatten
 
 PLURALS = {
@@ -24,16 +26,24 @@ PLURALS = {
 __all__ = [
     "GROUPS",
     "PLURALS",
+    "SEARCHED",
+    "Axis",
     "Choice",
     "Composition",
+    "Dimension",
     "RunConfig",
+    "SweepOverrides",
+    "Variation",
     "as_typed",
+    "boxes_of",
     "config_folders",
+    "dimension_of_spec",
     "find_option",
     "flatten",
     "load",
     "options",
     "packaged_folder",
+    "parse_sweep",
     "read_yaml",
     "without_null",
 ]

@@ -27,27 +27,50 @@ def parse(overrides: Sequence[str]) -> list[Assignment]:
 
 def parse_one(text: str) -> Assignment:
     """One override in Hydra's grammar. A leading + or ++ is accepted and means nothing: no key needs it."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    if isinstance(text, str) and text.startswith("~"):
-        raise ConfigError(f"{shown(text)}: a key cannot be removed", "Set it to null, or a group to 'none', instead")
-    if not isinstance(text, str) or "=" not in text:
-        raise ConfigError(f"'{shown(text)}' is no override", "Overrides look like key=value, e.g. optimizer=lion")
+    check_form(text)
     key, _, value_text = text.partition("=")
     if locate.is_path(value_text) and key.lstrip("+") == "optimizer":
         return Assignment("optimizer", value_text, text)
-    try:
-        override = OverridesParser.create().parse_override(text.lstrip("+"))
-        value = None if override.is_sweep_override() else override.value()
-    except Exception as error:  # the parser raises its own and ANTLR's errors, and its functions any
-        raise ConfigError(f"{shown(text)}: cannot be read ({shown(root_cause(error))})", quoting_hint(text)) from error
+    override = parse_override(text)
     if override.is_sweep_override():
         raise ConfigError(
             f"{shown(text)}: gives several values, and a run takes one", f"Use: optbench sweep {shown(text)}"
         )
     if not override.key_or_group or override.package is not None:
         raise ConfigError(f"{shown(text)}: '{shown(key)}' is no key")
-    return Assignment(override.key_or_group.replace("/", "."), unquoted(value), text)
+    return Assignment(override.key_or_group.replace("/", "."), unquoted(read_value(override, text)), text)
+
+
+def check_form(text: Any) -> None:
+    """ConfigError for what cannot be `key=value`."""
+    if isinstance(text, str) and text.startswith("~"):
+        raise ConfigError(f"{shown(text)}: a key cannot be removed", "Set it to null, or a group to 'none', instead")
+    if not isinstance(text, str) or "=" not in text:
+        raise ConfigError(f"'{shown(text)}' is no override", "Overrides look like key=value, e.g. optimizer=lion")
+
+
+def parse_override(text: str) -> Any:
+    """Hydra's own reading of one override; ConfigError for what its grammar refuses."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    check_form(text)
+    try:
+        return OverridesParser.create().parse_override(text.lstrip("+"))
+    except Exception as error:  # the parser raises its own and ANTLR's errors, and its functions any
+        raise unreadable(text, error) from error
+
+
+def read_value(override: Any, text: str) -> Any:
+    """The value of an override that is no sweep."""
+    try:
+        return override.value()
+    except Exception as error:
+        raise unreadable(text, error) from error
+
+
+def unreadable(text: str, error: Exception) -> ConfigError:
+    """What the grammar does not take."""
+    return ConfigError(f"{shown(text)}: cannot be read ({shown(root_cause(error))})", quoting_hint(text))
 
 
 def unquoted(value: Any) -> Any:

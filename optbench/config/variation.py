@@ -1,0 +1,77 @@
+"""Many runs that differ in a few values: a configuration is composed once and varied, which is a hundred times faster
+than composing each (30 ms)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from optbench.config.composition import Composition
+from optbench.config.overrides import as_typed
+from optbench.config.runconfig import Choice, RunConfig
+from optbench.errors import ConfigError
+from optbench.validity import conform, flatten, unflatten
+
+
+class Variation:
+    """A composed configuration and its neighbours."""
+
+    def __init__(self, composition: Composition) -> None:
+        self.composition = composition
+        self.base = composition.run_config()
+        leaves = flatten(composition.defaults).values()
+        self._references = " ".join(leaf for leaf in leaves if isinstance(leaf, str) and "${" in leaf)
+        self._keys = {
+            key for key in flatten(self.base.as_dict()) if "." in key and not key.endswith((".impl", ".name"))
+        }
+
+    def at(self, values: Mapping[str, Any]) -> RunConfig:
+        """The run that `load` gives for the same overrides followed by these values, by dotted key."""
+        if not all(self._is_plain(key) for key in values):
+            texts = [f"{key}={as_typed(value)}" for key, value in values.items()]
+            return Composition([*self.base.overrides, *texts], self._config_dir).run_config()
+        return varied(self.base, values)
+
+    @property
+    def _config_dir(self) -> Any:
+        folders = self.composition.folders
+        return folders[0] if len(folders) > 1 else None
+
+    def _is_plain(self, key: str) -> bool:
+        """Whether the key is known and no other value depends on it."""
+        return key == "seed" or (key in self._keys and key not in self._references)
+
+
+def varied(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The configuration with other values of plain settings; ConfigError for an invalid one."""
+    changed: dict[str, Any] = {}
+    by_group: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        head, dot, rest = key.partition(".")
+        if dot:
+            by_group.setdefault(head, {})[rest] = value
+        else:
+            changed[head] = value
+    modifiers = {modifier.name: modifier for modifier in config.modifiers}
+    for group, settings in by_group.items():
+        if group in modifiers:
+            modifiers[group] = varied_choice(group, modifiers[group], settings)
+        else:
+            changed[group] = varied_choice(group, config.choices[group], settings)
+    texts = tuple(f"{key}={as_typed(value)}" for key, value in values.items())
+    return dataclasses.replace(
+        config, **changed, modifiers=tuple(modifiers.values()), overrides=(*config.overrides, *texts)
+    )
+
+
+def varied_choice(group: str, choice: Choice, settings: Mapping[str, Any]) -> Choice:
+    """The choice with other values of some settings."""
+    leaves = flatten(choice.settings)
+    valid = choice.about.get("valid", {})
+    for key, value in settings.items():
+        try:
+            leaves[key] = conform(value, valid.get(key), leaves[key])
+        except ValueError as error:
+            raise ConfigError(f"{group}.{key}={as_typed(value)}: {error}") from None
+    return dataclasses.replace(choice, settings=unflatten(leaves))

@@ -1,0 +1,12 @@
+"""Sweeps: many runs under one tuning protocol, the same budget for every optimizer, nothing run twice or lost.
+
+study.py      what was asked for: choices, budgets, seeds, protocol (from the command line or a study.yaml)
+cells.py      the cells that are compared, each with its search box and its budget in gradient evaluations
+points.py     where a box is searched: quasi-random points, or Optuna's samplers (sampling.py)
+course.py     a cell's way through the study: tune, extend, final; a function of the outcomes so far
+outcomes.py   what the store says of a run
+conduct.py    the scheduler: released runs, an executor, outcomes; prune.py stops hopeless runs
+local.py      the executor of one machine: processes from a preloaded fork server; worker.py is their side
+ledger.py     study.json and the lock of the one scheduler
+targets.py    target values by AlgoPerf's procedure
+"""

@@ -1,0 +1,102 @@
+"""The search box of a cell: its dimensions, and the values at points of the unit cube."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optbench.config import Dimension
+
+DIGITS = 4  # significant digits of a searched value: enough to search, short enough to read and retype
+
+
+@dataclass(frozen=True)
+class Box:
+    """The dimensions that are searched, in the order in which they take the coordinates of a point."""
+
+    dimensions: tuple[Dimension, ...]
+
+    def __len__(self) -> int:
+        return len(self.dimensions)
+
+    def at(self, point: Sequence[float]) -> dict[str, Any]:
+        """The value of every key at a point of the unit cube [0, 1)^d; further coordinates are not used."""
+        return {d.key: value_at(d, u) for d, u in zip(self.dimensions, point, strict=False)}
+
+    def edges(self, values: Mapping[str, Any], share: float) -> list[tuple[str, str]]:
+        """The (key, "low" | "high") of every interval in whose outermost `share` a value lies."""
+        found = []
+        for dimension in self.dimensions:
+            if dimension.values:
+                continue
+            u = position(dimension, values[dimension.key])
+            if u < share or u > 1 - share:
+                found.append((dimension.key, "low" if u < share else "high"))
+        return found
+
+    def beyond(self, edges: Sequence[tuple[str, str]]) -> Box:
+        """The neighbouring box: beyond each of these edges by half the width of the interval, on its own scale."""
+        side = dict(edges)
+        return Box(tuple(neighbour(d, side[d.key]) if d.key in side else d for d in self.dimensions))
+
+    def joined(self, other: Box) -> Box:
+        """The smallest box around both, of the same keys."""
+        pairs = zip(self.dimensions, other.dimensions, strict=True)
+        return Box(
+            tuple(a if a.values else replace(a, low=min(a.low, b.low), high=max(a.high, b.high)) for a, b in pairs)
+        )
+
+    def as_dict(self) -> dict[str, str]:
+        """Every key with its interval or values, in words."""
+        return {d.key: words(d) for d in self.dimensions}
+
+
+def value_at(dimension: Dimension, u: float) -> Any:
+    """The value at coordinate u in [0, 1)."""
+    if dimension.values:
+        return dimension.values[min(int(u * len(dimension.values)), len(dimension.values) - 1)]
+    if dimension.integer:
+        count = int(dimension.high) - int(dimension.low) + 1
+        if not dimension.log:
+            return int(dimension.low) + min(int(u * count), count - 1)
+        low, high = math.log(dimension.low - 0.5), math.log(dimension.high + 0.5)
+        return min(max(round(math.exp(low + u * (high - low))), int(dimension.low)), int(dimension.high))
+    if dimension.log:
+        low, high = math.log(dimension.low), math.log(dimension.high)
+        return rounded(math.exp(low + u * (high - low)))
+    return rounded(dimension.low + u * (dimension.high - dimension.low))
+
+
+def rounded(value: float) -> float:
+    """The value to a few significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def position(dimension: Dimension, value: float) -> float:
+    """The coordinate of a value; the inverse of `value_at`."""
+    low, high = dimension.low, dimension.high
+    if dimension.log:
+        value, low, high = math.log(value), math.log(low), math.log(high)
+    return (value - low) / (high - low)
+
+
+def neighbour(dimension: Dimension, side: str) -> Dimension:
+    """The interval beyond one side of a dimension."""
+    low, high = dimension.low, dimension.high
+    if dimension.log:
+        step = math.sqrt(high / low)
+        new = (low / step, low) if side == "low" else (high, high * step)
+    else:
+        step = (high - low) / 2
+        new = (low - step, low) if side == "low" else (high, high + step)
+    return replace(dimension, low=rounded(new[0]), high=rounded(new[1]))
+
+
+def words(dimension: Dimension) -> str:
+    """A dimension as YAML files state it."""
+    if dimension.values:
+        return "{" + ", ".join(map(str, dimension.values)) + "}"
+    kinds = [kind for kind, on in (("log", dimension.log), ("int", dimension.integer)) if on]
+    return " ".join([*kinds, f"[{dimension.low:g}, {dimension.high:g}]"])

@@ -1,0 +1,208 @@
+"""The cells of a sweep: every combination of what is compared, with its search box and its budget."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optbench.config import (
+    SEARCHED,
+    Choice,
+    Composition,
+    RunConfig,
+    SweepOverrides,
+    Variation,
+    boxes_of,
+    dimension_of_spec,
+    parse_sweep,
+)
+from optbench.errors import ConfigError, OptbenchError
+from optbench.sweep.box import Box
+from optbench.sweep.study import Study
+
+TUNE, FINAL = "tune", "final"
+FIRST_FINAL_SEED = 1000  # above every seed of the tuning, so that more of either never meet
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of what is compared, at one budget."""
+
+    number: int
+    choices: tuple[str, ...]
+    """The overrides that set it apart."""
+    budget: float
+    """Share of the workload's budget."""
+    label: str
+    workload: tuple[str, ...]
+    """What it shares with the cells that it is compared with."""
+    box: Box
+    evaluations: float | None
+    """Gradient evaluations a step; None where they vary."""
+    variation: Variation
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration before anything is searched."""
+        return self.variation.base
+
+    @property
+    def evaluated_samples(self) -> float:
+        """The budget of a run: samples through gradient evaluations."""
+        return self.config.steps * self.config.batch_size * (self.evaluations or 1.0)
+
+    def run(self, stage: str, trial: int, seed: int, values: Mapping[str, Any]) -> Planned:
+        """The run of this cell at these values and seed."""
+        config = self.variation.at({**values, "seed": seed})
+        return Planned(self.number, stage, trial, config, config.run_id)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that the study asks for."""
+
+    cell: int
+    stage: str
+    trial: int
+    config: RunConfig
+    run_id: str
+
+
+def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
+    """Every cell of a study. ConfigError for what is wrong with any of them, before anything runs."""
+    asked = parse_sweep(study.overrides, config_dir)
+    for dimension in asked.dimensions:
+        if dimension.key.split(".")[0] not in SEARCHED and "." not in dimension.key:
+            raise ConfigError(
+                f"{dimension.key}: an interval searches a hyperparameter", "e.g. optimizer.lr=interval(0,1)"
+            )
+    combinations = itertools.product(*[[f"{axis.key}={value}" for value in axis.values] for axis in asked.axes])
+    cells = [
+        make_cell(number, study, asked, choices, budget, config_dir)
+        for number, (choices, budget) in enumerate(itertools.product(combinations, study.budgets))
+    ]
+    check_searched(study, cells)
+    check_budgets(study, cells)
+    return cells
+
+
+def make_cell(
+    number: int, study: Study, asked: SweepOverrides, choices: Sequence[str], budget: float, config_dir: Path | None
+) -> Cell:
+    """One cell: composed, its budget divided by the gradient evaluations of its steps."""
+    overrides = [*asked.fixed, *choices]
+    try:
+        composition = Composition(overrides, config_dir)
+        config = composition.run_config()
+        evaluations = evaluations_of(config.optimizer)
+        steps = max(1, round(config.steps * budget / (evaluations or 1.0)))
+        if steps != config.steps:
+            in_samples = {"samples", "steps"} & {text.partition("=")[0] for text in overrides} == {"samples"}
+            length = f"samples={steps * config.batch_size}" if in_samples else f"steps={steps}"
+            composition = Composition([*overrides, length], config_dir)
+        variation = Variation(composition)
+        box = box_of(study, asked, variation)
+        if study.needs_target and variation.base.target is None:
+            workload = f"{config.model.name} on {config.data.name}"
+            raise ConfigError(
+                f"--protocol {study.protocol} needs a target, and {workload} has none",
+                f"Say target=VALUE, or: optbench targets set {config.model.name}",
+            )
+    except OptbenchError as error:
+        raise type(error)(f"{' '.join(choices)}: {error.args[0]}" if choices else error.args[0], error.hint) from error
+    return Cell(
+        number=number,
+        choices=tuple(choices),
+        budget=budget,
+        label=label(choices, config, budget, study),
+        workload=workload_of(choices, budget, {*SEARCHED, *composition.modifiers}),
+        box=box,
+        evaluations=evaluations,
+        variation=variation,
+    )
+
+
+def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study) -> str:
+    """A short name of a cell: the values of the groups, `key=value` of anything else."""
+    words = [text if "." in text.partition("=")[0] else text.partition("=")[2] for text in choices]
+    words = [text for text in words if text] or [config.optimizer.name]
+    return " ".join(words) + (f" x{budget:g}" if len(study.budgets) > 1 else "")
+
+
+def workload_of(choices: Sequence[str], budget: float, optimizer_side: Collection[str]) -> tuple[str, ...]:
+    """The choices that make the workload, with the budget: all but those of the optimizer's side."""
+    own = [text for text in choices if text.partition("=")[0].split(".")[0] not in optimizer_side]
+    return (*own, f"budget={budget:g}")
+
+
+def evaluations_of(optimizer: Choice) -> float | None:
+    """Gradient evaluations of a step, as the optimizer's file declares them (`about.evaluations`; one where it says
+    nothing): a number, {every: KEY, count: N} for N more in every KEY-th step, or `varies` (None)."""
+    declared = optimizer.about.get("evaluations", 1)
+    if isinstance(declared, Mapping):
+        return 1.0 + declared["count"] / optimizer.settings[declared["every"]]
+    return None if isinstance(declared, str) else float(declared)
+
+
+def box_of(study: Study, asked: SweepOverrides, variation: Variation) -> Box:
+    """What is searched: the optimizer's published box, or the study's for it, without what is given a value, and with
+    the intervals of the command line in the place of its own."""
+    if not study.searched:
+        return Box(())
+    config = variation.base
+    own = study.boxes.get(config.optimizer.name)
+    published = (
+        boxes_of(config.optimizer.about, "optimizer")
+        if own is None
+        else tuple(dimension_of_spec(f"optimizer.{key}", spec) for key, spec in own.items())
+    )
+    given = {dimension.key: dimension for dimension in asked.dimensions}
+    set_apart = {text.partition("=")[0] for text in config.overrides}
+    dimensions = [given.pop(d.key, d) for d in published if d.key not in set_apart]
+    dimensions += given.values()
+    for dimension in dimensions:
+        for value in dimension.values or (dimension.low, dimension.high):
+            variation.at({dimension.key: int(value) if dimension.integer else value})  # refuses what is not valid
+    return Box(tuple(dimensions))
+
+
+def check_searched(study: Study, cells: Sequence[Cell]) -> None:
+    """ConfigError where some cells are searched and some are not."""
+    searched = [cell for cell in cells if len(cell.box)]
+    bare = [cell for cell in cells if not len(cell.box)]
+    if study.searched and searched and bare and not study.allow_unequal:
+        raise ConfigError(
+            f"unequal budgets: {searched[0].label} has {study.trials} trials, {bare[0].label} has nothing to search",
+            "Give it an interval, fix the values of all, or take it so: --allow-unequal",
+        )
+
+
+def check_budgets(study: Study, cells: Sequence[Cell]) -> None:
+    """ConfigError where cells that are compared differ in samples through gradient evaluations by more than
+    rounding."""
+    for _, group in itertools.groupby(sorted(cells, key=lambda c: c.workload), key=lambda c: c.workload):
+        compared = list(group)
+        if study.allow_unequal or len(compared) < 2:
+            continue
+        for cell in compared:
+            if cell.evaluations is None:
+                raise ConfigError(
+                    f"unequal budgets: the gradient evaluations of a step of {cell.label} vary",
+                    "Take it so, and reports truncate to the common budget: --allow-unequal",
+                )
+        least, most = (pick(compared, key=lambda c: c.evaluated_samples) for pick in (min, max))
+        step = max(c.evaluated_samples / c.config.steps for c in compared)
+        if most.evaluated_samples - least.evaluated_samples > step:
+            raise ConfigError(
+                f"unequal budgets: {budget_words(least)}, {budget_words(most)}",
+                "Give all the same, e.g. steps=1000; or take it so, and reports truncate: --allow-unequal",
+            )
+
+
+def budget_words(cell: Cell) -> str:
+    """The budget of a cell."""
+    per_step = f" x {cell.evaluations:g} gradient evaluations" if cell.evaluations != 1 else ""
+    return f"{cell.label} has {cell.config.steps:,} steps of {cell.config.batch_size}{per_step}"

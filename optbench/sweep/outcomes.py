@@ -1,0 +1,82 @@
+"""What the store says of a run: the part of result.json that a sweep needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optbench.records import Status
+from optbench.store import read_json, write_json
+
+PRUNED = "pruned"  # ended by the sweep's pruner: no result, its checkpoint is kept
+PRUNED_FILE = "pruned.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    run_id: str
+    status: str
+    reason: str = ""
+    metric: str | None = None
+    direction: str | None = None
+    val: float | None = None
+    """The metric on validation at the end of the schedule."""
+    best_val: float | None = None
+    """The best one of all evaluations."""
+    test: float | None = None
+    wall_seconds: float = 0.0
+    gradient_evaluations: int = 0
+    resident_bytes: int = 0
+    resumed_from: tuple[int, ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run did what was asked of it."""
+        return self.status in (Status.COMPLETED, Status.STOPPED_AT_TARGET)
+
+    @property
+    def score(self) -> float | None:
+        """The validation metric, larger is better; None where the run has none or did not succeed."""
+        if not self.succeeded or self.val is None or not math.isfinite(self.val):
+            return None
+        return self.val if self.direction == "max" else -self.val
+
+
+def read_outcome(study: Path, run_id: str, *, pruned: bool = True) -> Outcome | None:
+    """The outcome of a run of the study, or None where it has not ended; `pruned` counts pruned runs as ended."""
+    folder = study / run_id
+    result = read_json(folder / "result.json")
+    if result is not None:
+        return outcome_of(result)
+    mark = read_json(folder / PRUNED_FILE) if pruned else None
+    return Outcome(run_id, PRUNED, mark["reason"], mark["metric"], mark["direction"], mark["value"]) if mark else None
+
+
+def outcome_of(result: Mapping[str, Any]) -> Outcome:
+    """The outcome that a result states."""
+    final, best, held = result.get("final") or {}, result.get("best") or {}, result.get("bytes") or {}
+    return Outcome(
+        run_id=result["run_id"],
+        status=result["status"],
+        reason=result.get("reason") or "",
+        metric=result.get("metric"),
+        direction=result.get("direction"),
+        val=final.get("val_metric"),
+        best_val=best.get("val_metric"),
+        test=final.get("test_metric"),
+        wall_seconds=result.get("wall_seconds") or 0.0,
+        gradient_evaluations=result.get("gradient_evaluations") or 0,
+        resident_bytes=held.get("resident") or 0,
+        resumed_from=tuple(result.get("resumed_from_steps") or ()),
+    )
+
+
+def mark_pruned(folder: Path, reason: str, metric: str | None, direction: str | None, value: float | None) -> None:
+    """Keep the decision to prune a run, so that the same sweep does not take it up again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / PRUNED_FILE, {"reason": reason, "metric": metric, "direction": direction, "value": value})

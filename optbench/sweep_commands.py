@@ -1,0 +1,230 @@
+"""`optbench sweep`: a study from its overrides or its file to its last run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optbench.commands import Emit, Notice, check_study
+from optbench.errors import ConfigError, Interrupted, NotHeld
+from optbench.records import Status
+from optbench.store import results_root
+from optbench.tables import table
+
+if TYPE_CHECKING:
+    from optbench.sweep.conduct import Conductor
+    from optbench.sweep.study import Study
+
+EXECUTORS = ("local",)
+RETRIED = [str(status) for status in Status if not status.succeeded]
+
+
+def sweep(
+    words: Sequence[str],
+    given: Mapping[str, Any],
+    *,
+    protocol: str | None,
+    scale: str | None,
+    study: str | None,
+    jobs: int | None,
+    per_device: int,
+    executor: str,
+    retry: str,
+    results_dir: Path | None,
+    config_dir: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    notice: Notice,
+    emit: Emit,
+) -> None:
+    """`optbench sweep`. Raises NotHeld (exit 3) where a run failed, Interrupted (130, 143) after a signal."""
+    from optbench.sweep.cells import expand
+    from optbench.sweep.study import make_study
+
+    if executor not in EXECUTORS:
+        raise ConfigError(f"--executor {executor}: there is no such executor", f"Known: {', '.join(EXECUTORS)}")
+    file, overrides = study_file(words)
+    asked = make_study(overrides, given, file=file, scale=scale, protocol=protocol, name=study, config_dir=config_dir)
+    check_study(asked.name)
+    cells = expand(asked, config_dir)
+    root = results_root(results_dir)
+    options = {"jobs": jobs, "per_device": per_device, "retry": statuses_of(retry)}
+    if dry_run:
+        from optbench.sweep.probe import plan
+
+        tree = plan(asked, cells, root, jobs, per_device, notice)
+        emit(as_json, tree, lambda: print_plan(tree))
+        return
+    conductor = run_study(asked, cells, root, quiet=quiet or as_json, notice=notice, **options)
+    report(conductor, as_json, emit, notice)
+
+
+def study_file(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The study file among the words of a command line (the one without a `=`), and the overrides."""
+    files = [word for word in words if "=" not in word]
+    if len(files) > 1:
+        raise ConfigError(f"{files[1]}: a sweep takes one study file", "Everything else is key=value")
+    return (Path(files[0]) if files else None), [word for word in words if "=" in word]
+
+
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """Numbers with commas between them."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{option} {text}: expected numbers, e.g. 0.25,0.5,1") from None
+
+
+def statuses_of(retry: str) -> frozenset[str]:
+    """The statuses that `--retry` names."""
+    asked = {word.strip() for word in retry.split(",") if word.strip()}
+    for word in sorted(asked - set(RETRIED)):
+        raise ConfigError(f"--retry {word}: no run ends so", f"Known: {', '.join(RETRIED)}")
+    return frozenset(asked)
+
+
+def run_study(
+    study: Study,
+    cells: Sequence[Any],
+    root: Path,
+    *,
+    jobs: int | None,
+    per_device: int,
+    retry: frozenset[str],
+    quiet: bool,
+    notice: Notice,
+) -> Conductor:
+    """Everything of a study that is not done yet, run."""
+    from optbench.sweep import ledger
+    from optbench.sweep.conduct import Conductor, total_runs
+    from optbench.sweep.live import Live
+
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: expected at least one")
+    live = Live(total_runs(study, cells), 1, notice, quiet=quiet)
+    with ledger.scheduling(root / study.name):
+        conductor = Conductor(study, cells, root, live, pruning_of(study), retry, on_edge=edge_notice(study, live.line))
+        for change in ledger.changes(conductor.before, study):
+            notice(f"the study {study.name} changes: {change}")
+        waiting = conductor.plan()
+        conductor.write_ledger()
+        if waiting:
+            conduct(conductor, live, jobs, per_device, notice)
+    return conductor
+
+
+def conduct(conductor: Conductor, live: Any, jobs: int | None, per_device: int, notice: Notice) -> None:
+    """Run what is waiting on this machine."""
+    from optbench.sweep.local import LocalExecutor, cuda_devices, fork_server, slots
+    from optbench.sweep.signals import stopping
+
+    configs = [cell.config for cell in conductor.cells]
+    device = configs[0].device
+    threads = max(config.threads for config in configs)
+    count, devices = slots(jobs, per_device, threads, device, lambda: cuda_devices(fork_server(configs)))
+    conductor.sharing = sharing(count, per_device, threads, bool(devices))
+    live.slots = count
+    trackers_off(conductor, notice)
+    live.line(
+        f"{conductor.study.name}: {len(conductor.waiting)} runs to do now, {conductor.found} done before, "
+        f"{count} at a time; results in {conductor.folder}"
+    )
+    with stopping() as asked:
+        conductor.asked_to_stop = asked
+        try:
+            conductor.conduct(LocalExecutor(count, configs, devices))
+        finally:
+            live.close()
+            conductor.write_ledger()
+    if asked():
+        done, planned = len(conductor.outcomes), len(conductor.planned_runs)
+        raise Interrupted(
+            asked(),
+            f"interrupted: {done} of {planned} planned runs have ended, the others have left checkpoints",
+            "The same command goes on from there",
+        )
+
+
+def sharing(jobs: int, per_device: int, threads: int, on_cuda: bool) -> dict[str, Any]:
+    """How runs share the machine, kept with each: times of a shared device are marked as shared."""
+    from optbench.sweep.local import usable_cores
+
+    shared = per_device > 1 if on_cuda else jobs * threads > usable_cores()
+    return {"jobs": jobs, "per_device": per_device if on_cuda else None, "shared": shared}
+
+
+def trackers_off(conductor: Conductor, notice: Notice) -> None:
+    """`tracker=auto` in a sweep: W&B where there is a key or a mode is set, else none (a process of W&B for every run
+    would cost more than many a run)."""
+    from optbench.trackers.wandb import has_key
+
+    if has_key() or os.environ.get("WANDB_MODE"):
+        return
+    if any(run.config.tracker == "auto" for run in conductor.planned_runs):
+        conductor.tracker = "none"
+        notice("no W&B key is at hand: runs are not tracked (tracker=wandb logs them offline)")
+
+
+def pruning_of(study: Study) -> Any:
+    """The study's pruner, if it has one."""
+    if study.pruner == "none":
+        return None
+    from optbench.sweep.pruning import make_pruning
+
+    return make_pruning(study)
+
+
+def edge_notice(study: Study, say: Callable[[str], None]) -> Callable[[Any, list[tuple[str, str]]], None]:
+    """Says that a best value lies on an edge of its box."""
+
+    def on_edge(course: Any, edges: list[tuple[str, str]]) -> None:
+        where = ", ".join(
+            f"{key}={course.winner.values[key]:.4g} on the {side} edge of {course.box.as_dict()[key]}"
+            for key, side in edges
+        )
+        hint = "" if study.extend_edges else "; --extend-edges searches on beyond, equally for all"
+        say(f"{course.cell.label}: undertuned: best {where}{hint}")
+
+    return on_edge
+
+
+def report(conductor: Conductor, as_json: bool, emit: Emit, notice: Notice) -> None:
+    """What came out, and NotHeld where a run did not end as asked."""
+    from optbench.sweep import summary
+
+    tree = summary.tree_of(conductor)
+    if conductor.ran == 0:
+        notice(f"{conductor.study.name}: all {tree['runs']['planned']} runs have ended before; nothing was run")
+    emit(as_json, tree, lambda: print_summary(tree))
+    failures = conductor.failures()
+    if failures:
+        counts = ", ".join(
+            f"{count} {status}" for status, count in summary.statuses({f.run_id: f for f in failures}).items()
+        )
+        raise NotHeld(
+            f"{len(failures)} of {tree['runs']['planned']} runs did not succeed: {counts}", "Again: --retry failed"
+        )
+
+
+def print_summary(tree: Mapping[str, Any]) -> None:
+    """The table of a study."""
+    from optbench.sweep import summary
+
+    table(tree["study"], summary.rows(tree))
+    counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
+    pruned = f"; pruner {tree['pruner']}, of the tuning alone" if tree["pruner"] != "none" else ""
+    print(
+        f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; tuned by {tree['trials']} "
+        f"{tree['sampler']} points{pruned}; intervals of 95 % over final seeds\nresults  {tree['folder']}"
+    )
+
+
+def print_plan(tree: Mapping[str, Any]) -> None:
+    """The plan of a study."""
+    table(tree["study"], tree["cells"])
+    print("\n".join(tree["lines"]))

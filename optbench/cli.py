@@ -11,9 +11,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from optbench import __version__
-from optbench.completion import complete_override
+from optbench import __version__, options
 from optbench.errors import OptbenchError
+from optbench.options import AsJson, ConfigDir, Debug, Overrides, ResultsDir, Study
 
 app = typer.Typer(
     name="optbench",
@@ -25,20 +25,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="key=value, e.g. optimizer=lion model=vit steps=1000",
-        autocompletion=complete_override,
-        metavar="[KEY=VALUE]...",
-    ),
-]
-ConfigDir = Annotated[Path | None, typer.Option("--config-dir", help="Your own configuration folder; it wins.")]
-ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Where results are kept.  [default: results]")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout, everything else on stderr.")]
-Study = Annotated[str, typer.Option("--study", help="Name of the study that the run belongs to.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
 
 
 def notice(text: str) -> None:
@@ -76,7 +62,7 @@ def run(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and stop.")] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: options.Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Train once: optbench run optimizer=lion model=vit"""
@@ -98,80 +84,47 @@ def run(
 
 @app.command()
 def sweep(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="key=value, with several values or an interval; or a study.yaml",
-            autocompletion=complete_override,
-            metavar="[STUDY.YAML] [KEY=VALUE]...",
-        ),
-    ] = None,
-    trials: Annotated[
-        int | None, typer.Option("--trials", help="Points of its search box for every optimizer.")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", help="Final runs of each winner, on fresh seeds.")] = None,
-    tune_seeds: Annotated[int | None, typer.Option("--tune-seeds", help="Runs of a trial.")] = None,
-    sampler: Annotated[
-        str | None, typer.Option("--sampler", help="sobol, halton, random, grid, tpe, gp or cmaes.")
-    ] = None,
-    search_seed: Annotated[int | None, typer.Option("--search-seed", help="Seed of the points.")] = None,
-    pruner: Annotated[
-        str | None, typer.Option("--pruner", help="none, asha, hyperband, median or wilcoxon; of the tuning alone.")
-    ] = None,
-    budgets: Annotated[
-        str | None, typer.Option("--budgets", help="A ladder of complete schedules, e.g. 0.25,0.5,1.")
-    ] = None,
-    protocol: Annotated[
-        str | None, typer.Option("--protocol", help="default, algoperf-external or algoperf-self.")
-    ] = None,
-    extend_edges: Annotated[
-        bool, typer.Option("--extend-edges", help="Search on where a best value lies on an edge, equally for all.")
-    ] = False,
-    allow_unequal: Annotated[bool, typer.Option("--allow-unequal", help="Take budgets that differ.")] = False,
-    scale: Annotated[str | None, typer.Option("--scale", help="A scale of the study file, e.g. cpu.")] = None,
-    study: Annotated[
-        str | None, typer.Option("--study", help="Name of the study.  [default: from the command]")
-    ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Runs at a time.  [default: what fits]")] = None,
-    per_device: Annotated[int, typer.Option("--per-device", help="Runs at a time on a CUDA device.", min=1)] = 1,
-    executor: Annotated[str, typer.Option("--executor", help="local")] = "local",
-    retry: Annotated[str, typer.Option("--retry", help="Run again what ended so, e.g. failed,timed_out.")] = "",
+    words: options.SweepWords = None,
+    trials: options.Trials = None,
+    seeds: options.Seeds = None,
+    tune_seeds: options.TuneSeeds = None,
+    sampler: options.Sampler = None,
+    search_seed: options.SearchSeed = None,
+    pruner: options.Pruner = None,
+    budgets: options.Budgets = None,
+    protocol: options.Protocol = None,
+    extend_edges: options.ExtendEdges = False,
+    allow_unequal: options.AllowUnequal = False,
+    scale: options.Scale = None,
+    study: options.SweepStudy = None,
+    jobs: options.Jobs = None,
+    per_device: options.PerDevice = 1,
+    executor: options.Executor = "local",
+    retry: options.Retry = "",
     results_dir: ResultsDir = None,
     config_dir: ConfigDir = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, with a timed probe, and stop.")] = False,
+    dry_run: options.PlanOnly = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: options.Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Tune with equal budgets, then rerun on fresh seeds: optbench sweep optimizer=lion,adamw model=vit --trials 16"""
-    from optbench import sweep_commands
+    """Tune with equal budgets, then rerun on fresh seeds: optbench sweep optimizer=lion,adamw model=vit --trials 16
 
-    given = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler}
-    given |= {"search_seed": search_seed, "pruner": pruner, "budgets": sweep_commands.numbers("--budgets", budgets)}
+    What a setting is where it is not given stands in conf/protocol/default.yaml."""
+    from optbench import sweep_commands as commands
+
+    given = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
+    given |= {"search_seed": search_seed, "budgets": commands.numbers("--budgets", budgets)}
     given |= {"extend_edges": extend_edges or None, "allow_unequal": allow_unequal or None}
-    sweep_commands.sweep(
-        words or [],
-        given,
-        protocol=protocol,
-        scale=scale,
-        study=study,
-        jobs=jobs,
-        per_device=per_device,
-        executor=executor,
-        retry=retry,
-        results_dir=results_dir,
-        config_dir=config_dir,
-        dry_run=dry_run,
-        as_json=as_json,
-        quiet=quiet,
-        notice=notice,
-        emit=emit,
-    )
+    how = commands.How(protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir)
+    commands.sweep(words or [], given, how, dry_run=dry_run, as_json=as_json, quiet=quiet, notice=notice, emit=emit)
 
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="optimizers, modifiers, models, data, schedules, clips or columns")] = "",
+    what: Annotated[
+        str, typer.Argument(help="optimizers, modifiers, models, data, schedules, clips, protocols or columns")
+    ] = "",
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
     debug: Debug = False,

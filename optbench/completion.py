@@ -92,7 +92,9 @@ def candidates(word: str, words: Sequence[str]) -> list[str]:
     known = (*GROUPS, *second_players(words), *choices(MODIFIERS))
     file = chosen(group, words) if "." in word and group in known else None
     if equals:
-        return [f"{key}={value}" for value in values_of(key, file)]
+        listed, comma, _ = word.partition("=")[2].rpartition(",")  # a sweep's list: the last name is being typed
+        taken = listed.split(",")
+        return [f"{key}={listed}{comma}{value}" for value in values_of(key, file) if value not in taken]
     if "." in word and group in known:
         return [f"{group}.{key}=" for key in leaves(file)] if file else []
     root = leaves(folders()[-1] / "root" / "run.yaml")

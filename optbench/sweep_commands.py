@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +22,26 @@ EXECUTORS = ("local",)
 RETRIED = [str(status) for status in Status if not status.succeeded]
 
 
+@dataclass(frozen=True)
+class How:
+    """How a sweep is run, beside what it is."""
+
+    protocol: str | None = None
+    scale: str | None = None
+    study: str | None = None
+    jobs: int | None = None
+    per_device: int = 1
+    executor: str = EXECUTORS[0]
+    retry: str = ""
+    results_dir: Path | None = None
+    config_dir: Path | None = None
+
+
 def sweep(
     words: Sequence[str],
     given: Mapping[str, Any],
+    how: How,
     *,
-    protocol: str | None,
-    scale: str | None,
-    study: str | None,
-    jobs: int | None,
-    per_device: int,
-    executor: str,
-    retry: str,
-    results_dir: Path | None,
-    config_dir: Path | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -44,21 +52,40 @@ def sweep(
     from optbench.sweep.cells import expand
     from optbench.sweep.study import make_study
 
-    if executor not in EXECUTORS:
-        raise ConfigError(f"--executor {executor}: there is no such executor", f"Known: {', '.join(EXECUTORS)}")
+    if how.executor not in EXECUTORS:
+        raise ConfigError(f"--executor {how.executor}: there is no such executor", f"Known: {', '.join(EXECUTORS)}")
+    if how.jobs is not None and how.jobs < 1:
+        raise ConfigError(f"--jobs {how.jobs}: expected at least one")
     file, overrides = study_file(words)
-    asked = make_study(overrides, given, file=file, scale=scale, protocol=protocol, name=study, config_dir=config_dir)
+    asked = make_study(
+        overrides,
+        given,
+        file=file,
+        scale=how.scale,
+        protocol=how.protocol,
+        name=how.study,
+        config_dir=how.config_dir,
+    )
     check_study(asked.name)
-    cells = expand(asked, config_dir)
-    root = results_root(results_dir)
-    options = {"jobs": jobs, "per_device": per_device, "retry": statuses_of(retry)}
+    cells = expand(asked, how.config_dir)
+    root = results_root(how.results_dir)
+    retry = statuses_of(how.retry)
     if dry_run:
         from optbench.sweep.probe import plan
 
-        tree = plan(asked, cells, root, jobs, per_device, notice)
+        tree = plan(asked, cells, root, how.jobs, how.per_device, notice)
         emit(as_json, tree, lambda: print_plan(tree))
         return
-    conductor = run_study(asked, cells, root, quiet=quiet or as_json, notice=notice, **options)
+    conductor = run_study(
+        asked,
+        cells,
+        root,
+        jobs=how.jobs,
+        per_device=how.per_device,
+        retry=retry,
+        quiet=quiet or as_json,
+        notice=notice,
+    )
     report(conductor, as_json, emit, notice)
 
 
@@ -104,8 +131,6 @@ def run_study(
     from optbench.sweep.conduct import Conductor, total_runs
     from optbench.sweep.live import Live
 
-    if jobs is not None and jobs < 1:
-        raise ConfigError(f"--jobs {jobs}: expected at least one")
     live = Live(total_runs(study, cells), 1, notice, quiet=quiet)
     with ledger.scheduling(root / study.name):
         conductor = Conductor(study, cells, root, live, pruning_of(study), retry, on_edge=edge_notice(study, live.line))
@@ -218,9 +243,12 @@ def print_summary(tree: Mapping[str, Any]) -> None:
     table(tree["study"], summary.rows(tree))
     counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
     pruned = f"; pruner {tree['pruner']}, of the tuning alone" if tree["pruner"] != "none" else ""
+    budgets = sorted({round(cell["evaluated_samples"]) for cell in tree["cells"]})
+    budget = " or ".join(f"{samples:,}" for samples in budgets) if len(budgets) < 4 else f"{len(budgets)} budgets of"
     print(
         f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; tuned by {tree['trials']} "
-        f"{tree['sampler']} points{pruned}; intervals of 95 % over final seeds\nresults  {tree['folder']}"
+        f"{tree['sampler']} points{pruned}, {budget} samples through gradient evaluations a run; "
+        f"intervals of 95 % over final seeds\nresults  {tree['folder']}"
     )
 
 

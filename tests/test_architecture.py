@@ -39,7 +39,7 @@ LAYERS = [  # from the bottom; units on one line never import each other
     {"run"},
     {"sweep", "report", "checks", "benches", "tables", "doctor", "completion"},
     {"commands"},
-    {"data_commands", "check_commands", "sweep_commands", "target_commands"},
+    {"data_commands", "check_commands", "sweep_commands", "target_commands", "options"},
     {"cli"},
     {"__main__"},
 ]

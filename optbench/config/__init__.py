@@ -21,6 +21,7 @@ PLURALS = {
     "data": "data",
     "schedules": "schedule",
     "clips": "clip",
+    "protocols": "protocol",
 }
 
 __all__ = [

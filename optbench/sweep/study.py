@@ -86,9 +86,7 @@ def make_study(
     last = {text.partition("=")[0].lstrip("+"): text for text in words}  # the last one of a key wins
     values |= {"overrides": tuple(last.values()), "budgets": tuple(sorted(values["budgets"]))}
     return Study(
-        name=name
-        or tree.get("study")
-        or (file.resolve().parent.name if file else default_name(values["overrides"], config_dir)),
+        name=name or (name_of_file(file, tree) if file else default_name(values["overrides"], config_dir)),
         protocol=protocol,
         boxes=tree.get("boxes", {}),
         claim=tree.get("claim"),
@@ -141,6 +139,13 @@ def check_pruner(values: Mapping[str, Any]) -> None:
     """ConfigError for a pruner that has nothing to go by."""
     if values["pruner"] == "wilcoxon" and values["tune_seeds"] < 3:
         raise ConfigError("--pruner wilcoxon compares trials over seeds", "Say --tune-seeds 3 or more")
+
+
+def name_of_file(file: Path, tree: Mapping[str, Any]) -> str:
+    """The name of a study that comes from a file: as the file says, else its folder's; scales are studies of their
+    own."""
+    folder = (file if file.is_dir() else file.parent).resolve()
+    return "-".join(word for word in (tree.get("study") or folder.name, tree.get("scale")) if word)
 
 
 def default_name(overrides: Sequence[str], config_dir: Path | None) -> str:

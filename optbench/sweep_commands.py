@@ -133,7 +133,16 @@ def run_study(
 
     live = Live(total_runs(study, cells), 1, notice, quiet=quiet)
     with ledger.scheduling(root / study.name):
-        conductor = Conductor(study, cells, root, live, pruning_of(study), retry, on_edge=edge_notice(study, live.line))
+        conductor = Conductor(
+            study,
+            cells,
+            root,
+            live,
+            pruning_of(study),
+            retry,
+            on_edge=edge_notice(study, live.line),
+            on_extend=lambda trials: live.line(f"extending: {trials} more trials for every cell"),
+        )
         for change in ledger.changes(conductor.before, study):
             notice(f"the study {study.name} changes: {change}")
         waiting = conductor.plan()
@@ -232,8 +241,16 @@ def report(conductor: Conductor, as_json: bool, emit: Emit, notice: Notice) -> N
             f"{count} {status}" for status, count in summary.statuses({f.run_id: f for f in failures}).items()
         )
         raise NotHeld(
-            f"{len(failures)} of {tree['runs']['planned']} runs did not succeed: {counts}", "Again: --retry failed"
+            f"{len(failures)} of {tree['runs']['planned']} runs did not succeed: {counts}", retry_hint(failures)
         )
+
+
+def retry_hint(failures: Sequence[Any]) -> str:
+    """How to do again what may succeed another time: a run that diverges will do so again."""
+    again = sorted(
+        {f.status for f in failures} & {str(s) for s in (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)}
+    )
+    return f"Again: --retry {','.join(again)}" if again else ""
 
 
 def print_summary(tree: Mapping[str, Any]) -> None:

@@ -85,13 +85,15 @@ class Conductor:
     sharing: Mapping[str, Any] = field(default_factory=dict)
     """How runs share the machine; kept with each, since it is in their times."""
     on_edge: Callable[[Course, list[tuple[str, str]]], None] = lambda course, edges: None
+    on_extend: Callable[[int], None] = lambda trials: None
     tracker: str | None = None
     """Takes the place of `tracker=auto`."""
     asked_to_stop: Callable[[], int] = lambda: 0
 
     def __post_init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        self.courses = Courses(self.study, [Course(c, self.study, self.outcomes) for c in self.cells], self.on_edge)
+        courses = [Course(cell, self.study, self.outcomes) for cell in self.cells]
+        self.courses = Courses(self.study, courses, self.on_edge, self.on_extend)
         self.folder = self.root / self.study.name
         self.before = ledger.read_ledger(self.folder)
         self.waiting: deque[Planned] = deque()

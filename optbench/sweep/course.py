@@ -167,6 +167,7 @@ class Courses:
     study: Study
     courses: list[Course]
     on_edge: Callable[[Course, list[tuple[str, str]]], None] = lambda course, edges: None
+    on_extend: Callable[[int], None] = lambda trials: None
     _said: set[tuple[int, int]] = field(default_factory=set)
 
     def advance(self, course: Course) -> list[Planned]:
@@ -201,6 +202,7 @@ class Courses:
         extensions = self.courses[0].extensions
         if self.study.extend_edges and extensions < ROUNDS_OF_EXTENSION and any(c.edges() for c in self.courses):
             count = max(1, self.study.trials // 2)
+            self.on_extend(count)
             for course in self.courses:
                 course.extend(count)
             return [run for course in self.courses for run in self.advance(course)]

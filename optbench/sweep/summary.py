@@ -78,7 +78,7 @@ def rows(tree: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def row(cell: Mapping[str, Any]) -> dict[str, str]:
     """One cell."""
-    metric = cell["metric"] or "metric"
+    metric = cell["metric"] or "-"
     pruned = f", {cell['pruned']} pruned" if cell["pruned"] else ""
     failed = f", {cell['failed']} failed" if cell["failed"] else ""
     edges = dict(cell["edges"])
@@ -92,9 +92,10 @@ def row(cell: Mapping[str, Any]) -> dict[str, str]:
         "cell": cell["cell"],
         "trials": f"{cell['trials']}{pruned}{failed}",
         "best found": chosen or "-",
-        f"tune val {metric}": number(cell["tune_score"]),
-        f"final val {metric}": spread_words(cell["final_val"]),
-        f"final test {metric}": spread_words(cell["final_test"]),
+        "metric": metric,
+        "tuning, validation": number(cell["tune_score"]),
+        "final, validation": spread_words(cell["final_val"]),
+        "final, test": spread_words(cell["final_test"]),
     }
 
 

@@ -238,9 +238,13 @@ def data_verify(
     data_commands.verify(name, overrides or [], config_dir, as_json, emit)
 
 
+answered: list[bool] = []  # whether this command has printed its JSON: one document is all that stdout gets
+
+
 def emit(as_json: bool, tree: Mapping[str, Any] | Sequence[Any], human: Callable[[], None]) -> None:
     """Answer on stdout: JSON for machines or `human()` for people."""
     if as_json:
+        answered.append(True)
         print(json.dumps(tree, indent=2, default=str))
     else:
         human()
@@ -249,7 +253,7 @@ def emit(as_json: bool, tree: Mapping[str, Any] | Sequence[Any], human: Callable
 def fail(error: OptbenchError, argv: Sequence[str]) -> NoReturn:
     """One clear error: in words on stderr, and as JSON on stdout where machine output was asked for."""
     print(f"optbench: {error}", file=sys.stderr)
-    if "--json" in argv:
+    if "--json" in argv and not answered:
         print(json.dumps({"error": str(error.args[0]), "hint": error.hint, "exit_code": error.exit_code}))
     raise SystemExit(error.exit_code)
 
@@ -258,6 +262,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes stand in optbench.errors; a traceback (exit 1) is a bug of ours."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or bool(os.environ.get("OPTBENCH_DEBUG"))
+    answered.clear()
     try:
         app(arguments)
     except OptbenchError as error:

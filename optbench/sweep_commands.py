@@ -231,11 +231,13 @@ def report(conductor: Conductor, as_json: bool, emit: Emit, notice: Notice) -> N
     """What came out, and NotHeld where a run did not end as asked."""
     from optbench.sweep import summary
 
+    failures = conductor.failures()
+    if conductor.refusals and len(failures) == len(conductor.planned_runs):
+        raise conductor.refusals[0]  # nothing at all could be run
     tree = summary.tree_of(conductor)
     if conductor.ran == 0:
         notice(f"{conductor.study.name}: all {tree['runs']['planned']} runs have ended before; nothing was run")
     emit(as_json, tree, lambda: print_summary(tree))
-    failures = conductor.failures()
     if failures:
         counts = ", ".join(
             f"{count} {status}" for status, count in summary.statuses({f.run_id: f for f in failures}).items()

@@ -29,10 +29,9 @@ from optbench.sweep.executor import (
     Refused,
     Stopped,
 )
-from optbench.sweep.outcomes import PRUNED, Outcome, mark_pruned, read_outcome
+from optbench.sweep.outcomes import PRUNED, REFUSED, Outcome, mark_pruned, read_outcome
 from optbench.sweep.study import Study
 
-REFUSED = "refused"  # a run that cannot be done as it is asked for; nothing of it is kept
 DEATHS = 5  # workers of one run that may die on one step before the run counts as failed
 BUSY_SECONDS = 1.0  # until a run that another process was at is tried again
 POLL_SECONDS = 0.5
@@ -107,6 +106,7 @@ class Conductor:
         self.last_values: dict[str, float | None] = {}
         self.ran = self.found = 0
         self.halted: OptbenchError | None = None
+        self.refusals: list[Exception] = []
         self._written = 0.0
 
     # -- planning ----------------------------------------------------------------------------------------------------
@@ -256,6 +256,7 @@ class Conductor:
     def _refused(self, run: Planned, error: Exception) -> None:
         if isinstance(error, StorageError):
             self.halted = error
+        self.refusals.append(error)
         self._end(run, Outcome(run.run_id, REFUSED, str(error)))
         if isinstance(error, StorageError):
             return

@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from optbench.records import Status
 from optbench.sweep.cells import FINAL, TUNE, Planned
 from optbench.sweep.course import DONE, Course, Courses
 from optbench.sweep.executor import Began, Event, Measured, Progress
-from optbench.sweep.outcomes import PRUNED, Outcome
+from optbench.sweep.outcomes import PRUNED, REFUSED, Outcome
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 DRAWN_SECONDS = 0.25
@@ -35,6 +36,7 @@ class Live:
         self._say = notice
         self._live: Any = None
         self._courses: Courses | None = None
+        self._said: dict[int, set[str]] = defaultdict(set)  # why a cell's runs were refused: once is enough
 
     # -- told by the conductor ---------------------------------------------------------------------------------------
 
@@ -70,7 +72,8 @@ class Live:
         self._note(run, outcome)
         if outcome.wall_seconds:
             self.seconds.setdefault(run.cell, []).append(outcome.wall_seconds)
-        if not outcome.succeeded and outcome.status != PRUNED:
+        if not outcome.succeeded and outcome.status != PRUNED and outcome.reason not in self._said[run.cell]:
+            self._said[run.cell] |= {outcome.reason} if outcome.status == REFUSED else set()
             self.line(f"{run.run_id}: {outcome.status}: {outcome.reason}\n  log: {log}", always=True)
 
     def _note(self, run: Planned, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ from optbench.records import Status
 from optbench.store import read_json, write_json
 
 PRUNED = "pruned"  # ended by the sweep's pruner: no result, its checkpoint is kept
+REFUSED = "refused"  # cannot be done as it is asked for; nothing of it is kept
 PRUNED_FILE = "pruned.json"
 
 

@@ -236,10 +236,12 @@ def explained(path: Path) -> Iterator[None]:
         if isinstance(error, TimeoutError):  # filelock's
             raise
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-    except RuntimeError as error:  # torch's file writer reports a full disk so
-        if isinstance(error, OptbenchError) or "write" not in str(error).lower():
+    except RuntimeError as error:  # torch's file writer reports a full disk so, or hides it behind an error of its own
+        hidden = error.__context__
+        if isinstance(error, OptbenchError) or not (isinstance(hidden, OSError) or "write" in str(error).lower()):
             raise
-        raise StorageError(f"{path}: cannot be written: {first_line(error)}") from error
+        reason = hidden.strerror if isinstance(hidden, OSError) else first_line(error)
+        raise StorageError(f"{path}: cannot be written: {reason}") from error
 
 
 def run_folders(root: Path, study: str | None = None) -> Iterator[RunFolder]:

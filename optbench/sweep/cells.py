@@ -112,7 +112,9 @@ def make_cell(
                 f"Say target=VALUE, or: optbench targets set {config.model.name}",
             )
     except OptbenchError as error:
-        raise type(error)(f"{' '.join(choices)}: {error.args[0]}" if choices else error.args[0], error.hint) from error
+        message, where = error.args[0], " ".join(choices)
+        named = not where or message.startswith(tuple(choices))
+        raise type(error)(message if named else f"{where}: {message}", error.hint) from error
     return Cell(
         number=number,
         choices=tuple(choices),

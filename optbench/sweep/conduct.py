@@ -35,7 +35,8 @@ from optbench.sweep.study import Study
 DEATHS = 5  # workers of one run that may die on one step before the run counts as failed
 BUSY_SECONDS = 1.0  # until a run that another process was at is tried again
 POLL_SECONDS = 0.5
-LEDGER_SECONDS = 2.0  # between two writings of study.json
+LEDGER_SECONDS = 2.0  # between two writings of study.json, at least
+LEDGER_SHARE = 50.0  # and at least so many times as long as one takes
 
 
 class Pruning(Protocol):
@@ -88,6 +89,8 @@ class Conductor:
     tracker: str | None = None
     """Takes the place of `tracker=auto`."""
     asked_to_stop: Callable[[], int] = lambda: 0
+    mirror: Callable[[Mapping[str, Any], bool], None] = lambda tree, now: None
+    """Shown study.json's tree, and whether at once."""
 
     def __post_init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
@@ -107,7 +110,7 @@ class Conductor:
         self.ran = self.found = 0
         self.halted: OptbenchError | None = None
         self.refusals: list[Exception] = []
-        self._written = 0.0
+        self._written = self._ledger_seconds = 0.0
 
     # -- planning ----------------------------------------------------------------------------------------------------
 
@@ -257,8 +260,9 @@ class Conductor:
         if isinstance(error, StorageError):
             self.halted = error
         self.refusals.append(error)
-        self._end(run, Outcome(run.run_id, REFUSED, str(error)))
-        if isinstance(error, StorageError):
+        full = isinstance(error, StorageError)
+        self._end(run, Outcome(run.run_id, REFUSED, str(error)), quiet=full)  # it is what the command will end with
+        if full:
             return
         for other in [other for other in self.waiting if other.cell == run.cell]:  # the same is wrong with all of them
             self.waiting.remove(other)
@@ -309,10 +313,16 @@ class Conductor:
     # -- what is known -----------------------------------------------------------------------------------------------
 
     def write_ledger(self, seconds: float = 0.0) -> None:
-        """Write study.json, if it is older than this."""
-        if time.monotonic() - self._written >= seconds:
+        """Write study.json, if it is older than this; one of many thousand runs costs a while, and is written less
+        often."""
+        began = time.monotonic()
+        if began - self._written >= (seconds and max(seconds, LEDGER_SHARE * self._ledger_seconds)):
+            tree = ledger.tree_of(self.study, self.courses.courses, self.before)
+            ledger.write_ledger(self.folder, tree)
+            if self.ran:
+                self.mirror(tree, not seconds)
             self._written = time.monotonic()
-            ledger.write_ledger(self.folder, ledger.tree_of(self.study, self.courses.courses, self.before))
+            self._ledger_seconds = self._written - began
 
     @property
     def planned_runs(self) -> list[Planned]:

@@ -10,13 +10,15 @@ import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from optbench.errors import NotHeld
 from optbench.records import SCHEMA
 from optbench.store import explained, read_json, write_json
-from optbench.sweep.course import Course
+from optbench.sweep.course import DONE, Course, Trial
+from optbench.sweep.outcomes import PRUNED, Outcome
 from optbench.sweep.study import Study
 
 FILE, LOCK, OWNER = "study.json", ".scheduler.lock", ".scheduler.json"
@@ -76,6 +78,7 @@ def tree_of(study: Study, courses: Sequence[Course], before: Mapping[str, Any] |
 def cell_tree(course: Course) -> dict[str, Any]:
     """One cell: what sets it apart, its budget, its trials and what was chosen."""
     cell, winner = course.cell, course.winner
+    measured = next((o for t in course.trials for o in outcomes_of(t, course) if o is not None and o.metric), None)
     return {
         "label": cell.label,
         "choices": list(cell.choices),
@@ -88,7 +91,10 @@ def cell_tree(course: Course) -> dict[str, Any]:
         "steps": cell.config.steps,
         "batch_size": cell.config.batch_size,
         "evaluations_per_step": cell.evaluations,
+        "metric": measured.metric if measured else None,
+        "direction": measured.direction if measured else None,
         "box": course.box.as_dict(),
+        "dimensions": [asdict(dimension) for dimension in course.box.dimensions],
         "stage": course.stage,
         "trials": [
             {
@@ -96,6 +102,7 @@ def cell_tree(course: Course) -> dict[str, Any]:
                 "group": trial.number % course.study.groups,
                 "values": dict(trial.values),
                 "runs": [run.run_id for run in trial.runs],
+                **ending(outcomes_of(trial, course)),
                 "score": trial.score,
             }
             for trial in course.trials
@@ -105,6 +112,27 @@ def cell_tree(course: Course) -> dict[str, Any]:
         "extensions": course.extensions,
         "finals": [run.run_id for run in course.finals],
     }
+
+
+def outcomes_of(trial: Trial, course: Course) -> list[Outcome | None]:
+    """The outcomes of a trial's runs, None for one that has not ended."""
+    return [course.outcomes.get(run.run_id) for run in trial.runs]
+
+
+def ending(outcomes: Sequence[Outcome | None]) -> dict[str, Any]:
+    """How a trial ended: open, done, pruned or failed; and the mean of its runs' metric where all have succeeded."""
+    if None in outcomes:
+        return {"state": "open", "value": None}
+    values = [o.val for o in outcomes if o is not None and o.score is not None and o.val is not None]
+    if len(values) == len(outcomes):
+        return {"state": "done", "value": sum(values) / len(values)}
+    pruned = any(o is not None and o.status == PRUNED for o in outcomes)
+    return {"state": "pruned" if pruned else "failed", "value": None}
+
+
+def is_done(tree: Mapping[str, Any] | None, study: Study) -> bool:
+    """Whether a study.json tells of these very settings, and that nothing was left to run."""
+    return bool(tree) and not changes(tree, study) and all(cell["stage"] == DONE for cell in tree["cells"])
 
 
 def write_ledger(folder: Path, tree: Mapping[str, Any]) -> None:

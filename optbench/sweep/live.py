@@ -18,6 +18,7 @@ from optbench.sweep.executor import Began, Event, Measured, Progress
 from optbench.sweep.outcomes import PRUNED, REFUSED, Outcome
 
 PLAIN_SECONDS = 10.0  # between two plain lines
+TOLD_SHARE = 0.02  # of a run, after which its length is guessed from its speed
 DRAWN_SECONDS = 0.25
 
 
@@ -30,6 +31,7 @@ class Live:
         self.seconds: dict[int, list[float]] = {}
         self.ended_runs: dict[str, Outcome] = {}
         self.running: dict[str, tuple[Planned, int, float | None]] = {}
+        self.started_at: dict[str, tuple[float, float]] = {}  # when training began, and at which share of the run
         self.seen: set[str] = set()
         self.metric = ""
         self.direction = "max"
@@ -50,6 +52,7 @@ class Live:
     def started(self, run: Planned) -> None:
         """A worker takes the run up."""
         self.running[run.run_id] = (run, 0, None)
+        self.started_at[run.run_id] = (time.monotonic(), 0.0)
 
     def event(self, run: Planned, event: Event) -> None:
         """Something happened to a running run."""
@@ -58,6 +61,7 @@ class Live:
             case Began():
                 self.metric, self.direction = event.metric, event.direction
                 step = event.resumed_from or 0
+                self.started_at[run.run_id] = (time.monotonic(), step / run.config.steps)
                 if event.resumed_from:
                     self.line(f"{run.run_id}: goes on from step {event.resumed_from:,} of {run.config.steps:,}")
             case Progress():
@@ -69,6 +73,7 @@ class Live:
     def ended(self, run: Planned, outcome: Outcome, log: Path) -> None:
         """A run has ended; a failure is said at once."""
         self.running.pop(run.run_id, None)
+        self.started_at.pop(run.run_id, None)
         self._note(run, outcome)
         if outcome.wall_seconds:
             self.seconds.setdefault(run.cell, []).append(outcome.wall_seconds)
@@ -121,12 +126,16 @@ class Live:
 
     def summary(self) -> str:
         """The state of the sweep in one line."""
+        shares = " ".join(f"{self._share(run_id):.0%}" for run_id in list(self.running)[:8])
+        at = f" ({shares})" if shares else ""
         bad = sum(not o.succeeded and o.status != PRUNED for o in self.ended_runs.values())
         failed = f", {bad} failed" if bad else ""
         best = [f"{c.cell.label} {self.best(c)}" for c in self._courses.courses[:4]] if self._courses else []
         more = f", ... ({len(self._courses.courses)} cells)" if self._courses and len(self._courses.courses) > 4 else ""
         rest = f"; best {self.metric}: {', '.join(best)}{more}" if self.metric and best else ""
-        return f"{len(self.ended_runs)}/{self.expected} done{failed}, {len(self.running)} running{rest}; {self.left()}"
+        return (
+            f"{len(self.ended_runs)}/{self.expected} done{failed}, {len(self.running)} running{at}{rest}; {self.left()}"
+        )
 
     @property
     def expected(self) -> int:
@@ -148,13 +157,25 @@ class Live:
         """Time left in words: the runs that remain at the mean time of those that have ended."""
         from optbench.trackers.console import duration
 
-        everything = [s for seconds in self.seconds.values() for s in seconds]
-        if not everything:
+        lengths = [s for seconds in self.seconds.values() for s in seconds] or self._lengths_of_running()
+        if not lengths:
             return "time left: not known yet"
         remaining = max(0, self.expected - len(self.ended_runs))
-        begun = sum(min(1.0, step / run.config.steps) for run, step, _ in self.running.values())
-        seconds = max(0.0, remaining - begun) * statistics.fmean(everything) / max(1, self.slots)
+        begun = sum(self._share(run_id) for run_id in self.running)
+        seconds = max(0.0, remaining - begun) * statistics.fmean(lengths) / max(1, self.slots)
         return f"about {duration(seconds)} left"
+
+    def _share(self, run_id: str) -> float:
+        """The share of a running run that is done."""
+        run, step, _ = self.running[run_id]
+        return min(1.0, step / run.config.steps)
+
+    def _lengths_of_running(self) -> list[float]:
+        """Seconds that the running runs will take, by how far they have come; before any has ended."""
+        now = time.monotonic()
+        begun = {run_id: self._share(run_id) - first for run_id, (_, first) in self.started_at.items()}
+        told = {run_id: share for run_id, share in begun.items() if run_id in self.running and share > TOLD_SHARE}
+        return [(now - self.started_at[run_id][0]) / share for run_id, share in told.items()]
 
     def table(self) -> Any:
         """The live table."""

@@ -136,6 +136,14 @@ def fork_server(configs: Sequence[RunConfig]) -> Any:
     return context
 
 
+def warm_up(configs: Sequence[RunConfig]) -> None:
+    """Start the fork server, which then imports on a core of its own while the sweep is still being planned."""
+    from multiprocessing import forkserver
+
+    fork_server(configs)
+    forkserver.ensure_running()
+
+
 def preloaded(configs: Iterable[RunConfig]) -> list[str]:
     """Modules to import once: the run itself, what builds the choices, and the heavy packages that they import late."""
     modules = {*PRELOADED}

@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+targets_app = typer.Typer(help="Values of the validation metric that count as trained.", no_args_is_help=True)
+app.add_typer(targets_app, name="targets")
 
 
 def notice(text: str) -> None:
@@ -239,6 +241,46 @@ def data_verify(
 
 
 answered: list[bool] = []  # whether this command has printed its JSON: one document is all that stdout gets
+
+
+@targets_app.command("set")
+def targets_set(
+    model: Annotated[str, typer.Argument(help="A model, e.g. mlp")],
+    overrides: Overrides = None,
+    trials: options.Trials = None,
+    seeds: options.Seeds = None,
+    budget: Annotated[float | None, typer.Option("--budget", help="Share of the workload's budget.")] = None,
+    study: options.SweepStudy = None,
+    jobs: options.Jobs = None,
+    per_device: options.PerDevice = 1,
+    retry: options.Retry = "",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder whose target/ takes the file.  [default: conf]")
+    ] = None,
+    results_dir: ResultsDir = None,
+    config_dir: ConfigDir = None,
+    dry_run: options.PlanOnly = False,
+    as_json: AsJson = False,
+    quiet: options.Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Set a workload's target by AlgoPerf's procedure: tune four standard optimizers, rerun the best of all.
+
+    What is tuned, and how much, stands in conf/protocol/targets.yaml."""
+    from optbench import sweep_commands, target_commands
+
+    given = {"trials": trials, "seeds": seeds, "budgets": None if budget is None else [budget]}
+    how = sweep_commands.How(None, None, study, jobs, per_device, "local", retry, results_dir, config_dir)
+    says = {"as_json": as_json, "quiet": quiet, "notice": notice, "emit": emit}
+    target_commands.set_(model, overrides or [], given, how, output, dry_run=dry_run, **says)
+
+
+@targets_app.command("list")
+def targets_list(config_dir: ConfigDir = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Every workload that has a target, with its budget and whether its settings are still those it was set for."""
+    from optbench import target_commands
+
+    target_commands.list_(config_dir, as_json, emit)
 
 
 def emit(as_json: bool, tree: Mapping[str, Any] | Sequence[Any], human: Callable[[], None]) -> None:

@@ -99,7 +99,7 @@ def result_facts(
         "metric": task.metric,
         "direction": task.direction,
         "value": config.target,
-        "hash": None,
+        "hash": target_hash(config, objects.data.sha256),
         "step": None,
         "samples": None,
         "train_seconds": None,
@@ -128,6 +128,12 @@ def result_facts(
         "data_verified": objects.data.verified,
         "weights_sha256": trainer.weights_sha256(),
     }
+
+
+def target_hash(config: RunConfig, data_sha256: str | None) -> str | None:
+    """The hash of how the target was set; None where it is the user's own, or was set on other data of the name."""
+    source = config.target_source
+    return source.procedure_sha256 if source is not None and source.data_sha256 == data_sha256 else None
 
 
 def bytes_held(objects: Objects) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.commands import Emit, Notice, check_study
-from optbench.errors import ConfigError, Interrupted, NotHeld
+from optbench.errors import ConfigError, Interrupted, NotHeld, StorageError
 from optbench.records import Status
 from optbench.store import results_root
 from optbench.tables import table
@@ -57,6 +58,10 @@ def sweep(
     if how.jobs is not None and how.jobs < 1:
         raise ConfigError(f"--jobs {how.jobs}: expected at least one")
     file, overrides = study_file(words)
+    if not words:
+        raise ConfigError(
+            "a sweep of what?", "e.g. optbench sweep optimizer=lion,adamw model=vit --trials 16 --seeds 5"
+        )
     asked = make_study(
         overrides,
         given,
@@ -69,12 +74,8 @@ def sweep(
     check_study(asked.name)
     cells = expand(asked, how.config_dir)
     root = results_root(how.results_dir)
-    retry = statuses_of(how.retry)
     if dry_run:
-        from optbench.sweep.probe import plan
-
-        tree = plan(asked, cells, root, how.jobs, how.per_device, notice)
-        emit(as_json, tree, lambda: print_plan(tree))
+        show_plan(asked, cells, root, how, as_json, notice, emit)
         return
     conductor = run_study(
         asked,
@@ -82,7 +83,7 @@ def sweep(
         root,
         jobs=how.jobs,
         per_device=how.per_device,
-        retry=retry,
+        retry=statuses_of(how.retry),
         quiet=quiet or as_json,
         notice=notice,
     )
@@ -129,8 +130,12 @@ def run_study(
     """Everything of a study that is not done yet, run."""
     from optbench.sweep import ledger
     from optbench.sweep.conduct import Conductor, total_runs
+    from optbench.sweep.dashboard import Mirror
     from optbench.sweep.live import Live
+    from optbench.sweep.local import warm_up
 
+    if not ledger.is_done(ledger.read_ledger(root / study.name), study):
+        warm_up([cell.config for cell in cells])
     live = Live(total_runs(study, cells), 1, notice, quiet=quiet)
     with ledger.scheduling(root / study.name):
         conductor = Conductor(
@@ -138,9 +143,10 @@ def run_study(
             cells,
             root,
             live,
-            pruning_of(study),
+            pruning_of(study, root / study.name),
             retry,
             on_edge=edge_notice(study, live.line),
+            mirror=Mirror(root / study.name, live.line).update,
             on_extend=lambda trials: live.line(f"extending: {trials} more trials for every cell"),
         )
         for change in ledger.changes(conductor.before, study):
@@ -174,7 +180,8 @@ def conduct(conductor: Conductor, live: Any, jobs: int | None, per_device: int, 
             conductor.conduct(LocalExecutor(count, configs, devices))
         finally:
             live.close()
-            conductor.write_ledger()
+            with suppress(StorageError):  # a disk that is full has been spoken of; the ledger can be made again
+                conductor.write_ledger()
     if asked():
         done, planned = len(conductor.outcomes), len(conductor.planned_runs)
         raise Interrupted(
@@ -204,13 +211,13 @@ def trackers_off(conductor: Conductor, notice: Notice) -> None:
         notice("no W&B key is at hand: runs are not tracked (tracker=wandb logs them offline)")
 
 
-def pruning_of(study: Study) -> Any:
+def pruning_of(study: Study, folder: Path) -> Any:
     """The study's pruner, if it has one."""
     if study.pruner == "none":
         return None
     from optbench.sweep.pruning import make_pruning
 
-    return make_pruning(study)
+    return make_pruning(study, folder)
 
 
 def edge_notice(study: Study, say: Callable[[str], None]) -> Callable[[Any, list[tuple[str, str]]], None]:
@@ -229,7 +236,7 @@ def edge_notice(study: Study, say: Callable[[str], None]) -> Callable[[Any, list
 
 def report(conductor: Conductor, as_json: bool, emit: Emit, notice: Notice) -> None:
     """What came out, and NotHeld where a run did not end as asked."""
-    from optbench.sweep import summary
+    from optbench.sweep import summary, tracking
 
     failures = conductor.failures()
     if conductor.refusals and len(failures) == len(conductor.planned_runs):
@@ -238,6 +245,7 @@ def report(conductor: Conductor, as_json: bool, emit: Emit, notice: Notice) -> N
     if conductor.ran == 0:
         notice(f"{conductor.study.name}: all {tree['runs']['planned']} runs have ended before; nothing was run")
     emit(as_json, tree, lambda: print_summary(tree))
+    tracking.track(conductor, tree, notice)
     if failures:
         counts = ", ".join(
             f"{count} {status}" for status, count in summary.statuses({f.run_id: f for f in failures}).items()
@@ -271,7 +279,22 @@ def print_summary(tree: Mapping[str, Any]) -> None:
     )
 
 
+def show_plan(
+    study: Study, cells: Sequence[Any], root: Path, how: How, as_json: bool, notice: Notice, emit: Emit
+) -> None:
+    """`optbench sweep --dry-run`. Raises the error of a cell that cannot be run, after what can be said."""
+    from optbench.sweep.plan import plan
+
+    retry = statuses_of(how.retry)
+    tree, refusal = plan(study, cells, root, jobs=how.jobs, per_device=how.per_device, retry=retry, notice=notice)
+    emit(as_json, tree, lambda: print_plan(tree))
+    if refusal is not None:
+        raise refusal
+
+
 def print_plan(tree: Mapping[str, Any]) -> None:
     """The plan of a study."""
-    table(tree["study"], tree["cells"])
+    from optbench.sweep.plan import table_rows
+
+    table(tree["study"], table_rows(tree))
     print("\n".join(tree["lines"]))

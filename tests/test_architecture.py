@@ -39,7 +39,8 @@ LAYERS = [  # from the bottom; units on one line never import each other
     {"run"},
     {"sweep", "report", "checks", "benches", "tables", "doctor", "completion"},
     {"commands"},
-    {"data_commands", "check_commands", "sweep_commands", "target_commands", "options"},
+    {"data_commands", "check_commands", "sweep_commands", "options"},
+    {"target_commands"},
     {"cli"},
     {"__main__"},
 ]
@@ -132,10 +133,12 @@ def test_help_is_light() -> None:
     [
         *("cli", "config", "records", "store", "commands", "data_commands", "check_commands", "trackers.wandb"),
         *("sweep_commands", "sweep.study", "sweep.cells", "sweep.course", "sweep.conduct", "sweep.local", "sweep.live"),
+        *("sweep.sampling", "sweep.pruning", "sweep.dashboard", "sweep.targets", "sweep.plan", "sweep.tracking"),
     ],
 )
 def test_torch_is_not_loaded_with(module: str) -> None:
-    assert not loaded_by(f"import optbench.{module}") & {"torch", "hydra", "wandb", "numpy", "polars"}
+    heavy = {"torch", "hydra", "wandb", "numpy", "polars", "optuna", "scipy", "rich"}
+    assert not loaded_by(f"import optbench.{module}") & heavy
 
 
 def test_no_branch_on_names_of_optimizers_models_or_data() -> None:

@@ -15,6 +15,7 @@ from optbench.config.modifiers import active, modifier_files, modifier_nodes, sp
 from optbench.config.overrides import Assignment, near, parse, root_cause, shown
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig
 from optbench.config.second import belongs_to, check_players, first_of, group_of
+from optbench.config.target import off_is_null, says_target, target_file, with_target
 from optbench.errors import ConfigError
 from optbench.validity import conform, flatten, unflatten
 
@@ -212,8 +213,9 @@ class Composition:
         groups |= {key: self._choice(key, self.second_name(key), dict(tree[key])) for key in SECOND if key in tree}
         self._check_kinds(groups)
         check_players(groups["model"], {key: groups.get(key) for key in SECOND})
-        root = derive(root, self.values)
-        return RunConfig(**groups, **root, overrides=self.overrides, not_identity=tuple(tree["about"]["not_identity"]))
+        root = off_is_null(derive(root, self.values))
+        fixed = {"overrides": self.overrides, "not_identity": tuple(tree["about"]["not_identity"])}
+        return with_target(RunConfig(**groups, **root, **fixed), self.target_file)
 
     def _check_kinds(self, groups: Mapping[str, Any]) -> None:
         """A model reads one kind of data (`about.reads`), a data set is of one kind (`about.kind`)."""
@@ -260,6 +262,8 @@ class Composition:
             return self._origin_of_choice(group)
         if derivation(self.tree, key):
             return derivation(self.tree, key)
+        if key == "target" and self.target_file and self.run_config().target_source:
+            return short_path(self.target_file, self.folders)
         for assignment in reversed(self.values):
             if key == assignment.key or key.startswith(assignment.key + "."):
                 return f"override {assignment.text}"
@@ -290,11 +294,17 @@ class Composition:
         files = [(self.folders[-1] / "root" / "run.yaml", "")] + [(file, f"{g}.") for g, file in found if file]
         return files + [(file, "") for file in (workload, self.recipe_file) if file]
 
+    @functools.cached_property
+    def target_file(self) -> Path | None:
+        """The workload's file of its target, unless something else says what the target is."""
+        return None if says_target(self.values, self.layers) else target_file(self.folders, self.names)
+
     @property
     def shadowed(self) -> list[str]:
         """Files of the user's that stand before packaged ones of the same name."""
         packaged = self.folders[-1]
-        chosen = [file for file, _ in self.layers if not file.is_relative_to(packaged)]
+        read = [file for file, _ in self.layers] + ([self.target_file] if self.target_file else [])
+        chosen = [file for file in read if not file.is_relative_to(packaged)]
         return [str(file) for file in chosen if (packaged / file.parent.name / file.name).is_file()]
 
 

@@ -33,6 +33,15 @@ class Choice:
         return self.about["implementations"][self.settings["impl"]] if "implementations" in self.about else self.about
 
 
+@dataclass(frozen=True)
+class TargetSource:
+    """The setting of a target: what its file says of where it comes from."""
+
+    procedure_sha256: str
+    data_sha256: str | None
+    """The data that it was set on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that fixes one run. The units and meanings of the fields stand in conf/root/run.yaml."""
@@ -66,6 +75,8 @@ class RunConfig:
     eval_train_samples: int
     record_every: int
     target: float | None
+    target_source: TargetSource | None = None
+    """Where the target comes from, if it is that of the workload's file and not the user's own."""
     stop_at_target: bool
     max_seconds: float | None
     checkpoint_seconds: float
@@ -78,7 +89,7 @@ class RunConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """The resolved configuration as plain data: each group with its `name` and each modifier, without the facts."""
-        apart = (*GROUPS, *SECOND, "modifiers", "overrides", "not_identity")
+        apart = (*GROUPS, *SECOND, "modifiers", "overrides", "not_identity", "target_source")
         root = {key: value for key, value in vars(self).items() if key not in apart}
         groups = {group: {"name": choice.name, **choice.settings} for group, choice in self.choices.items()}
         return {**groups, **{modifier.name: dict(modifier.settings) for modifier in self.modifiers}, **root}
@@ -99,8 +110,11 @@ class RunConfig:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The keys that fix the numbers. A key that is null is absent, so that a later key keeps old ids."""
-        kept = unflatten({key: v for key, v in flatten(self.as_dict()).items() if key not in self.not_identity})
+        """The keys that fix the numbers. A key that is null is absent, so that a later key keeps old ids.
+
+        A target fixes numbers only where the run stops at it."""
+        apart = self.not_identity if self.stop_at_target else (*self.not_identity, "target")
+        kept = unflatten({key: v for key, v in flatten(self.as_dict()).items() if key not in apart})
         sources = {group: self.group(group).about.get("source_sha256") for group in self.choices}
         return without_null({**kept, "sources": sources})
 
@@ -129,6 +143,11 @@ def without_null(tree: Any) -> Any:
     return {key: value for key, value in kept.items() if value is not None and value != {}}
 
 
+def sha256_of(tree: Any) -> str:
+    """The SHA-256 of canonical JSON in hex digits."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
 def short_hash(tree: Any) -> str:
-    """Ten hex digits of the SHA-256 of canonical JSON."""
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:10]
+    """Ten hex digits of it."""
+    return sha256_of(tree)[:10]

@@ -10,6 +10,7 @@ from typing import Any
 from optbench.config.composition import Composition
 from optbench.config.overrides import as_typed
 from optbench.config.runconfig import Choice, RunConfig
+from optbench.config.target import of_workload, with_target
 from optbench.errors import ConfigError
 from optbench.validity import conform, flatten, unflatten
 
@@ -31,7 +32,9 @@ class Variation:
         if not all(self._is_plain(key) for key in values):
             texts = [f"{key}={as_typed(value)}" for key, value in values.items()]
             return Composition([*self.base.overrides, *texts], self._config_dir).run_config()
-        return varied(self.base, values)
+        changed = varied(self.base, values)
+        file = self.composition.target_file
+        return with_target(changed, file) if file and any(map(of_workload, values)) else changed
 
     @property
     def _config_dir(self) -> Any:

@@ -5,8 +5,10 @@ cells.py      the cells that are compared, each with its search box and its budg
 points.py     where a box is searched: quasi-random points, or Optuna's samplers (sampling.py)
 course.py     a cell's way through the study: tune, extend, final; a function of the outcomes so far
 outcomes.py   what the store says of a run
-conduct.py    the scheduler: released runs, an executor, outcomes; prune.py stops hopeless runs
+conduct.py    the scheduler: released runs, an executor, outcomes; pruning.py ends hopeless runs of the tuning
 local.py      the executor of one machine: processes from a preloaded fork server; worker.py is their side
-ledger.py     study.json and the lock of the one scheduler
+ledger.py     study.json and the lock of the one scheduler; dashboard.py mirrors it for optuna-dashboard
+live.py       what people see meanwhile; summary.py what they see in the end; tracking.py the same in W&B
+plan.py       what a dry run says, by a timed rehearsal (rehearsal.py) of every cell (probe.py)
 targets.py    target values by AlgoPerf's procedure
 """

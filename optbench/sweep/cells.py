@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from optbench.config import (
 from optbench.errors import ConfigError, OptbenchError
 from optbench.sweep.box import Box
 from optbench.sweep.study import Study
+from optbench.validity import flatten
 
 TUNE, FINAL = "tune", "final"
 FIRST_FINAL_SEED = 1000  # above every seed of the tuning, so that more of either never meet
@@ -165,10 +166,18 @@ def box_of(study: Study, asked: SweepOverrides, variation: Variation) -> Box:
     set_apart = {text.partition("=")[0] for text in config.overrides}
     dimensions = [given.pop(d.key, d) for d in published if d.key not in set_apart]
     dimensions += given.values()
-    for dimension in dimensions:
-        for value in dimension.values or (dimension.low, dimension.high):
-            variation.at({dimension.key: int(value) if dimension.integer else value})  # refuses what is not valid
-    return Box(tuple(dimensions))
+    return Box(tuple(checked_dimension(dimension, variation) for dimension in dimensions))
+
+
+def checked_dimension(dimension: Dimension, variation: Variation) -> Dimension:
+    """The dimension, of whole numbers where its key takes no others: Hydra reads interval(2,8) as of any numbers.
+    ConfigError for a value that is not valid."""
+    key, whole = dimension.key, []
+    for value in dimension.values or (dimension.low, dimension.high):
+        config = variation.at({key: int(value) if dimension.integer else value})
+        taken = flatten(config.as_dict())[key]
+        whole.append(isinstance(taken, int) and not isinstance(taken, bool))
+    return dimension if dimension.values else replace(dimension, integer=dimension.integer or all(whole))
 
 
 def check_searched(study: Study, cells: Sequence[Cell]) -> None:

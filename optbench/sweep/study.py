@@ -17,6 +17,7 @@ from optbench.validity import conform
 GROUP = "protocol"
 OF_A_FILE = ("overrides", "boxes", "claim", "scales", "protocol", "study", "title")
 CLAIM = ("measure", "of", "against", "relation", "margin", "text")
+WILCOXON_SEEDS = 5  # four paired seeds are the fewest that can be significant at 10 %, the fifth is what is saved
 RELATIONS = ("better", "worse", "tie", "not_worse", "not_better")
 
 
@@ -137,8 +138,11 @@ def checked_settings(values: Mapping[str, Any], config_dir: Path | None) -> dict
 
 def check_pruner(values: Mapping[str, Any]) -> None:
     """ConfigError for a pruner that has nothing to go by."""
-    if values["pruner"] == "wilcoxon" and values["tune_seeds"] < 3:
-        raise ConfigError("--pruner wilcoxon compares trials over seeds", "Say --tune-seeds 3 or more")
+    if values["pruner"] == "wilcoxon" and values["tune_seeds"] < WILCOXON_SEEDS:
+        raise ConfigError(
+            "--pruner wilcoxon compares trials over seeds",
+            f"Say --tune-seeds {WILCOXON_SEEDS} or more: fewer pairs than 4 cannot decide",
+        )
 
 
 def name_of_file(file: Path, tree: Mapping[str, Any]) -> str:

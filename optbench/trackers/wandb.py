@@ -1,7 +1,8 @@
 """Weights & Biases as a mirror of the results: online where there is a key, else offline.
 
 Our own `step` is a logged value and the x axis: W&B silently drops rows whose internal step runs backwards, as it does
-after a resume. One group holds the seeds of one setting, so that W&B draws their mean with a band.
+after a resume. One group holds the seeds of one setting, so that W&B draws their mean with a band; of a sweep, all runs
+of the study.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from optbench.records import Record, Status
 from optbench.validity import flatten
 
 INIT_SECONDS = 20  # after which an online start becomes an offline one
+TAG_CHARACTERS = 64  # W&B refuses longer ones
+FACTS = ("algorithm", "implementation", "modifiers", "engine", "versions", "hardware", "git", "data")
+OF_A_SWEEP = ("trial_id", "sweep")
+W_AND_B_SWEEP = "WANDB_SWEEP_ID"  # set where W&B's own sweep has started us: it reads a metric's summary as one number
 HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where W&B's clients keep their keys under, by version
 
 
@@ -32,58 +37,36 @@ class WandbTracker:
 
     def start(self, run: Mapping[str, Any]) -> None:
         """Begin a W&B run, online if possible."""
-        if importlib.util.find_spec("wandb") is None:
-            self.notice("W&B is not installed: records are kept in the results folder alone")
-            return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
-        try:
-            self.run = self._begin(run, mode)
-        except Exception as error:
-            if mode != "online":
-                raise
-            self.notice(f"W&B cannot be reached ({first_line(error)}); logging offline")
-            mode, self.run = "offline", self._begin(run, "offline")
-        if mode == "offline":
-            self.notice(f"W&B logs offline; upload with: wandb sync {Path(self.run.dir).parent}")
+        self.run = begun(self.directory, lambda mode: self._begin(run, mode), self.notice)
 
     def _begin(self, run: Mapping[str, Any], mode: str) -> Any:
         import wandb
 
         choices = run.get("config", {})
-        names = [choices[group]["name"] for group in ("optimizer", "model", "data") if group in choices]
-        facts = {
-            key: run.get(key)
-            for key in ("algorithm", "implementation", "modifiers", "engine", "versions", "hardware", "git", "data")
-        }
-        settings = wandb.Settings(
-            console="off",
-            x_disable_stats=True,
-            disable_git=True,
-            save_code=False,
-            silent=True,
-            init_timeout=INIT_SECONDS,
-        )
+        sweep = run.get("sweep")
+        facts = {key: run.get(key) for key in (*FACTS, *(OF_A_SWEEP if sweep else ()))}
+        group = run.get("study") if sweep else f"{run.get('study')}/{run.get('trial_id')}"
         with quiet():
-            begun = wandb.init(
+            new = wandb.init(
                 project=self.project,
                 dir=str(self.directory),
                 mode=mode,
                 id=run["run_id"],
                 name=run["run_id"],
                 resume="allow",
-                group=f"{run.get('study')}/{run.get('trial_id')}",
+                group=group,
                 job_type=run.get("stage"),
-                tags=[*names, str(choices.get("precision", ""))],
+                tags=tags_of(run),
                 config=flatten({**choices, **facts}),
-                settings=settings,
+                settings=settings(),
             )
-            begun.define_metric("step")
-            begun.define_metric("*", step_metric="step")
-            best = "max" if run.get("direction") == "max" else "min"
-            begun.define_metric("val_loss", step_metric="step", summary="min")
-            begun.define_metric("val_metric", step_metric="step", summary=best)
-        return begun
+            new.define_metric("step")
+            new.define_metric("*", step_metric="step")
+            if not os.environ.get(W_AND_B_SWEEP):
+                best = "max" if run.get("direction") == "max" else "min"
+                new.define_metric("val_loss", step_metric="step", summary="min")
+                new.define_metric("val_metric", step_metric="step", summary=best)
+        return new
 
     def log(self, record: Record) -> None:
         """Log one record under the names of the column dictionary."""
@@ -106,6 +89,47 @@ class WandbTracker:
         succeeded = result is not None and Status(result["status"]).succeeded
         with quiet():
             self.run.finish(exit_code=0 if succeeded else 1)
+
+
+def begun(directory: Path, begin: Callable[[str], Any], notice: Callable[[str], None]) -> Any:
+    """What `begin(mode)` gives, online if possible, else offline; None where W&B is not installed."""
+    if importlib.util.find_spec("wandb") is None:
+        notice("W&B is not installed: records are kept in the results folder alone")
+        return None
+    directory.mkdir(parents=True, exist_ok=True)
+    mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+    try:
+        run = begin(mode)
+    except Exception as error:
+        if mode != "online":
+            raise
+        notice(f"W&B cannot be reached ({first_line(error)}); logging offline")
+        mode, run = "offline", begin("offline")
+    if mode == "offline":
+        notice(f"W&B logs offline; upload with: wandb sync {Path(run.dir).parent}")
+    return run
+
+
+def settings() -> Any:
+    """W&B without what it would do besides: no output, no sampling of the machine, no copy of the code."""
+    import wandb
+
+    return wandb.Settings(
+        console="off",
+        x_disable_stats=True,
+        disable_git=True,
+        save_code=False,
+        silent=True,
+        init_timeout=INIT_SECONDS,
+    )
+
+
+def tags_of(run: Mapping[str, Any]) -> list[str]:
+    """What a run is found by: its choices, its precision and, in a sweep, its cell."""
+    choices = run.get("config", {})
+    names = [choices[group]["name"] for group in ("optimizer", "model", "data") if group in choices]
+    tags = [*names, str(choices.get("precision", "")), *([run["sweep"]["cell"]] if run.get("sweep") else [])]
+    return list(dict.fromkeys(tag[:TAG_CHARACTERS] for tag in tags if tag))
 
 
 def has_key() -> bool:

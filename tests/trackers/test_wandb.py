@@ -13,18 +13,32 @@ from typing import Any
 import pytest
 from conftest import QUICK
 
+from optbench import config
+from optbench.errors import ConfigError
+from optbench.records import Record, Split
 from optbench.trackers.wandb import WandbTracker, has_key
+from optbench.validity import flatten
 
 pytest.importorskip("wandb")
 
 
-def inspected(folder: Path) -> list[dict[str, Any]]:
-    """The history rows of the one offline run below a folder, by `wandb leet inspect`."""
+def records_of(folder: Path) -> list[dict[str, Any]]:
+    """The records of the one offline run below a folder, by W&B's own reader, `wandb leet inspect`."""
+    return [json.loads(line) for line in inspect(folder, "--json").splitlines()]
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """The summary of the one offline run below a folder."""
+    return json.loads(inspect(folder, "--summary", "--json"))["summary"]
+
+
+def inspect(folder: Path, *options: str) -> str:
+    """What `wandb leet inspect` says of the one offline run below a folder."""
     (file,) = folder.rglob("*.wandb")
     wandb = shutil.which("wandb", path=str(Path(sys.executable).parent)) or "wandb"
-    done = subprocess.run([wandb, "leet", "inspect", "--json", str(file)], capture_output=True, text=True, check=True)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return [row["history"] for row in rows if row["type"] == "history"]
+    return subprocess.run(
+        [wandb, "leet", "inspect", *options, str(file)], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def values(row: dict[str, Any]) -> dict[str, Any]:
@@ -58,11 +72,90 @@ def test_every_record_can_be_read_back(no_key: None, tmp_path: Path) -> None:
     assert done.stderr.count("W&B logs offline; upload with: wandb sync") == 1
     assert "wandb:" not in done.stderr
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    logged = [values(row) for row in inspected(folder)]
+    logged = [values(row["history"]) for row in records_of(folder) if row["type"] == "history"]
     assert len(logged) == len(rows) == 17
     for row, seen in zip(rows, logged, strict=True):
         expected = {key: value for key, value in row.items() if value is not None}
         assert {key: seen.get(key) for key in expected} == pytest.approx(expected)
+
+
+def begun(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
+    """How W&B's own reader sees the start of a run."""
+    tracker = WandbTracker(folder, "p", lambda text: None)
+    tracker.start(run)
+    tracker.log(Record(step=10, split=Split.VALIDATION, values={"val_metric": 0.5}, **dict.fromkeys(COUNTS, 1)))
+    tracker.log(Record(step=20, split=Split.VALIDATION, values={"val_metric": 0.25}, **dict.fromkeys(COUNTS, 1)))
+    tracker.finish({"status": "completed"})
+    return next(record["run"] for record in records_of(folder) if record["type"] == "run")
+
+
+COUNTS = ("samples", "tokens", "gradient_evaluations", "train_seconds", "wall_seconds")
+CHOICES = {"optimizer": {"name": "lion", "lr": 1e-3}, "model": {"name": "mlp"}, "data": {"name": "digits"}}
+RUN = {"run_id": "a-s0-b", "trial_id": "a-b", "study": "s", "stage": "run", "config": {**CHOICES, "precision": "fp32"}}
+
+
+def test_a_plain_run_is_grouped_with_its_other_seeds(no_key: None, tmp_path: Path) -> None:
+    run = begun(tmp_path, {**RUN, "sweep": None})
+    assert (run["run_group"], run["job_type"], run["display_name"]) == ("s/a-b", "run", "a-s0-b")
+    assert run["tags"] == ["lion", "mlp", "digits", "fp32"]
+    assert "trial_id" not in run["config"]["update"]
+
+
+def test_a_run_of_a_sweep_is_grouped_with_its_study(no_key: None, tmp_path: Path) -> None:
+    cell = "lion data.path=" + 60 * "x"  # longer than a tag may be
+    sweep = {"cell": cell, "budget": 0.5, "trial": 3, "protocol": "default"}
+    run = begun(tmp_path, {**RUN, "stage": "final", "sweep": sweep})
+    assert (run["run_group"], run["job_type"], run["display_name"]) == ("s", "final", "a-s0-b")
+    assert run["tags"] == ["lion", "mlp", "digits", "fp32", cell[:64]]
+    seen = run["config"]["update"]
+    assert seen["trial_id"] == "a-b"
+    assert {key: seen[f"sweep.{key}"] for key in sweep} == sweep
+
+
+def test_the_summary_is_the_best_value_but_a_number_for_sweeps_of_wandb(
+    no_key: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(tmp_path / "plain", {**RUN, "direction": "max"})
+    assert summary_of(tmp_path / "plain")["val_metric"] == {"max": 0.5}
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    begun(tmp_path / "driven", {**RUN, "direction": "max"})
+    assert summary_of(tmp_path / "driven")["val_metric"] == 0.25
+
+
+# What the agent of a W&B sweep puts in the place of ${args_no_hyphens}: `key=value`, the value as Python's str() has it
+# (wandb 0.31, sdk/launch/sweeps/utils.py).
+DRAWN = {
+    "optimizer": "lion",
+    "optimizer.lr": 0.0012345,
+    "optimizer.weight_decay": 1e-05,
+    "optimizer.betas": [0.9, 0.98],
+    "model": "mlp",
+    "model.hidden": [48, 16],
+    "seed": 3,
+    "batch_size": 32.0,
+    "compile": False,
+    "deterministic": True,
+}
+
+
+def test_the_words_of_a_wandb_sweep_are_overrides() -> None:
+    utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
+    command = {"args": {key: {"value": value} for key, value in DRAWN.items()}}
+    words = utils.create_sweep_command_args(command)["args_no_hyphens"]
+    assert {"optimizer.weight_decay=1e-05", "compile=False", "deterministic=True"} <= set(words)
+    values = flatten(config.load(words).as_dict())
+    assert values["optimizer.name"] == "lion"
+    assert values["model.name"] == "mlp"
+    for key, value in DRAWN.items():
+        if key not in ("optimizer", "model"):
+            assert values[key] == value, key
+            assert isinstance(values[key], bool) == isinstance(value, bool), key
+
+
+def test_a_nested_parameter_of_a_wandb_sweep_is_refused() -> None:
+    """It arrives as one word with a Python mapping in it; dotted keys say the same."""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(["optimizer={'lr': 0.001}"])
 
 
 def test_a_key_is_looked_for_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def checked(dimension: Dimension, text: str) -> Dimension:
     low, high = dimension.low, dimension.high
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ConfigError(f"{shown(text)}: an interval needs two finite bounds")
+    if dimension.integer and not (low.is_integer() and high.is_integer()):
+        raise ConfigError(f"{shown(text)}: an interval of whole numbers needs whole bounds")
     if low == high:
         raise ConfigError(f"{shown(text)}: the interval has no width", f"To fix the value: {dimension.key}={low:g}")
     if low > high:

@@ -22,6 +22,7 @@ class Variation:
         self.composition = composition
         self.base = composition.run_config()
         leaves = flatten(composition.defaults).values()
+        self._seeds = self.composition.tree["about"]["valid"]["seed"]
         self._references = " ".join(leaf for leaf in leaves if isinstance(leaf, str) and "${" in leaf)
         self._keys = {
             key for key in flatten(self.base.as_dict()) if "." in key and not key.endswith((".impl", ".name"))
@@ -29,7 +30,7 @@ class Variation:
 
     def at(self, values: Mapping[str, Any]) -> RunConfig:
         """The run that `load` gives for the same overrides followed by these values, by dotted key."""
-        if not all(self._is_plain(key) for key in values):
+        if not all(self._is_plain(key, value) for key, value in values.items()):
             texts = [f"{key}={as_typed(value)}" for key, value in values.items()]
             return Composition([*self.base.overrides, *texts], self._config_dir).run_config()
         changed = varied(self.base, values)
@@ -41,9 +42,18 @@ class Variation:
         folders = self.composition.folders
         return folders[0] if len(folders) > 1 else None
 
-    def _is_plain(self, key: str) -> bool:
-        """Whether the key is known and no other value depends on it."""
-        return key == "seed" or (key in self._keys and key not in self._references)
+    def _is_plain(self, key: str, value: Any) -> bool:
+        """Whether the key is known and no other value depends on it; a seed is so where it is a valid one."""
+        if key == "seed":
+            return self._is_seed(value)
+        return key in self._keys and key not in self._references
+
+    def _is_seed(self, value: Any) -> bool:
+        try:
+            conform(value, self._seeds, self.base.seed)
+        except ValueError:
+            return False
+        return isinstance(value, int)
 
 
 def varied(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:

@@ -50,7 +50,7 @@ def cell_tree(course: Course, outcomes: Mapping[str, Outcome]) -> dict[str, Any]
         "failed": sum(not o.succeeded and o.status != PRUNED for o in (*tuning, *finals)),
         "pruned": sum(o.status == PRUNED for o in tuning),
         "best": dict(winner.values) if winner else None,
-        "tune_score": winner.score * sign if winner and winner.score is not None else None,
+        "tune_score": winner.score * sign or 0.0 if winner and winner.score is not None else None,
         "edges": [list(edge) for edge in course.edges()],
         "final_val": spread([o.val for o in finals if o.succeeded]),
         "final_test": spread([o.test for o in finals if o.succeeded]),

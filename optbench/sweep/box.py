@@ -83,7 +83,8 @@ def position(dimension: Dimension, value: float) -> float:
 
 
 def neighbour(dimension: Dimension, side: str) -> Dimension:
-    """The interval beyond one side of a dimension."""
+    """The interval beyond one side of a dimension, its bounds whole where its values are; the dimension itself where
+    there is nothing beyond (whole numbers below 1 on a logarithmic scale)."""
     low, high = dimension.low, dimension.high
     if dimension.log:
         step = math.sqrt(high / low)
@@ -91,7 +92,11 @@ def neighbour(dimension: Dimension, side: str) -> Dimension:
     else:
         step = (high - low) / 2
         new = (low - step, low) if side == "low" else (high, high + step)
-    return replace(dimension, low=rounded(new[0]), high=rounded(new[1]))
+    if not dimension.integer:
+        return replace(dimension, low=rounded(new[0]), high=rounded(new[1]))
+    least, most = math.floor(new[0]), math.ceil(new[1])
+    least = max(least, 1) if dimension.log else least
+    return replace(dimension, low=float(least), high=float(most)) if least < most else dimension
 
 
 def words(dimension: Dimension) -> str:

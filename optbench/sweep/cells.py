@@ -16,9 +16,12 @@ from optbench.config import (
     SweepOverrides,
     Variation,
     boxes_of,
+    config_folders,
     dimension_of_spec,
+    options,
     parse_sweep,
 )
+from optbench.config.overrides import near
 from optbench.errors import ConfigError, OptbenchError
 from optbench.sweep.box import Box
 from optbench.sweep.study import Study
@@ -80,6 +83,7 @@ def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
             raise ConfigError(
                 f"{dimension.key}: an interval searches a hyperparameter", "e.g. optimizer.lr=interval(0,1)"
             )
+    check_boxes(study, config_dir)
     combinations = itertools.product(*[[f"{axis.key}={value}" for value in axis.values] for axis in asked.axes])
     cells = [
         make_cell(number, study, asked, choices, budget, config_dir)
@@ -88,6 +92,15 @@ def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
     check_searched(study, cells)
     check_budgets(study, cells)
     return cells
+
+
+def check_boxes(study: Study, config_dir: Path | None) -> None:
+    """ConfigError for a box of an optimizer that nobody has; one that this study does not compare is no mistake."""
+    known = options(config_folders(config_dir), "optimizer")
+    for name in study.boxes:
+        if name.isidentifier() and name not in known:  # others are somebody's own: ./mine.py:Mine, timm/NAME
+            match = near(name, known)
+            raise ConfigError(f"boxes: there is no optimizer '{name}'", f"Did you mean {match}?" if match else "")
 
 
 def make_cell(
@@ -132,7 +145,7 @@ def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study
     """A short name of a cell: the values of the groups, `key=value` of anything else."""
     words = [text if "." in text.partition("=")[0] else text.partition("=")[2] for text in choices]
     words = [text for text in words if text] or [config.optimizer.name]
-    return " ".join(words) + (f" x{budget:g}" if len(study.budgets) > 1 else "")
+    return " ".join(words).replace("\\:", ":") + (f" x{budget:g}" if len(study.budgets) > 1 else "")
 
 
 def workload_of(choices: Sequence[str], budget: float, optimizer_side: Collection[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from optbench.sweep.cells import FINAL, TUNE, Cell
 from optbench.sweep.conduct import Conductor
 from optbench.sweep.course import ROUNDS_OF_EXTENSION
 from optbench.sweep.live import Live
-from optbench.sweep.local import available_bytes, cuda_devices, fork_server, slots, usable_cores
+from optbench.sweep.local import available_bytes, cuda_devices, fork_server, slots
 from optbench.sweep.outcomes import Outcome
 from optbench.sweep.points import LEARNING
 from optbench.sweep.probe import Answer, Measured, probe, server_seconds
@@ -56,9 +56,8 @@ def plan(
     configs = [cell.config for cell in cells]
     threads = max(config.threads for config in configs)
     count, devices = slots(jobs, per_device, threads, configs[0].device, lambda: cuda_devices(fork_server(configs)))
-    answers = probe(cells, notice, devices)
+    answers = probe(cells, notice, devices or [None] * count)
     rows = [row(conductor, cell, answers[cell.number]) for cell in cells]
-    at_once = len(set(devices)) or max(1, min(count, usable_cores() // threads))
     tree = {
         "study": study.name,
         "folder": str(conductor.folder),
@@ -66,10 +65,9 @@ def plan(
         "sampler": study.sampler,
         "pruner": study.pruner,
         "jobs": count,
-        "shared": count > at_once,
         "stops_early": any(config.stop_at_target for config in configs),
         "cells": rows,
-        **totals(study, rows, at_once, overhead),
+        **totals(study, rows, count, overhead),
     }
     tree["lines"] = lines(study, tree, root)
     return tree, next((named(c, a) for c in cells if isinstance(a := answers[c.number], OptbenchError)), None)
@@ -142,7 +140,7 @@ def refusal(error: OptbenchError) -> dict[str, Any]:
 # -- the study -------------------------------------------------------------------------------------------------------
 
 
-def totals(study: Study, rows: Sequence[Mapping[str, Any]], at_once: int, overhead: float) -> dict[str, Any]:
+def totals(study: Study, rows: Sequence[Mapping[str, Any]], jobs: int, overhead: float) -> dict[str, Any]:
     """Runs of the study, and what those that are left take in seconds and bytes, with `overhead` seconds
     before the first; cells that cannot be run take nothing."""
     runs = {key: sum(r["runs"][stage][key] for r in rows for stage in STAGES) for key in ("planned", "ended")}
@@ -156,7 +154,7 @@ def totals(study: Study, rows: Sequence[Mapping[str, Any]], at_once: int, overhe
         "runs": {"planned": runs["planned"] + unclaimed, "ended": runs["ended"]},
         "run_seconds": total,
         "start_seconds": overhead,
-        "seconds": (overhead if total else 0.0) + max(total / at_once, chain),
+        "seconds": (overhead if total else 0.0) + max(total / jobs, chain),
         "disk_bytes": round(sum(count * r["disk_bytes"][stage] for r, stage, count in work)),
         "evaluated_samples": sum(count * r["evaluated_samples"] for r, _, count in work),
     }
@@ -174,9 +172,8 @@ def lines(study: Study, tree: Mapping[str, Any], root: Path) -> list[str]:
     runs, able = tree["runs"], [r for r in tree["cells"] if not r["refused"]]
     said = [f"{runs['planned']} runs, {runs['ended']} of them have ended before"]
     if able:
-        shared = ", which share the machine" if tree["shared"] else ""
         said.append(
-            f"about {duration(tree['seconds'])} with {tree['jobs']} at a time{shared}, "
+            f"about {duration(tree['seconds'])} with {tree['jobs']} at a time, "
             f"{size(tree['disk_bytes'])} of disk; by a timed probe of every cell's first steps"
         )
     said += [f"{r['cell']} cannot be run: {r['refused']['error']}" for r in tree["cells"] if r["refused"]]

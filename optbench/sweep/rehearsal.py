@@ -63,10 +63,10 @@ class Measured:
         return records * self.record_bytes + 2 * self.facts_bytes + kept
 
 
-def nothing(pipe: Any) -> None:
+def nothing(pipe: Any, began: float) -> None:
     """The body of a process that shows that the server is ready."""
     with suppress(OSError):
-        pipe.send(True)
+        pipe.send((True, time.monotonic()))
 
 
 def child(pipe: Any, config: RunConfig, environment: Mapping[str, str], began: float) -> None:
@@ -76,7 +76,8 @@ def child(pipe: Any, config: RunConfig, environment: Mapping[str, str], began: f
     os.environ.update(environment)
     silence()
     with suppress(OSError):  # nobody waits for the answer any more
-        pipe.send(answer(config, began))
+        found = answer(config, began)
+        pipe.send((found, time.monotonic()))
 
 
 def silence() -> None:

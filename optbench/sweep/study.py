@@ -73,7 +73,7 @@ def make_study(
     protocol = protocol or tree.get("protocol") or "default"
     settings, fixed = protocol_settings(protocol, config_dir)
     asked = {
-        **{k: v for k, v in tree.items() if k not in OF_A_FILE},
+        **{k: v for k, v in tree.items() if k not in (*OF_A_FILE, "scale")},
         **{k: v for k, v in given.items() if v is not None},
     }
     for key in sorted(asked.keys() & fixed):
@@ -169,6 +169,8 @@ def read_study_file(file: Path, scale: str | None) -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError(f"{file}: there is no such study file")
     tree = read_yaml(file)
+    if "scale" in tree:
+        raise ConfigError(f"{file}: scale: a study has no such setting", "It has scales, and --scale chooses one")
     scales = tree.pop("scales", None) or {}
     if not isinstance(scales, Mapping) or not all(isinstance(s, Mapping) for s in scales.values()):
         raise ConfigError(f"{file}: scales must map each name to settings")
@@ -180,7 +182,7 @@ def read_study_file(file: Path, scale: str | None) -> dict[str, Any]:
     tree = {**tree, **own, "overrides": [*listed(tree.get("overrides", []), file), *own_overrides], "scale": name}
     check_claim(tree.get("claim"), file)
     check_boxes(tree.get("boxes", {}), file)
-    return {k: v for k, v in tree.items() if k != "scale"} | ({"scale": name} if name else {})
+    return tree
 
 
 def listed(overrides: Any, file: Path) -> list[str]:

@@ -118,7 +118,8 @@ def test_edges_are_the_outermost_share_on_the_scale_of_the_interval(
         (LOG, "low", 1e-6, 1e-4),
         (LOG_WHOLE, "high", 64, 512),
         (Dimension("k", 2, 9, integer=True), "high", 9, 13),  # half of 7, whole
-        (Dimension("k", 4, 9, log=True, integer=True), "low", 3, 4),  # 4 / 1.5
+        (Dimension("k", 4, 9, log=True, integer=True), "low", 2, 4),  # 4 / 1.5 is 2.67
+        (LOG_WHOLE, "low", 1, 64),  # there is nothing below 1
         (Dimension("k", 1, 2, integer=True), "high", 2, 3),
     ],
 )

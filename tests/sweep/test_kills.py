@@ -1,0 +1,93 @@
+"""Sweeps under fire, and on a disk that fills up; they take minutes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optbench import config
+from optbench.benches import sweep_kills
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds its victims in /proc")
+def test_killed_again_and_again_it_comes_to_the_same() -> None:
+    found = sweep_kills.measure(config.load(["steps=1500"]), print)
+    assert found["killed_workers"] > 0
+    assert found["killed_schedulers"] > 0
+    assert found["runs"] == 3 * (8 + 2)
+    assert found["same_weights"]
+    assert found["same_table"]
+    assert found["resumed_runs"] > 0
+    assert found["goal_holds"]
+
+
+# -- a disk that fills up ----------------------------------------------------------------------------------------------
+
+ASKED = ("optimizer=adamw", "model=mlp", "steps=60", "threads=1", "tracker=none", "checkpoint_seconds=0.05")
+ASKED = (*ASKED, "keep_checkpoint=true", "--trials", "6", "--seeds", "1", "--study", "x", "--jobs", "2")
+
+
+def mounted(folder: Path, *options: str) -> bool:
+    """Whether the system let us mount memory there as a disk."""
+    mount = shutil.which("mount")
+    if mount is None or sys.platform != "linux":
+        return False
+    command = [mount, "-t", "tmpfs", "-o", ",".join(options), "optbench-test", str(folder)]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mounted(folder, "size=64k"):
+        pytest.skip("only root may mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def sweep(results: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "optbench", "sweep", *ASKED, "--quiet", "--json", "--results-dir", str(results)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def results_of(root: Path) -> dict[str, dict[str, Any]]:
+    return {file.parent.name: json.loads(file.read_text()) for file in root.glob("x/[!.]*/result.json")}
+
+
+@pytest.mark.timeout(900)
+def test_a_full_disk_is_one_message_and_with_more_room_nothing_is_lost(disk: Path, tmp_path: Path) -> None:
+    """At whatever file the disk is full: the room grows until the sweep ends; no run counts as failed for it."""
+    calm = sweep(tmp_path / "calm")
+    assert calm.returncode == 0, calm.stderr
+    full = 0
+    for kib in (64, 150, 300, 600, 1200, 8192):
+        subprocess.run(["mount", "-o", f"remount,size={kib}k", str(disk)], check=True)
+        done = sweep(disk)
+        if done.returncode == 0:
+            break
+        full += 1
+        assert done.returncode == 2, done.stderr
+        said = [line for line in done.stderr.splitlines() if line]
+        assert said[-1].startswith("optbench: ")
+        assert "cannot be written: No space left on device" in said[-1]
+        assert sum("No space left" in line for line in said) == 1
+        assert {result["status"] for result in results_of(disk).values()} <= {"completed"}
+        assert not list(disk.glob("x/*/.*.tmp"))
+    assert done.returncode == 0
+    assert full > 1
+    weights = [{i: r["weights_sha256"] for i, r in results_of(root).items()} for root in (tmp_path / "calm", disk)]
+    assert weights[0] == weights[1]

@@ -12,6 +12,7 @@ from optbench.config import (
     SEARCHED,
     Choice,
     Composition,
+    Dimension,
     RunConfig,
     SweepOverrides,
     Variation,

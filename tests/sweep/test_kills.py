@@ -52,7 +52,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     if not mounted(folder, "size=64k"):
-        pytest.skip("only root may mount a small disk")
+        pytest.skip("only root may mount a disk")
     try:
         yield folder
     finally:
@@ -91,3 +91,11 @@ def test_a_full_disk_is_one_message_and_with_more_room_nothing_is_lost(disk: Pat
     assert full > 1
     weights = [{i: r["weights_sha256"] for i, r in results_of(root).items()} for root in (tmp_path / "calm", disk)]
     assert weights[0] == weights[1]
+
+
+def test_a_read_only_disk(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    done = sweep(disk)
+    assert done.returncode == 2
+    assert done.stderr.startswith("optbench: ")
+    assert "cannot be written: Read-only file system" in done.stderr

@@ -122,6 +122,28 @@ def sweep(
     commands.sweep(words or [], given, how, dry_run=dry_run, as_json=as_json, quiet=quiet, notice=notice, emit=emit)
 
 
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A contender, as the study names it: lion")],
+    b: Annotated[str, typer.Argument(help="Another one")],
+    results: Annotated[Path | None, typer.Argument(help="A study's folder, or the results folder")] = None,
+    margin: Annotated[str, typer.Option(help="Differences below it do not matter: 1% of the better, or 0.005")] = "1%",
+    mix: Annotated[str, typer.Option(help="Compare in spite of different hardware, budgets, data, versions")] = "",
+    asserted: Annotated[
+        str | None, typer.Option("--assert", help="Exit 3 unless this is shown on every workload: 'lion >= adamw'")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """The verdict between two, with its evidence: optbench compare lion adamw results/NAME"""
+    from optbench import report_commands
+
+    kinds = [word.strip() for word in mix.split(",") if word.strip()]
+    report_commands.compare(
+        a, b, results, margin=margin, mix=kinds, asserted=asserted, as_json=as_json, notice=notice, emit=emit
+    )
+
+
 @app.command("list")
 def list_(
     what: Annotated[

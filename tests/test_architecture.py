@@ -40,7 +40,7 @@ LAYERS = [  # from the bottom; units on one line never import each other
     {"sweep", "report", "checks", "tables", "doctor", "completion"},
     {"benches"},
     {"commands"},
-    {"data_commands", "check_commands", "sweep_commands", "options"},
+    {"data_commands", "check_commands", "sweep_commands", "report_commands", "options"},
     {"target_commands"},
     {"cli"},
     {"__main__"},

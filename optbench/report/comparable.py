@@ -1,0 +1,74 @@
+"""What may be compared with what: refusals with their reason, and what was mixed because it was asked for.
+
+Metrics may be compared across machines, times may not; unequal budgets, other data and other code are refused
+(DESIGN, rules 2 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optbench.errors import ConfigError
+
+Run = Mapping[str, Any]
+KINDS = ("hardware", "budgets", "data", "versions")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a set of runs has in common."""
+
+    mixed: tuple[str, ...]
+    """What was mixed on request, a sentence each."""
+    times: bool
+    """Whether times may be compared."""
+    notes: tuple[str, ...]
+    """What was left out instead of being mixed."""
+
+
+def check(workload: str, runs: Iterable[Run], mix: Collection[str]) -> Found:
+    """Whether the runs of one workload at one budget may stand beside each other. Raises ConfigError where they may not
+    and nobody asked for it."""
+    runs, mixed, notes = list(runs), [], []
+    for kind, differ in (("data", data_of), ("budgets", budget_of), ("versions", version_of)):
+        found = sorted({words for run in runs if (words := differ(run))})
+        if len(found) < 2:
+            continue
+        what = f"{workload}: runs of different {kind}: {'; '.join(found[:4])}{'; ...' if len(found) > 4 else ''}"
+        if kind not in mix:
+            raise ConfigError(what, f"Report them apart, or say --mix {kind}: the report will then say so")
+        mixed.append(what)
+    machines = sorted({run["hardware"] for run in runs if run["hardware"]})
+    shared = any(run["shared"] for run in runs)
+    if len(machines) > 1 and "hardware" in mix:
+        mixed.append(f"{workload}: times of different hardware: {'; '.join(machines)}")
+    elif len(machines) > 1:
+        notes.append(f"{workload}: times are left out, as the hardware differs ({'; '.join(machines)})")
+    if shared:
+        notes.append(f"{workload}: runs shared a device, so their times are longer than alone")
+    return Found(tuple(mixed), len(machines) < 2 or "hardware" in mix, tuple(notes))
+
+
+def data_of(run: Run) -> str:
+    """The data's hash."""
+    return (run["data_sha256"] or "")[:12]
+
+
+def budget_of(run: Run) -> str:
+    """The budget of a run as it was asked for: a run that failed early had the same."""
+    return f"{run['steps']:,} steps of {run['batch_size']:,}" if run["steps"] and run["batch_size"] else ""
+
+
+def version_of(run: Run) -> str:
+    """The code that trained."""
+    commit = f" at {run['git_commit'][:10]}" if run["git_commit"] else ""
+    return f"optbench {run['optbench_version']}{commit}, torch {run['torch_version']}"
+
+
+def check_kinds(mix: Iterable[str]) -> frozenset[str]:
+    """The kinds that `--mix` names. Raises ConfigError for an unknown one."""
+    asked = frozenset(mix)
+    for word in sorted(asked - set(KINDS)):
+        raise ConfigError(f"--mix {word}: there is nothing of this kind to mix", f"Known: {', '.join(KINDS)}")
+    return asked

@@ -1,0 +1,98 @@
+"""Run folders made by hand, in the shape that a sweep leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_study(
+    root: Path,
+    finals: Mapping[str, Sequence[float | None]],
+    *,
+    tuning: Mapping[str, Sequence[float | None]] | None = None,
+    study: str = "made",
+    direction: str = "max",
+    **changes: Any,
+) -> Path:
+    """A study of contenders by name: the metric of each final seed and of each trial, None for one that diverged."""
+    cells = []
+    for name, values in finals.items():
+        scores = (tuning or {}).get(name, [])
+        known = [(v if direction == "max" else -v, i) for i, v in enumerate(scores) if v is not None]
+        winner = max(known)[1] if known else 0
+        for trial, value in enumerate(scores):
+            write_run(root / study, name, "tune", 0, trial, value, direction, **changes)
+        for seed, value in enumerate(values):
+            write_run(root / study, name, "final", 1000 + seed, winner, value, direction, **changes)
+        trials = [{"trial": i, "values": {"optimizer.lr": 10.0**-i}, "runs": []} for i in range(len(scores))]
+        cells.append(
+            {
+                "label": name,
+                "choices": [f"optimizer={name}"],
+                "workload": ["budget=1"],
+                "winner": winner,
+                "trials": trials,
+                "edges": [],
+            }
+        )
+    (root / study / "study.json").write_text(json.dumps({"schema": 1, "study": study, "cells": cells}))
+    return root / study
+
+
+def write_run(
+    study: Path,
+    name: str,
+    stage: str,
+    seed: int,
+    trial: int,
+    value: float | None,
+    direction: str,
+    data: str = "d" * 64,
+    commit: str = "c" * 40,
+    steps: int = 100,
+    cpu: str = "a cpu",
+) -> Path:
+    """One ended run."""
+    run_id = f"{name}-{stage}-{trial}-s{seed}"
+    folder = study / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "optimizer": {"name": name},
+        "model": {"name": "made"},
+        "data": {"name": "up"},
+        "steps": steps,
+        "batch_size": 8,
+        "target": None,
+    }
+    run = {
+        "schema": 1,
+        "run_id": run_id,
+        "stage": stage,
+        "seed": seed,
+        "config": config,
+        "sweep": {"cell": name, "trial": trial, "budget": 1.0, "shared": False},
+        "versions": {"optbench": "0", "torch": "0"},
+        "git": {"commit": commit},
+        "hardware": {"cpu": cpu, "cores": 2},
+        "implementation": "optbench",
+        "metric": "score",
+        "direction": direction,
+        "data": {"sha256": data},
+        "overrides": [f"optimizer={name}"],
+    }
+    end = {"val_metric": value, "test_metric": value, "train_metric": value}
+    result = {
+        "schema": 1,
+        "run_id": run_id,
+        "status": "completed" if value is not None else "diverged",
+        "reason": "" if value is not None else "the loss is nan",
+        "final": end if value is not None else {},
+        "best": end if value is not None else {},
+        "train_seconds": 1.0,
+    }
+    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder

@@ -16,7 +16,6 @@ from optbench.report.comparable import check_kinds
 from optbench.report.reading import read
 from optbench.report.statistics.verdicts import Margin
 
-
 GOOD, BAD = [0.90, 0.91, 0.89, 0.90, 0.90], [0.50, 0.51, 0.49, 0.50, 0.50]
 TUNING = {"good": [0.9, 0.1, 0.2], "bad": [0.5, 0.1, 0.2], "same": [0.9, 0.1, 0.2]}
 Run = Callable[..., tuple[int, str, str]]

@@ -10,7 +10,7 @@ from optbench import config as configuration
 from optbench.config import Composition, RunConfig
 from optbench.errors import ConfigError, MissingError, NotHeld
 from optbench.records import COLUMNS, Status
-from optbench.store import RunFolder, results_root
+from optbench.store import RunFolder, check_study, results_root
 from optbench.tables import table
 
 Emit = Callable[..., None]
@@ -48,7 +48,7 @@ def run(
         plan = {"run_id": config.run_id, "folder": str(folder.path), "ended": ended, "config": config.as_dict()}
         emit(as_json, plan, lambda: print("\n".join(dry_lines(config, folder, ended))))
         return
-    from optbench.run import execute
+    from optbench.session import execute
 
     sinks = sinks_for(config, quiet=quiet or as_json, notice=notice)
     ended = execute(config, root, study=study, force=force, sinks=sinks, notice=notice)
@@ -63,12 +63,6 @@ def run(
     )
     if not Status(ended.result["status"]).succeeded:
         raise NotHeld(f"the run ended as {ended.result['status']}: {ended.result['reason']}")
-
-
-def check_study(study: str) -> None:
-    """ConfigError for a study that is no plain folder name."""
-    if not study or study.startswith(".") or any(c in study for c in "/\\\0"):
-        raise ConfigError(f"--study {study!r}: a study is a plain folder name")
 
 
 def dry_lines(config: RunConfig, folder: RunFolder, ended: bool) -> list[str]:

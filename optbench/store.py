@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import NotHeld, OptbenchError, StorageError, first_line
+from optbench.errors import ConfigError, NotHeld, OptbenchError, StorageError, first_line
 from optbench.records import Record, without_nonfinite
 
 REPLACED = ".replaced"  # where `--force` sets old runs of a study aside
@@ -31,6 +31,12 @@ REPLACED = ".replaced"  # where `--force` sets old runs of a study aside
 def results_root(given: str | Path | None) -> Path:
     """The results folder: as given, else $OPTBENCH_RESULTS_DIR, else ./results."""
     return Path(given or os.environ.get("OPTBENCH_RESULTS_DIR") or "results").expanduser()
+
+
+def check_study(study: str) -> None:
+    """ConfigError for a study that is no plain folder name."""
+    if not study or study.startswith(".") or any(c in study for c in "/\\\0"):
+        raise ConfigError(f"--study {study!r}: a study is a plain folder name")
 
 
 class RunFolder:

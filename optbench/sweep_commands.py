@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.commands import Emit, Notice, check_study
+from optbench.commands import Emit, Notice
 from optbench.errors import ConfigError, Interrupted, NotHeld, StorageError
 from optbench.records import Status
-from optbench.store import results_root
+from optbench.store import check_study, results_root
 from optbench.tables import table
 
 if TYPE_CHECKING:

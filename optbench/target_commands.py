@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.commands import Emit, Notice, check_study
+from optbench.commands import Emit, Notice
 from optbench.config import Composition, config_folders, find_option, options, packaged_folder, parse_sweep, read_yaml
 from optbench.config.files import short_path
 from optbench.config.target import FOLDER
 from optbench.errors import ConfigError, NotHeld, OptbenchError
-from optbench.store import explained, results_root
+from optbench.store import check_study, explained, results_root
 from optbench.sweep_commands import How, print_summary, report, run_study, show_plan, statuses_of
 from optbench.tables import table
 

@@ -14,7 +14,7 @@ import pytest
 from optbench import config
 from optbench.config import RunConfig
 from optbench.errors import Interrupted
-from optbench.run import Ended, Session, execute
+from optbench.session import Ended, Session, execute
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")
 KEPT = ("OPTBENCH_DATA_DIR", "OPTBENCH_CACHE_DIR")

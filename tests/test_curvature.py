@@ -16,7 +16,7 @@ from optbench.clock import Clock
 from optbench.contracts import Seeds, Turn
 from optbench.curvature import BatchCurvature
 from optbench.errors import ConfigError
-from optbench.run import execute
+from optbench.session import execute
 from optbench.tasks.image_classification import ImageClassification
 
 

@@ -15,7 +15,7 @@ from optbench import assemble, config, env, fitting
 from optbench.errors import ConfigError, Interrupted
 from optbench.fitting import Need
 from optbench.memory import free_bytes, peak_extra_bytes
-from optbench.run import Session, execute
+from optbench.session import Session, execute
 from optbench.train import Trainer
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from conftest import QUICK, same_records
 from optbench import config
 from optbench.clock import BACKWARD, FORWARD, OTHER, CudaClock
 from optbench.errors import Interrupted
-from optbench.run import Session, execute
+from optbench.session import Session, execute
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 CUDA = [*QUICK, "device=cuda"]

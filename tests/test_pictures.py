@@ -11,7 +11,7 @@ from PIL import Image
 from optbench import config
 from optbench.attention import Watch, choose
 from optbench.records import Record, Split
-from optbench.run import execute
+from optbench.session import execute
 from optbench.store import RunFolder
 from optbench.trackers.wandb import WandbTracker
 

@@ -18,7 +18,7 @@ from conftest import QUICK, Twice, same_records
 
 from optbench import config
 from optbench.errors import ConfigError, NotHeld
-from optbench.run import execute
+from optbench.session import execute
 from optbench.store import RunFolder
 
 LONG = [*QUICK, "steps=1500", "record_every=7", "eval_every=100", "checkpoint_seconds=0.02", "clip=global_norm"]
@@ -129,7 +129,7 @@ def test_changed_data_is_not_resumed(tmp_path: Path, monkeypatch: Any) -> None:
     loaded = config.load([*QUICK, "steps=10", "checkpoint_seconds=0"])
     ended = execute(loaded, tmp_path)
     (ended.folder / "result.json").unlink()
-    from optbench import run
+    from optbench import session as run
 
     assemble = run.assemble
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from optbench import config
-from optbench.run import Ended
 from optbench.scaling import lr_factor, scaled_schedule
 from optbench.schedules import linear
+from optbench.session import Ended
 
 
 @pytest.mark.parametrize(

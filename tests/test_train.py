@@ -19,7 +19,7 @@ from optbench.clock import Clock
 from optbench.contracts import Turn
 from optbench.env import preserved
 from optbench.players import ActivePlayer
-from optbench.run import execute
+from optbench.session import execute
 from optbench.trackers.console import summary_lines
 
 Run = Callable[..., Any]

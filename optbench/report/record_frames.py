@@ -69,7 +69,7 @@ def quickly(files: Mapping[str, bytes]) -> polars.DataFrame | None:
     import polars as pl
 
     if not files:
-        return pl.DataFrame(schema=schema_of(("run_id", *WHOLE, "split")))
+        return None
     names = sorted({name for content in files.values() for name in columns_of(content)} - {*LEFT_OUT})
     lines = {run_id: content.count(b"\n") for run_id, content in files.items()}
     try:
@@ -84,8 +84,8 @@ def quickly(files: Mapping[str, bytes]) -> polars.DataFrame | None:
         return None
     owners = pl.concat([pl.repeat(run_id, n, dtype=pl.String, eager=True) for run_id, n in lines.items()])
     frame = frame.with_columns(owners.alias("run_id"))
-    ordered = frame.select((pl.col("step").diff() >= 0).over("run_id").alias("up"))["up"]
-    return None if ordered.any() is None or not ordered.fill_null(True).all() else frame
+    up = frame.select((pl.col("step").diff() >= 0).over("run_id"))["step"].fill_null(True)
+    return frame if up.all() and not frame.select("run_id", "split", "step").is_duplicated().any() else None
 
 
 def columns_of(content: bytes) -> set[str]:

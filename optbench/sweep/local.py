@@ -19,7 +19,7 @@ from optbench.errors import ConfigError
 from optbench.sweep.executor import Died, Event, Job
 from optbench.sweep.worker import work
 
-PRELOADED = ("optbench.run", "optbench.sweep.worker", "torch._inductor", "torch.utils.flop_counter")
+PRELOADED = ("optbench.session", "optbench.sweep.worker", "torch._inductor", "torch.utils.flop_counter")
 SPARE_BYTES = 512 * 2**20  # memory that is left to the rest of the machine
 PATIENCE_SECONDS = 60.0  # after which a worker that was asked to stop is killed
 

@@ -99,7 +99,7 @@ def work(job: Job, pipe: Any, environment: Mapping[str, str]) -> None:
 
 def done(job: Job, wire: Wire) -> None:
     """The run, with the sinks that its configuration asks for."""
-    from optbench.run import execute
+    from optbench.session import execute
 
     def sinks(folder: RunFolder) -> list[Any]:
         return [Teller(job.run_id, wire), *trackers(job, folder)]

@@ -17,7 +17,7 @@ from optbench.clock import Clock
 from optbench.contracts import Turn
 from optbench.models.roles import problem_of
 from optbench.players import ActivePlayer
-from optbench.run import Ended
+from optbench.session import Ended
 
 Run = Callable[..., Ended]
 

@@ -220,7 +220,7 @@ class TestOptimizer:
 
 @pytest.mark.parametrize("name", names("model"))
 def test_a_model_names_data_that_is_embedded_and_trains_at_once(name: str, tmp_path: Path) -> None:
-    from optbench.run import execute
+    from optbench.session import execute
 
     loaded = config.load([f"model={name}", "steps=3", "batch_size=8", "tracker=none"])
     assert loaded.data.about["embedded"]

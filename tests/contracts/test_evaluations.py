@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from optbench import config
-from optbench.run import execute
+from optbench.session import execute
 from optbench.sweep.cells import evaluations_of
 
 STEPS = 20  # a multiple of every interval in the files

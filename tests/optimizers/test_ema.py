@@ -21,7 +21,7 @@ from optbench.checks.subject import subject_of
 from optbench.errors import ConfigError
 from optbench.optimizers.ema import EMA
 from optbench.optimizers.meter import state_bytes
-from optbench.run import execute
+from optbench.session import execute
 
 
 def sgd(theta: torch.Tensor, lr: float = 1.0, **more: Any) -> torch.optim.Optimizer:

@@ -18,7 +18,7 @@ from optbench.contracts import Turn
 from optbench.curvature import BatchCurvature
 from optbench.models.roles import problem_of
 from optbench.optimizers.kfac import KFAC, layers_of, listening
-from optbench.run import execute
+from optbench.session import execute
 
 KFAC_SETTINGS = {"lr": 0.1, "damping": 1e-3, "ema": 0.9, "momentum": 0.0, "weight_decay": 0.0, "interval": 1}
 

@@ -51,9 +51,12 @@ def test_more_jobs_than_places_are_refused() -> None:
 
 def test_the_server_imports_what_runs_need() -> None:
     modules = local.preloaded([config.load(["model=vit", "optimizer=lion", "lookahead=true"])])
-    assert {"optbench.run", "optbench.models.vit", "optbench.optimizers.lion", "optbench.optimizers.lookahead"} <= set(
-        modules
-    )
+    assert {
+        "optbench.session",
+        "optbench.models.vit",
+        "optbench.optimizers.lion",
+        "optbench.optimizers.lookahead",
+    } <= set(modules)
     assert {"timm.models.vision_transformer", "optbench.tasks.image_classification"} <= set(modules)
     for module in modules:
         assert importlib.util.find_spec(module), module

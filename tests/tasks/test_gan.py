@@ -17,7 +17,7 @@ from optbench import config
 from optbench.assemble import assemble
 from optbench.players import ActivePlayer
 from optbench.records import COLUMNS
-from optbench.run import execute
+from optbench.session import execute
 from optbench.tasks.generative.image_generation import ImageGeneration, pictured
 from optbench.tasks.generative.losses import LOSSES, gradient_penalty
 

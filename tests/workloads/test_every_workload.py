@@ -12,7 +12,7 @@ from conftest import Twice, rows_of
 from optbench import assemble, config, env
 from optbench.errors import ConfigError
 from optbench.optimizers.eval_weights import batch_norms
-from optbench.run import execute
+from optbench.session import execute
 
 CONF = config.packaged_folder()
 MODELS = config.options([CONF], "model")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from optbench import assemble, config, env, fitting
-from optbench.run import execute
+from optbench.session import execute
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 MODELS = config.options([config.packaged_folder()], "model")

@@ -223,7 +223,8 @@ def test_many_files_at_once_give_what_each_gives_alone(
     for run_id, file in files.items():
         alone, _ = read_records({run_id: file})
         mine = together.filter(pl.col("run_id") == run_id)
-        assert mine.select(sorted(alone.columns)).equals(alone.select(sorted(alone.columns)))
+        names = sorted(alone.columns) if alone.height else ["run_id"]
+        assert mine.select(names).equals(alone.select(names))
 
 
 @pytest.fixture

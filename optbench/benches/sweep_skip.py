@@ -13,30 +13,21 @@ import random
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from optbench.benches.calling import timed_call
 from optbench.benches.sweeping.driving import COMMAND, results, started, swept, words_of
 from optbench.config import RunConfig
 from optbench.errors import NotHeld
 
 GOAL_SECONDS, GOAL_BYTES = 10.0, 1e9
 PATIENCE_SECONDS = 300.0  # to plan the study and do its first run
-KIB = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 SETTINGS = {"optimizers": "lion,adamw,sgd,nadam", "runs": 10_000, "seeds": 2, "rounds": 3}
 """What the command line may say: names separated by commas, finished runs of the tuning, final seeds, timed calls."""
-MEASURED = """
-import resource, subprocess, sys, time
-began = time.perf_counter()
-code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-seconds = time.perf_counter() - began
-print(code, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
 
 
 def measure(
@@ -109,16 +100,6 @@ def filled(study: Path) -> int:
         own = {**result, "run_id": run_id, "final": final}
         (folder / "result.json").write_text(json.dumps(own, indent=2) + "\n")
     return len(ids)
-
-
-def timed_call(command: Sequence[str]) -> tuple[float, int]:
-    """Wall seconds of a command and the greatest resident set of its processes in bytes, asked of the system in a
-    process that has no other children."""
-    done = subprocess.run([sys.executable, "-c", MEASURED, *command], capture_output=True, text=True, check=True)
-    code, seconds, peak = done.stdout.split()
-    if int(code):
-        raise NotHeld(f"{' '.join(command)} ended with exit code {code}")
-    return float(seconds), int(peak) * KIB
 
 
 def lines(found: dict[str, Any]) -> list[str]:

@@ -1,0 +1,1 @@
+"""A large results folder to make a report of."""

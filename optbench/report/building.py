@@ -5,31 +5,20 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from optbench.errors import NoResultsError
-from optbench.report.answers import answer, warnings
-from optbench.report.comparable import check
-from optbench.report.contenders import OPEN, PRUNED, cells_of, contenders_of, headline_of, succeeded
-from optbench.report.content import Failure, Report, RunDetail, Workload
-from optbench.report.leaderboard import ranked, row
-from optbench.report.statistics.verdicts import DEFAULT_MARGIN, Margin, parse_margin, verdicts
+from optbench.report.across import across
+from optbench.report.contenders import OPEN, PRUNED, TUNE, cells_of, succeeded
+from optbench.report.content import Failure, Report, RunDetail
+from optbench.report.workloads import Asked, at_full_budget, workload
 
 if TYPE_CHECKING:
+    import polars
+
     from optbench.report.reading import Results
 
 Run = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How a report is to be made."""
-
-    level: float = 0.95
-    margin: Margin = field(default_factory=lambda: parse_margin(DEFAULT_MARGIN))
-    mix: frozenset[str] = frozenset()
-    command: str = "optbench report"
 
 
 def build(results: Results, asked: Asked) -> Report:
@@ -42,7 +31,12 @@ def build(results: Results, asked: Asked) -> Report:
     if not ended:
         raise NoResultsError(f"{results.root}: none of {len(runs)} runs has ended yet")
     cells = cells_of(results.studies)
-    made = [workload(name, group, cells, asked) for name, group in grouped(runs).items()]
+    groups = grouped(runs)
+    drawn = [run["run_id"] for group in groups.values() for run in at_full_budget(group) if run["stage"] != TUNE]
+    records, damaged = results.records(drawn) if asked.records and drawn else (None, ())
+    made = [
+        workload(name, group, cells, records_of(group, records), asked, len(drawn)) for name, group in groups.items()
+    ]
     return Report(
         title=", ".join(sorted({run["study"] for run in runs})),
         studies=tuple(sorted({run["study"] for run in runs})),
@@ -53,10 +47,10 @@ def build(results: Results, asked: Asked) -> Report:
         mixed=tuple(line for _, lines, _ in made for line in lines),
         level=asked.level,
         workloads=tuple(found for found, _, _ in made),
-        across=None,
+        across=across([found for found, _, _ in made], asked.level),
         runs=tuple(detail(run) for run in runs),
         failures=tuple(failure(run) for run in ended if run["status"] != PRUNED and not succeeded(run)),
-        skipped=tuple(results.skipped),
+        skipped=(*results.skipped, *damaged),
         open_runs=len(runs) - len(ended),
     )
 
@@ -69,38 +63,13 @@ def grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return found
 
 
-def workload(
-    name: str, runs: Sequence[Run], cells: Mapping[tuple[str, str], Mapping[str, Any]], asked: Asked
-) -> tuple[Workload, tuple[str, ...], tuple[str, ...]]:
-    """One workload at its full budget, what was mixed in it, and what was left out."""
-    budgets = sorted({run["budget"] or 1.0 for run in runs})
-    full = [run for run in runs if (run["budget"] or 1.0) == budgets[-1]]
-    fit = check(name, full, asked.mix)
-    known = next((run for run in full if run["metric"]), None)
-    direction = known["direction"] if known else "max"
-    sign = 1.0 if direction == "max" else -1.0
-    contenders = contenders_of(full, cells)
-    headline = headline_of(contenders)
-    contenders = ranked(contenders, headline, sign)
-    arms = [contender.arm(headline, sign) for contender in contenders]
-    pairs = verdicts(arms, asked.margin, level=asked.level, sign=sign)
-    rows = [row(c, headline, pairs, len(contenders) - 1, sign, asked.level) for c in contenders]
-    metric = known["metric"] if known else "metric"
-    found = Workload(
-        name=name,
-        metric=metric,
-        direction=direction,
-        headline=headline,
-        target=next((run["target"] for run in full if run["target"] is not None), None),
-        steps=full[0]["steps"],
-        batch_size=full[0]["batch_size"],
-        budgets=tuple(budgets),
-        answer=answer(name, metric, rows, pairs, asked.level),
-        warnings=warnings(rows, len({r.trials for r in rows}) > 1),
-        rows=tuple(rows),
-        pairs=tuple(pairs),
-    )
-    return found, fit.mixed, fit.notes
+def records_of(runs: Sequence[Run], records: polars.DataFrame | None) -> polars.DataFrame | None:
+    """Those of some runs."""
+    import polars as pl
+
+    if records is None or not records.height:
+        return None
+    return records.filter(pl.col("run_id").is_in([run["run_id"] for run in runs]))
 
 
 def assumptions(asked: Asked) -> list[str]:

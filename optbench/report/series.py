@@ -54,7 +54,17 @@ def series_of(records: polars.DataFrame, column: str) -> dict[str, Series]:
     if column not in records.columns:
         return {}
     frame = records.select("run_id", *AXES, column).filter(pl.col(column).is_not_null())
-    found = {}
-    for (run_id,), part in frame.partition_by("run_id", as_dict=True, maintain_order=True, include_key=False).items():
-        found[str(run_id)] = Series(*(part[name].to_numpy() for name in (*AXES, column)))
+    owners = frame["run_id"].rle_id()
+    if not owners.len():
+        return {}
+    if owners[-1] + 1 != frame["run_id"].n_unique():  # rows of a run do not lie together
+        frame = frame.sort("run_id", maintain_order=True)
+        owners = frame["run_id"].rle_id()
+    lengths = owners.value_counts().sort("run_id")["count"].to_list()
+    arrays = [frame[name].to_numpy() for name in (*AXES, column)]
+    names = frame["run_id"].unique(maintain_order=True).to_list()
+    found, start = {}, 0
+    for run_id, length in zip(names, lengths, strict=True):
+        found[run_id] = Series(*(array[start : start + length] for array in arrays))
+        start += length
     return found

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from optbench import __version__, options
+from optbench import __version__, options, report_cli
 from optbench.errors import OptbenchError
 from optbench.options import AsJson, ConfigDir, Debug, Overrides, ResultsDir, Study
+from optbench.telling import answered, emit, notice
 
 app = typer.Typer(
     name="optbench",
@@ -27,11 +28,8 @@ data_app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help
 app.add_typer(data_app, name="data")
 targets_app = typer.Typer(help="Values of the validation metric that count as trained.", no_args_is_help=True)
 app.add_typer(targets_app, name="targets")
-
-
-def notice(text: str) -> None:
-    """A line for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+app.add_typer(report_cli.app)
+app.add_typer(report_cli.imports, name="import")
 
 
 def show_version(value: bool) -> None:
@@ -120,28 +118,6 @@ def sweep(
     given |= {"extend_edges": extend_edges or None, "allow_unequal": allow_unequal or None}
     how = commands.How(protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir)
     commands.sweep(words or [], given, how, dry_run=dry_run, as_json=as_json, quiet=quiet, notice=notice, emit=emit)
-
-
-@app.command()
-def compare(
-    a: Annotated[str, typer.Argument(help="A contender, as the study names it: lion")],
-    b: Annotated[str, typer.Argument(help="Another one")],
-    results: Annotated[Path | None, typer.Argument(help="A study's folder, or the results folder")] = None,
-    margin: Annotated[str, typer.Option(help="Differences below it do not matter: 1% of the better, or 0.005")] = "1%",
-    mix: Annotated[str, typer.Option(help="Compare in spite of different hardware, budgets, data, versions")] = "",
-    asserted: Annotated[
-        str | None, typer.Option("--assert", help="Exit 3 unless this is shown on every workload: 'lion >= adamw'")
-    ] = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """The verdict between two, with its evidence: optbench compare lion adamw results/NAME"""
-    from optbench import report_commands
-
-    kinds = [word.strip() for word in mix.split(",") if word.strip()]
-    report_commands.compare(
-        a, b, results, margin=margin, mix=kinds, asserted=asserted, as_json=as_json, notice=notice, emit=emit
-    )
 
 
 @app.command("list")
@@ -262,9 +238,6 @@ def data_verify(
     data_commands.verify(name, overrides or [], config_dir, as_json, emit)
 
 
-answered: list[bool] = []  # whether this command has printed its JSON: one document is all that stdout gets
-
-
 @targets_app.command("set")
 def targets_set(
     model: Annotated[str, typer.Argument(help="A model, e.g. mlp")],
@@ -303,15 +276,6 @@ def targets_list(config_dir: ConfigDir = None, as_json: AsJson = False, debug: D
     from optbench import target_commands
 
     target_commands.list_(config_dir, as_json, emit)
-
-
-def emit(as_json: bool, tree: Mapping[str, Any] | Sequence[Any], human: Callable[[], None]) -> None:
-    """Answer on stdout: JSON for machines or `human()` for people."""
-    if as_json:
-        answered.append(True)
-        print(json.dumps(tree, indent=2, default=str))
-    else:
-        human()
 
 
 def fail(error: OptbenchError, argv: Sequence[str]) -> NoReturn:

@@ -24,6 +24,15 @@ Study = Annotated[str, typer.Option("--study", help="Name of the study that the 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
+Margin = Annotated[str, typer.Option(help="Differences below it do not matter: 1% of the better, or 0.005")]
+Mix = Annotated[str, typer.Option(help="Compare in spite of different hardware, budgets, data, versions")]
+
+
+def split(words: str) -> list[str]:
+    """Words that are separated by commas."""
+    return [word.strip() for word in words.split(",") if word.strip()]
+
+
 # -- of a sweep; a setting that is not given has its default in conf/protocol/default.yaml -----------------------------
 
 SweepWords = Annotated[

@@ -1,10 +1,10 @@
-"""`optbench compare`: one verdict between two, with its evidence, and an exit code for CI."""
+"""`optbench report`, and `optbench compare`: one verdict between two, with its evidence, and an exit code for CI."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,10 @@ from optbench.errors import ConfigError, NoResultsError, NotHeld
 from optbench.store import results_root
 
 if TYPE_CHECKING:
-    from optbench.report.content import Workload
+    from optbench.report.content import Report, Workload
+    from optbench.report.workloads import Asked
 
+DEFAULT_OUTPUT = Path("report")
 ASSERTION = re.compile(r"^\s*(.+?)\s*(>=|<=|==|>|<)\s*(.+?)\s*$")
 ALLOWED = {
     ">": ("better",),
@@ -24,6 +26,76 @@ ALLOWED = {
     "<=": ("worse", "tie"),
     "==": ("tie",),
 }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `optbench report` was asked for."""
+
+    margin: str
+    mix: Sequence[str]
+    reference: str
+    level: float
+    output: Path | None
+    only: Sequence[str]
+    text: bool
+    as_json: bool
+    command: str
+
+
+def report(path: Path | None, wanted: Wanted, notice: Notice, emit: Emit) -> None:
+    """`optbench report [RESULTS] [-o FOLDER]`: written files, or on stdout alone with --text or --json."""
+    from optbench.report.building import build
+    from optbench.report.reading import read
+    from optbench.report.text import print_report
+    from optbench.report.writing import check_kinds as check_outputs
+    from optbench.report.writing import tree_of, write_report
+
+    kinds = check_outputs(wanted.only)
+    asked = asked_of(wanted)
+    results = read(path or results_root(None))
+    made = build(results, asked)
+    for path_skipped, reason in made.skipped:
+        notice(f"left out: {path_skipped}: {reason}")
+    files: list[Path] = []
+    if wanted.output is not None or not (wanted.text or wanted.as_json):
+        folder = wanted.output or DEFAULT_OUTPUT
+        files = write_report(made, folder, root=results.root, kinds=kinds)
+    if wanted.text or wanted.as_json:
+        emit(wanted.as_json, tree_of(made) if wanted.as_json else None, lambda: print_report(made))
+    else:
+        print("\n".join(first_lines(made, files)))
+
+
+def asked_of(wanted: Wanted) -> Asked:
+    """How the report is to be made. Raises ConfigError."""
+    from optbench.report.comparable import check_kinds
+    from optbench.report.statistics.verdicts import parse_margin
+    from optbench.report.workloads import Asked
+
+    if not 0.5 <= wanted.level < 1:
+        raise ConfigError(f"--level {wanted.level:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
+    return Asked(
+        level=wanted.level,
+        margin=parse_margin(wanted.margin),
+        mix=check_kinds(wanted.mix),
+        command=wanted.command,
+        reference=wanted.reference,
+    )
+
+
+def first_lines(made: Report, files: Sequence[Path]) -> list[str]:
+    """The answer, and where the rest is."""
+    from optbench.report.text import clean
+
+    found = [clean(line) for line in (*made.answer, *(made.across.answer if made.across else ()))]
+    found += [clean(made.claim.sentence)] if made.claim else []
+    found += [clean(f"mixed on request: {line}") for line in made.mixed]
+    found += [f"{made.open_runs} runs have not ended yet"] if made.open_runs else []
+    shown = [path for path in files if path.suffix in (".html", ".md", ".json")]
+    others = len(files) - len(shown)
+    written = ", ".join(map(str, shown)) + (f" and {others} tables and figures" if others else "")
+    return [*found, f"written: {written}"]
 
 
 def compare(
@@ -41,13 +113,14 @@ def compare(
     """`optbench compare A B [RESULTS]`. Raises NotHeld (exit 3) where an assertion is refused."""
     from dataclasses import replace
 
-    from optbench.report.building import Asked, build
+    from optbench.report.building import build
     from optbench.report.comparable import check_kinds
     from optbench.report.reading import names, read
     from optbench.report.statistics.verdicts import parse_margin
+    from optbench.report.workloads import Asked
 
     checked = parse_assertion(asserted, a, b) if asserted else None
-    asked = Asked(margin=parse_margin(margin), mix=check_kinds(mix))
+    asked = Asked(margin=parse_margin(margin), mix=check_kinds(mix), records=False)
     results = read(path or results_root(None))
     for path_skipped, reason in results.skipped:
         notice(f"left out: {path_skipped}: {reason}")

@@ -40,8 +40,8 @@ LAYERS = [  # from the bottom; units on one line never import each other
     {"sweep", "report", "checks", "tables", "doctor", "completion"},
     {"benches"},
     {"commands"},
-    {"data_commands", "check_commands", "sweep_commands", "report_commands", "score_commands", "notebook", "options"},
-    {"target_commands"},
+    {"data_commands", "check_commands", "sweep_commands", "report_commands", "score_commands", "notebook", "options", "telling"},
+    {"target_commands", "report_cli"},
     {"cli"},
     {"__main__"},
 ]

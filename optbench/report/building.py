@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.errors import NoResultsError
 from optbench.report.across import across
-from optbench.report.contenders import OPEN, PRUNED, TUNE, cells_of, succeeded
-from optbench.report.content import Failure, Report, RunDetail
+from optbench.report.claims import claims_in, decided
+from optbench.report.contenders import OPEN, PRUNED, TUNE, cells_of, contenders_of, succeeded
+from optbench.report.content import Claim, Failure, Report, RunDetail
 from optbench.report.workloads import Asked, at_full_budget, workload
 
 if TYPE_CHECKING:
@@ -51,8 +52,28 @@ def build(results: Results, asked: Asked) -> Report:
         runs=tuple(detail(run) for run in runs),
         failures=tuple(failure(run) for run in ended if run["status"] != PRUNED and not succeeded(run)),
         skipped=(*results.skipped, *damaged),
+        claim=claim(groups, cells, results.studies, asked.level),
         open_runs=len(runs) - len(ended),
     )
+
+
+def claim(
+    groups: Mapping[str, Sequence[Run]],
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    studies: Mapping[str, Mapping[str, Any]],
+    level: float,
+) -> Claim | None:
+    """The verdict on the study's claim, where it has one."""
+    tree = claims_in(studies)
+    if tree is None:
+        return None
+    workloads = {}
+    for name, group in groups.items():
+        full = at_full_budget(group)
+        contenders = {contender.name: contender for contender in contenders_of(full, cells)}
+        known = next((run["direction"] for run in full if run["direction"]), "max")
+        workloads[name] = (contenders, 1.0 if known == "max" else -1.0)
+    return decided(tree, workloads, level)
 
 
 def grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:

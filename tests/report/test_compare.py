@@ -11,10 +11,11 @@ from made_runs import write_run, write_study
 
 from optbench.cli import main
 from optbench.errors import ConfigError, NoResultsError
-from optbench.report.building import Asked, build
+from optbench.report.building import build
 from optbench.report.comparable import check_kinds
 from optbench.report.reading import read
 from optbench.report.statistics.verdicts import Margin
+from optbench.report.workloads import Asked
 
 GOOD, BAD = [0.90, 0.91, 0.89, 0.90, 0.90], [0.50, 0.51, 0.49, 0.50, 0.50]
 TUNING = {"good": [0.9, 0.1, 0.2], "bad": [0.5, 0.1, 0.2], "same": [0.9, 0.1, 0.2]}

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from made_runs import write_run, write_study
 
 from optbench.errors import NoResultsError
-from optbench.report.building import Asked, build
+from optbench.report.building import build
 from optbench.report.cache import FOLDER, cached_records
 from optbench.report.reading import read
 from optbench.report.record_frames import read_records
+from optbench.report.workloads import Asked
 
 VALUES = {"good": [0.9, 0.91, 0.89], "bad": [0.5, 0.51, 0.49]}
 DAMAGE: dict[str, Callable[[Path], Any]] = {

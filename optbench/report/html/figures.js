@@ -2,6 +2,7 @@
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const MARKERS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star", "hexagon"];
 const [PRINT_WIDTH, PRINT_HEIGHT] = [680, 280]; // pixels
+const MANY_NAMES = 12;
 
 const look = (who) => ({
   name: plain(data.names[who] === undefined ? "?" : data.names[who], 28),
@@ -167,12 +168,18 @@ function layout(x, y) {
   };
 }
 
+/* Many names need room above the figure. */
+function tall(traces, whole) {
+  const names = traces.filter((trace) => trace.showlegend !== false).length;
+  return [traces, names > MANY_NAMES ? { ...whole, height: 400 + 6 * names } : whole];
+}
+
 function specification(plot) {
   const figure = data.figures[Number(plot.dataset.figure)];
   if (figure.kind === "bars") {
     return [bars(figure), { ...layout(figure.x, figure.y), height: 120 + 44 * figure.y.labels.length }];
   }
-  if (figure.kind === "lines") return [lines(figure.series), layout(figure.x, figure.y)];
+  if (figure.kind === "lines") return tall(lines(figure.series), layout(figure.x, figure.y));
   const chosen = choices(plot, figure);
   const column = figure.columns[chosen.column];
   const whole = layout({ title: AXES[chosen.axis] }, { title: column.title, type: chosen.log ? "log" : "linear" });
@@ -182,7 +189,7 @@ function specification(plot) {
     whole.shapes = [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: target, y1: target, line: { color: variable("--soft"), width: 1, dash: "dot" } }];
     whole.annotations = [{ text: "target", xref: "paper", x: 1, xanchor: "right", y, yanchor: "bottom", showarrow: false, font: { size: 11, color: variable("--soft") } }];
   }
-  return [curveTraces(figure, chosen), whole];
+  return tall(curveTraces(figure, chosen), whole);
 }
 
 const SETTINGS = {

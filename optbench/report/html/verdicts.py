@@ -11,6 +11,7 @@ SIGNS = {"better": "▲", "worse": "▼", "tie": "=", "undecided": "?"}
 TURNED = {"better": "worse", "worse": "better"}
 OPEN_WARNINGS = 8  # of all workloads
 OPEN_PAIRS = 6  # shown without a click
+MANY_PAIRS = 45  # from here on in one table
 WHOLE_WORDS = 7  # contenders of a matrix that says its verdicts in words
 
 
@@ -65,9 +66,35 @@ def badge(verdict: str) -> Markup:
 def pairwise(workload: Workload, names: Palette) -> Markup:
     """The matrix of verdicts, then each pair's sentence with its evidence behind a click."""
     order = [row.contender for row in workload.rows]
-    shown = [one_pair(pair, names, workload.metric) for pair in workload.pairs]
-    every = shown if len(shown) <= OPEN_PAIRS else [folded(f"All {len(shown)} verdicts with their evidence", *shown)]
-    return join([matrix(workload.pairs, order, names) if len(order) > 2 else None, tag("div", *every, class_="pairs")])
+    pairs = workload.pairs
+    title = f"All {len(pairs)} verdicts with their evidence"
+    if len(pairs) <= MANY_PAIRS:
+        shown = [one_pair(pair, names, workload.metric) for pair in pairs]
+        every = shown if len(pairs) <= OPEN_PAIRS else [folded(title, *shown)]
+    else:
+        every = [folded(title, in_rows(pairs, names))]
+    return join([matrix(pairs, order, names) if len(order) > 2 else None, tag("div", *every, class_="pairs")])
+
+
+def in_rows(pairs: tuple[Pair, ...], names: Palette) -> Markup:
+    """Many pairs in one table, which takes less room."""
+    head = ("first", "second", "verdict", "evidence", "difference", "margin", "p (Holm)", "p", "p beyond margin")
+    rows = [
+        [
+            names.who(pair.a),
+            names.who(pair.b),
+            badge(pair.verdict),
+            tag("span", " ".join([pair.sentence, *pair.evidence]), class_="long"),
+            estimate(pair.difference),
+            number(pair.margin),
+            *map(probability, (pair.adjusted_p, pair.p, pair.tie_p)),
+            number(pair.effect, 3),
+            estimate(pair.improvement),
+            Number(MISSING if pair.more_seeds is None else pair.more_seeds),
+        ]
+        for pair in pairs
+    ]
+    return table("The first against the second", (*head, "Hedges' g", "P(first is better)", "more seeds each"), rows)
 
 
 def matrix(pairs: tuple[Pair, ...], order: list[str], names: Palette) -> Markup:

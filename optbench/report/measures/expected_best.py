@@ -1,12 +1,12 @@
 """Performance against tuning budget: the expected best of n trials, drawn without replacement from those that were run.
 
 Dodge et al. (2019, arXiv 1909.03004) draw with replacement, which is biased (Tang et al. 2020, arXiv 2004.04564);
-without replacement the expectation is exact: E_n = sum_{i >= n} v_(i) C(i-1, n-1) / C(N, n), where v_(1) is the worst of N."""
+without replacement the expectation is exact: E_n = sum_{i >= n} v_(i) C(i-1, n-1) / C(N, n), v_(1) the worst of N."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb
+from math import comb, isfinite
 
 from optbench.report.content import BudgetCurve
 
@@ -20,11 +20,12 @@ def budget_curve(
 ) -> BudgetCurve:
     """The curve of a contender for n = 1..N trials with these validation metrics.
 
-    A trial without one has failed and counts as worse than any other, so that no expectation exists while n trials may
-    all be failures; it is None there. `low` and `high` are quantiles of the best over the orders in which these trials
-    might have come, at `level`: the luck of the order, not a confidence interval of the box."""
+    A trial without one, or whose metric is not finite, has failed and counts as worse than any other, so that no
+    expectation exists while n trials may all be failures; it is None there. `low` and `high` are quantiles of the best
+    over the orders in which these trials might have come, at `level`: the luck of the order, not a confidence interval
+    of the box."""
     sign = 1.0 if direction == "max" else -1.0
-    known = sorted(sign * value for value in values if value is not None)
+    known = sorted(sign * value for value in values if value is not None and isfinite(value))
     failed, total = len(values) - len(known), len(values)
     expected, low, high = [], [], []
     for n in range(1, total + 1):

@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 
 from optbench.report.content import Estimate
 
-Scores = Mapping[str, Mapping[str, Sequence[float]]]
-"""{workload: {contender: headline of each seed}}"""
+Scores = Mapping[str, Mapping[str, Sequence[float | None]]]
+"""{workload: {contender: headline of each seed, None for one that failed}}"""
 DRAWS = 2000
 
 
 def normalised(scores: Scores, directions: Mapping[str, str]) -> dict[str, dict[str, list[float]]]:
-    """By contender and workload: 1 is the best contender's mean, 0 the worst one's. A workload on which all have one
-    mean tells nothing and is left out, and so is a contender that lacks a result on some workload."""
+    """By contender and workload: 1 is the best contender's mean, 0 the worst one's, of the seeds that have a result. A
+    failed seed counts as the worst seed of all on its workload, and as no more than 0.
+
+    A workload on which all have one mean tells nothing and is left out, and so is a contender that was not run on some
+    workload. The two means are taken as known: their own noise is in no interval."""
     everywhere = [
         name
         for name in sorted({name for found in scores.values() for name in found})
@@ -26,11 +29,15 @@ def normalised(scores: Scores, directions: Mapping[str, str]) -> dict[str, dict[
     result: dict[str, dict[str, list[float]]] = {name: {} for name in everywhere}
     for workload, found in scores.items():
         sign = 1.0 if directions[workload] == "max" else -1.0
-        means = [sign * statistics.fmean(found[name]) for name in everywhere]
+        known = {name: [sign * value for value in found[name] if value is not None] for name in everywhere}
+        means = [statistics.fmean(values) for values in known.values() if values]
         if not means or max(means) == min(means):
             continue
+        worst, width = min(means), max(means) - min(means)
+        own = {name: [(value - worst) / width for value in values] for name, values in known.items()}
+        least = min(0.0, *(value for values in own.values() for value in values))
         for name in everywhere:
-            result[name][workload] = [(sign * value - min(means)) / (max(means) - min(means)) for value in found[name]]
+            result[name][workload] = [*own[name], *[least] * (len(found[name]) - len(own[name]))]
     return {name: found for name, found in result.items() if found}
 
 

@@ -14,9 +14,10 @@ def pareto(points: Sequence[Point], direction: str) -> tuple[ParetoPoint, ...]:
     """(contender, quality, train_seconds, state_bytes) as points, in their order; more of the last two is worse.
 
     A point is on the front where no other one is at least as good in all three and better in one. A point with a value
-    that is not known is not on the front, and beats none. Where no point has a time (or a size), the others decide."""
+    that is not known is not on the front, and beats none. Where no point has a time (or a size), the others decide; a
+    quality is always asked for."""
     sign = 1.0 if direction == "max" else -1.0
-    measured = [any(point[i] is not None for point in points) for i in (1, 2, 3)]
+    measured = [True, *(any(point[i] is not None for point in points) for i in (2, 3))]
 
     def costs(point: Point) -> tuple[float, ...] | None:
         quality, seconds, size = point[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from optbench.report.content import Estimate, LeaveOneOut
 from optbench.report.statistics.intervals import mean_interval
@@ -23,18 +23,23 @@ def everywhere(ranks: Ranks) -> list[str]:
 
 
 def mean_ranks(ranks: Ranks, level: float = 0.95) -> dict[str, Estimate]:
-    """Mean of the middles over workloads, with Student's t interval over workloads, for the contenders that are on
-    every workload, cut off at the ranks there are. The workloads are taken as a sample of those one might meet; two or
-    three of them say little."""
+    """Mean of the middles over workloads for the contenders that are on every workload, with an interval.
+
+    It is Student's t over workloads, taken as a sample of those one might meet (two or three of them say little), but
+    never narrower than the mean of the ranges: where no contender is told apart anywhere, all middles agree and t alone
+    would be sure of them. It is cut off at the ranks there are."""
     names = everywhere(ranks)
     most = max((len(found) for found in ranks.values()), default=1)
-    means = {name: mean_interval([middle(found[name]) for found in ranks.values()], level) for name in names}
-    return {
-        name: found
-        if found.low is None or found.high is None
-        else Estimate(found.value, max(1.0, found.low), min(float(most), found.high), found.n)
-        for name, found in means.items()
-    }
+    return {name: mean_rank([found[name] for found in ranks.values()], most, level) for name in names}
+
+
+def mean_rank(spans: Sequence[tuple[int, int]], most: int, level: float) -> Estimate:
+    """The mean rank of one contender among at most `most`, of its range on each workload."""
+    found = mean_interval([middle(span) for span in spans], level)
+    if found.low is None or found.high is None:
+        return found
+    least, greatest = (statistics.fmean(span[end] for span in spans) for end in (0, 1))
+    return Estimate(found.value, max(1.0, min(found.low, least)), min(float(most), max(found.high, greatest)), found.n)
 
 
 def leave_one_out(ranks: Ranks) -> list[LeaveOneOut]:

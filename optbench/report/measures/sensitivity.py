@@ -49,22 +49,27 @@ def number(
     level: float,
     noise: Sequence[float],
 ) -> Estimate:
-    """The mean loss, by the trapezoid over the points' logarithms; None without two learning rates or any result. The
-    interval carries the noise of each trial through the sum, the best one taken as known."""
+    """The mean loss, by the trapezoid over the points' logarithms; None without two learning rates, and where no trial
+    is better than an answer that has learned nothing: there is then nothing to lose, which is not the same as losing
+    nothing. The interval carries the noise of each trial through the sum; which one is best is taken as known."""
     sign = 1.0 if direction == "max" else -1.0
-    known = [sign * value for value in values if value is not None]
+    known = [sign * value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return Estimate(None)
     floor = sign * trivial if trivial is not None else min(known)
     points: dict[float, list[float]] = {}
     for at, value in zip(x, values, strict=True):
         if at > 0:
-            points.setdefault(math.log(at), []).append(max(floor, sign * value) if value is not None else floor)
+            points.setdefault(math.log(at), []).append(
+                max(floor, sign * value) if value is not None and math.isfinite(value) else floor
+            )
     if len(points) < 2:
         return Estimate(None, n=len(values))
     ordered = sorted(points)
     weights = trapezoid_weights(ordered)
     means = [statistics.fmean(points[at]) for at in ordered]
+    if trivial is not None and max(known) <= floor:
+        return Estimate(None, n=len(values))
     lost = max(means) - sum(w * mean for w, mean in zip(weights, means, strict=True))
     if len(noise) < 2:
         return Estimate(lost, n=len(values))

@@ -1,0 +1,113 @@
+"""Everything that a report writes into its folder.
+
+report.html         the whole report in one file
+report.md           the same in Markdown, with the figures
+report.json         the same for machines
+tables/NAME.csv     every table at full precision
+figures/NAME.png    and .svg: for papers
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from optbench.errors import ConfigError
+from optbench.report.content import Report
+from optbench.store import explained, write_atomically
+
+KINDS = ("html", "md", "json", "csv", "figures")
+
+
+def check_kinds(words: Collection[str]) -> tuple[str, ...]:
+    """The kinds of output that were named, all where none was. Raises ConfigError for an unknown one."""
+    for word in words:
+        if word not in KINDS:
+            raise ConfigError(f"--only {word}: there is no such output", f"Known: {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if not words or kind in words)
+
+
+def write_report(
+    report: Report,
+    folder: Path,
+    *,
+    root: Path,
+    kinds: Collection[str] = KINDS,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[Path]:
+    """Write a report into a folder, each file whole or not at all; the files that are there now. `root`: the results
+    folder that pictures lie in. Raises StorageError where the folder cannot be written."""
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    writers = {"html": html, "figures": figures, "md": markdown, "json": to_json, "csv": tables}
+    written: list[Path] = []
+    for kind, write in writers.items():
+        if kind in kinds:
+            progress(kind)
+            written += write(report, folder, root)
+    return written
+
+
+def html(report: Report, folder: Path, root: Path) -> list[Path]:
+    """The page."""
+    from optbench.report.html import write_html
+
+    write_html(report, folder / "report.html", root=root)
+    return [folder / "report.html"]
+
+
+def figures(report: Report, folder: Path, root: Path) -> list[Path]:
+    """Pictures for papers."""
+    from optbench.report.figures import write_figures
+
+    return write_figures(report, folder / "figures")
+
+
+def markdown(report: Report, folder: Path, root: Path) -> list[Path]:
+    """The report for a repository."""
+    from optbench.report.markdown import to_markdown
+
+    drawn = sorted((folder / "figures").glob("*.png"))
+    text = to_markdown(report, {picture.stem: f"figures/{picture.name}" for picture in drawn})
+    return [write_text(folder / "report.md", text)]
+
+
+def to_json(report: Report, folder: Path, root: Path) -> list[Path]:
+    """The report for machines: the same input gives the same bytes."""
+    return [write_text(folder / "report.json", json.dumps(tree_of(report), indent=1, allow_nan=False) + "\n")]
+
+
+def tables(report: Report, folder: Path, root: Path) -> list[Path]:
+    """A CSV file for each table."""
+    from optbench.report.csv_tables import to_csv
+    from optbench.report.flat import tables as flat_tables
+
+    return [write_text(folder / "tables" / f"{name}.csv", to_csv(rows)) for name, rows in flat_tables(report).items()]
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write one file, whole or not at all; one that has this text already is left as it is."""
+    content = text.encode("utf-8", "replace")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not (path.is_file() and path.read_bytes() == content):
+            write_atomically(path, lambda out: out.write(content))
+    return path
+
+
+def tree_of(report: Report) -> dict[str, Any]:
+    """The report as JSON has it."""
+    return plain(asdict(report))
+
+
+def plain(value: Any) -> Any:
+    """The same tree without nan and infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

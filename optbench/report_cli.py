@@ -1,0 +1,62 @@
+"""The commands that read results: report, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from optbench import options
+from optbench.options import AsJson, Debug
+from optbench.telling import emit, notice
+
+app = typer.Typer()
+imports = typer.Typer(help="Read other benchmarks' results.", no_args_is_help=True)
+
+
+@app.command()
+def report(
+    results: Annotated[Path | None, typer.Argument(help="A study's folder, or the results folder")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder that is written.  [default: report]")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Leaderboard and verdicts here; files only with -o.")] = False,
+    margin: options.Margin = "1%",
+    mix: options.Mix = "",
+    reference: Annotated[str, typer.Option(help="Contender that memory and speed are given against")] = "adamw",
+    level: Annotated[float, typer.Option(help="Confidence of intervals and verdicts")] = 0.95,
+    only: Annotated[str, typer.Option(help="Some of html, md, json, csv, figures")] = "",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Which optimizer to use, and how sure that is: optbench report results/NAME -o report/"""
+    from optbench import report_commands as commands
+
+    line = " ".join(["optbench", "report", *map(str, filter(None, [results]))])
+    wanted = commands.Wanted(
+        margin, options.split(mix), reference, level, output, options.split(only), text, as_json, line
+    )
+    commands.report(results, wanted, notice, emit)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A contender, as the study names it: lion")],
+    b: Annotated[str, typer.Argument(help="Another one")],
+    results: Annotated[Path | None, typer.Argument(help="A study's folder, or the results folder")] = None,
+    margin: options.Margin = "1%",
+    mix: options.Mix = "",
+    asserted: Annotated[
+        str | None, typer.Option("--assert", help="Exit 3 unless this is shown on every workload: 'lion >= adamw'")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """The verdict between two, with its evidence: optbench compare lion adamw results/NAME"""
+    from optbench import report_commands
+
+    kinds = options.split(mix)
+    report_commands.compare(
+        a, b, results, margin=margin, mix=kinds, asserted=asserted, as_json=as_json, notice=notice, emit=emit
+    )

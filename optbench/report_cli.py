@@ -27,6 +27,11 @@ def report(
     reference: Annotated[str, typer.Option(help="Contender that memory and speed are given against")] = "adamw",
     level: Annotated[float, typer.Option(help="Confidence of intervals and verdicts")] = 0.95,
     only: Annotated[str, typer.Option(help="Some of html, md, json, csv, figures")] = "",
+    wandb: Annotated[str | None, typer.Option(help="Read a W&B project instead: [ENTITY/]PROJECT")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again whenever a run ends, until the sweep has ended.")
+    ] = False,
+    every: Annotated[float, typer.Option(help="With --watch: seconds between two looks")] = 10.0,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -35,9 +40,12 @@ def report(
 
     line = " ".join(["optbench", "report", *map(str, filter(None, [results]))])
     wanted = commands.Wanted(
-        margin, options.split(mix), reference, level, output, options.split(only), text, as_json, line
+        margin, options.split(mix), reference, level, output, options.split(only), wandb, text, as_json, line
     )
-    commands.report(results, wanted, notice, emit)
+    if watch:
+        commands.watch(results, wanted, every, notice)
+    else:
+        commands.report(results, wanted, notice, emit)
 
 
 @app.command()

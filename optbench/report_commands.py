@@ -38,6 +38,7 @@ class Wanted:
     level: float
     output: Path | None
     only: Sequence[str]
+    wandb: str | None
     text: bool
     as_json: bool
     command: str
@@ -48,23 +49,70 @@ def report(path: Path | None, wanted: Wanted, notice: Notice, emit: Emit) -> Non
     from optbench.report.building import build
     from optbench.report.reading import read
     from optbench.report.text import print_report
-    from optbench.report.writing import check_kinds as check_outputs
-    from optbench.report.writing import tree_of, write_report
+    from optbench.report.writing import tree_of
 
-    kinds = check_outputs(wanted.only)
     asked = asked_of(wanted)
-    results = read(path or results_root(None))
+    results = read(source(path, wanted, notice))
     made = build(results, asked)
     for path_skipped, reason in made.skipped:
         notice(f"left out: {path_skipped}: {reason}")
     files: list[Path] = []
     if wanted.output is not None or not (wanted.text or wanted.as_json):
-        folder = wanted.output or DEFAULT_OUTPUT
-        files = write_report(made, folder, root=results.root, kinds=kinds)
+        files = written(made, wanted, results.root)
     if wanted.text or wanted.as_json:
         emit(wanted.as_json, tree_of(made) if wanted.as_json else None, lambda: print_report(made))
     else:
         print("\n".join(first_lines(made, files)))
+
+
+def source(path: Path | None, wanted: Wanted, notice: Notice) -> Path:
+    """The folder that is read; with --wandb that of the runs that are fetched."""
+    from optbench.report.from_wandb import fetch
+
+    if wanted.wandb is None:
+        return path or results_root(None)
+    if path is not None:
+        raise ConfigError(f"--wandb {wanted.wandb} and {path}: one of them")
+    return fetch(wanted.wandb, results_root(None), notice)
+
+
+def watch(path: Path | None, wanted: Wanted, every: float, notice: Notice) -> None:
+    """`optbench report --watch`: the files again whenever something has changed, until the study ends or Ctrl-C."""
+    from optbench.report.building import build
+    from optbench.report.reading import read
+    from optbench.report.watching import changes, has_ended
+
+    if every <= 0:
+        raise ConfigError(f"--every {every:g}: expected seconds above 0")
+    if wanted.wandb is not None:
+        raise ConfigError("--watch and --wandb: only a results folder can be watched")
+    asked, root, said = asked_of(wanted), path or results_root(None), ""
+    try:
+        for _ in changes(root, every):
+            try:
+                results = read(root)
+                made = build(results, asked)
+            except NoResultsError as error:
+                words, ended = str(error), False
+            else:
+                ended = has_ended(results)
+                files = written(made, wanted, results.root, refresh=None if ended else max(1, round(every)))
+                words = "\n".join(first_lines(made, files))
+            if words != said:
+                print(words, flush=True)
+            said = words
+            if ended:
+                return
+    except KeyboardInterrupt:
+        notice("stopped watching; the last report stays")
+
+
+def written(made: Report, wanted: Wanted, root: Path, refresh: int | None = None) -> list[Path]:
+    """The files of a report."""
+    from optbench.report.writing import KINDS, write_report
+
+    folder = wanted.output or DEFAULT_OUTPUT
+    return write_report(made, folder, root=root, kinds=wanted.only or KINDS, refresh=refresh)
 
 
 def asked_of(wanted: Wanted) -> Asked:
@@ -72,7 +120,9 @@ def asked_of(wanted: Wanted) -> Asked:
     from optbench.report.comparable import check_kinds
     from optbench.report.statistics.verdicts import parse_margin
     from optbench.report.workloads import Asked
+    from optbench.report.writing import check_kinds as check_outputs
 
+    check_outputs(wanted.only)
     if not 0.5 <= wanted.level < 1:
         raise ConfigError(f"--level {wanted.level:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
     return Asked(

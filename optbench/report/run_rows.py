@@ -43,7 +43,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, Mapping[str, Any]]) -> 
     """One run. Raises Strange where its files are damaged, KeyError and the like where they are not a run's."""
     run = known(folder / "run.json")
     config, sweep, versions = run["config"], run.get("sweep") or {}, run.get("versions") or {}
-    cell = cells.get(sweep.get("cell"), {})
+    cell = sweep if sweep.get("choices") else cells.get(sweep.get("cell"), {})
     workload = [word for word in cell.get("workload") or () if word.partition("=")[0] not in NOT_OF_A_WORKLOAD]
     compared = [word for word in cell.get("choices") or () if word not in (cell.get("workload") or ())]
     hardware = run.get("hardware") or {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,11 @@ from optbench.store import explained, write_atomically
 KINDS = ("html", "md", "json", "csv", "figures")
 
 
-def check_kinds(words: Collection[str]) -> tuple[str, ...]:
-    """The kinds of output that were named, all where none was. Raises ConfigError for an unknown one."""
+def check_kinds(words: Collection[str]) -> None:
+    """ConfigError for an output that there is not."""
     for word in words:
         if word not in KINDS:
             raise ConfigError(f"--only {word}: there is no such output", f"Known: {', '.join(KINDS)}")
-    return tuple(kind for kind in KINDS if not words or kind in words)
 
 
 def write_report(
@@ -37,37 +36,37 @@ def write_report(
     *,
     root: Path,
     kinds: Collection[str] = KINDS,
-    progress: Callable[[str], None] = lambda text: None,
+    refresh: int | None = None,
 ) -> list[Path]:
     """Write a report into a folder, each file whole or not at all; the files that are there now. `root`: the results
-    folder that pictures lie in. Raises StorageError where the folder cannot be written."""
+    folder that pictures lie in. `refresh`: seconds after which an open page loads itself again. Raises StorageError
+    where the folder cannot be written."""
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     writers = {"html": html, "figures": figures, "md": markdown, "json": to_json, "csv": tables}
     written: list[Path] = []
     for kind, write in writers.items():
         if kind in kinds:
-            progress(kind)
-            written += write(report, folder, root)
+            written += write(report, folder, root, refresh)
     return written
 
 
-def html(report: Report, folder: Path, root: Path) -> list[Path]:
+def html(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
     """The page."""
     from optbench.report.html import write_html
 
-    write_html(report, folder / "report.html", root=root)
+    write_html(report, folder / "report.html", root=root, refresh=refresh)
     return [folder / "report.html"]
 
 
-def figures(report: Report, folder: Path, root: Path) -> list[Path]:
+def figures(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
     """Pictures for papers."""
     from optbench.report.figures import write_figures
 
     return write_figures(report, folder / "figures")
 
 
-def markdown(report: Report, folder: Path, root: Path) -> list[Path]:
+def markdown(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
     """The report for a repository."""
     from optbench.report.markdown import to_markdown
 
@@ -76,12 +75,12 @@ def markdown(report: Report, folder: Path, root: Path) -> list[Path]:
     return [write_text(folder / "report.md", text)]
 
 
-def to_json(report: Report, folder: Path, root: Path) -> list[Path]:
+def to_json(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
     """The report for machines: the same input gives the same bytes."""
     return [write_text(folder / "report.json", json.dumps(tree_of(report), indent=1, allow_nan=False) + "\n")]
 
 
-def tables(report: Report, folder: Path, root: Path) -> list[Path]:
+def tables(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
     """A CSV file for each table."""
     from optbench.report.csv_tables import to_csv
     from optbench.report.flat import tables as flat_tables

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import netrc
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ INIT_SECONDS = 20  # after which an online start becomes an offline one
 TAG_CHARACTERS = 64  # W&B refuses longer ones
 FACTS = ("algorithm", "implementation", "modifiers", "engine", "versions", "hardware", "git", "data")
 OF_A_SWEEP = ("trial_id", "sweep")
+RUN_JSON, RESULT_JSON = "run_json", "result_json"  # the files themselves: what `optbench report --wandb` reads
 W_AND_B_SWEEP = "WANDB_SWEEP_ID"  # set where W&B's own sweep has started us: it reads a metric's summary as one number
 HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where W&B's clients keep their keys under, by version
 
@@ -57,7 +59,7 @@ class WandbTracker:
                 group=group,
                 job_type=run.get("stage"),
                 tags=tags_of(run),
-                config=flatten({**choices, **facts}),
+                config={**flatten({**choices, **facts}), RUN_JSON: json.dumps(run)},
                 settings=settings(),
             )
             new.define_metric("step")
@@ -86,6 +88,7 @@ class WandbTracker:
         if result is not None:
             for key in ("status", "reason", "final", "seconds", "bytes", "throughput", "weights_sha256"):
                 self.run.summary[f"result_{key}" if key == "final" else key] = result.get(key)
+            self.run.summary[RESULT_JSON] = json.dumps(result)
         succeeded = result is not None and Status(result["status"]).succeeded
         with quiet():
             self.run.finish(exit_code=0 if succeeded else 1)

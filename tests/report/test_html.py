@@ -310,6 +310,14 @@ def test_a_large_report_is_a_small_file(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").stat().st_size < 4_000_000
 
 
+def test_many_pairs_stand_in_one_table() -> None:
+    few, many = (made_report(tuple(f"contender-{n}" for n in range(count)), records=2, trials=1) for count in (10, 11))
+    pages = [Skeleton(document(report, NOWHERE)) for report in (few, many)]
+    details = [[a for tag, a in page.elements if tag == "details" and a.get("class") == "pair"] for page in pages]
+    assert [len(found) for found in details] == [2 * 45, 0]
+    assert sum("Welch's t" in text for text in pages[1].text) == 2 * 55
+
+
 def test_points_of_many_curves_stay_within_bounds() -> None:
     report = made_report(tuple(f"contender-{n}" for n in range(16)), records=1500, trials=1)
     found = data_of(document(report, NOWHERE))

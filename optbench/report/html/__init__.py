@@ -7,14 +7,15 @@ from pathlib import Path
 from optbench.report.content import Report
 
 
-def write_html(report: Report, path: Path, *, root: Path) -> None:
+def write_html(report: Report, path: Path, *, root: Path, refresh: int | None = None) -> None:
     """Write the page, whole or not at all. `root`: the results folder that the paths of pictures start from.
+    `refresh`: seconds after which an open page loads itself again.
 
     Raises StorageError where it cannot be written."""
     from optbench.report.html.page import document
     from optbench.store import explained, write_atomically
 
-    text = document(report, root).encode("utf-8", "replace")
+    text = document(report, root, refresh).encode("utf-8", "replace")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda out: out.write(text))

@@ -70,7 +70,7 @@ function lines(series) {
 function bars(figure) {
   return figure.series.map((one) => ({
     type: "bar", orientation: "h", name: one.name, x: one.x, y: figure.y.labels.map((_, i) => i),
-    marker: { color: variable("--p" + (one.phase % 8)), line: { width: 1, color: variable("--paper") }, pattern: { shape: one.phase >= 8 ? "/" : "" } },
+    marker: { color: variable("--p" + (one.phase % 9)), line: { width: 1, color: variable("--paper") }, pattern: { shape: one.phase >= 9 ? "/" : "" } },
     hovertemplate: "%{fullData.name}: %{x:.3g} s<extra></extra>",
   }));
 }
@@ -153,6 +153,7 @@ function axisLook(axis) {
     tickfont: { size: 12, color: variable("--soft") }, automargin: true, hoverformat: ".5~g", exponentformat: "power",
   };
   if (axis.range) look.range = axis.range;
+  if (axis.every) Object.assign(look, { tick0: 0, dtick: axis.every });
   if (axis.values) Object.assign(look, { tickvals: axis.values, ticktext: axis.values.map((n) => n.toLocaleString("en")) });
   if (axis.labels) Object.assign(look, { tickvals: axis.labels.map((_, i) => i), ticktext: axis.labels, showgrid: false, autorange: "reversed" });
   return look;

@@ -68,7 +68,8 @@ def budget_curves(workload: Workload, names: Palette) -> Figure | None:
         {"who": names.place(c.contender), "x": c.trials, "y": c.expected, "low": c.low, "high": c.high, "marks": True}
         for c in by_name(workload.budget_curves, names)
     ]
-    x, y = axis("tuning trials"), axis(f"expected best validation {workload.metric}")
+    most = max((n for c in workload.budget_curves for n in c.trials), default=1)
+    x, y = axis("tuning trials", every=math.ceil(most / 10)), axis(f"expected best validation {workload.metric}")
     return {"kind": "lines", "series": series, "x": x, "y": y} if series else None
 
 

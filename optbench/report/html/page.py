@@ -50,7 +50,7 @@ def script(source: str) -> tuple[Markup, str]:
     return Markup(f"<script>{guarded}</script>"), f"'sha256-{digest}'"
 
 
-def document(report: Report, root: Path) -> str:
+def document(report: Report, root: Path, refresh: int | None = None) -> str:
     """The page as text."""
     page = Page(report, palette(report), root, Album(), points_for(report.workloads))
     page.contents.append((2, "verdict", "Verdict"))
@@ -65,6 +65,7 @@ def document(report: Report, root: Path) -> str:
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", http_equiv="refresh", content=str(refresh)) if refresh else None,
         tag("title", f"{report.title} {DASH} optbench"),
         tag("style", Markup(asset("page.css"))),
     )

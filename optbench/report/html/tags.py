@@ -61,12 +61,13 @@ def label(value: object, length: int = LABEL_LENGTH) -> str:
 
 def table(caption: object, head: Sequence[object], rows: Sequence[Sequence[object]], **attributes: Any) -> Markup:
     """A table in a box that scrolls sideways by itself. The first cell of a row is its heading; numbers go right."""
-    heads = [tag("th", cell, scope="col", class_=None if k == 0 else numeric(rows, k)) for k, cell in enumerate(head)]
+    kinds = [None, *(numeric(rows, k) for k in range(1, len(head)))]
+    heads = [tag("th", cell, scope="col", class_=kind) for cell, kind in zip(head, kinds, strict=True)]
     body = [
         tag(
             "tr",
             tag("th", row[0], scope="row"),
-            *(tag("td", cell, class_=numeric(rows, k)) for k, cell in enumerate(row[1:], 1)),
+            *(tag("td", cell, class_=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)),
         )
         for row in rows
     ]
@@ -92,7 +93,7 @@ def bare(value: object) -> str:
 
 def numeric(rows: Sequence[Sequence[object]], k: int) -> str | None:
     """The class of a column in which every cell is a number or missing."""
-    cells = [cell for row in rows for cell in [row[k]] if cell not in ("", DASH, None)]
+    cells = [cell for cell in (row[k] for row in rows) if isinstance(cell, Number) or cell not in ("", DASH, None)]
     return "num" if cells and all(isinstance(cell, Number) for cell in cells) else None
 
 

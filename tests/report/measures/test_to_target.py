@@ -76,9 +76,7 @@ def test_a_ladder_that_never_ends_at_the_target() -> None:
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([0.125, 0.25, 0.5, 1.0]), COSTS))
 def test_the_budget_is_the_least_that_does(ladder: dict[float, list[int | None]]) -> None:
-    does = [
-        budget for budget, steps in ladder.items() if steps and sum(n is not None for n in steps) >= len(steps) / 2
-    ]
+    does = [budget for budget, steps in ladder.items() if steps and sum(n is not None for n in steps) >= len(steps) / 2]
     found = complete("a", {budget: costs(steps) for budget, steps in ladder.items()})
     assert found.budget == (min(does) if does else None)
     if does:

@@ -116,7 +116,7 @@ def test_tables_hold_what_the_report_holds(study: Path, call: Run, tmp_path: Pat
         (["results/made", "--watch", "--every", "0"], 2, "--every 0"),
         (["results/made", "--wandb", "x"], 2, "one of them"),
         (["--watch", "--wandb", "x"], 2, "only a results folder"),
-        (["results/made", "-o", "results/made/study.json"], 1, "study.json"),
+        (["results/made", "-o", "results/made/study.json"], 2, "study.json"),
     ],
 )
 def test_bad_input_gets_one_clear_error(study: Path, call: Run, words: list[str], code: int, said: str) -> None:

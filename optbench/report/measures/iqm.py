@@ -1,9 +1,9 @@
 """The interquartile mean over workloads and seeds (Agarwal et al. 2021, arXiv 2108.13264).
 
-Their interval is a percentile bootstrap over runs, which for few seeds is too narrow: at 95 % it covered 73 to 81 % of
-simulated studies of three seeds. Here each workload's mean moves by Student's t of its seeds, so that few seeds give
-wide intervals: 94 % and more with normal and t3 noise, above the level (to 99 %) with several workloads of three seeds;
-with lognormal noise 93 % and more."""
+Their interval is a percentile bootstrap over runs, which for few seeds is too narrow: at 95 % it covered the true
+value in 74 to 81 % of simulated studies of three seeds, on one workload and on four. Here each workload's mean moves by
+Student's t of its seeds: 94 % and more with normal and t3 noise (of three seeds on four workloads 99 %, wider than need
+be), 92 % and more with lognormal noise; the slow tests repeat it."""
 
 from __future__ import annotations
 

@@ -36,20 +36,43 @@ def spikes(losses: Sequence[float]) -> int:
     return found + int((judged[above] > middle[above] + DEVIATIONS * deviation).sum())
 
 
+def judged(losses: Sequence[float]) -> int:
+    """How many records could have been spikes: all but the first 20 that are finite."""
+    import numpy as np
+
+    finite = int(np.isfinite(np.asarray(losses, dtype=float)).sum())
+    return len(losses) - min(WINDOW, finite)
+
+
 def stability(
     contender: str, tuning_failed: Sequence[bool], losses: Sequence[Sequence[float]], level: float = 0.95
 ) -> Stability:
     """`tuning_failed`: for each run of the box whether it failed. `losses`: training losses of each final run, nan
     where one was not finite."""
     failed = sum(tuning_failed)
-    rates = [1000 * spikes(series) / len(series) for series in losses if len(series)]
-    spiky = mean_interval(rates, level)
-    if spiky.low is not None:
-        spiky = Estimate(spiky.value, max(0.0, spiky.low), spiky.high, spiky.n)
     return Stability(
         contender=contender,
         runs=len(tuning_failed),
         failed=failed,
         share=share_interval(failed, len(tuning_failed), level) if tuning_failed else Estimate(None),
-        spikes=spiky,
+        spikes=spike_rate([(spikes(series), judged(series)) for series in losses], level),
     )
+
+
+def spike_rate(counts: Sequence[tuple[int, int]], level: float) -> Estimate:
+    """Spikes in 1,000 records that were judged, the mean over runs, of (spikes, judged records) by run; a run too short
+    to be judged is none.
+
+    The interval is Student's t over runs, but never narrower than the exact one of a Poisson count (Garwood 1936) in
+    all records together: runs without any spike agree, and t alone would be sure of none."""
+    from scipy.special import gammaincinv
+
+    known = [(found, of) for found, of in counts if of]
+    rate = mean_interval([1000 * found / of for found, of in known], level)
+    if rate.low is None or rate.high is None:
+        return rate
+    found, of = (sum(column) for column in zip(*known, strict=True))
+    tail = (1 - level) / 2
+    low = float(gammaincinv(found, tail)) if found else 0.0
+    high = float(gammaincinv(found + 1, 1 - tail))
+    return Estimate(rate.value, max(0.0, min(rate.low, 1000 * low / of)), max(rate.high, 1000 * high / of), rate.n)

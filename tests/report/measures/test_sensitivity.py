@@ -98,6 +98,15 @@ def test_the_interval_carries_the_noise_of_the_trials() -> None:
     assert number([0.1, 1.0], [0.9, 0.9], trivial=0.1, noise=[0.8, 0.9]).low == 0.0  # no loss is less than none
 
 
+def test_the_noise_of_four_rates_and_a_repeated_one() -> None:
+    # the best is the second one, of two trials; weights are 1/6, 1/3, 1/3, 1/6, so that it counts 1 - 1/3
+    x, values = [0.01, 0.1, 0.1, 1.0, 10.0], [0.5, 0.8, 1.0, 0.3, 0.1]
+    found = number(x, values, trivial=0.1, noise=[0.88, 0.90, 0.92])
+    half = 4.302653 * 0.02 * math.sqrt((2 / 3) ** 2 / 2 + (1 / 3) ** 2 + 2 * (1 / 6) ** 2)
+    assert found.value == pytest.approx(0.9 - (0.5 / 6 + 0.9 / 3 + 0.3 / 3 + 0.1 / 6))
+    assert found.high - found.value == pytest.approx(half)
+
+
 @pytest.mark.slow
 def test_the_interval_covers() -> None:
     """5,000 studies of seven rates, noise of five seeds; the true best is well apart from its neighbours."""

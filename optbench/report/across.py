@@ -21,7 +21,7 @@ def across(workloads: Sequence[Workload], level: float) -> Across | None:
         return None
     times, note = times_of(workloads, names)
     means = mean_ranks(ranks, level)
-    by_seed = {w.name: {row.contender: row.values for row in w.rows} for w in workloads}
+    by_seed = {w.name: {r.contender: (*r.values, *[None] * r.failed) for r in w.rows} for w in workloads}
     together = normalised(by_seed, {w.name: w.direction for w in workloads})
     found = scoring.score(times) if times else {}
     reference = next((w.reference for w in workloads if w.reference), None)

@@ -25,6 +25,12 @@ def shown_columns(records: polars.DataFrame) -> list[str]:
     return [*(name for name in SHOWN if name in records.columns), *sorted(players)]
 
 
+def losses_of(found: Mapping[str, Mapping[str, Series]]) -> Mapping[str, Series]:
+    """The training loss of each run; with several players, the first one's in the order of their names."""
+    players = sorted(name for name in found if name.endswith(OF_A_PLAYER))
+    return found.get("train_loss") or (found[players[0]] if players else {})
+
+
 def curves(
     contenders: Sequence[Contender], found: Mapping[str, Mapping[str, Series]], points: int
 ) -> tuple[Curve, ...]:

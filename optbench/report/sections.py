@@ -131,7 +131,8 @@ class Sensitivity:
     value: tuple[float | None, ...]
     """Validation metric of each trial; None where it failed."""
     number: Estimate
-    """Mean loss of metric, over the searched range on a log scale, against the best (Wortsman et al., 2023)."""
+    """Mean loss of metric, over the searched range on a log scale, against the best (Wortsman et al., 2023).
+    None, too, where no trial is better than an answer that has learned nothing."""
     chosen: float | None = None
 
 
@@ -141,7 +142,8 @@ class ToTarget:
 
     contender: str
     kind: str
-    """complete: smallest budget of the ladder whose complete schedules reach it. passing: first evaluation inside a
+    """complete: smallest budget of the ladder whose complete schedules reach it, for more than half
+    of the seeds. passing: first evaluation inside a
     run that is at or beyond it, which depends on the schedule."""
     reached: int
     of: int
@@ -176,7 +178,7 @@ class Stability:
     share: Estimate
     """Share of tuning runs that diverged or failed otherwise, with a Clopper-Pearson interval."""
     spikes: Estimate
-    """Loss spikes in 1,000 training records of the final runs."""
+    """Loss spikes in 1,000 judged training records of the final runs; the first 20 of a run only prepare."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def sections(
             times=fit.times,
         ),
         "ladder": ladder_section(contenders, ladder, asked.level),
-        "stability": stability_section(contenders, series.get("train_loss", {}), asked.level),
+        "stability": stability_section(contenders, curves.losses_of(series), asked.level),
         "pictures": pictures_of(contenders),
         **cost_sections(contenders, headline, direction, asked.reference, asked.level, times=fit.times),
     }

@@ -59,6 +59,12 @@ class Cell:
         """The budget of a run: samples through gradient evaluations."""
         return self.config.steps * self.config.batch_size * (self.evaluations or 1.0)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of the cell."""
+        shared = {"choices": list(self.choices), "workload": list(self.workload)}
+        return {"cell": self.label, "budget": self.budget, **shared}
+
     def run(self, stage: str, trial: int, seed: int, values: Mapping[str, Any]) -> Planned:
         """The run of this cell at these values and seed."""
         config = self.variation.at({**values, "seed": seed})

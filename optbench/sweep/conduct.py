@@ -191,8 +191,7 @@ class Conductor:
         keep = run.config.keep_checkpoint if run.stage != TUNE or "keep_checkpoint" in given else False
         tracker = self.tracker if self.tracker and run.config.tracker == "auto" else run.config.tracker
         config = replace(run.config, keep_checkpoint=keep, tracker=tracker)
-        facts = {"cell": cell.label, "choices": list(cell.choices), "workload": list(cell.workload)}
-        facts |= {"budget": cell.budget, "trial": run.trial, "protocol": self.study.protocol}
+        facts = {**cell.facts, "trial": run.trial, "protocol": self.study.protocol}
         old = read_outcome(self.folder, run.run_id, pruned=False)
         force = old is not None and old.status in self.retry
         return Job(run.run_id, run.stage, config, self.root, self.study.name, force, {**facts, **self.sharing})

@@ -42,12 +42,12 @@ def passing(contender: str, costs: Sequence[Cost | None], level: float = 0.95) -
 
 
 def complete(contender: str, ladder: Mapping[float, Sequence[Cost | None]], level: float = 0.95) -> ToTarget:
-    """The smallest budget at which at least half of the seeds end their schedule at the target. `ladder`: for each
+    """The smallest budget at which more than half of the seeds end their schedule at the target. `ladder`: for each
     budget what each seed used to the end of its schedule, None where it did not end at the target. Where no budget
     does, the largest is reported with its censored seeds."""
     for budget in sorted(ladder):
         costs = ladder[budget]
-        if costs and 2 * sum(cost is not None for cost in costs) >= len(costs):
+        if costs and 2 * sum(cost is not None for cost in costs) > len(costs):
             return summary(contender, COMPLETE, costs, level, budget)
     return summary(contender, COMPLETE, ladder[max(ladder)] if ladder else (), level, None)
 

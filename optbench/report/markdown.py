@@ -27,7 +27,7 @@ def opening(report: Report) -> Iterator[str]:
     """The answer and what weakens it."""
     yield bullets([f"**{text(line)}**" for line in (*report.answer, *(report.across.answer if report.across else ()))])
     if report.claim:
-        yield text(report.claim.sentence)
+        yield f"**Claim:** {text(report.claim.sentence)}"
     if report.mixed:
         yield "Mixed on request:\n\n" + bullets(map(text, report.mixed))
     if report.open_runs:

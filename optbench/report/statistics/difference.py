@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optbench.report.statistics.intervals import t_quantile
-from optbench.report.statistics.selection import selection_variance
+from optbench.report.statistics.selection import FREEDOM, selection_variance
 
 POWER = 0.8
 MOST_SEEDS = 1000
@@ -58,7 +58,7 @@ class Difference:
     @property
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom; infinite where nothing varies."""
-        parts = self.seeds_error**2 / self.freedom_seeds + self.selection**2 / self.freedom_pooled
+        parts = self.seeds_error**2 / self.freedom_seeds + self.selection**2 / min(FREEDOM, self.freedom_pooled)
         return (self.seeds_error + self.selection) ** 2 / parts if parts else math.inf
 
     def p_none(self) -> float:

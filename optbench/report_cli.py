@@ -1,4 +1,4 @@
-"""The commands that read results: report, compare."""
+"""The commands that read results: report, compare, score, import."""
 
 from __future__ import annotations
 
@@ -68,3 +68,45 @@ def compare(
     report_commands.compare(
         a, b, results, margin=margin, mix=kinds, asserted=asserted, as_json=as_json, notice=notice, emit=emit
     )
+
+
+@app.command()
+def score(
+    table: Annotated[Path, typer.Argument(help="Seconds to target as CSV: wide (submission, WORKLOAD...) or long")],
+    trapezoid: Annotated[
+        bool, typer.Option("--trapezoid", help="AlgoPerf's 100-point sum instead of the exact integral.")
+    ] = False,
+    r_max: Annotated[float, typer.Option(help="Ratio to the fastest from which nothing is scored")] = 4.0,
+    reference: Annotated[str | None, typer.Option(help="Submission that speed-ups are given over")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Score any benchmark's times to target: optbench score TABLE.csv
+
+    A workload whose name extends another's by _... is its held-out variant; empty or inf: not reached."""
+    from optbench import score_commands
+
+    score_commands.score(
+        table, trapezoid=trapezoid, r_max=r_max, reference=reference, as_json=as_json, notice=notice, emit=emit
+    )
+
+
+@imports.command()
+def algoperf(
+    folder: Annotated[Path, typer.Argument(help="SUBMISSION/study_N/WORKLOAD_FRAMEWORK/trial_M/eval_measurements.csv")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file instead of stdout.")] = None,
+    targets: Annotated[
+        Path | None, typer.Option(help="YAML of further targets: WORKLOAD: {metric, value, direction}")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """AlgoPerf's published log folders as a table for `optbench score`."""
+    from optbench import score_commands
+
+    score_commands.import_algoperf(folder, output=output, targets=targets, as_json=as_json, notice=notice, emit=emit)
+
+
+@imports.callback()
+def import_root() -> None:
+    """Read other benchmarks' results."""

@@ -75,18 +75,18 @@ def profiles(times: Times, r_max: float = R_MAX) -> list[Profile]:
 def speed_ups(times: Times, reference: str, ceilings: Mapping[str, float] | None = None) -> dict[str, float | None]:
     """Geometric mean over workloads of the reference's time over each submission's, above 1 for the faster.
 
-    `ceilings`: for each workload the time that counts where the target was not reached; without one, a submission's
-    workloads that either side did not reach leave it without a number."""
+    `ceilings`: for each workload the time that counts where the target was not reached, as AlgoPerf takes the largest
+    run time there is. A workload without one is left out where either side did not reach the target, which favours
+    those that fail on what is hard for them; a submission with no workload left has None."""
     found: dict[str, float | None] = {}
     for name in times:
         logs = []
         for workload in workloads_of(times):
-            pair = [seconds(times, who, workload) for who in (reference, name)]
             limit = (ceilings or {}).get(workload, math.inf)
-            pair = [limit if math.isinf(own) else own for own in pair]
-            logs.append(math.log(pair[0] / pair[1]) if all(map(math.isfinite, pair)) else math.nan)
-        mean = math.fsum(logs) / len(logs) if logs else math.nan
-        found[name] = math.exp(mean) if math.isfinite(mean) else None
+            pair = [min(limit, seconds(times, who, workload)) for who in (reference, name)]
+            if all(map(math.isfinite, pair)):
+                logs.append(math.log(pair[0] / pair[1]))
+        found[name] = math.exp(math.fsum(logs) / len(logs)) if logs else None
     return found
 
 
@@ -147,7 +147,9 @@ def solved(times: Times) -> dict[str, int]:
     return {name: sum(math.isfinite(seconds(times, name, w)) for w in workloads_of(times)) for name in times}
 
 
-def resampled(draws: Iterable[Times], r_max: float = R_MAX) -> dict[str, tuple[list[float], float]]:
+def resampled(
+    draws: Iterable[Times], r_max: float = R_MAX, trapezoid: bool = False
+) -> dict[str, tuple[list[float], float]]:
     """For each submission its scores in resampled tables, and the share of tables in which it comes first (ties shared
     equally)."""
     scores: dict[str, list[float]] = {}
@@ -155,7 +157,7 @@ def resampled(draws: Iterable[Times], r_max: float = R_MAX) -> dict[str, tuple[l
     count = 0
     for times in draws:
         count += 1
-        found = score(times, r_max)
+        found = score(times, r_max, trapezoid=trapezoid)
         best = [name for name, value in found.items() if value == max(found.values())]
         for name, value in found.items():
             scores.setdefault(name, []).append(value)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DRAWS, SEED = 1000, 0
 GRID, ROUNDS = 81, 40
+UNKNOWN = 0.3  # weight of a flat distribution beside the estimated one, which claims to know too much of few trials
 OF_THE_WINNER = 0.8  # weight of the second answer below; chosen by simulation on surfaces from flat to steep
 FREEDOM = 6.0  # degrees of freedom of the variance found here: it rests on the few trials that might have won
 
@@ -74,4 +75,5 @@ def plausible_means(values: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarr
         posterior = likelihood * weights
         posterior /= posterior.sum(1, keepdims=True)
         weights = posterior.mean(0)
-    return grid, posterior
+    posterior = likelihood * ((1 - UNKNOWN) * weights + UNKNOWN / GRID)
+    return grid, posterior / posterior.sum(1, keepdims=True)

@@ -1,0 +1,162 @@
+"""Tables of times to target: any benchmark's, wide or long, as CSV.
+
+Wide: the first column is `submission`, each other one a workload, in seconds; nothing or `inf` where the target was not
+reached. Long: columns submission, workload, study, trial, seconds; a study's time is that of its fastest trial, a
+workload's the median over studies. A workload whose name extends another's by `_...` is that one's held-out variant.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optbench.errors import ConfigError, NoResultsError
+
+SUBMISSION = "submission"
+LONG = (SUBMISSION, "workload", "study", "trial", "seconds")
+NOT_REACHED = ("", "inf", "infinity", "+inf")
+
+
+@dataclass(frozen=True)
+class TimeTable:
+    """Times to target in seconds, infinite where it was not reached."""
+
+    studies: dict[str, dict[str, tuple[float, ...]]]
+    """{submission: {workload: the time of each study}}"""
+    notes: tuple[str, ...] = ()
+    """What is unequal in the table, a sentence each."""
+
+    @property
+    def times(self) -> dict[str, dict[str, float]]:
+        """Medians over studies."""
+        return {
+            name: {workload: statistics.median(own) for workload, own in row.items()}
+            for name, row in self.studies.items()
+        }
+
+    @property
+    def has_studies(self) -> bool:
+        """Whether any workload was run in several studies."""
+        return any(len(own) > 1 for row in self.studies.values() for own in row.values())
+
+    @property
+    def workloads(self) -> list[str]:
+        """In the order of the table."""
+        return list(dict.fromkeys(workload for row in self.studies.values() for workload in row))
+
+
+def read_table(path: Path) -> TimeTable:
+    """A table from a file. Raises ConfigError, naming line and column, for what is none."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
+    except FileNotFoundError:
+        raise NoResultsError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot be read as CSV: {error}") from None
+    if not lines:
+        raise ConfigError(f"{path}: the table is empty")
+    names = [name.strip() for name in lines[0][1]]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{path}, line 1: the column {twice or '(without a name)'} is there twice")
+    if len(lines) == 1:
+        raise ConfigError(f"{path}: the table has a header and no row")
+    for number, row in lines[1:]:
+        if len(row) != len(names):
+            raise ConfigError(f"{path}, line {number}: {len(row)} cells, and the header has {len(names)}")
+    if set(LONG) <= set(names):
+        return long(path, names, lines[1:])
+    if names[0] != SUBMISSION:
+        raise ConfigError(
+            f"{path}, line 1: the first column is {names[0]!r}, expected {SUBMISSION!r}",
+            f"Or a long table with the columns {', '.join(LONG)}",
+        )
+    return wide(path, names, lines[1:])
+
+
+def wide(path: Path, names: Sequence[str], lines: Iterable[tuple[int, Sequence[str]]]) -> TimeTable:
+    """One line for each submission."""
+    if len(names) < 2:
+        raise ConfigError(f"{path}, line 1: no column of a workload")
+    found: dict[str, dict[str, tuple[float, ...]]] = {}
+    for number, row in lines:
+        name = named(row[0], path, number, SUBMISSION)
+        if name in found:
+            raise ConfigError(f"{path}, line {number}: {name} is there twice")
+        found[name] = {w: (seconds(cell, path, number, w),) for w, cell in zip(names[1:], row[1:], strict=True)}
+    return TimeTable(found)
+
+
+def long(path: Path, names: Sequence[str], lines: Iterable[tuple[int, Sequence[str]]]) -> TimeTable:
+    """One line for each trial."""
+    trials: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for number, row in lines:
+        cells = dict(zip(names, row, strict=True))
+        submission, workload, study, trial = (named(cells[key], path, number, key) for key in LONG[:4])
+        own = trials.setdefault(submission, {}).setdefault(workload, {}).setdefault(study, {})
+        if trial in own:
+            raise ConfigError(f"{path}, line {number}: trial {trial} of study {study} is there twice")
+        own[trial] = seconds(cells["seconds"], path, number, "seconds")
+    workloads = list(dict.fromkeys(workload for row in trials.values() for workload in row))
+    found = {
+        name: {w: tuple(min(own.values()) for own in row.get(w, {}).values()) or (math.inf,) for w in workloads}
+        for name, row in trials.items()
+    }
+    return TimeTable(found, tuple(unequal(trials, workloads)))
+
+
+def unequal(trials: dict[str, dict[str, dict[str, dict[str, float]]]], workloads: Sequence[str]) -> Iterable[str]:
+    """Sentences on missing workloads and unequal numbers of studies and trials."""
+    for name, row in trials.items():
+        lacks = [w for w in workloads if w not in row]
+        if lacks:
+            yield f"{name} has no trial of {', '.join(lacks)}: not reached"
+    counts = sorted({len(studies) for row in trials.values() for studies in row.values()})
+    if len(counts) > 1:
+        yield f"there are {counts[0]} to {counts[-1]} studies: a median over more of them is surer"
+    counts = sorted({len(own) for row in trials.values() for studies in row.values() for own in studies.values()})
+    if len(counts) > 1:
+        yield f"studies have {counts[0]} to {counts[-1]} trials: the fastest of more of them is faster by luck"
+
+
+def named(cell: str, path: Path, number: int, column: str) -> str:
+    """A name. Raises ConfigError for none."""
+    name = cell.strip()
+    if not name:
+        raise ConfigError(f"{path}, line {number}: nothing in the column {column}")
+    return name
+
+
+def seconds(cell: str, path: Path, number: int, column: str) -> float:
+    """A time. Raises ConfigError for what is none."""
+    text = cell.strip()
+    if text.lower() in NOT_REACHED:
+        return math.inf
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise ConfigError(
+            f"{path}, line {number}, {column}: {text} is no time in seconds", "Nothing or inf: not reached"
+        )
+    return value
+
+
+def variants(workloads: Sequence[str]) -> dict[str, list[str]]:
+    """The held-out variants of each workload that has any: names that extend its own by `_...`. Of several names that
+    one extends, the longest counts; a variant of a variant belongs to the first."""
+    found: dict[str, list[str]] = {}
+    bases: dict[str, str] = {}
+    for name in sorted(workloads, key=len):
+        near = [base for base in workloads if base != name and name.startswith(f"{base}_")]
+        if near:
+            longest = max(near, key=len)
+            bases[name] = bases.get(longest, longest)
+            found.setdefault(bases[name], []).append(name)
+    return found

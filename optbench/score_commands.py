@@ -1,0 +1,119 @@
+"""`optbench score`: any benchmark's times to target; `optbench import algoperf`: its log folders as such a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optbench.commands import Emit, Notice
+from optbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optbench.report.score_table import ScoreTable
+
+
+def score(
+    path: Path, *, trapezoid: bool, r_max: float, reference: str | None, as_json: bool, notice: Notice, emit: Emit
+) -> None:
+    """`optbench score TABLE.csv`."""
+    from optbench.report.score_table import score_table
+    from optbench.report.timetable import read_table
+    from optbench.report.writing import plain
+    from optbench.tables import table
+
+    if not (math.isfinite(r_max) and r_max > 1):
+        raise ConfigError(f"--r-max {r_max:g}: expected a ratio above 1")
+    read = read_table(path)
+    check_reference(reference, list(read.studies))
+    for line in read.notes:
+        notice(line)
+    found = score_table(read, trapezoid=trapezoid, r_max=r_max, reference=reference)
+
+    def shown() -> None:
+        table("", rows_of(found, reference))
+        print("\n".join(words_of(found)))
+
+    emit(as_json, plain(asdict(found)), shown)
+
+
+def check_reference(name: str | None, known: Sequence[str]) -> None:
+    """ConfigError for a reference that is not in the table."""
+    if name is None or name in known:
+        return
+    near = get_close_matches(name, known, 1)
+    raise ConfigError(
+        f"--reference {name}: not in the table", f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}"
+    )
+
+
+def rows_of(found: ScoreTable, reference: str | None) -> list[dict[str, Any]]:
+    """The table for people, best first; columns without any number are left out."""
+    rows: list[dict[str, Any]] = []
+    for row in found.rows:
+        line: dict[str, Any] = {"submission": row.submission, "score": f"{row.score.value:.4f}"}
+        if row.first is not None:
+            line["interval"] = f"[{row.score.low:.3f}, {row.score.high:.3f}]"
+            line["first"] = f"{row.first:.0%}"
+        line |= {"reached": f"{row.solved}/{row.of}", "mean rank": f"{row.mean_rank:.2f}"}
+        if reference is not None:
+            line[f"speed-up over {reference}"] = "-" if row.speed_up is None else f"{row.speed_up:.3f}"
+        rows.append(line)
+    return rows
+
+
+def words_of(found: ScoreTable) -> list[str]:
+    """What the scores are made of, and which workload decides who is first."""
+    how = "AlgoPerf's 100-point trapezoid" if found.trapezoid else "the exact integral"
+    lines = [
+        f"score: mean share of {len(found.workloads)} workloads reached within tau times the fastest, "
+        f"tau from 1 to {found.r_max:g}, by {how}"
+    ]
+    if found.held_out:
+        pairs = ", ".join(f"{base} ({', '.join(own)})" for base, own in sorted(found.held_out.items()))
+        lines.append(f"held out: a workload counts only where its variant is reached too: {pairs}")
+    best = found.rows[0].submission
+    flips = [row for row in found.leave_one_out if row.order[0] != best]
+    lines += [
+        f"without {row.without}: {row.order[0]} is first ({row.values[0]:.3f} against "
+        f"{row.values[row.order.index(best)]:.3f} of {best})"
+        for row in flips
+    ]
+    if len(found.leave_one_out) and not flips and len(found.rows) > 1:
+        lines.append(f"{best} stays first without any one workload")
+    if found.rows[0].first is not None:
+        lines.append(
+            f"interval and first: of studies drawn with replacement, {found.level:.0%}; few studies: too narrow"
+        )
+    return lines
+
+
+def import_algoperf(
+    folder: Path, *, output: Path | None, targets: Path | None, as_json: bool, notice: Notice, emit: Emit
+) -> None:
+    """`optbench import algoperf DIR`: the table on stdout, or in a file."""
+    from optbench.report.algoperf import import_logs, read_targets, to_table
+    from optbench.report.writing import write_text
+
+    found = import_logs(folder, read_targets(targets))
+    for path, why in found.skipped:
+        notice(f"left out: {path}: {why}")
+    text = to_table(found)
+    if output is not None:
+        write_text(output, text)
+    trials = len(found.rows)
+    reached = sum(math.isfinite(row[4]) for row in found.rows)
+    tree = {"trials": trials, "reached": reached, "skipped": found.skipped, "table": str(output) if output else None}
+    names = ("submission", "workload", "study", "trial", "seconds")
+    rows = [dict(zip(names, (*row[:4], row[4] if math.isfinite(row[4]) else None), strict=True)) for row in found.rows]
+
+    def shown() -> None:
+        if output is None:
+            print(text, end="")
+        else:
+            print(f"{trials} trials, {reached} reached their target: {output}\noptbench score {output}")
+
+    emit(as_json, tree | {"rows": rows}, shown)

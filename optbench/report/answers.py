@@ -14,6 +14,10 @@ def answer(workload: str, metric: str, rows: Sequence[Row], pairs: Sequence[Pair
     """The first lines for one workload; rows best first."""
     known = [row for row in rows if row.test.value is not None or row.val.value is not None]
     if not known:
+        tried = sum(row.trials for row in rows)
+        failed = sum(row.failed for row in rows)
+        if tried and not failed:
+            return (f"{workload}: no final seed has ended yet; {tried} trials were begun.",)
         return (f"{workload}: no run has a result.",)
     if len(rows) == 1:
         return (f"{workload}: {rows[0].contender} alone was run, so there is nothing to compare it with.",)

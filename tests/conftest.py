@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from optbench import config
+from optbench.cli import main
 from optbench.config import RunConfig
 from optbench.errors import Interrupted
 from optbench.session import Ended, Session, execute
@@ -89,3 +90,19 @@ def rows_of(ended: Ended) -> list[dict[str, Any]]:
 def same_records(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records without what may differ between two runs of one configuration: times and memory."""
     return [{key: value for key, value in row.items() if key not in VOLATILE} for row in rows]
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """The command line in this process: its words to (exit code, stdout, stderr)."""
+
+    def called(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return called

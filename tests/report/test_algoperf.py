@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Call
 
-from optbench.cli import main
 from optbench.errors import ConfigError, NoResultsError
 from optbench.report.algoperf import FILE, import_logs, read_targets, to_table
 from optbench.report.timetable import read_table
 
-Run = Callable[..., tuple[int, str, str]]
 HEAD = "accumulated_submission_time,global_step,validation/wer,validation/loss,test/wer"
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Run:
-    def called(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return called
 
 
 def trial(root: Path, path: str, rows: list[tuple[object, object]], head: str = HEAD) -> Path:
@@ -109,7 +96,7 @@ def test_a_torn_number_reaches_nothing(tmp_path: Path) -> None:
     assert import_logs(tmp_path, read_targets(None)).rows[0][4] == math.inf
 
 
-def test_the_table_can_be_scored(tmp_path: Path, call: Run) -> None:
+def test_the_table_can_be_scored(tmp_path: Path, call: Call) -> None:
     logs(tmp_path / "logs")
     code, out, err = call("import", "algoperf", tmp_path / "logs", "-o", tmp_path / "table.csv")
     assert (code, err) == (0, "")
@@ -119,7 +106,7 @@ def test_the_table_can_be_scored(tmp_path: Path, call: Run) -> None:
     assert [row["submission"] for row in json.loads(out)["rows"]] == ["b", "a"]
 
 
-def test_the_table_goes_to_stdout_without_a_file(tmp_path: Path, call: Run) -> None:
+def test_the_table_goes_to_stdout_without_a_file(tmp_path: Path, call: Call) -> None:
     found = import_logs(logs(tmp_path), read_targets(None))
     code, out, _ = call("import", "algoperf", tmp_path)
     assert (code, out) == (0, to_table(found))
@@ -128,7 +115,7 @@ def test_the_table_goes_to_stdout_without_a_file(tmp_path: Path, call: Run) -> N
     assert (tree["trials"], tree["reached"], tree["rows"][2]["seconds"]) == (5, 4, None)
 
 
-def test_own_targets_come_first(tmp_path: Path, call: Run) -> None:
+def test_own_targets_come_first(tmp_path: Path, call: Call) -> None:
     logs(tmp_path / "logs")
     trial(tmp_path / "logs", "a/study_0/mnist_jax/trial_1", [(7.0, 0.3)])
     targets = tmp_path / "targets.yaml"
@@ -158,7 +145,7 @@ def test_bad_targets_are_named(tmp_path: Path, text: str, said: str) -> None:
         read_targets(file)
 
 
-def test_nothing_to_import_is_exit_5(tmp_path: Path, call: Run) -> None:
+def test_nothing_to_import_is_exit_5(tmp_path: Path, call: Call) -> None:
     with pytest.raises(NoResultsError, match="no trial was found"):
         import_logs(tmp_path, read_targets(None))
     trial(tmp_path, "a/study_0/mnist_jax/trial_1", [(1.0, 0.1)])

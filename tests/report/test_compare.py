@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Call
 from made_runs import write_run, write_study
 
-from optbench.cli import main
 from optbench.errors import ConfigError, NoResultsError
 from optbench.report.building import build
 from optbench.report.comparable import check_kinds
@@ -19,21 +18,9 @@ from optbench.report.workloads import Asked
 
 GOOD, BAD = [0.90, 0.91, 0.89, 0.90, 0.90], [0.50, 0.51, 0.49, 0.50, 0.50]
 TUNING = {"good": [0.9, 0.1, 0.2], "bad": [0.5, 0.1, 0.2], "same": [0.9, 0.1, 0.2]}
-Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Run:
-    def called(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return called
-
-
-def test_the_better_one_is_named_first(tmp_path: Path, call: Run) -> None:
+def test_the_better_one_is_named_first(tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     code, out, _ = call("compare", "bad", "good", study)
     assert code == 0
@@ -64,13 +51,13 @@ def test_of_losses_the_smaller_is_better(tmp_path: Path) -> None:
         ("good == bad", 3),
     ],
 )
-def test_an_assertion_is_an_exit_code(text: str, code: int, tmp_path: Path, call: Run) -> None:
+def test_an_assertion_is_an_exit_code(text: str, code: int, tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     found, out, err = call("compare", "good", "bad", study, "--assert", text)
     assert (found, out != "", "is not shown" in err) == (code, True, code == 3)
 
 
-def test_a_tie_is_enough_for_at_least(tmp_path: Path, call: Run) -> None:
+def test_a_tie_is_enough_for_at_least(tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path, {"good": GOOD, "same": GOOD}, tuning=TUNING)
     words = ("compare", "good", "same", study, "--margin", "0.05", "--assert")
     assert call(*words, "good >= same")[0] == call(*words, "good == same")[0] == 0
@@ -96,7 +83,7 @@ def test_seeds_that_failed_are_counted_and_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "change"), [("data", {"data": "e" * 64}), ("budgets", {"steps": 200}), ("versions", {"commit": "f" * 40})]
 )
-def test_what_differs_is_refused_unless_it_is_asked_for(kind: str, change: dict, tmp_path: Path, call: Run) -> None:
+def test_what_differs_is_refused_unless_it_is_asked_for(kind: str, change: dict, tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     write_run(study, "bad", "final", 1000, 0, 0.5, "max", **change)
     code, _, err = call("compare", "good", "bad", study)
@@ -177,7 +164,7 @@ def test_nothing_to_read_is_no_results(tmp_path: Path) -> None:
         (["good", "bad", "--mix", "seeds"], 2, "--mix seeds"),
     ],
 )
-def test_a_mistake_gets_one_clear_error(words: list[str], code: int, text: str, tmp_path: Path, call: Run) -> None:
+def test_a_mistake_gets_one_clear_error(words: list[str], code: int, text: str, tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     found, out, err = call("compare", words[0], words[1], study, *words[2:])
     assert (found, out) == (code, "") and text in err

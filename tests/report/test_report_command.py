@@ -7,35 +7,25 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Call
 from made_runs import write_study
 
 from optbench.benches.reporting.tree import make_tree
-from optbench.cli import main
 from optbench.report.claims import Gain, relation
 from optbench.report.reading import read
 from optbench.report.watching import has_ended
 
 VALUES = {"good": [0.90, 0.91, 0.89, 0.90, 0.90], "bad": [0.50, 0.51, 0.49, 0.50, None]}
 TUNING = {"good": [0.9, 0.1, 0.2], "bad": [0.5, 0.1, None]}
-Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-
-    def called(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return called
 
 
 @pytest.fixture
@@ -43,7 +33,7 @@ def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "results", VALUES, tuning=TUNING)
 
 
-def test_the_answer_is_printed_and_everything_is_written(study: Path, call: Run, tmp_path: Path) -> None:
+def test_the_answer_is_printed_and_everything_is_written(study: Path, call: Call, tmp_path: Path) -> None:
     code, out, _ = call("report", study, "-o", tmp_path / "out")
     assert code == 0
     assert out.startswith("made-up: use good. It is better than bad")
@@ -53,12 +43,12 @@ def test_the_answer_is_printed_and_everything_is_written(study: Path, call: Run,
     assert "good" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_the_default_is_a_folder_called_report(study: Path, call: Run, tmp_path: Path) -> None:
+def test_the_default_is_a_folder_called_report(study: Path, call: Call, tmp_path: Path) -> None:
     assert call("report", study, "--only", "json")[0] == 0
     assert [file.name for file in (tmp_path / "report").iterdir()] == ["report.json"]
 
 
-def test_the_same_results_give_the_same_bytes(study: Path, call: Run, tmp_path: Path) -> None:
+def test_the_same_results_give_the_same_bytes(study: Path, call: Call, tmp_path: Path) -> None:
     for out in ("a", "b"):
         call("report", study, "-o", tmp_path / out)
     first, second = (
@@ -68,7 +58,7 @@ def test_the_same_results_give_the_same_bytes(study: Path, call: Run, tmp_path: 
     assert first == second
 
 
-def test_text_writes_nothing(study: Path, call: Run, tmp_path: Path) -> None:
+def test_text_writes_nothing(study: Path, call: Call, tmp_path: Path) -> None:
     code, out, _ = call("report", study, "--text")
     assert code == 0
     assert "rank" in out and "good is better than bad" in out and "1 runs failed" not in out
@@ -78,7 +68,7 @@ def test_text_writes_nothing(study: Path, call: Run, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.json").exists()
 
 
-def test_json_is_the_report(study: Path, call: Run) -> None:
+def test_json_is_the_report(study: Path, call: Call) -> None:
     code, out, _ = call("report", study, "--json")
     tree = json.loads(out)
     assert code == 0
@@ -89,7 +79,7 @@ def test_json_is_the_report(study: Path, call: Run) -> None:
     assert tree["claim"] is None and tree["open_runs"] == 0
 
 
-def test_tables_hold_what_the_report_holds(study: Path, call: Run, tmp_path: Path) -> None:
+def test_tables_hold_what_the_report_holds(study: Path, call: Call, tmp_path: Path) -> None:
     call("report", study, "-o", tmp_path / "out", "--only", "csv,json")
     tree = json.loads((tmp_path / "out" / "report.json").read_text())
     with open(tmp_path / "out" / "tables" / "leaderboard.csv") as file:
@@ -119,27 +109,27 @@ def test_tables_hold_what_the_report_holds(study: Path, call: Run, tmp_path: Pat
         (["results/made", "-o", "results/made/study.json"], 2, "study.json"),
     ],
 )
-def test_bad_input_gets_one_clear_error(study: Path, call: Run, words: list[str], code: int, said: str) -> None:
+def test_bad_input_gets_one_clear_error(study: Path, call: Call, words: list[str], code: int, said: str) -> None:
     found, out, err = call("report", *words)
     assert (found, out) == (code, "")
     assert said in err and "Traceback" not in err
     assert (study / "study.json").is_file()
 
 
-def test_no_run_that_has_ended_is_exit_5(study: Path, call: Run) -> None:
+def test_no_run_that_has_ended_is_exit_5(study: Path, call: Call) -> None:
     for file in study.glob("*/result.json"):
         file.unlink()
     assert call("report", study, "--text")[0] == 5
 
 
-def test_a_damaged_run_is_said_and_listed(study: Path, call: Run, tmp_path: Path) -> None:
+def test_a_damaged_run_is_said_and_listed(study: Path, call: Call, tmp_path: Path) -> None:
     (study / "good-final-0-s1000" / "result.json").write_text("{")
     _, _, err = call("report", study, "-o", "out", "--only", "csv")
     assert "left out: made/good-final-0-s1000" in err
     assert "good-final-0-s1000" in (tmp_path / "out" / "tables" / "skipped.csv").read_text()
 
 
-def test_a_formula_in_a_name_stays_text(tmp_path: Path, call: Run) -> None:
+def test_a_formula_in_a_name_stays_text(tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path / "results", {"=1+1": [0.9, 0.8], "\x1b[31mred": [0.5, 0.4]})
     call("report", study, "-o", "out", "--only", "csv")
     assert "'=1+1" in (tmp_path / "out" / "tables" / "leaderboard.csv").read_text()
@@ -147,7 +137,7 @@ def test_a_formula_in_a_name_stays_text(tmp_path: Path, call: Run) -> None:
     assert "\x1b" not in out and "[31mred" in out
 
 
-def test_everything_of_a_drawn_study_is_there(tmp_path: Path, call: Run) -> None:
+def test_everything_of_a_drawn_study_is_there(tmp_path: Path, call: Call) -> None:
     study = make_tree(tmp_path / "results", runs=80, records=60)
     code, out, _ = call("report", study, "--json", "--reference", "lion")
     tree = json.loads(out)
@@ -170,7 +160,7 @@ def test_everything_of_a_drawn_study_is_there(tmp_path: Path, call: Run) -> None
 # -- watching ----------------------------------------------------------------------------------------------------------
 
 
-def test_watching_follows_a_sweep_to_its_end(study: Path, call: Run, tmp_path: Path) -> None:
+def test_watching_follows_a_sweep_to_its_end(study: Path, call: Call, tmp_path: Path) -> None:
     done = {file: file.read_text() for file in study.glob("*/result.json")}
     tree = json.loads((study / "study.json").read_text())
     for file in done:
@@ -252,7 +242,7 @@ def with_claim(study: Path, **claim: Any) -> Path:
         ({"measure": "test_metric", "of": "good", "against": "nobody", "relation": "better"}, None),
     ],
 )
-def test_a_study_s_claim_is_decided(tmp_path: Path, call: Run, claim: dict[str, Any], holds: bool | None) -> None:
+def test_a_study_s_claim_is_decided(tmp_path: Path, call: Call, claim: dict[str, Any], holds: bool | None) -> None:
     values = {"good": [0.90, 0.91, 0.89, 0.90, 0.90], "same": [0.90, 0.89, 0.91, 0.9, 0.9], "bad": [0.5, 0.51, 0.49]}
     study = with_claim(write_study(tmp_path, values), **claim)
     found = json.loads(call("report", study, "--json")[1])["claim"]
@@ -261,7 +251,7 @@ def test_a_study_s_claim_is_decided(tmp_path: Path, call: Run, claim: dict[str, 
 
 
 @pytest.mark.parametrize("claim", [{"measure": 3}, {"of": "good"}, {"relation": "odd", "of": "a", "against": "b"}])
-def test_a_claim_that_is_none_is_passed_over(study: Path, call: Run, claim: dict[str, Any]) -> None:
+def test_a_claim_that_is_none_is_passed_over(study: Path, call: Call, claim: dict[str, Any]) -> None:
     assert json.loads(call("report", with_claim(study, **claim), "--json")[1])["claim"] is None
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Call
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbench.cli import main
 from optbench.report import scoring
 from optbench.report.score_table import score_table
 from optbench.report.statistics.known_noise import p_below, p_better, passes
@@ -20,21 +19,9 @@ from optbench.report.timetable import TimeTable, read_table
 PUBLISHED = Path(__file__).with_name("algoperf_v05.csv")  # AlgoPerf v0.5, external tuning: medians of five studies
 TRAPEZOID = {"shampoo_submission": 0.7784, "schedule_free_adamw": 0.7077, "baseline": 0.5707}
 EXACT = {"schedule_free_adamw": 0.7062, "lawa_ema": 0.3378}
-Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Run:
-    def called(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return called
-
-
-def test_the_published_scores_come_out(call: Run) -> None:
+def test_the_published_scores_come_out(call: Call) -> None:
     found = score_table(read_table(PUBLISHED), trapezoid=True)
     scores = {row.submission: row.score.value for row in found.rows}
     for name, published in TRAPEZOID.items():
@@ -47,7 +34,7 @@ def test_the_published_scores_come_out(call: Run) -> None:
     assert {r["submission"]: r["score"]["value"] for r in json.loads(out)["rows"]} == scores
 
 
-def test_without_ogbg_another_submission_is_first(call: Run) -> None:
+def test_without_ogbg_another_submission_is_first(call: Call) -> None:
     found = {row.without: row for row in score_table(read_table(PUBLISHED)).leave_one_out}
     flip = found.pop("ogbg")
     assert flip.order[:2] == ("schedule_free_adamw", "shampoo_submission")
@@ -208,13 +195,13 @@ def test_first_places_are_shared_among_ties(times: scoring.Times) -> None:
         ([PUBLISHED, "--reference", "base"], 2, "Did you mean baseline?"),
     ],
 )
-def test_bad_input_gets_one_clear_error(call: Run, words: list[object], code: int, said: str) -> None:
+def test_bad_input_gets_one_clear_error(call: Call, words: list[object], code: int, said: str) -> None:
     found, out, err = call("score", *words)
     assert (found, out) == (code, "")
     assert said in err and "Traceback" not in err
 
 
-def test_json_of_a_table_with_infinities_is_json(call: Run) -> None:
+def test_json_of_a_table_with_infinities_is_json(call: Call) -> None:
     _, out, _ = call("score", PUBLISHED, "--json", "--reference", "baseline")
     tree = json.loads(out, parse_constant=lambda word: pytest.fail(word))
     assert tree["held_out"]["wmt"] == ["wmt_glu_tanh"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ def score(
         table("", rows_of(found, reference))
         print("\n".join(words_of(found)))
 
-    emit(as_json, plain(asdict(found)), shown)
+    emit(as_json, plain(found), shown)
 
 
 def check_reference(name: str | None, known: Sequence[str]) -> None:

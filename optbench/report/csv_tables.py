@@ -16,12 +16,10 @@ def to_csv(rows: Sequence[dict[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([safe(name) for name in rows[0]] if rows else [])
-    writer.writerows([safe(value) for value in row.values()] for row in rows)
+    writer.writerows([safe(value) if type(value) is str else value for value in row.values()] for row in rows)
     return out.getvalue()
 
 
-def safe(value: Any) -> Any:
-    """One cell."""
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
-    return "" if value is None else value
+def safe(text: str) -> str:
+    """A cell of text."""
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from optbench.errors import ConfigError
 from optbench.report.content import Report
 from optbench.store import explained, write_atomically
 
+SCALARS = frozenset((int, str, bool, type(None)))
 KINDS = ("html", "md", "json", "csv", "figures")
 
 
@@ -77,7 +79,7 @@ def markdown(report: Report, folder: Path, root: Path, refresh: int | None) -> l
 
 def to_json(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
     """The report for machines: the same input gives the same bytes."""
-    return [write_text(folder / "report.json", json.dumps(tree_of(report), indent=1, allow_nan=False) + "\n")]
+    return [write_text(folder / "report.json", json.dumps(tree_of(report), allow_nan=False) + "\n")]
 
 
 def tables(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
@@ -100,13 +102,26 @@ def write_text(path: Path, text: str) -> Path:
 
 def tree_of(report: Report) -> dict[str, Any]:
     """The report as JSON has it."""
-    return plain(asdict(report))
+    return plain(report)
 
 
 def plain(value: Any) -> Any:
-    """The same tree without nan and infinity."""
+    """Dataclasses, mappings and sequences as what JSON has, without nan and infinity."""
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind in SCALARS:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [inner if type(inner) in SCALARS else plain(inner) for inner in value]
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if is_dataclass(value):
+        return {name: plain(getattr(value, name)) for name in names_of(kind)}
+    return str(value)
+
+
+@cache
+def names_of(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass."""
+    return tuple(field.name for field in fields(kind))

@@ -44,12 +44,14 @@ def selection_variance(scores: Sequence[float | None], winner: int, final_mean: 
     random = np.random.default_rng(SEED)
     shape, rows = (DRAWS, len(values)), np.arange(DRAWS)
     grid, chances = plausible_means(values, sd)
-    reached = chances.cumsum(1)
+    offset = np.arange(len(values))
+    ladder = (
+        np.minimum(chances.cumsum(1), 1.0) + offset[:, None]
+    ).ravel()  # all distributions in one
 
     def means() -> np.ndarray:
-        uniform = random.random(shape)
-        drawn = [np.searchsorted(own, uniform[:, i]) for i, own in enumerate(reached)]
-        return grid[np.minimum(np.stack(drawn, axis=1), GRID - 1)]
+        index = np.searchsorted(ladder, random.random(shape) + offset) - GRID * offset
+        return grid[np.clip(index, 0, GRID - 1)]
 
     def selected(of: np.ndarray) -> np.ndarray:
         return (of + sd * random.standard_normal(shape)).argmax(1)

@@ -13,6 +13,7 @@ drawn from what the scores leave plausible: the nonparametric maximum-likelihood
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,27 +42,33 @@ def selection_variance(scores: Sequence[float | None], winner: int, final_mean: 
         return 0.0
     place = [index for index, _ in known].index(winner)
     values = np.array([score for _, score in known])
-    random = np.random.default_rng(SEED)
-    shape, rows = (DRAWS, len(values)), np.arange(DRAWS)
+    rows, offset = np.arange(DRAWS), np.arange(len(values))
     grid, chances = plausible_means(values, sd)
-    offset = np.arange(len(values))
-    ladder = (
-        np.minimum(chances.cumsum(1), 1.0) + offset[:, None]
-    ).ravel()  # all distributions in one
+    ladder = (np.minimum(chances.cumsum(1), 1.0) + offset[:, None]).ravel()  # all distributions in one
+    first, noise, other_noise, second, of_final, again = chance(len(values))
 
-    def means() -> np.ndarray:
-        index = np.searchsorted(ladder, random.random(shape) + offset) - GRID * offset
+    def means(uniform: np.ndarray) -> np.ndarray:
+        index = np.searchsorted(ladder, uniform + offset) - GRID * offset
         return grid[np.clip(index, 0, GRID - 1)]
 
-    def selected(of: np.ndarray) -> np.ndarray:
-        return (of + sd * random.standard_normal(shape)).argmax(1)
-
-    true = means()
-    between = ((true[rows, selected(true)] - true[rows, selected(true)]) ** 2).mean() / 2
-    true = means()
-    true[:, place] = final_mean + sd / finals**0.5 * random.standard_normal(DRAWS)
-    from_winner = ((true[rows, selected(true)] - true[:, place]) ** 2).mean() / 2
+    true = means(first)
+    one, other = (true + sd * noise).argmax(1), (true + sd * other_noise).argmax(1)
+    between = ((true[rows, one] - true[rows, other]) ** 2).mean() / 2
+    true = means(second)
+    true[:, place] = final_mean + sd / finals**0.5 * of_final
+    from_winner = ((true[rows, (true + sd * again).argmax(1)] - true[:, place]) ** 2).mean() / 2
     return float((1 - OF_THE_WINNER) * between + OF_THE_WINNER * from_winner)
+
+
+@lru_cache(maxsize=4)
+def chance(trials: int) -> tuple[np.ndarray, ...]:
+    """The random numbers for so many trials, the same each time: uniform, normal, normal, uniform (DRAWS, trials),
+    normal (DRAWS,), normal (DRAWS, trials)."""
+    import numpy as np
+
+    random, shape = np.random.default_rng(SEED), (DRAWS, trials)
+    uniform, normal = random.random, random.standard_normal
+    return uniform(shape), normal(shape), normal(shape), uniform(shape), normal(DRAWS), normal(shape)
 
 
 def plausible_means(values: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -62,7 +63,7 @@ def report(path: Path | None, wanted: Wanted, notice: Notice, emit: Emit) -> Non
     if wanted.text or wanted.as_json:
         emit(wanted.as_json, tree_of(made) if wanted.as_json else None, lambda: print_report(made))
     else:
-        print("\n".join(first_lines(made, files)))
+        say("\n".join(first_lines(made, files)))
 
 
 def source(path: Path | None, wanted: Wanted, notice: Notice) -> Path:
@@ -99,7 +100,7 @@ def watch(path: Path | None, wanted: Wanted, every: float, notice: Notice) -> No
                 files = written(made, wanted, results.root, refresh=None if ended else max(1, round(every)))
                 words = "\n".join(first_lines(made, files))
             if words != said:
-                print(words, flush=True)
+                say(words)
             said = words
             if ended:
                 return
@@ -113,6 +114,13 @@ def written(made: Report, wanted: Wanted, root: Path, refresh: int | None = None
 
     folder = wanted.output or DEFAULT_OUTPUT
     return write_report(made, folder, root=root, kinds=wanted.only or KINDS, refresh=refresh)
+
+
+def say(words: str) -> None:
+    """Print, in what signs stdout can write."""
+    from optbench.report.text import fitting
+
+    print(fitting(words, sys.stdout.encoding or "ascii"), flush=True)
 
 
 def asked_of(wanted: Wanted) -> Asked:
@@ -188,7 +196,7 @@ def compare(
         "assumptions": list(report.assumptions),
         "mixed": list(report.mixed),
     }
-    emit(as_json, tree, lambda: print("\n".join(lines(both, report.assumptions, report.mixed))))
+    emit(as_json, tree, lambda: say("\n".join(lines(both, report.assumptions, report.mixed))))
     if checked:
         refuse(checked, [(found.name, word) for found, word in zip(both, verdicts_of(both, a), strict=True)])
 

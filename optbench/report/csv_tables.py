@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for one
+FORMULA = ("=", "+", "-", "@", "\t", "\n")  # what a spreadsheet would take for one
+NUMBERS = re.compile(r"-?[\d.]+(e[+-]?\d+)?( -?[\d.]+(e[+-]?\d+)?)*")  # of several seeds in one cell
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -22,4 +24,5 @@ def to_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 def safe(text: str) -> str:
     """A cell of text."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # csv puts no quotes around a lone carriage return
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBERS.fullmatch(text) else text

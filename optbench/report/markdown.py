@@ -9,16 +9,18 @@ from optbench.report.content import Estimate, Report, ToTarget, Workload
 from optbench.report.html.numbers import interval_of, short, value_of
 
 IN_A_LINE = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|~$"} | {"&": "&amp;"})
+ACROSS = "across"  # starts the names of the figures of all workloads together
 LISTED = 50  # runs that failed or were left out; the rest is counted
 
 
 def to_markdown(report: Report, figures: Mapping[str, str]) -> str:
     """The report as Markdown. `figures`: for each name (`WORKLOAD-KIND`) the path of a picture beside the report."""
     parts = [f"# {text(report.title)}", *opening(report)]
-    for workload in report.workloads:
-        parts += [f"## {text(workload.name)}", *sections(workload, figures)]
+    own = figures_of(report, figures)
+    for workload, drawn in zip(report.workloads, own, strict=False):
+        parts += [f"## {text(workload.name)}", *sections(workload, drawn)]
     if report.across:
-        parts += across(report)
+        parts += [*across(report), pictures("all workloads", own[-1])]
     parts += closing(report)
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -35,7 +37,7 @@ def opening(report: Report) -> Iterator[str]:
 
 
 def sections(workload: Workload, figures: Mapping[str, str]) -> Iterator[str]:
-    """Every section of a workload that holds something."""
+    """Every section of a workload that holds something. `figures`: those of this workload, by kind."""
     on = workload.headline.partition("_")[0]
     better = "higher" if workload.direction == "max" else "lower"
     goal = f" Target on validation: {short(workload.target)}." if workload.target is not None else ""
@@ -53,9 +55,12 @@ def sections(workload: Workload, figures: Mapping[str, str]) -> Iterator[str]:
         found = [cells for row in rows(workload) if (cells := row)]
         if found:
             yield f"### {title}\n\n" + table(columns, found)
-    prefix = f"{slug(workload.name)}-"
-    drawn = [(name.removeprefix(prefix), path) for name, path in sorted(figures.items()) if name.startswith(prefix)]
-    yield "\n\n".join(f"![{text(workload.name)}: {text(kind)}]({path})" for kind, path in drawn)
+    yield pictures(workload.name, figures)
+
+
+def pictures(of: str, figures: Mapping[str, str]) -> str:
+    """Figures by kind, shown."""
+    return "\n\n".join(f"![{text(of)}: {text(kind)}]({path})" for kind, path in figures.items())
 
 
 def leaderboard(workload: Workload, on: str) -> str:
@@ -250,6 +255,30 @@ def edges(found: Sequence[tuple[str, str]]) -> str:
 def doublings(n: int) -> list[int]:
     """1, 2, 4, ..., n"""
     return sorted({min(n, 2**k) for k in range(n.bit_length() + 1)} if n else ())
+
+
+def starts(workloads: Sequence[Workload]) -> list[str]:
+    """What the names of each workload's figures start with: no two the same."""
+    found: list[str] = []
+    for workload in workloads:
+        start = slug(workload.name)
+        while start in (*found, ACROSS):
+            start += "-x"
+        found.append(start)
+    return found
+
+
+def figures_of(report: Report, figures: Mapping[str, str]) -> list[dict[str, str]]:
+    """{kind: path} of each workload in turn, and last of all together. A name belongs to the longest start that it
+    has: `a-b-ladder` to the workload `a-b`, where there is one, not to `a`."""
+    names = [*starts(report.workloads), ACROSS]
+    found: list[dict[str, str]] = [{} for _ in names]
+    for name, path in sorted(figures.items()):
+        fitting = [i for i, start in enumerate(names) if name.startswith(f"{start}-")]
+        if fitting:
+            place = max(fitting, key=lambda i: len(names[i]))
+            found[place][name.removeprefix(f"{names[place]}-")] = path
+    return found
 
 
 def slug(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from optbench.report.content import Report, Row, Workload
@@ -11,6 +12,7 @@ from optbench.report.html.numbers import interval_of, short, value_of
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKS = 16  # characters of a curve
+IN_ASCII = str.maketrans(f"{BLOCKS}\u2212\u2013\u00d7\u00b1\u2026", "_.:-=+*#--x~.")  # for encodings without them
 
 
 def lines(report: Report) -> Iterator[Any]:
@@ -122,11 +124,26 @@ def clean(text: str) -> str:
 
 
 def print_report(report: Report) -> None:
-    """Print it: as wide as the terminal, and whole in a pipe."""
+    """Print it: as wide as the terminal; in a pipe each sentence is one line."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=200)
-    for line in lines(report):
-        console.print(line)
+    with console.capture() if not console.encoding.startswith("utf") else nullcontext() as caught:
+        for line in lines(report):
+            console.print(line, soft_wrap=isinstance(line, Text) and not console.is_terminal)
+    if caught:
+        console.file.write(fitting(caught.get(), console.encoding))
+
+
+def fitting(text: str, encoding: str) -> str:
+    """Text that an encoding can write: signs that it lacks in ASCII, and a question mark for any other."""
+
+    def known(sign: str) -> str:
+        if sign.isascii() or sign.encode(encoding, "ignore"):
+            return sign
+        return sign.translate(IN_ASCII).encode(encoding, "replace").decode(encoding)
+
+    return "".join(map(known, text))

@@ -23,6 +23,10 @@ from optbench.store import explained, write_atomically
 
 SCALARS = frozenset((int, str, bool, type(None)))
 KINDS = ("html", "md", "json", "csv", "figures")
+TABLES = {  # that there may be, see `flat`
+    *("leaderboard", "verdicts", "runs", "curves", "bands", "budget_curves", "sensitivity", "to_target", "ladder"),
+    *("stability", "resources", "pareto", "scores", "profiles", "leave_one_out", "failures", "skipped"),
+}
 
 
 def check_kinds(words: Collection[str]) -> None:
@@ -83,11 +87,15 @@ def to_json(report: Report, folder: Path, root: Path, refresh: int | None) -> li
 
 
 def tables(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
-    """A CSV file for each table."""
+    """A CSV file for each table; one of an earlier report that has no rows any more goes."""
     from optbench.report.csv_tables import to_csv
     from optbench.report.flat import tables as flat_tables
 
-    return [write_text(folder / "tables" / f"{name}.csv", to_csv(rows)) for name, rows in flat_tables(report).items()]
+    found = flat_tables(report)
+    with explained(folder / "tables"):
+        for name in sorted(TABLES - found.keys()):
+            (folder / "tables" / f"{name}.csv").unlink(missing_ok=True)
+    return [write_text(folder / "tables" / f"{name}.csv", to_csv(rows)) for name, rows in found.items()]
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from made_report import NASTY, bare_report, failed_report, made_report
 
-from optbench.report.markdown import doublings, slug, table, text, to_markdown
+from optbench.report.markdown import doublings, slug, starts, table, text, to_markdown
 
 
 def test_the_answer_comes_first_and_every_section_follows() -> None:
@@ -49,6 +49,23 @@ def test_a_name_is_text(name: str) -> None:
 def test_words_in_a_line() -> None:
     assert text("a|b <c> `d`\n\te\x00f") == r"a\|b \<c\> \`d\` e f"
     assert text("AT&amp;T_*x*") == r"AT&amp;amp;T\_\*x\*"
+
+
+def test_each_figure_stands_in_its_own_section() -> None:
+    report = made_report()
+    names = ("a", "a b", "a-b", "across")
+    made = replace(report, workloads=tuple(replace(report.workloads[0], name=name) for name in names))
+    assert starts(made.workloads) == ["a", "a-b", "a-b-x", "across-x"]
+    kinds = [f"{start}-{kind}" for start in starts(made.workloads) for kind in ("ladder", "val-metric")]
+    drawn = {name: f"figures/{name}.png" for name in (*kinds, "across-profiles", "gone-ladder")}
+    parts = re.split(r"^## ", to_markdown(made, drawn), flags=re.M)
+    found = {part.split("\n")[0]: re.findall(r"\(figures/(.+)\.png\)", part) for part in parts}
+    assert found["a"] == ["a-ladder", "a-val-metric"]
+    assert found["a b"] == ["a-b-ladder", "a-b-val-metric"]
+    assert found["a-b"] == ["a-b-x-ladder", "a-b-x-val-metric"]
+    assert found["across"] == ["across-x-ladder", "across-x-val-metric"]
+    assert found["Across workloads"] == ["across-profiles"]
+    assert sum(map(len, found.values())) == 9
 
 
 def test_small_parts() -> None:

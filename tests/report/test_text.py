@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from dataclasses import replace
+
 import pytest
 from made_report import NASTY, bare_report, failed_report, made_report
 
 from optbench.report.content import Report
-from optbench.report.text import clean, print_report, spark
+from optbench.report.text import clean, fitting, print_report, spark
 
 
 def printed(report: Report, capsys: pytest.CaptureFixture[str]) -> str:
@@ -37,6 +41,26 @@ def test_what_would_command_a_terminal_is_not_printed(capsys: pytest.CaptureFixt
     out = printed(made_report(("\x1b[31mred", "[bold]x[/bold]")), capsys)
     assert "\x1b" not in out and "[bold]x[/bold]" in out
     assert clean("a\x1b[2Jb\u202ec") == "a\ufffd[2Jb\ufffdc"
+
+
+def test_a_sentence_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = " ".join(["word"] * 100)
+    assert printed(replace(made_report(), answer=(sentence,)), capsys).splitlines()[0] == sentence
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_an_output_that_lacks_signs_gets_others(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    print_report(made_report(("lion", "ライオン")))
+    out.flush()
+    written = out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert "lion" in written and "????" in written and "#" in written
+
+
+def test_fitting() -> None:
+    assert fitting("\u2212é▁█\u2013", "latin-1") == "-é_#-"
+    assert fitting("\u2212é▁█", "ascii") == "-?_#"
 
 
 def test_sparks() -> None:

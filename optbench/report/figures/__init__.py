@@ -39,18 +39,13 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
 
 def wanted(report: Report) -> Iterator[tuple[str, str, Any]]:
     """(name, kind, data) of every figure that has something to show."""
-    from optbench.report.markdown import slug
+    from optbench.report.markdown import ACROSS, starts
 
-    taken: set[str] = set()
-    for workload in report.workloads:
-        start = slug(workload.name)
-        while start in taken:
-            start += "-x"
-        taken.add(start)
+    for start, workload in zip(starts(report.workloads), report.workloads, strict=True):
         for kind, data in of_workload(workload):
             yield f"{start}-{kind}", kind, data
     if report.across and report.across.profiles:
-        yield "across-profiles", "profiles", report.across.profiles
+        yield f"{ACROSS}-profiles", "profiles", report.across.profiles
 
 
 def of_workload(workload: Workload) -> Iterator[tuple[str, Any]]:

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOOK = 1  # of all figures: a new one draws them anew
+LOOK = 2  # of all figures: a new one draws them anew
 COLOURS = ("#0072b2", "#d55e00", "#008f68", "#b4508b", "#a06f00", "#3b8fc2", "#6a55a3", "#5c6670")  # as in the page
 MARKERS = "osD^vPX*"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 PHASES = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#999999", "#7a5195", "#d55e00", "#bbbbbb")
 WIDTH, HEIGHT, DPI = 6.4, 4.0, 150
+LEGEND_ROW = 0.19  # inches
 LONGEST = 40  # characters of a contender's name
+LEGEND_LINE = 60  # characters of the names in one row of a legend of WIDTH
 Looks = dict[str, int]
 
 
@@ -70,30 +72,39 @@ def look(name: str, looks: Looks) -> dict[str, Any]:
     return {
         "color": COLOURS[place % len(COLOURS)],
         "linestyle": DASHES[(place // len(COLOURS) + place) % len(DASHES)],
-        "marker": MARKERS[place % len(MARKERS)],
+        "marker": MARKERS[(place // len(COLOURS) + place) % len(MARKERS)],
     }
 
 
 def short(name: str) -> str:
-    """A name that fits."""
+    """A name that fits: of a long one the start and the end, in which names of one family differ."""
     line = "".join(c if c.isprintable() else " " for c in name)
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    half = LONGEST // 2
+    return line if len(line) <= LONGEST else f"{line[:half]}…{line[-(half - 1) :]}"
 
 
 def legend(axes: Axes) -> None:
-    """The contenders, above the axes."""
+    """The contenders, above the axes; each row of names but the first makes the figure higher."""
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        columns = max(1, min(4, 60 // max(map(len, labels))))
-        axes.figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+    if not handles:
+        return
+    figure = axes.figure
+    width, height = figure.get_size_inches()
+    columns = max(1, min(4, int(LEGEND_LINE * width / WIDTH) // max(map(len, labels))))
+    figure.set_size_inches(width, height + LEGEND_ROW * (math.ceil(len(labels) / columns) - 1))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
 def log(axis: Any) -> None:
     """Plain numbers on a logarithmic axis, between the powers of ten too where there are few."""
     from matplotlib.ticker import LogFormatter
 
-    axis.set_major_formatter(LogFormatter())
-    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
+    class Plain(LogFormatter):  # here, as matplotlib is imported late
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axis.set_major_formatter(Plain())
+    axis.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
 
 
 def leaderboard(data: tuple[str, str, Sequence[tuple[str, Estimate, Sequence[float]]]], looks: Looks) -> Figure:
@@ -122,7 +133,7 @@ def curves(data: tuple[str, str, float | None, Sequence[Curve]], looks: Looks) -
     words, column, target, bands = data
     figure = Figure(figsize=(1.5 * WIDTH, HEIGHT), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    positive = all(v is not None and v > 0 for band in bands for v in (*band.value, *band.low))
+    known = [v for band in bands for v in (*band.value, *band.low) if v is not None]
     for axes, axis, label in ((left, "step", "steps"), (right, "train_seconds", "training seconds")):
         for band in bands:
             at, own = getattr(band, axis), look(band.contender, looks)
@@ -135,7 +146,7 @@ def curves(data: tuple[str, str, float | None, Sequence[Curve]], looks: Looks) -
         if target is not None:
             axes.axhline(target, color="#777777", linewidth=0.8, linestyle=":")
         axes.set_xlabel(label)
-    if column.endswith("loss") and positive:
+    if column.endswith("loss") and known and min(known) > 0:
         left.set_yscale("log")
         log(left.yaxis)
     left.set_ylabel(words + (" (dotted: target)" if target is not None else ""))

@@ -15,6 +15,7 @@ from optbench.report.contenders import HEADLINES, Contender
 from optbench.report.content import Claim, Estimate
 from optbench.report.statistics.difference import difference
 from optbench.report.statistics.intervals import ratio_interval
+from optbench.report.studies import as_number
 
 NEEDED = ("measure", "of", "against", "relation")
 RELATIONS = ("better", "worse", "tie", "not_worse", "not_better")
@@ -48,10 +49,14 @@ def claim_of(tree: Mapping[str, Any], gains: Sequence[Gain], missing: Sequence[s
 
 def claims_in(studies: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The claim of the one study that was read, in its shape; None where there is none, or several studies."""
-    settings = next(iter(studies.values())).get("settings") if len(studies) == 1 else None
-    claim = settings.get("claim") if isinstance(settings, Mapping) else None
+    claim = next(iter(studies.values()))["settings"].get("claim") if len(studies) == 1 else None
     whole = isinstance(claim, Mapping) and all(isinstance(claim.get(key), str) for key in NEEDED)
-    return claim if whole and claim["relation"] in RELATIONS else None
+    known = (
+        whole
+        and claim["relation"] in RELATIONS
+        and (claim.get("margin") is None or as_number(claim["margin"]) is not None)
+    )
+    return claim if known else None
 
 
 def decided(

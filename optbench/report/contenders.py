@@ -100,11 +100,5 @@ def headline_of(contenders: Sequence[Contender]) -> str:
 
 
 def cells_of(studies: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """The cells of every study.json by study and label; what is not in its shape is left out."""
-    found = {}
-    for study, tree in studies.items():
-        cells = tree.get("cells")
-        for cell in cells if isinstance(cells, list) else []:
-            if isinstance(cell, Mapping) and isinstance(cell.get("label"), str):
-                found[study, cell["label"]] = cell
-    return found
+    """The cells of every study.json by study and label."""
+    return {(study, cell["label"]): cell for study, tree in studies.items() for cell in tree["cells"]}

@@ -16,6 +16,7 @@ from optbench.report.measures.stability import stability
 from optbench.report.measures.to_target import Cost, complete, first_passing, passing, reaches
 from optbench.report.series import Series
 from optbench.report.statistics.intervals import mean_interval
+from optbench.report.studies import as_number
 
 Run = Mapping[str, Any]
 Cells = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -41,27 +42,27 @@ def tuning_sections(
 
 def rate_of(contender: Contender) -> str | None:
     """The searched learning rate, where one was: the first such dimension of the box."""
-    keys = [str(found.get("key")) for found in contender.cell.get("dimensions") or () if isinstance(found, Mapping)]
+    keys = [str(found.get("key")) for found in contender.cell.get("dimensions") or ()]
     return next((key for key in keys if key.split(".")[-1].split("_")[-1] == "lr"), None)
 
 
 def sensitivity_of(contender: Contender, key: str, direction: str, level: float) -> Sensitivity:
     """The trials of a contender against its learning rate."""
-    values = {t["trial"]: t["values"] for t in contender.cell.get("trials") or ()}
-    tried = [trial for trial in sorted(contender.tuning) if key in values.get(trial, {})]
+    rates = {t["trial"]: as_number(t["values"].get(key)) for t in contender.cell.get("trials") or ()}
+    tried = {trial: rate for trial in sorted(contender.tuning) if (rate := rates.get(trial)) is not None}
     runs = [run for trial in tried for run in contender.tuning[trial]]
     trivial = next((run["val_trivial"] for run in runs if run["val_trivial"] is not None), None)
     winner = contender.winner
     return sensitivity(
         contender.name,
         key,
-        [float(values[trial][key]) for trial in tried],
+        list(tried.values()),
         [contender.score(trial) for trial in tried],
         direction,
         trivial=trivial,
         level=level,
         noise=contender.values("val"),
-        chosen=float(values[winner][key]) if winner is not None and key in values.get(winner, {}) else None,
+        chosen=tried.get(winner) if winner is not None else None,
     )
 
 

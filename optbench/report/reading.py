@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.errors import NoResultsError
 from optbench.report.plain_runs import name_plain
 from optbench.report.run_rows import OPEN, Strange, known, row_of
+from optbench.report.studies import checked
 
 if TYPE_CHECKING:
     import polars
@@ -101,20 +102,21 @@ def study_of(folder: Path, root: Path, skipped: list[tuple[str, str]]) -> dict[s
     """study.json, or None where there is no whole one."""
     file = folder / "study.json"
     try:
-        return known(file) if file.exists() else None
-    except Strange as strange:
+        if not file.exists():
+            return None
+        study, wrong = checked(known(file))
+    except (Strange, OSError) as strange:
         skipped.append((str(file.relative_to(root)), str(strange)))
         return None
+    skipped += [(str(file.relative_to(root)), why) for why in wrong]
+    return study
 
 
 def rows_of(
     folder: Path, root: Path, study: Mapping[str, Any], skipped: list[tuple[str, str]]
 ) -> Iterator[dict[str, Any]]:
     """A row for every run of a study's folder."""
-    told = study.get("cells")
-    cells = (
-        {str(cell.get("label")): cell for cell in told if isinstance(cell, Mapping)} if isinstance(told, list) else {}
-    )
+    cells = {cell["label"]: cell for cell in study.get("cells") or ()}
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or not any((entry / name).exists() for name in FILES):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from optbench.report.columns import COLUMNS
 
 OPEN, PRUNED = "open", "pruned"
 NOT_OF_A_WORKLOAD = ("model", "data", "budget")
+SIGNED = {"val", "test", "train", "val_loss", "test_loss", "train_loss", "val_trivial", "best_val", "target"}
 ENDINGS = {  # column: where result.json has it
     "val": ("final", "val_metric"),
     "test": ("final", "test_metric"),
@@ -48,7 +50,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, Mapping[str, Any]]) -> 
     compared = [word for word in cell.get("choices") or () if word not in (cell.get("workload") or ())]
     hardware = run.get("hardware") or {}
     device = hardware.get("gpu") or f"{hardware.get('cpu')} x {hardware.get('cores')}"
-    return dict.fromkeys(COLUMNS) | {
+    row = dict.fromkeys(COLUMNS) | {
         "study": folder.parent.name,
         "run_id": str(run["run_id"]),
         "trial_id": run.get("trial_id"),
@@ -82,6 +84,19 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, Mapping[str, Any]]) -> 
         "folder": str(folder.relative_to(root)),
         **ending(folder),
     }
+    check_types(row)
+    return row
+
+
+def check_types(row: Mapping[str, Any]) -> None:
+    """TypeError for a value that is not of its column's type."""
+    for name, (kind, _) in COLUMNS.items():
+        value = row[name]
+        kinds = (int, float) if kind in (int, float) else (kind,)
+        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool)):
+            raise TypeError(f"{name} is {value!r}")
+        if isinstance(value, (int, float)) and not (math.isfinite(value) and (value >= 0 or name in SIGNED)):
+            raise TypeError(f"{name} is {value!r}")
 
 
 def ending(folder: Path) -> dict[str, Any]:

@@ -46,11 +46,13 @@ def test_bad_input_is_an_error_of_ours(tmp_path: Path) -> None:
         _ = optbench.nothing
 
 
-def test_the_table_takes_values_of_a_wrong_type_as_unknown(tmp_path: Path) -> None:
+def test_a_run_with_a_value_of_a_wrong_type_is_left_out_and_listed(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"a": [0.5], "b": [0.6]})
     file = study / "a-final-0-s1000" / "run.json"
     file.write_text(file.read_text().replace('"optbench": "0"', '"optbench": 7'))
-    assert optbench.results(study).runs["optbench_version"].to_list() == ["7", "0"]
+    found = optbench.results(study)
+    assert found.runs["contender"].to_list() == ["b"]
+    assert found.skipped == (("made/a-final-0-s1000", "not in the shape of a run: TypeError('optbench_version is 7')"),)
 
 
 def test_import_loads_nothing_heavy() -> None:

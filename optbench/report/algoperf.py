@@ -2,7 +2,8 @@
 
 SUBMISSION/study_N/WORKLOAD_FRAMEWORK/trial_M/eval_measurements.csv holds a line for each evaluation, with
 `accumulated_submission_time` in seconds and metrics as `validation/NAME`. A trial's time is that of its first one
-at or beyond the target, by time. Evaluations that are not numbers reach nothing; they are never zero.
+at or beyond the target, by time. Evaluations that are not numbers reach nothing; they are never zero. A trial that has
+left no evaluation has not reached its target: failures are censored, not dropped.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Imported:
     """(submission, workload, study, trial, seconds), infinite where the target was not reached"""
     skipped: tuple[tuple[str, str], ...]
     """(path, why)"""
+    notes: tuple[tuple[str, str], ...] = ()
+    """(path, what is odd about it) of trials that are in the table"""
 
 
 def read_targets(path: Path | None) -> dict[str, Target]:
@@ -84,7 +87,9 @@ def import_logs(root: Path, targets: Mapping[str, Target]) -> Imported:
         raise NoResultsError(f"{root}: there is no such folder")
     rows: dict[tuple[str, str, str, str], float] = {}
     skipped: list[tuple[str, str]] = []
-    for file in sorted(root.rglob(FILE)):
+    notes: list[tuple[str, str]] = []
+    measured = 0
+    for file in trials_in(root):
         name = str(file.relative_to(root))
         try:
             key = place_of(file, root)
@@ -93,15 +98,28 @@ def import_logs(root: Path, targets: Mapping[str, Target]) -> Imported:
                 raise Strange(f"no target of {key[1]} is known: give one with --targets")
             if key in rows:
                 raise Strange("the same trial is there twice")
-            rows[key] = first_time(file, target)
+            if file.is_file():
+                rows[key], torn = first_time(file, target)
+                measured += 1
+                notes += [(name, "the last line is torn and was not read")] if torn else []
+            else:
+                rows[key] = math.inf
+                notes.append((name, "there is no such file: not reached"))
         except Strange as strange:
             skipped.append((name, str(strange)))
-    if not rows:
+    if not measured:
         why = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise NoResultsError(
             f"{root}: no trial was found{why}", f"Expected SUBMISSION/study_N/WORKLOAD_FRAMEWORK/trial_M/{FILE}"
         )
-    return Imported(tuple((*key, rows[key]) for key in sorted(rows, key=natural)), tuple(skipped))
+    return Imported(tuple((*key, rows[key]) for key in sorted(rows, key=natural)), tuple(skipped), tuple(notes))
+
+
+def trials_in(root: Path) -> list[Path]:
+    """Every file of measurements, and where one is missing in a trial's folder."""
+    folders = (folder for folder in root.rglob("trial_*") if folder.is_dir())
+    places = (folder / FILE for folder in folders if NUMBERED.match(folder.parent.parent.name))
+    return sorted({*root.rglob(FILE), *places})
 
 
 class Strange(Exception):
@@ -117,7 +135,7 @@ def place_of(file: Path, root: Path) -> tuple[str, str, str, str]:
     """(submission, workload, study, trial) from a path. Raises Strange."""
     parts = file.relative_to(root).parts[:-1]
     if len(parts) == 3:  # the folder is a submission itself
-        parts = (root.name, *parts)
+        parts = (root.resolve().name, *parts)
     if len(parts) < 4:
         raise Strange("not in SUBMISSION/study_N/WORKLOAD_FRAMEWORK/trial_M")
     submission, study, workload, trial = "/".join(parts[:-3]), *parts[-3:]
@@ -128,32 +146,35 @@ def place_of(file: Path, root: Path) -> tuple[str, str, str, str]:
     return submission, framework[1] if framework else workload, *(match[2] for match in numbers if match)
 
 
-def first_time(file: Path, target: Target) -> float:
-    """Seconds to the first evaluation at or beyond the target, infinite where there is none. Raises Strange."""
-    column = f"validation/{target.metric}"
+def first_time(file: Path, target: Target) -> tuple[float, bool]:
+    """Seconds to the first evaluation at or beyond the target, infinite where there is none, and whether the file is
+    torn: a last line that does not end is left out, as its numbers may be cut short. Raises Strange."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Strange(f"cannot be read: {error}") from None
+    whole = text[: text.rfind("\n") + 1]
     sign = 1.0 if target.direction == "max" else -1.0
     passed = [
         time
-        for time, value in measurements(file, column)
+        for time, value in measurements(whole, f"validation/{target.metric}")
         if math.isfinite(value) and sign * value >= sign * target.value
     ]
-    return min(passed, default=math.inf)
+    return min(passed, default=math.inf), whole != text
 
 
-def measurements(file: Path, column: str) -> Iterator[tuple[float, float]]:
-    """(seconds, metric) of each evaluation; a last line that does not end is torn, and its numbers may be too. Raises
-    Strange."""
+def measurements(text: str, column: str) -> Iterator[tuple[float, float]]:
+    """(seconds, metric) of each evaluation. Raises Strange."""
     try:
-        text = file.read_text(encoding="utf-8")
-        reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        reader = csv.DictReader(io.StringIO(text))
         missing = [name for name in (TIME, column) if name not in (reader.fieldnames or ())]
         if missing:
             raise Strange(f"there is no column {missing[0]}")
         for row in reader:
             pair = number(row[TIME]), number(row[column])
-            if math.isfinite(pair[0]) and pair[0] >= 0:
+            if math.isfinite(pair[0]) and pair[0] > 0:  # nothing is trained in no time
                 yield pair
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise Strange(f"cannot be read: {error}") from None
 
 

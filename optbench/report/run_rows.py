@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from optbench.report.columns import COLUMNS
 
 OPEN, PRUNED = "open", "pruned"
 NOT_OF_A_WORKLOAD = ("model", "data", "budget")
+LARGEST = 1e300  # of a number that is believed; nan is not less than it
 SIGNED = {"val", "test", "train", "val_loss", "test_loss", "train_loss", "val_trivial", "best_val", "target"}
 ENDINGS = {  # column: where result.json has it
     "val": ("final", "val_metric"),
@@ -95,7 +95,7 @@ def check_types(row: Mapping[str, Any]) -> None:
         kinds = (int, float) if kind in (int, float) else (kind,)
         if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool)):
             raise TypeError(f"{name} is {value!r}")
-        if isinstance(value, (int, float)) and not (math.isfinite(value) and (value >= 0 or name in SIGNED)):
+        if isinstance(value, (int, float)) and not (-LARGEST < value < LARGEST and (value >= 0 or name in SIGNED)):
             raise TypeError(f"{name} is {value!r}")
 
 

@@ -18,14 +18,21 @@ POINTS = 100  # of the trapezoid in AlgoPerf's code
 
 def ratios(times: Times) -> dict[str, dict[str, float]]:
     """Each time over the least one of its workload; infinity where it was not reached. A workload that nobody reached
-    has infinite ratios."""
+    has infinite ratios. Where one was there from the start, in no time, it alone has the ratio 1."""
     found: dict[str, dict[str, float]] = {name: {} for name in times}
     for workload in workloads_of(times):
         least = min(seconds(times, name, workload) for name in times)
         for name in times:
             own = seconds(times, name, workload)
-            found[name][workload] = own / least if math.isfinite(own) else math.inf
+            found[name][workload] = over(own, least) if math.isfinite(own) else math.inf
     return found
+
+
+def over(own: float, least: float) -> float:
+    """The ratio of two times, neither of them infinite."""
+    if own == least:
+        return 1.0
+    return own / least if least else math.inf
 
 
 def workloads_of(times: Times) -> list[str]:
@@ -77,14 +84,15 @@ def speed_ups(times: Times, reference: str, ceilings: Mapping[str, float] | None
 
     `ceilings`: for each workload the time that counts where the target was not reached, as AlgoPerf takes the largest
     run time there is. A workload without one is left out where either side did not reach the target, which favours
-    those that fail on what is hard for them; a submission with no workload left has None."""
+    those that fail on what is hard for them, and so is one that either side reached in no time; a submission with no
+    workload left has None."""
     found: dict[str, float | None] = {}
     for name in times:
         logs = []
         for workload in workloads_of(times):
             limit = (ceilings or {}).get(workload, math.inf)
             pair = [min(limit, seconds(times, who, workload)) for who in (reference, name)]
-            if all(map(math.isfinite, pair)):
+            if all(math.isfinite(time) and time > 0 for time in pair):
                 logs.append(math.log(pair[0] / pair[1]))
         found[name] = math.exp(math.fsum(logs) / len(logs)) if logs else None
     return found

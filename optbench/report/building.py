@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from optbench.errors import NoResultsError
@@ -27,6 +28,8 @@ def build(results: Results, asked: Asked) -> Report:
     not be compared."""
     from optbench import __version__
 
+    told = [tree["settings"].get("allow_unequal") for tree in results.studies.values()]
+    asked = replace(asked, unequal=bool(told) and all(told))
     runs = results.runs
     ended = [run for run in runs if run["status"] != OPEN]
     if not ended:

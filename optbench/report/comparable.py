@@ -50,6 +50,21 @@ def check(workload: str, runs: Iterable[Run], mix: Collection[str]) -> Found:
     return Found(tuple(mixed), len(machines) < 2 or "hardware" in mix, tuple(notes))
 
 
+def check_tuning(
+    workload: str, spent: Mapping[str, tuple[int, float]], mix: Collection[str], *, allowed: bool
+) -> tuple[str, ...]:
+    """Whether contenders were tuned by equal budgets; what was mixed, in words. `spent`: for each contender its trials
+    and their samples through gradient evaluations; `allowed`: the study was told to. Raises ConfigError where budgets
+    differ and nobody asked for it."""
+    if len({samples for _, samples in spent.values()}) < 2:
+        return ()
+    each = [f"{name} {trials} trials, {samples:,.0f} samples" for name, (trials, samples) in sorted(spent.items())]
+    what = f"{workload}: unequal tuning: {'; '.join(each[:6])}{'; ...' if len(each) > 6 else ''}"
+    if "budgets" not in mix and not allowed:
+        raise ConfigError(what, "Tune all with the same budget, or say --mix budgets: the report will then say so")
+    return (what,)
+
+
 def data_of(run: Run) -> str:
     """The data's hash."""
     return (run["data_sha256"] or "")[:12]

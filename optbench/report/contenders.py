@@ -12,6 +12,7 @@ from optbench.report.statistics.difference import Arm
 
 Run = Mapping[str, Any]
 TUNE, FINAL, OPEN, PRUNED = "tune", "final", "open", "pruned"
+DONE = "done"  # stage of a cell whose final runs have ended
 HEADLINES = {"test_metric": "test", "val_metric": "val"}
 
 
@@ -43,6 +44,14 @@ class Contender:
         trials = {run["trial"] for run in self.finals}
         trial = next(iter(trials)) if len(trials) == 1 else None
         return trial if trial in self.tuning and self.score(trial) is not None else None
+
+    @property
+    def spent(self) -> tuple[int, float]:
+        """Trials, and the samples through gradient evaluations that they were to take, ended or not."""
+        runs = [run for tried in self.tuning.values() for run in tried]
+        each = self.cell.get("evaluations_per_step")
+        evaluations = each if isinstance(each, (int, float)) and each > 0 else 1.0
+        return len(self.tuning), sum(run["steps"] * run["batch_size"] * evaluations for run in runs)
 
     def score(self, trial: int) -> float | None:
         """Mean validation metric of a trial's runs; None where one of them has failed, was pruned or is open."""

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from optbench.report.contenders import DONE
 from optbench.report.reading import Results
 from optbench.report.run_rows import OPEN
 
 FILES = ("study.json", "*/run.json", "*/result.json", "*/pruned.json", "*/metrics.jsonl")
-DONE = "done"  # stage of a cell whose final runs have ended
 
 
 def changes(path: Path, every: float) -> Iterator[None]:

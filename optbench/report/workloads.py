@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.report import curves
 from optbench.report.answers import answer, warnings
-from optbench.report.comparable import Found, check
-from optbench.report.contenders import Contender, contenders_of, headline_of
+from optbench.report.comparable import Found, check, check_tuning
+from optbench.report.contenders import DONE, Contender, contenders_of, headline_of
 from optbench.report.content import Workload
 from optbench.report.leaderboard import ranked, row
 from optbench.report.measuring import (
@@ -40,6 +40,8 @@ class Asked:
     command: str = "optbench report"
     reference: str = "adamw"
     """The contender that speed and memory are given against, where it is there; else the first."""
+    unequal: bool = False
+    """Whether a study was told to tune with unequal budgets."""
     records: bool = True
     """Whether curves and what else needs records is wanted."""
 
@@ -62,6 +64,9 @@ def workload(
     metric = known["metric"] if known else "metric"
     sign = 1.0 if direction == "max" else -1.0
     contenders = contenders_of(full, cells)
+    mixed = fit.mixed
+    if all(contender.cell.get("stage", DONE) == DONE for contender in contenders):
+        mixed += check_tuning(name, {c.name: c.spent for c in contenders}, asked.mix, allowed=asked.unequal)
     headline = headline_of(contenders)
     contenders = ranked(contenders, headline, sign)
     pairs = verdicts([c.arm(headline, sign) for c in contenders], asked.margin, level=asked.level, sign=sign)
@@ -85,7 +90,7 @@ def workload(
     notes = fit.notes
     if len(targets) > 1:
         notes += (f"{name}: runs had different targets; all are held against {targets[-1]:.6g}",)
-    return found, fit.mixed, notes
+    return found, mixed, notes
 
 
 def sections(

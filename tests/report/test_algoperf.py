@@ -11,7 +11,7 @@ from conftest import Call
 
 from optbench.errors import ConfigError, NoResultsError
 from optbench.report.algoperf import FILE, import_logs, read_targets, to_table
-from optbench.report.timetable import read_table
+from optbench.report.timetable import read_table, variants
 
 HEAD = "accumulated_submission_time,global_step,validation/wer,validation/loss,test/wer"
 
@@ -22,6 +22,20 @@ def trial(root: Path, path: str, rows: list[tuple[object, object]], head: str = 
     lines = [head, *(f"{time},1,{value},0.5,0.01" for time, value in rows)]
     (folder / FILE).write_text("\n".join(lines) + "\n")
     return folder / FILE
+
+
+# AdEMAMix's OGBG in three studies, the last evaluations' times and metrics, other columns made up; from
+# logs/self_tuning/ademamix/study_{0,1,2}/ogbg_pytorch/trial_1 of mlcommons/submissions_algorithms. The published time is
+# in algoperf_after_v06.csv.
+OGBG_HEAD = (
+    "accumulated_eval_time,accumulated_logging_time,accumulated_submission_time,global_step,preemption_count,score,"
+    "total_duration,validation/accuracy,validation/loss,validation/mean_average_precision,validation/num_examples"
+)
+OGBG: list[dict[float, float]] = [
+    {4989.435345888138: 0.2766448072141416, 5440.641564130783: 0.2769550624213751, 5891.7984273433685: 0.283304967315},
+    {5881.399189710617: 0.2800058065978935, 6332.58651471138: 0.2811426060255989, 6783.647083282471: 0.28529641076603},
+    {5878.887457370758: 0.273342431258085, 6329.966245889664: 0.2819035340256925, 6781.219027519226: 0.28247871000765},
+]
 
 
 def deep(name: str, study: int, number: int) -> str:
@@ -62,6 +76,42 @@ def test_a_submission_s_own_folder_and_one_in_a_folder(tmp_path: Path) -> None:
     assert {row[0] for row in import_logs(tmp_path / "external" / "a", read_targets(None)).rows} == {"a"}
 
 
+def test_a_submission_s_folder_has_a_name_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs(tmp_path)
+    monkeypatch.chdir(tmp_path / "b")
+    assert {row[0] for row in import_logs(Path(), read_targets(None)).rows} == {"b"}
+
+
+def test_published_logs_give_the_published_time(tmp_path: Path) -> None:
+    for study, rows in enumerate(OGBG):
+        folder = tmp_path / f"ademamix/study_{study}/ogbg_pytorch/trial_1"
+        folder.mkdir(parents=True)
+        lines = [f"460.5,0.6,{time},25690,0,{time},6360.7,0.98,0.04,{value},43793" for time, value in rows.items()]
+        (folder / FILE).write_text("\n".join([OGBG_HEAD, *lines]) + "\n")
+    (tmp_path / "table.csv").write_text(to_table(import_logs(tmp_path, read_targets(None))))
+    published = read_table(Path(__file__).with_name("algoperf_after_v06.csv")).times["AdEMAMix (PyTorch)"]["ogbg"]
+    assert read_table(tmp_path / "table.csv").times == {"ademamix": {"ogbg": published}}
+
+
+def test_a_trial_without_an_evaluation_has_not_reached_its_target(tmp_path: Path, call: Call) -> None:
+    logs(tmp_path)
+    crashed = tmp_path / deep("a", 2, 1)
+    crashed.mkdir(parents=True)
+    (tmp_path / "a" / "notes" / "trial_1").mkdir(parents=True)
+    found = import_logs(tmp_path, read_targets(None))
+    assert ("a", "librispeech_deepspeech", "2", "1", math.inf) in found.rows and len(found.rows) == 6
+    assert found.notes == ((f"{deep('a', 2, 1)}/{FILE}", "there is no such file: not reached"),)
+    code, _, err = call("import", "algoperf", tmp_path)
+    assert code == 0 and "there is no such file: not reached" in err and "left out" not in err
+    with pytest.raises(NoResultsError, match="no trial was found"):
+        import_logs(crashed.parent.parent.parent / "study_2", read_targets(None))
+
+
+def test_an_evaluation_in_no_time_is_none(tmp_path: Path) -> None:
+    trial(tmp_path, deep("a", 0, 1), [(0.0, 0.1), (-1.0, 0.1), (7.0, 0.1)])
+    assert import_logs(tmp_path, read_targets(None)).rows[0][4] == 7.0
+
+
 def test_what_is_strange_is_listed_and_the_rest_is_read(tmp_path: Path) -> None:
     logs(tmp_path)
     trial(tmp_path, deep("c", 0, 1), [(1.0, 0.1)], HEAD.replace("validation/wer", "validation/cer"))
@@ -87,6 +137,7 @@ def test_what_is_strange_is_listed_and_the_rest_is_read(tmp_path: Path) -> None:
     }.items():
         assert any(part in path and why in reason for path, reason in said.items()), part
     assert ("c", "librispeech_deepspeech", "0", "3", 2.0) in found.rows
+    assert found.notes == ((f"{deep('c', 0, 3)}/{FILE}", "the last line is torn and was not read"),)
 
 
 def test_a_torn_number_reaches_nothing(tmp_path: Path) -> None:
@@ -156,6 +207,11 @@ def test_nothing_to_import_is_exit_5(tmp_path: Path, call: Call) -> None:
 
 def test_the_targets_that_come_with_optbench_are_whole() -> None:
     known = read_targets(None)
-    base = {name for name in known if not name.startswith("librispeech_conformer_")}
-    assert len(base) == 8
+    held_out = variants(list(known))
+    of = {variant: base for base, own in held_out.items() for variant in own}
+    assert len(known) - len(of) == 9 and {len(own) for own in held_out.values()} == {3}
+    for variant, base in of.items():
+        assert (known[variant].metric, known[variant].direction) == (known[base].metric, known[base].direction)
     assert {known[name].direction for name in ("wmt", "ogbg", "fastmri", "imagenet_vit")} == {"max"}
+    for table in ("algoperf_v05.csv", "algoperf_after_v06.csv"):
+        assert set(read_table(Path(__file__).with_name(table)).workloads) <= set(known)

@@ -174,3 +174,33 @@ def test_kinds_to_mix_are_known() -> None:
     assert check_kinds(["data", "hardware"]) == {"data", "hardware"}
     with pytest.raises(ConfigError, match="--mix time"):
         check_kinds(["time"])
+
+
+def test_unequal_tuning_is_refused_unless_asked_for(tmp_path: Path, call: Call) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1, 0.2], "bad": [0.5]})
+    code, out, err = call("compare", "good", "bad", study)
+    assert (code, out) == (2, "")
+    assert "unequal tuning: bad 1 trials, 800 samples; good 3 trials, 2,400 samples" in err
+    code, out, _ = call("compare", "good", "bad", study, "--mix", "budgets")
+    assert code == 0 and "mixed on request: made-up: unequal tuning" in out
+    tree = json.loads((study / "study.json").read_text())
+    (study / "study.json").write_text(json.dumps(tree | {"settings": {"allow_unequal": True}}))
+    code, out, _ = call("compare", "good", "bad", study)
+    assert code == 0 and "unequal tuning" in out
+
+
+def test_unequal_tuning_is_no_matter_while_it_goes_on(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1, 0.2], "bad": [0.5]})
+    tree = json.loads((study / "study.json").read_text())
+    tree["cells"][1]["stage"] = "tune"
+    (study / "study.json").write_text(json.dumps(tree))
+    assert build(read(study), Asked()).mixed == ()
+
+
+def test_two_evaluations_a_step_cost_twice(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1], "bad": [0.5, 0.1]})
+    tree = json.loads((study / "study.json").read_text())
+    tree["cells"][1]["evaluations_per_step"] = 2.0
+    (study / "study.json").write_text(json.dumps(tree))
+    with pytest.raises(ConfigError, match=r"bad 2 trials, 3,200 samples; good 2 trials, 1,600"):
+        build(read(study), Asked())

@@ -19,6 +19,25 @@ from optbench.report.timetable import TimeTable, read_table
 PUBLISHED = Path(__file__).with_name("algoperf_v05.csv")  # AlgoPerf v0.5, external tuning: medians of five studies
 TRAPEZOID = {"shampoo_submission": 0.7784, "schedule_free_adamw": 0.7077, "baseline": 0.5707}
 EXACT = {"schedule_free_adamw": 0.7062, "lawa_ema": 0.3378}
+# The self-tuning leaderboard after v0.6, without held-out variants: time_to_targets_00pct.csv and
+# scores_and_coverage.csv of the technical report in mlcommons/submissions_algorithms.
+LATER = Path(__file__).with_name("algoperf_after_v06.csv")
+LATER_SCORES = {
+    "AdEMAMix (PyTorch)": 0.5190796857463527,
+    "Cautious NAdamW (JAX)": 0.31425364758698043,
+    "Lion (PyTorch)": 0.27833894500561146,
+    "Muon (JAX)": 0.2845117845117842,
+    "Muon (PyTorch)": 0.4231200897867556,
+    "NAdamW (JAX)": 0.384399551066217,
+    "NAdamW (Baseline AlgoPerf v0.5) (JAX)": 0.4506172839506181,
+    "NAdamW (Tuned for ResNet) (JAX)": 0.18574635241301896,
+    "Schedule-Free AdamW (PyTorch)": 0.466891133557801,
+    "Schedule-Free AdamW (JAX)": 0.4107744107744111,
+    "Schedule-Free AdamW v2 (JAX)": 0.4405162738496074,
+    "Schedule-Free AdamW v2 (PyTorch)": 0.5679012345679016,
+    "Single Worker DiLoCo (JAX)": 0.1369248035914701,
+    "Single Worker DiLoCo v2 (JAX)": 0.1301907968574634,
+}
 
 
 def test_the_published_scores_come_out(call: Call) -> None:
@@ -32,6 +51,13 @@ def test_the_published_scores_come_out(call: Call) -> None:
     code, out, _ = call("score", PUBLISHED, "--trapezoid", "--json")
     assert code == 0
     assert {r["submission"]: r["score"]["value"] for r in json.loads(out)["rows"]} == scores
+
+
+def test_the_scores_of_a_later_leaderboard_come_out() -> None:
+    found = score_table(read_table(LATER), trapezoid=True)
+    assert found.held_out == {}
+    assert {row.submission: row.score.value for row in found.rows} == pytest.approx(LATER_SCORES, abs=1e-12)
+    assert [(row.solved, row.of) for row in found.rows[:2]] == [(6, 9), (6, 9)]
 
 
 def test_without_ogbg_another_submission_is_first(call: Call) -> None:
@@ -147,6 +173,13 @@ def test_speed_up_by_hand() -> None:
     assert scoring.speed_ups(times, "ref", {"a": 99.0, "b": 80.0})["y"] == pytest.approx(0.5)
 
 
+def test_a_time_of_nothing_is_the_fastest_and_has_no_speed_up() -> None:
+    times = {"a": {"v": 0.0, "w": 3.0}, "b": {"v": 2.0, "w": 1.0}, "c": {"v": 0.0, "w": None}}
+    assert scoring.ratios(times) == {"a": {"v": 1, "w": 3}, "b": {"v": math.inf, "w": 1}, "c": {"v": 1, "w": math.inf}}
+    assert scoring.score(times) == {"a": pytest.approx(2 / 3), "b": 0.5, "c": 0.5}
+    assert scoring.speed_ups(times, "a") == {"a": pytest.approx(1), "b": pytest.approx(3), "c": None}
+
+
 def test_a_held_out_variant_that_is_missed_costs_the_base() -> None:
     times = {"a": {"w": 1.0, "w_x": None}, "b": {"w": 2.0, "w_x": 4.0}, "c": {"w": None, "w_x": 1.0}}
     kept = scoring.with_held_out(times, {"w": ["w_x"]})
@@ -199,6 +232,16 @@ def test_bad_input_gets_one_clear_error(call: Call, words: list[object], code: i
     found, out, err = call("score", *words)
     assert (found, out) == (code, "")
     assert said in err and "Traceback" not in err
+
+
+def test_a_tie_with_the_best_is_no_change_of_who_is_first(tmp_path: Path, call: Call) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("submission,u,v,w\nb,1,1,1\na,1,1,2\n")
+    _, out, _ = call("score", table)
+    assert "b stays first without any one workload" in out and "without w" not in out
+    assert "speed-up" not in out
+    _, out, _ = call("score", table, "--reference", "a")
+    assert "those workloads alone that both have reached" in out
 
 
 def test_json_of_a_table_with_infinities_is_json(call: Call) -> None:

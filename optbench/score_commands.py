@@ -34,7 +34,7 @@ def score(
 
     def shown() -> None:
         table("", rows_of(found, reference))
-        print("\n".join(words_of(found)))
+        print("\n".join(words_of(found, reference)))
 
     emit(as_json, plain(found), shown)
 
@@ -64,7 +64,7 @@ def rows_of(found: ScoreTable, reference: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def words_of(found: ScoreTable) -> list[str]:
+def words_of(found: ScoreTable, reference: str | None) -> list[str]:
     """What the scores are made of, and which workload decides who is first."""
     how = "AlgoPerf's 100-point trapezoid" if found.trapezoid else "the exact integral"
     lines = [
@@ -74,19 +74,28 @@ def words_of(found: ScoreTable) -> list[str]:
     if found.held_out:
         pairs = ", ".join(f"{base} ({', '.join(own)})" for base, own in sorted(found.held_out.items()))
         lines.append(f"held out: a workload counts only where its variant is reached too: {pairs}")
-    best = found.rows[0].submission
-    flips = [row for row in found.leave_one_out if row.order[0] != best]
-    lines += [
-        f"without {row.without}: {row.order[0]} is first ({row.values[0]:.3f} against "
-        f"{row.values[row.order.index(best)]:.3f} of {best})"
-        for row in flips
-    ]
-    if len(found.leave_one_out) and not flips and len(found.rows) > 1:
-        lines.append(f"{best} stays first without any one workload")
+    if reference is not None:
+        lines.append("speed-up: geometric mean, of those workloads alone that both have reached")
+    lines += leave_one_out_words(found)
     if found.rows[0].first is not None:
         lines.append(
             f"interval and first: of studies drawn with replacement, {found.level:.0%}; few studies: too narrow"
         )
+    return lines
+
+
+def leave_one_out_words(found: ScoreTable) -> list[str]:
+    """Without which workload another one would be first; a tie with the best changes nothing."""
+    best = found.rows[0].submission
+    lines = []
+    for row in found.leave_one_out:
+        scores = {name: value or 0.0 for name, value in zip(row.order, row.values, strict=True)}
+        first = row.order[0]
+        if scores[first] > scores[best]:
+            against = f"{scores[first]:.3f} against {scores[best]:.3f} of {best}"
+            lines.append(f"without {row.without}: {first} is first ({against})")
+    if found.leave_one_out and not lines and len(found.rows) > 1:
+        lines.append(f"{best} stays first without any one workload")
     return lines
 
 
@@ -100,12 +109,15 @@ def import_algoperf(
     found = import_logs(folder, read_targets(targets))
     for path, why in found.skipped:
         notice(f"left out: {path}: {why}")
+    for path, what in found.notes:
+        notice(f"{path}: {what}")
     text = to_table(found)
     if output is not None:
         write_text(output, text)
     trials = len(found.rows)
     reached = sum(math.isfinite(row[4]) for row in found.rows)
-    tree = {"trials": trials, "reached": reached, "skipped": found.skipped, "table": str(output) if output else None}
+    tree = {"trials": trials, "reached": reached, "skipped": found.skipped, "notes": found.notes}
+    tree |= {"table": str(output) if output else None}
     names = ("submission", "workload", "study", "trial", "seconds")
     rows = [dict(zip(names, (*row[:4], row[4] if math.isfinite(row[4]) else None), strict=True)) for row in found.rows]
 

@@ -149,14 +149,11 @@ def seconds(cell: str, path: Path, number: int, column: str) -> float:
 
 
 def variants(workloads: Sequence[str]) -> dict[str, list[str]]:
-    """The held-out variants of each workload that has any: names that extend its own by `_...`. Of several names that
-    one extends, the longest counts; a variant of a variant belongs to the first."""
+    """The held-out variants of each workload that has any: names that extend its own by `_...`. A variant of a variant
+    belongs to the workload that is none itself."""
     found: dict[str, list[str]] = {}
-    bases: dict[str, str] = {}
     for name in sorted(workloads, key=len):
-        near = [base for base in workloads if base != name and name.startswith(f"{base}_")]
-        if near:
-            longest = max(near, key=len)
-            bases[name] = bases.get(longest, longest)
-            found.setdefault(bases[name], []).append(name)
+        extended = [base for base in workloads if name.startswith(f"{base}_")]
+        if extended:
+            found.setdefault(min(extended, key=len), []).append(name)
     return found

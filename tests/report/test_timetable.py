@@ -79,7 +79,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         read_table(tmp_path)
 
 
-def test_variants_belong_to_the_longest_name_they_extend() -> None:
+def test_variants_belong_to_the_workload_they_extend() -> None:
     names = ["w", "w_a", "wide", "v_x", "v", "v_x_y", "vv"]
     assert variants(names) == {"w": ["w_a"], "v": ["v_x", "v_x_y"]}
     assert variants(["librispeech_conformer", "librispeech_deepspeech", "librispeech_conformer_gelu"]) == {

@@ -116,7 +116,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOut:
-    """The order of the contenders by score (else by mean rank) without one workload."""
+    """The order without one workload: of contenders by mean rank, in `optbench score` of submissions by score."""
 
     without: str
     order: tuple[str, ...]

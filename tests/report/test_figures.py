@@ -108,7 +108,10 @@ def test_damaged_notes_on_what_was_drawn_are_no_error(tmp_path: Path, hashes: st
     "report",
     [
         made_report(NASTY),
-        made_report(tuple(f"a rather long name of a contender, number {i}" for i in range(12))),
+        pytest.param(
+            made_report(tuple(f"a rather long name of a contender, number {i}" for i in range(12))),
+            marks=pytest.mark.slow,
+        ),
         made_report(("日本語", "عربى", "🦁", "a\x00b\nc", "$x^2_{y$")),
         bare_report(),
         failed_report(),

@@ -1,4 +1,4 @@
-"""The commands that read results: report, compare, score, import."""
+"""The commands that read results: report, compare, merge, score, import."""
 
 from __future__ import annotations
 
@@ -68,6 +68,29 @@ def compare(
     report_commands.compare(
         a, b, results, margin=margin, mix=kinds, asserted=asserted, as_json=as_json, notice=notice, emit=emit
     )
+
+
+@app.command()
+def merge(
+    trees: Annotated[list[Path], typer.Argument(metavar="TREE...", help="Results folders, or studies' folders")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Results folder for all of them; what lies there counts as first.")
+    ],
+    mix: Annotated[str, typer.Option(help="Merge in spite of different versions")] = "",
+    link: Annotated[bool, typer.Option("--link", help="Hard links of ended runs instead of copies.")] = False,
+    move: Annotated[bool, typer.Option("--move", help="Move run folders instead of copying them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be merged, and stop.")] = False,
+    as_json: AsJson = False,
+    quiet: options.Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Results of several machines as one tree: optbench merge A B -o OUT
+
+    Exit code 3 where trees contradict each other on a run; the first one's is kept."""
+    from optbench import merge_commands
+
+    how = {"link": link, "move": move, "dry_run": dry_run, "as_json": as_json, "quiet": quiet}
+    merge_commands.merge(trees, output, mix=options.split(mix), notice=notice, emit=emit, **how)
 
 
 @app.command()

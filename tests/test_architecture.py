@@ -35,16 +35,17 @@ LAYERS = [  # from the bottom; units on one line never import each other
     {"train", "trackers", "store", "distributed"},
     {"fitting"},
     {"assemble"},
-    {"facts"},
+    {"facts", "following"},
     {"session"},
     {"sweep", "report", "checks", "tables", "doctor", "completion"},
-    {"benches"},
+    {"benches", "merging"},
     {"commands"},
     {
         "data_commands",
         "check_commands",
         "sweep_commands",
         "report_commands",
+        "merge_commands",
         "score_commands",
         "notebook",
         "options",
@@ -144,6 +145,7 @@ def test_help_is_light() -> None:
         *("cli", "config", "records", "store", "commands", "data_commands", "check_commands", "trackers.wandb"),
         *("sweep_commands", "sweep.study", "sweep.cells", "sweep.course", "sweep.conduct", "sweep.local", "sweep.live"),
         *("sweep.sampling", "sweep.pruning", "sweep.dashboard", "sweep.targets", "sweep.plan", "sweep.tracking"),
+        *("merge_commands", "merging.joining"),
     ],
 )
 def test_torch_is_not_loaded_with(module: str) -> None:

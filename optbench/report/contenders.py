@@ -25,6 +25,8 @@ class Contender:
     """Ended runs on fresh seeds; of plain runs, all."""
     tuning: dict[int, list[Run]] = field(default_factory=dict)
     """Runs of each trial."""
+    outdated: list[Run] = field(default_factory=list)
+    """Ended final runs of a trial that has lost its place to another one since; they are in no number."""
     cell: Mapping[str, Any] = field(default_factory=dict)
     """What study.json says of it."""
 
@@ -98,6 +100,10 @@ def contenders_of(runs: Iterable[Run], cells: Mapping[tuple[str, str], Mapping[s
         elif run["status"] not in (OPEN, PRUNED):
             contender.finals.append(run)
     for contender in found.values():
+        chosen = contender.cell.get("winner")
+        if chosen is not None and contender.tuning:  # tuned on, another trial may have won since
+            contender.outdated = [run for run in contender.finals if run["trial"] not in (None, chosen)]
+            contender.finals = [run for run in contender.finals if run["trial"] in (None, chosen)]
         contender.finals.sort(key=lambda run: (run["seed"], run["run_id"]))
     return [found[name] for name in sorted(found)]
 

@@ -88,6 +88,10 @@ def workload(
         **sections(contenders, runs, cells, records, asked, drawn, fit, direction, headline, targets),
     )
     notes = fit.notes
+    for contender in contenders:
+        if contender.outdated:
+            ran = f"{len(contender.outdated)} final runs of an earlier winner of {contender.name}"
+            notes += (f"{name}: {ran} are left out, as another trial has won since",)
     if len(targets) > 1:
         notes += (f"{name}: runs had different targets; all are held against {targets[-1]:.6g}",)
     return found, mixed, notes

@@ -204,3 +204,13 @@ def test_two_evaluations_a_step_cost_twice(tmp_path: Path) -> None:
     (study / "study.json").write_text(json.dumps(tree))
     with pytest.raises(ConfigError, match=r"bad 2 trials, 3,200 samples; good 2 trials, 1,600"):
         build(read(study), Asked())
+
+
+def test_final_runs_of_an_earlier_winner_are_no_seeds_of_the_present_one(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1], "bad": [0.5, 0.1]})
+    for seed in (1000, 1001):
+        write_run(study, "good", "final", seed, 1, 0.1, "max")
+    report = build(read(study), Asked())
+    rows = {row.contender: row for row in report.workloads[0].rows}
+    assert rows["good"].values == tuple(GOOD)
+    assert any("2 final runs of an earlier winner of good are left out" in line for line in report.assumptions)

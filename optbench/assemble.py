@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from optbench.clock import Clock, clock_for
 from optbench.config import Choice, RunConfig
 from optbench.contracts import DataSet, Seeds, Task
 from optbench.curvature import BatchCurvature
+from optbench.distributed import Ranks
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.build import arguments_of, build, engine_of
@@ -49,17 +51,21 @@ def assemble(
     config: RunConfig,
     on_step: Callable[[Trainer], None] = lambda trainer: None,
     known_micro_batch: int | None = None,
+    ranks: Ranks | None = None,
 ) -> Objects:
     """Data, model, task, optimizer and trainer of a run.
 
-    `known_micro_batch` is what `micro_batch=auto` was found to be when the run began."""
-    device = env.resolve_device(config.device)
+    `known_micro_batch` is what `micro_batch=auto` was found to be when the run began; `ranks` share the run."""
+    device = ranks.device if ranks else env.resolve_device(config.device)
     seeds = env.seeds_of(config.seed)
     prepare(config, seeds)
-    data = load_data(config, device, seeds)
-    micro_batch = chosen_micro_batch(config, data, device, seeds, known_micro_batch)
+    load = functools.partial(load_data, config, device, seeds)
+    data = ranks.in_turn(load) if ranks else load()
+    if ranks and hasattr(data, "own"):
+        data.own = ranks.own  # a set that takes long to read a sample reads no more than it must
+    micro_batch = chosen_micro_batch(config, data, device, seeds, known_micro_batch, ranks)
     prepare(config, seeds)  # loading and fitting may have drawn random numbers
-    trainer = build_trainer(config, data, device, seeds, micro_batch, on_step)
+    trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, ranks)
     first = next(iter(trainer.players.values()))
     engine = engine_of(first.optimizer, config.optimizer.implementation)
     return Objects(device, data, trainer.task, trainer, engine, micro_batch)
@@ -77,15 +83,22 @@ def load_data(config: RunConfig, device: torch.device, seeds: Seeds) -> DataSet:
 
 
 def chosen_micro_batch(
-    config: RunConfig, data: DataSet, device: torch.device, seeds: Seeds, known: int | None
+    config: RunConfig,
+    data: DataSet,
+    device: torch.device,
+    seeds: Seeds,
+    known: int | None,
+    ranks: Ranks | None = None,
 ) -> int | None:
     """Samples of a forward-backward pass: as configured, as known from the run's beginning, or as memory allows."""
     if config.micro_batch != AUTO:
         return int(config.micro_batch) if config.micro_batch is not None else None
+    share = -(-config.batch_size // (ranks.count if ranks else 1))
     found = known or fitting.micro_batch(
-        lambda: build_trainer(config, data, device, seeds, None), config.batch_size, config.memory_limit, device
+        lambda: build_trainer(config, data, device, seeds, None), share, config.memory_limit, device
     )
-    return None if found >= config.batch_size else found
+    found = ranks.smallest(found)[0] if ranks else found
+    return None if found >= share else found
 
 
 def build_trainer(
@@ -95,17 +108,18 @@ def build_trainer(
     seeds: Seeds,
     micro_batch: int | None,
     on_step: Callable[[Trainer], None] = lambda trainer: None,
+    ranks: Ranks | None = None,
 ) -> Trainer:
     """The task with its players, and what trains them."""
     task = build_task(config, data, seeds, device)
     clock = clock_for(device)
-    players = {name: build_player(config, task, name, device, clock, micro_batch) for name in task.players}
+    players = {name: build_player(config, task, name, device, clock, micro_batch, ranks) for name in task.players}
     plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
     if micro_batch is not None:  # what does not fit into memory in training does not fit in evaluation
         plan = dataclasses.replace(plan, eval_batch_size=min(plan.eval_batch_size, micro_batch))
     schedule = scaled_schedule(config.schedule.settings, config.scale_warmup, config.batch_size, config.scale_from)
     factor = locate.load(config.schedule.target)(steps=config.steps, **schedule)
-    return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step)
+    return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step, ranks=ranks)
 
 
 def build_task(config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device) -> Task:
@@ -118,15 +132,26 @@ def build_task(config: RunConfig, data: DataSet, seeds: Seeds, device: torch.dev
 
 
 def build_player(
-    config: RunConfig, task: Task, name: str, device: torch.device, clock: Clock, micro_batch: int | None
+    config: RunConfig,
+    task: Task,
+    name: str,
+    device: torch.device,
+    clock: Clock,
+    micro_batch: int | None,
+    ranks: Ranks | None = None,
 ) -> ActivePlayer:
     """A network with its optimizer and clip."""
     module, choice = task.players[name], config.optimizer_of(name)
     needs = list(choice.about.get("needs", []))
     refuse_unfit(config, choice, needs)
+    if ranks and "modules" in needs:
+        raise ConfigError(
+            f"optimizer={choice.name} reads what its layers see, and each of {ranks.count} ranks sees its own samples",
+            "Say devices=1, or take another optimizer",
+        )
     curvature = None
     if "curvature" in needs:
-        curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch)
+        curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch, ranks)
     problem = problem_of(module, curvature)
     optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, needs)
     optimizer = modified(optimizer, config, choice)
@@ -143,6 +168,7 @@ def build_player(
         curvature=curvature,
         lr_factor=lr_factor(config.scale_lr, config.batch_size, config.scale_from),
         task_modules=list(task.players.values()),
+        ranks=ranks,
     )
 
 

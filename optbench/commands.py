@@ -52,6 +52,8 @@ def run(
 
     sinks = sinks_for(config, quiet=quiet or as_json, notice=notice)
     ended = execute(config, root, study=study, force=force, sinks=sinks, notice=notice)
+    if ended.rank:
+        return
     from optbench.trackers.console import summary_lines
 
     if ended.was_there:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import torch
@@ -202,6 +203,43 @@ class Sink(Protocol):
 
     def finish(self, result: Mapping[str, Any] | None) -> None:
         """Called once with the contents of result.json, or None where the run was interrupted."""
+
+
+class Ranks(Protocol):
+    """The processes that share a run, seen from one of them (optbench/distributed/ranks.py). Whatever is exchanged is
+    asked for by all of them in the same order."""
+
+    rank: int
+    """This process's number; 0 is the one that writes."""
+    count: int
+    """How many there are."""
+
+    def share(self, batch: Batch) -> Batch:
+        """This rank's samples of a batch."""
+
+    def begin_step(self, step: int) -> None:
+        """What `private` numbers depend on: the step,"""
+
+    def begin_turn(self) -> None:
+        """and the turn in it."""
+
+    def private(self) -> AbstractContextManager[None]:
+        """Random numbers of this rank's own for the length of a block."""
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Sums over ranks, in place."""
+
+    def totals(self, *values: Any) -> list[Tensor]:
+        """Sums over ranks of a few numbers."""
+
+    def told(self, thing: Any) -> Any:
+        """What rank 0 says."""
+
+    def copied(self, tensors: Iterable[Tensor]) -> None:
+        """Rank 0's values in place of this rank's."""
+
+    def dealt(self, work: Callable[[Any], Mapping[str, Any]], items: Iterable[Any]) -> list[Mapping[str, Any]]:
+        """`work` on each item, the items dealt out over ranks; all have every answer, in the items' order."""
 
 
 class DataSource(Protocol):

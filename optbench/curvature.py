@@ -6,6 +6,7 @@ counted as gradient evaluations: one for gradients at sampled targets, two for a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from optbench.clock import BACKWARD, FORWARD, OPTIMIZER, Clock
-from optbench.contracts import Batch, SumCount, Turn
+from optbench.contracts import Batch, Ranks, SumCount, Turn
 from optbench.errors import ConfigError
 from optbench.optimizers.eval_weights import frozen_statistics
 
@@ -22,8 +23,11 @@ from optbench.optimizers.eval_weights import frozen_statistics
 class BatchCurvature:
     """The Curvature of a network on the batch of its `turn`."""
 
-    def __init__(self, module: nn.Module, clock: Clock, autocast: Any, micro_batch: int | None) -> None:
+    def __init__(
+        self, module: nn.Module, clock: Clock, autocast: Any, micro_batch: int | None, ranks: Ranks | None = None
+    ) -> None:
         self.module, self.clock, self.autocast, self.micro_batch = module, clock, autocast, micro_batch
+        self.ranks = ranks
         self.turn: Turn | None = None
         self.evaluations = 0
 
@@ -62,7 +66,8 @@ class BatchCurvature:
         self, loss: Callable[[Batch], SumCount], thetas: Sequence[Tensor], of: Callable[[Tensor], list[Tensor]]
     ) -> tuple[list[Tensor], int]:
         sums, count = [torch.zeros_like(theta) for theta in thetas], 0
-        with frozen_statistics(self.module), torch.enable_grad():
+        private = self.ranks.private() if self.ranks is not None else contextlib.nullcontext()
+        with private, frozen_statistics(self.module), torch.enable_grad():
             for micro in self._micro_batches():
                 self.clock.to(FORWARD)
                 with self.autocast:
@@ -71,6 +76,9 @@ class BatchCurvature:
                 for part, piece in zip(sums, of(total), strict=True):
                     part.add_(piece.detach())
                 count += int(terms)
+        if self.ranks is not None:
+            self.ranks.add_up(sums)
+            count = int(self.ranks.totals(count)[0])
         self.clock.to(OPTIMIZER)
         return [part.div_(count) for part in sums], count
 

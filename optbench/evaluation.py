@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench import env
-from optbench.contracts import Batch, DataSet, Task
+from optbench.contracts import Batch, DataSet, Ranks, Task
 from optbench.optimizers.eval_weights import batch_norms, eval_weights, evaluating
 from optbench.players import ActivePlayer
 
@@ -29,9 +29,10 @@ class Evaluator:
         batch_size: int,
         refresh_batch_size: int,
         device: torch.device,
+        ranks: Ranks | None = None,
     ) -> None:
         self.task, self.data, self.players, self.device = task, data, players, device
-        self.batch_size, self.refresh_batch_size = batch_size, refresh_batch_size
+        self.batch_size, self.refresh_batch_size, self.ranks = batch_size, refresh_batch_size, ranks
 
     def scores(self, source: str, limit: int | None = None) -> Mapping[str, float]:
         """ "loss", "metric" and the task's other scores of a split, of at most `limit` samples."""
@@ -52,7 +53,10 @@ class Evaluator:
                 self.task.evaluate(batch)
 
     def _scored(self, batches: Iterable[Batch]) -> Mapping[str, float]:
-        return self.task.score(gathered(self.task.evaluate(batch) for batch in batches))
+        if self.ranks is None:
+            return self.task.score(gathered(self.task.evaluate(batch) for batch in batches))
+        whole = gathered(self.ranks.dealt(self.task.evaluate, batches))
+        return self.ranks.told(self.task.score(whole) if self.ranks.rank == 0 else None)
 
     @property
     def _modules(self) -> list[nn.Module]:
@@ -65,6 +69,8 @@ class Evaluator:
 
     @contextmanager
     def _lent_weights(self) -> Iterator[None]:
+        if self.ranks is not None:  # each rank saw its own part of the batches; rank 0's statistics count
+            self.ranks.copied(buffer for module in self._modules for buffer in module.buffers())
         with ExitStack() as stack:
             for player in self.players.values():
                 stack.enter_context(eval_weights(player.optimizer, player.module, self._refresh_statistics))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from optbench import env
 from optbench.clipping import Clip, Clipped, gradient_norm
 from optbench.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
-from optbench.contracts import Turn
+from optbench.contracts import Batch, Ranks, Turn
 from optbench.curvature import BatchCurvature, micro_batches
 from optbench.errors import ConfigError
 from optbench.optimizers.build import requires_closure, takes_closure
@@ -43,6 +43,7 @@ class ActivePlayer:
         curvature: BatchCurvature | None = None,
         lr_factor: float = 1.0,
         task_modules: Sequence[nn.Module] = (),
+        ranks: Ranks | None = None,
     ) -> None:
         self.module, self.optimizer, self.clip = module, optimizer, clip
         self.task_modules = list(task_modules) or [module]
@@ -50,7 +51,7 @@ class ActivePlayer:
         self.peaks = [lr_factor * float(g["lr"]) if "lr" in g else None for g in optimizer.param_groups]
         self.micro_batch, self.device, self.clock = micro_batch, device, clock
         self.autocast = autocast(precision, device)
-        self.curvature = curvature
+        self.curvature, self.ranks = curvature, ranks
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.reevaluates = "closure" in needs
         self.passes_closure = ("closure" in needs and takes_closure(optimizer)) or requires_closure(optimizer)
@@ -72,6 +73,8 @@ class ActivePlayer:
         """One optimizer step at `factor` times the peak learning rate; `watch` measures norms as well."""
         self.clock.to(OPTIMIZER)
         self._set_lr(factor)
+        if self.ranks is not None:
+            self.ranks.begin_turn()
         if self.curvature is not None:
             self.curvature.turn = turn
         self._random_state = env.torch_random_state(self.device) if self.reevaluates else None
@@ -93,6 +96,9 @@ class ActivePlayer:
         for parameter in self.parameters:
             parameter.grad = None
         self.gradient_evaluations += 1
+        if self.ranks is not None:
+            with self.ranks.private():
+                return self._accumulated(turn)
         if self.micro_batch is None:
             return self._whole(turn)
         return self._accumulated(turn)
@@ -115,10 +121,10 @@ class ActivePlayer:
         return self._shares[count]
 
     def _accumulated(self, turn: Turn) -> Tensor:
-        """Micro-batches: gradients of sums, divided once by the count over all of them."""
+        """Micro-batches: gradients of sums, divided once by the count over all of them and over all ranks."""
         loss_sum: Any = 0.0
         count_sum: Any = 0
-        for micro in micro_batches(turn.batch, self.micro_batch or 0):
+        for micro in micro_batches(turn.batch, self.micro_batch or samples_of(turn.batch)):
             self.clock.to(FORWARD)
             with self.autocast:
                 total, count = turn.loss(micro)
@@ -126,9 +132,13 @@ class ActivePlayer:
             self._backward(total, None)
             loss_sum = loss_sum + total.detach()
             count_sum = count_sum + count
-        for parameter in self.parameters:
-            if parameter.grad is not None:
-                parameter.grad.div_(count_sum)
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if self.ranks is not None:
+            kind = loss_sum.dtype
+            loss_sum, count_sum = (total.to(kind) for total in self.ranks.totals(loss_sum, count_sum))
+            self.ranks.add_up(gradients)
+        for gradient in gradients:
+            gradient.div_(count_sum)
         return loss_sum / count_sum
 
     def _backward(self, loss: Tensor, gradient: Tensor | None) -> None:
@@ -238,6 +248,11 @@ class ActivePlayer:
         self.loss_sum, self.clip_sums = state["loss_sum"].to(self.device), state["clip_sums"].to(self.device)
         self.steps, self.skipped_steps = state["steps"], state["skipped_steps"]
         self.gradient_evaluations, self.watched = state["gradient_evaluations"], dict(state["watched"])
+
+
+def samples_of(batch: Batch) -> int:
+    """The number of samples in a batch."""
+    return len(next(iter(batch.values())))
 
 
 def autocast(precision: str, device: torch.device) -> Any:

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import signal
+import functools
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from optbench.assemble import assemble
 from optbench.clock import CHECKPOINT, LOGGING
 from optbench.config import RunConfig
 from optbench.contracts import Sink
-from optbench.errors import ConfigError, Interrupted, OptbenchError, first_line, is_out_of_memory
+from optbench.distributed import Ranks, called, place_of
+from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
 from optbench.facts import result_before_start, result_facts, run_facts
+from optbench.following import Ended, Member, help_out, join
+from optbench.optimizers.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
 from optbench.store import RunFolder
 from optbench.train import Trainer
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TICK_SECONDS = 0.1  # between two signs of life to the progress bar
-
-
-@dataclass(frozen=True)
-class Ended:
-    """An ended run: where it lies, what came out, and whether it had ended before."""
-
-    folder: Path
-    run: Mapping[str, Any]
-    result: Mapping[str, Any]
-    was_there: bool
 
 
 def execute(
@@ -53,6 +45,16 @@ def execute(
 
     Raises Interrupted after SIGINT or SIGTERM (checkpoint written), ConfigError and MissingError before training."""
     folder = RunFolder(root, study, config.run_id)
+    place = place_of(config)
+    if place is not None and place.rank:
+        return join(config, place, folder)
+    make = functools.partial(Session, config, folder, study, stage, notice, sweep)
+    with called(place, config, help_out) as call:
+        return led(folder, force, notice, lambda: make(call()).ended(list(sinks(folder))))
+
+
+def led(folder: RunFolder, force: bool, notice: Callable[[str], None], begin: Callable[[], Ended]) -> Ended:
+    """The run, by the one process that writes its folder: `begin` unless it has ended."""
     ended = folder.result()
     if ended is not None and not force:
         return Ended(folder.path, folder.run() or {}, ended, True)
@@ -62,11 +64,11 @@ def execute(
             return Ended(folder.path, folder.run() or {}, ended, True)
         if ended is not None:
             notice(f"the earlier run is kept in {folder.set_aside()}")
-        return Session(config, folder, study, stage, notice, sweep).ended(list(sinks(folder)))
+        return begin()
 
 
-class Session:
-    """One process's work on one run."""
+class Session(Member):
+    """The work on one run of the process that writes it."""
 
     def __init__(
         self,
@@ -76,18 +78,19 @@ class Session:
         stage: str,
         notice: Callable[[str], None],
         sweep: Mapping[str, Any] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.config, self.folder, self.study, self.stage, self.notice = config, folder, study, stage, notice
-        self.sweep = sweep
+        super().__init__(config, ranks)
+        self.folder, self.study, self.stage, self.notice, self.sweep = folder, study, stage, notice, sweep
         self.resumed_from: list[int] = []
-        self.signal: int | None = None
-        self.checkpointed = self.ticked = time.monotonic()
+        self.ticked = time.monotonic()
         self.ticks: list[Callable[[int], None]] = []
 
     def ended(self, sinks: list[Sink]) -> Ended:
         """Train, and write the result."""
         try:
-            self.objects = assemble(self.config, self._on_step, (self.folder.run() or {}).get("micro_batch"))
+            known = self._known_micro_batch()
+            self.objects = assemble(self.config, self._on_step, known, self.ranks)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -102,12 +105,21 @@ class Session:
                 status, reason = self._failure(error)
             result = result_facts(self.config, self.objects, status, reason, self.resumed_from)
             self._close(result)
+            if self.ranks is not None and status not in (Status.FAILED, Status.OUT_OF_MEMORY):
+                self.ranks.told((self.folder.path, run, result))
             finish(result)
         return Ended(self.folder.path, run, result, False)
 
+    def _known_micro_batch(self) -> int | None:
+        """What was found to fit when the run began, if it began on as many ranks; the same for all of them."""
+        before = self.folder.run() or {}
+        count = self.ranks.count if self.ranks is not None else 1
+        known = before.get("micro_batch") if before.get("ranks", 1) == count else None
+        return self.ranks.told(known) if self.ranks is not None else known
+
     def _ended_before_start(self, error: Exception) -> Ended:
         """Data, model or optimizer did not fit into memory; trackers have nothing to show of that."""
-        run = run_facts(self.config, None, self.study, self.stage, self.sweep)
+        run = run_facts(self.config, None, self.study, self.stage, self.sweep) | self._parallel_facts([], None)
         result = result_before_start(self.config, Status.OUT_OF_MEMORY, f"{first_line(error)} (before the first step)")
         self.folder.write_run(run)
         self.folder.write_result(result)
@@ -118,11 +130,26 @@ class Session:
             torch.cuda.reset_peak_memory_stats(self.objects.device)
         self._resume()
         run = run_facts(self.config, self.objects, self.study, self.stage, self.sweep)
+        run |= self._parallel_facts(self.objects.trainer.modules, run["micro_batch"])
         self.folder.write_run(run)
         for sink in sinks:
             sink.start({**run, "resumed_from_steps": self.resumed_from})
             self.ticks += [sink.tick] if hasattr(sink, "tick") else []
         return run
+
+    def _parallel_facts(self, modules: Sequence[nn.Module], micro_batch: int | None) -> dict[str, Any]:
+        """How many ranks share the run; of a model with batch statistics, whose samples they are of."""
+        if self.ranks is None:
+            return {"ranks": 1, "strategy": None, "batch_statistics": None}
+        norms = [norm for module in modules for norm in batch_norms(module)]
+        synchronised = all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+        kind = "synchronised" if synchronised else "local"
+        return {
+            "ranks": self.ranks.count,
+            "micro_batch": micro_batch and min(micro_batch, -(-self.config.batch_size // self.ranks.count)),
+            "strategy": self.ranks.strategy,
+            "batch_statistics": kind if norms else None,
+        }
 
     def _train(self, sinks: list[Sink]) -> tuple[Status, str]:
         trainer = self.objects.trainer
@@ -144,13 +171,14 @@ class Session:
         state = self.folder.read_checkpoint(read_checkpoint, self.notice)
         if state is None:
             self.folder.cut_back(0)
+            self._begin_alike(self.objects, None)
             return
         if state["data_sha256"] != self.objects.data.sha256:
             raise ConfigError(
                 f"{self.folder.path.name}: the data changed since its checkpoint was written",
                 "Start over with --force, or bring the data back",
             )
-        self.objects.trainer.load_state_dict(state["trainer"])
+        self._begin_alike(self.objects, state["trainer"])
         self.folder.cut_back(state["records_bytes"])
         step = self.objects.trainer.at.step
         self.resumed_from = [*state["resumed_from_steps"], step]
@@ -171,40 +199,15 @@ class Session:
         self.checkpointed = time.monotonic()
 
     def _on_step(self, trainer: Trainer) -> None:
-        now = time.monotonic()
-        if self.signal is not None or now - self.checkpointed >= self.config.checkpoint_seconds:
+        if self._checkpoint_is_due():
             self._checkpoint()
-        if self.signal is not None:
-            name = signal.Signals(self.signal).name
-            raise Interrupted(
-                self.signal,
-                f"interrupted by {name} at step {trainer.at.step} of {self.config.steps}",
-                "A checkpoint is written: the same command goes on from there",
-            )
+        self._stop_if_asked(trainer.at.step)
+        now = time.monotonic()
         if now - self.ticked >= TICK_SECONDS:
             self.ticked = now
             with trainer.clock.during(LOGGING):
                 for tick in self.ticks:
                     tick(trainer.at.step)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first SIGINT or SIGTERM asks for a checkpoint at the end of the step; the second acts at once."""
-
-        def ask(number: int, frame: Any) -> None:
-            self.signal = number
-            signal.signal(number, before[number])
-
-        try:
-            before = {number: signal.signal(number, ask) for number in SIGNALS}
-        except ValueError:  # not the main thread: its owner handles signals
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     # -- ending ------------------------------------------------------------------------------------------------------
 

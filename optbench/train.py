@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import nn
 from optbench import env
 from optbench.attention import Watch
 from optbench.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
-from optbench.contracts import Batch, DataSet, Task
+from optbench.contracts import Batch, DataSet, Ranks, Task, Turn
 from optbench.evaluation import Evaluator
 from optbench.players import ActivePlayer
 from optbench.records import Record, Split, Status
@@ -69,9 +69,11 @@ class Trainer:
         device: torch.device,
         clock: Clock,
         on_step: Callable[[Trainer], None] = lambda trainer: None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.plan, self.task, self.data, self.players = plan, task, data, players
         self.factor, self.device, self.clock, self.on_step = factor, device, clock, on_step
+        self.ranks = ranks
         self.at = Progress()
         self.evaluator = Evaluator(
             task,
@@ -80,6 +82,7 @@ class Trainer:
             batch_size=plan.eval_batch_size,
             refresh_batch_size=plan.batch_size,
             device=device,
+            ranks=ranks,
         )
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -122,13 +125,25 @@ class Trainer:
     def take_turns(self, batch: Batch, recording: bool) -> None:
         """Every optimizer step that the task takes on a batch at the present step."""
         factor = self.factor(self.at.step)
-        for turn in self.task.turns(batch, self.at.step):
+        for turn in self._turns(batch, self.at.step):
             self.players[turn.player].step(turn, factor, recording)
             self.task.after_step(self.at.step)
 
+    def _turns(self, batch: Batch, step: int) -> Iterable[Turn]:
+        """The turns of a step; of several ranks each takes its share of every one."""
+        if self.ranks is None:
+            return self.task.turns(batch, step)
+        self.ranks.begin_step(step)
+        return (replace(turn, batch=self.ranks.share(turn.batch)) for turn in self.task.turns(batch, step))
+
     def _check_time(self) -> None:
         limit, done = self.plan.max_seconds, self.at.step >= self.plan.steps
-        if limit is not None and not done and self.at.status == Status.COMPLETED and self.clock.wall_seconds >= limit:
+        if limit is None or done or self.at.status != Status.COMPLETED:
+            return
+        over = self.clock.wall_seconds >= limit
+        if self.ranks is not None:
+            over = self.ranks.told(over)
+        if over:
             self._end(
                 Status.TIMED_OUT, f"max_seconds={limit:g} were over after {self.at.step} of {self.plan.steps} steps"
             )
@@ -158,7 +173,7 @@ class Trainer:
     def dry_step(self, batch: Batch) -> None:
         """Forward and backward of a batch without a trace: no update, no count, no phase but the current one."""
         with env.preserved(self.modules, self.device):
-            for turn in self.task.turns(batch, 0):
+            for turn in self._turns(batch, 0):
                 player = self.players[turn.player]
                 clock, evaluations = player.clock, player.gradient_evaluations
                 player.clock = Clock()
@@ -181,7 +196,8 @@ class Trainer:
             raise
         except Exception:  # the counter knows no formula for some operator
             return None
-        return counter.get_total_flops() or None
+        flops = counter.get_total_flops()
+        return (flops if self.ranks is None else int(self.ranks.totals(flops)[0])) or None
 
     # -- records -----------------------------------------------------------------------------------------------------
 

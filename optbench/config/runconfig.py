@@ -68,6 +68,8 @@ class RunConfig:
     attention: str | None
     channels_last: bool | None
     device: str
+    devices: int | None = None
+    strategy: str | None = None
     threads: int
     deterministic: bool
     eval_every: int

@@ -79,13 +79,19 @@ def mix_batch(images: Tensor, shares: Tensor, augment: Augment, generator: Gener
     """Mixup (Zhang et al., 2018) or CutMix (Yun et al., 2019), either with probability 1/2 where both are on.
 
     images (B, C, H, W); shares (B, classes), each row summing to one."""
-    both = augment.mixup > 0 and augment.cutmix > 0
-    cut = augment.cutmix > 0 and (not both or bool(torch.rand((), generator=generator) < 0.5))
-    weight = beta(augment.cutmix if cut else augment.mixup, generator)
-    partner = torch.randperm(len(images), generator=generator).to(images.device)
+    cut, weight, partner = drawn_mix(len(images), augment, generator)
+    partner = partner.to(images.device)
     mix: Callable[[Tensor, Tensor, float, Generator], tuple[Tensor, float]] = paste if cut else blend
     mixed, weight = mix(images, images[partner], weight, generator)
     return mixed, shares * weight + shares[partner] * (1 - weight)
+
+
+def drawn_mix(count: int, augment: Augment, generator: Generator) -> tuple[bool, float, Tensor]:
+    """Whether CutMix it is, the weight of each image itself, and the partner (count,) of each."""
+    both = augment.mixup > 0 and augment.cutmix > 0
+    cut = augment.cutmix > 0 and (not both or bool(torch.rand((), generator=generator) < 0.5))
+    weight = beta(augment.cutmix if cut else augment.mixup, generator)
+    return cut, weight, torch.randperm(count, generator=generator)
 
 
 def blend(images: Tensor, others: Tensor, weight: float, generator: Generator) -> tuple[Tensor, float]:

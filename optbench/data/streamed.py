@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from optbench.contracts import Batch, Seeds
-from optbench.data.augment import Augment, mix_batch
+from optbench.data.augment import Augment, drawn_mix, mix_batch
 from optbench.data.image_list import ImageList, centred, decoded, shrunk
 from optbench.data.in_memory import Order
 from optbench.data.randaugment import OPERATIONS, randaugment
@@ -37,6 +37,9 @@ class StreamedImages:
     """A DataSet of images that are decoded as they are needed."""
 
     tokens_per_sample = 0
+    own: Callable[[int], slice] | None = None
+    """Where several processes share each training batch of so many samples: which of them are this one's. Others are
+    left black, except where they are mixed into its own."""
 
     def __init__(
         self,
@@ -74,7 +77,7 @@ class StreamedImages:
     def train_batches(self, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
         """Endless training batches from batch `first_step` on; see `InMemoryImages.train_batches`."""
         order = Order(self.sizes["train"], self.seeds.order, torch.device("cpu"))
-        plan = TrainPlan(order, batch_size, first_step, self.seeds.augment)
+        plan = TrainPlan(order, batch_size, first_step, self.seeds.augment, self._needed)
         samples = Decoded(self.lists["train"], self.crop)
         for step, batch in zip(itertools.count(first_step), self._loaded(samples, plan), strict=False):
             if self.augment.mixes:
@@ -83,6 +86,17 @@ class StreamedImages:
                 images, shares = mix_batch(batch["inputs"], shares, self.augment, generator)
                 batch = {"inputs": images, "labels": shares}
             yield batch
+
+    def _needed(self, step: int, batch_size: int) -> set[int] | None:
+        """Which samples of a batch this process reads: its own and those that are mixed into them; None: all."""
+        if self.own is None:
+            return None
+        own = range(batch_size)[self.own(batch_size)]
+        if not self.augment.mixes:
+            return set(own)
+        generator = Generator().manual_seed(mixed_seed(self.seeds.augment, step))
+        _, _, partner = drawn_mix(batch_size, self.augment, generator)
+        return {*own, *partner[own.start : own.stop].tolist()}
 
     def eval_batches(self, split: str, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """Every sample of a split once, in order, or `limit` of them evenly spaced: the central crop."""
@@ -129,20 +143,31 @@ class StreamedImages:
         }
 
 
+Needed = Callable[[int, int], set[int] | None]  # positions in a batch by (step, batch size); None: all of them
+
+
 class TrainPlan:
-    """An endless batch sampler: lists of (index, seed of the sample's crop)."""
+    """An endless batch sampler: lists of (index, seed of the sample's crop), the seed None where none is needed."""
 
-    def __init__(self, order: Order, batch_size: int, first_step: int, seed: int) -> None:
+    def __init__(
+        self, order: Order, batch_size: int, first_step: int, seed: int, needed: Needed = lambda step, size: None
+    ) -> None:
         self.order, self.batch_size, self.first_step, self.seed = order, batch_size, first_step, seed
+        self.needed = needed
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         for step in itertools.count(self.first_step):
             first = step * self.batch_size
             indices = self.order.indices(first, self.batch_size).tolist()
-            yield [(index, mixed_seed(self.seed, first + at)) for at, index in enumerate(indices)]
+            needed = self.needed(step, self.batch_size)
+            yield [
+                (index, mixed_seed(self.seed, first + at) if needed is None or at in needed else None)
+                for at, index in enumerate(indices)
+            ]
 
 
 Loaded = tuple[Tensor, Tensor] | MissingError
+Key = tuple[int, int | None]
 
 
 def as_it_is(batch: Loaded) -> Loaded:
@@ -164,11 +189,14 @@ class Decoded(Dataset[Loaded]):
     def __init__(self, part: ImageList, crop: Any) -> None:
         self.part, self.crop, self.labels = part, crop, part.labels
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Loaded:
+    def __getitems__(self, keys: list[Key]) -> Loaded:
         pixels = np.empty((len(keys), self.crop.size, self.crop.size, 3), np.uint8)
         try:
             for at, (index, seed) in enumerate(keys):
-                pixels[at] = decoded(self.part, index, functools.partial(self.crop, seed=seed))
+                if seed is None:
+                    pixels[at] = 0
+                else:
+                    pixels[at] = decoded(self.part, index, functools.partial(self.crop, seed=seed))
         except MissingError as error:
             return error  # raised where it is read: a worker would wrap it into its traceback
         return torch.from_numpy(pixels), self.labels[[index for index, _ in keys]]

@@ -50,6 +50,8 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, Mapping[str, Any]]) -> 
     compared = [word for word in cell.get("choices") or () if word not in (cell.get("workload") or ())]
     hardware = run.get("hardware") or {}
     device = hardware.get("gpu") or f"{hardware.get('cpu')} x {hardware.get('cores')}"
+    if (run.get("ranks") or 1) > 1:
+        device = f"{run['ranks']} ranks of {device}"
     row = dict.fromkeys(COLUMNS) | {
         "study": folder.parent.name,
         "run_id": str(run["run_id"]),

@@ -1,0 +1,95 @@
+"""What one rank reads of a batch: its own samples, and of others only what is mixed into them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from optbench import config, locate
+from optbench.data import streamed
+from optbench.distributed import Place, Ranks
+from optbench.distributed.ranks import buckets
+from optbench.env import seeds_of
+
+
+def member(rank: int, count: int) -> Ranks:
+    """A rank that is not connected to any other."""
+    ranks = Ranks.__new__(Ranks)
+    place = Place(rank, count, rank)
+    ranks.rank, ranks.count, ranks.device, ranks.seed = place.rank, place.count, torch.device("cpu"), 0
+    return ranks
+
+
+@pytest.mark.parametrize(("size", "count"), [(8, 2), (7, 2), (3, 3), (10, 4)])
+def test_shares_are_neighbours_that_differ_by_one_at_most(size: int, count: int) -> None:
+    batch = {"x": torch.arange(size), "y": torch.arange(2 * size).view(size, 2)}
+    shares = [member(rank, count).share(batch) for rank in range(count)]
+    for name, whole in batch.items():
+        assert torch.equal(torch.cat([share[name] for share in shares]), whole)
+    sizes = [len(share["x"]) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_private_numbers_differ_by_rank_and_turn_and_leave_the_common_ones_alone() -> None:
+    def drawn(rank: int, step: int, turn: int) -> float:
+        ranks = member(rank, 2)
+        ranks.begin_step(step)
+        for _ in range(turn):
+            ranks.begin_turn()
+        with ranks.private():
+            return float(torch.rand(()))
+
+    torch.manual_seed(1)
+    common = torch.rand(2)
+    torch.manual_seed(1)
+    places = [(rank, step, turn) for rank in range(2) for step in range(3) for turn in range(3)]
+    found = [drawn(*place) for place in places]
+    assert torch.equal(torch.rand(2), common)
+    assert len(set(found)) == len(places)
+    assert found == [drawn(*place) for place in places]
+
+
+def test_buckets_hold_neighbours_of_one_type() -> None:
+    tensors = [torch.zeros(3), torch.zeros(2), torch.zeros(1, dtype=torch.float64), torch.zeros(9 * 2**20)]
+    assert [len(bucket) for bucket in buckets(tensors)] == [2, 1, 1]
+    assert list(buckets([])) == []
+
+
+@pytest.mark.parametrize("augment", [(), ("data.augment.mixup=0.8", "data.augment.cutmix=1.0")], ids=["plain", "mixed"])
+def test_a_rank_decodes_what_it_needs_and_sees_what_one_process_would(
+    tmp_path: Path, augment: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "set" / part / name
+            folder.mkdir(parents=True)
+            for number in range(8):
+                Image.fromarray(draws.integers(0, 256, (20, 24, 3), np.uint8)).save(folder / f"{number}.png")
+    words = ["model=mlp", "data=imagefolder", f"data.path={tmp_path / 'set'}", "data.image_size=16"]
+    words += ["data.in_memory_bytes=0", "data.workers=0", *augment]
+    read: list[int] = []
+    decoded = streamed.decoded
+    monkeypatch.setattr(streamed, "decoded", lambda part, index, crop: read.append(index) or decoded(part, index, crop))
+
+    def batches(own: Any) -> list[Any]:
+        chosen = config.load(words).data
+        data = locate.load(chosen.target)(**chosen.settings).load(tmp_path, torch.device("cpu"), seeds_of(0))
+        data.own = own
+        read.clear()
+        return list(islice(data.train_batches(8), 3))
+
+    whole = batches(None)
+    assert len(read) == 3 * 8
+    for rank in range(2):
+        ranks = member(rank, 2)
+        for mine, full in zip(batches(ranks.own), whole, strict=True):
+            for name, tensor in ranks.share(full).items():
+                assert torch.equal(ranks.share(mine)[name], tensor)
+        assert 3 * 4 <= len(read) < 3 * 8 if augment else len(read) == 3 * 4

@@ -14,7 +14,7 @@ import typer
 from optbench import __version__, options, report_cli
 from optbench.errors import OptbenchError
 from optbench.options import AsJson, ConfigDir, Debug, Overrides, ResultsDir, Study
-from optbench.telling import answered, emit, notice
+from optbench.telling import answered, emit, notice, speaks
 
 app = typer.Typer(
     name="optbench",
@@ -101,6 +101,7 @@ def sweep(
     per_device: options.PerDevice = 1,
     executor: options.Executor = "local",
     retry: options.Retry = "",
+    storage: options.Storage = "",
     results_dir: ResultsDir = None,
     config_dir: ConfigDir = None,
     dry_run: options.PlanOnly = False,
@@ -116,7 +117,7 @@ def sweep(
     given = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
     given |= {"search_seed": search_seed, "budgets": commands.numbers("--budgets", budgets)}
     given |= {"extend_edges": extend_edges or None, "allow_unequal": allow_unequal or None}
-    how = commands.How(protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir)
+    how = commands.How(protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir, storage)
     commands.sweep(words or [], given, how, dry_run=dry_run, as_json=as_json, quiet=quiet, notice=notice, emit=emit)
 
 
@@ -280,8 +281,9 @@ def targets_list(config_dir: ConfigDir = None, as_json: AsJson = False, debug: D
 
 def fail(error: OptbenchError, argv: Sequence[str]) -> NoReturn:
     """One clear error: in words on stderr, and as JSON on stdout where machine output was asked for."""
-    print(f"optbench: {error}", file=sys.stderr)
-    if "--json" in argv and not answered:
+    if speaks():
+        print(f"optbench: {error}", file=sys.stderr)
+    if "--json" in argv and not answered and speaks():
         print(json.dumps({"error": str(error.args[0]), "hint": error.hint, "exit_code": error.exit_code}))
     raise SystemExit(error.exit_code)
 

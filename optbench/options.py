@@ -61,6 +61,9 @@ Scale = Annotated[str | None, typer.Option("--scale", help="A scale of the study
 SweepStudy = Annotated[str | None, typer.Option("--study", help="Name of the study.  [default: from the command]")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Runs at a time.  [default: what fits]")]
 PerDevice = Annotated[int, typer.Option("--per-device", help="Runs at a time on a CUDA device.", min=1)]
-Executor = Annotated[str, typer.Option("--executor", help="local")]
+Executor = Annotated[str, typer.Option("--executor", help="local, slurm or ray; with settings: slurm,partition=gpu.")]
+Storage = Annotated[
+    str, typer.Option("--storage", help="URL of Optuna's database to mirror the study in.  [default: a file]")
+]
 Retry = Annotated[str, typer.Option("--retry", help="Run again what ended so, e.g. failed,timed_out.")]
 PlanOnly = Annotated[bool, typer.Option("--dry-run", help="Show the plan, with a timed probe, and stop.")]

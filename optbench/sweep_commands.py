@@ -17,9 +17,9 @@ from optbench.tables import table
 
 if TYPE_CHECKING:
     from optbench.sweep.conduct import Conductor
+    from optbench.sweep.executors import Chosen
     from optbench.sweep.study import Study
 
-EXECUTORS = ("local",)
 RETRIED = [str(status) for status in Status if not status.succeeded]
 
 
@@ -32,10 +32,11 @@ class How:
     study: str | None = None
     jobs: int | None = None
     per_device: int = 1
-    executor: str = EXECUTORS[0]
+    executor: str = "local"
     retry: str = ""
     results_dir: Path | None = None
     config_dir: Path | None = None
+    storage: str = ""
 
 
 def sweep(
@@ -51,12 +52,36 @@ def sweep(
 ) -> None:
     """`optbench sweep`. Raises NotHeld (exit 3) where a run failed, Interrupted (130, 143) after a signal."""
     from optbench.sweep.cells import expand
-    from optbench.sweep.study import make_study
+    from optbench.sweep.executors import choose
 
-    if how.executor not in EXECUTORS:
-        raise ConfigError(f"--executor {how.executor}: there is no such executor", f"Known: {', '.join(EXECUTORS)}")
+    chosen = choose(how.executor, how.config_dir)
     if how.jobs is not None and how.jobs < 1:
         raise ConfigError(f"--jobs {how.jobs}: expected at least one")
+    asked = asked_study(words, given, how)
+    cells = expand(asked, how.config_dir)
+    root = results_root(how.results_dir)
+    if dry_run:
+        show_plan(asked, cells, root, how, as_json, notice, emit)
+        return
+    conductor = run_study(
+        asked,
+        cells,
+        root,
+        jobs=how.jobs,
+        per_device=how.per_device,
+        retry=statuses_of(how.retry),
+        quiet=quiet or as_json,
+        notice=notice,
+        executor=chosen,
+        storage=how.storage,
+    )
+    report(conductor, as_json, emit, notice)
+
+
+def asked_study(words: Sequence[str], given: Mapping[str, Any], how: How) -> Study:
+    """The study that a command line asks for."""
+    from optbench.sweep.study import make_study
+
     file, overrides = study_file(words)
     if not words:
         raise ConfigError(
@@ -72,22 +97,7 @@ def sweep(
         config_dir=how.config_dir,
     )
     check_study(asked.name)
-    cells = expand(asked, how.config_dir)
-    root = results_root(how.results_dir)
-    if dry_run:
-        show_plan(asked, cells, root, how, as_json, notice, emit)
-        return
-    conductor = run_study(
-        asked,
-        cells,
-        root,
-        jobs=how.jobs,
-        per_device=how.per_device,
-        retry=statuses_of(how.retry),
-        quiet=quiet or as_json,
-        notice=notice,
-    )
-    report(conductor, as_json, emit, notice)
+    return asked
 
 
 def study_file(words: Sequence[str]) -> tuple[Path | None, list[str]]:
@@ -126,16 +136,20 @@ def run_study(
     retry: frozenset[str],
     quiet: bool,
     notice: Notice,
+    executor: Chosen | None = None,
+    storage: str = "",
 ) -> Conductor:
-    """Everything of a study that is not done yet, run."""
+    """Everything of a study that is not done yet, run; on this machine, where no executor is named."""
     from optbench.sweep import ledger
     from optbench.sweep.conduct import Conductor, total_runs
-    from optbench.sweep.dashboard import Mirror
+    from optbench.sweep.dashboard import Mirror, check_storage
+    from optbench.sweep.executors import LOCAL, choose
     from optbench.sweep.live import Live
-    from optbench.sweep.local import warm_up
 
+    executor = executor or choose(LOCAL)
+    check_storage(storage)
     if not ledger.is_done(ledger.read_ledger(root / study.name), study):
-        warm_up([cell.config for cell in cells])
+        executor.warm_up([cell.config for cell in cells])
     live = Live(total_runs(study, cells), 1, notice, quiet=quiet)
     with ledger.scheduling(root / study.name):
         conductor = Conductor(
@@ -146,7 +160,7 @@ def run_study(
             pruning_of(study, root / study.name),
             retry,
             on_edge=edge_notice(study, live.line),
-            mirror=Mirror(root / study.name, live.line).update,
+            mirror=Mirror(root / study.name, live.line, storage).update,
             on_extend=lambda trials: live.line(f"extending: {trials} more trials for every cell"),
         )
         for change in ledger.changes(conductor.before, study):
@@ -154,21 +168,17 @@ def run_study(
         waiting = conductor.plan()
         conductor.write_ledger()
         if waiting:
-            conduct(conductor, live, jobs, per_device, notice)
+            conduct(conductor, live, executor, jobs, per_device, notice)
     return conductor
 
 
-def conduct(conductor: Conductor, live: Any, jobs: int | None, per_device: int, notice: Notice) -> None:
-    """Run what is waiting on this machine."""
-    from optbench.sweep.local import LocalExecutor, cuda_devices, fork_server, slots
+def conduct(conductor: Conductor, live: Any, chosen: Chosen, jobs: int | None, per_device: int, notice: Notice) -> None:
+    """Run what is waiting."""
     from optbench.sweep.signals import stopping
 
-    configs = [cell.config for cell in conductor.cells]
-    device = configs[0].device
-    threads = max(config.threads for config in configs)
-    count, devices = slots(jobs, per_device, threads, device, lambda: cuda_devices(fork_server(configs)))
-    conductor.sharing = sharing(count, per_device, threads, bool(devices))
-    live.slots = count
+    executor = chosen.make([cell.config for cell in conductor.cells], conductor.folder, jobs, per_device)
+    conductor.sharing = {**executor.sharing, "executor": chosen.name}
+    count = live.slots = executor.slots
     trackers_off(conductor, notice)
     live.line(
         f"{conductor.study.name}: {len(conductor.waiting)} runs to do now, {conductor.found} done before, "
@@ -177,7 +187,7 @@ def conduct(conductor: Conductor, live: Any, jobs: int | None, per_device: int, 
     with stopping() as asked:
         conductor.asked_to_stop = asked
         try:
-            conductor.conduct(LocalExecutor(count, configs, devices))
+            conductor.conduct(executor)
         finally:
             live.close()
             with suppress(StorageError):  # a disk that is full has been spoken of; the ledger can be made again
@@ -189,14 +199,6 @@ def conduct(conductor: Conductor, live: Any, jobs: int | None, per_device: int, 
             f"interrupted: {done} of {planned} planned runs have ended, the others have left checkpoints",
             "The same command goes on from there",
         )
-
-
-def sharing(jobs: int, per_device: int, threads: int, on_cuda: bool) -> dict[str, Any]:
-    """How runs share the machine, kept with each: times of a shared device are marked as shared."""
-    from optbench.sweep.local import usable_cores
-
-    shared = per_device > 1 if on_cuda else jobs * threads > usable_cores()
-    return {"jobs": jobs, "per_device": per_device if on_cuda else None, "shared": shared}
 
 
 def trackers_off(conductor: Conductor, notice: Notice) -> None:
@@ -283,10 +285,14 @@ def show_plan(
     study: Study, cells: Sequence[Any], root: Path, how: How, as_json: bool, notice: Notice, emit: Emit
 ) -> None:
     """`optbench sweep --dry-run`. Raises the error of a cell that cannot be run, after what can be said."""
+    from optbench.sweep.executors import choose
     from optbench.sweep.plan import plan
 
+    chosen = choose(how.executor, how.config_dir)
     retry = statuses_of(how.retry)
-    tree, refusal = plan(study, cells, root, jobs=how.jobs, per_device=how.per_device, retry=retry, notice=notice)
+    tree, refusal = plan(
+        study, cells, root, jobs=how.jobs, per_device=how.per_device, retry=retry, notice=notice, executor=chosen
+    )
     emit(as_json, tree, lambda: print_plan(tree))
     if refusal is not None:
         raise refusal

@@ -1,28 +1,34 @@
 """A study for Optuna's own tools: optuna.journal beside study.json, an Optuna study for every cell, so that
 `optuna-dashboard results/STUDY/optuna.journal` shows a sweep while it runs. It is a mirror: made from study.json's
-tree, never read by a sweep."""
+tree, never read by a sweep. With `--storage URL` the mirror is a database, where the studies of many machines can be
+looked at together."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from optbench.sweep.quiet_optuna import quietly
+from optbench.errors import ConfigError, MissingError, first_line
+from optbench.sweep.quiet_optuna import needed, quietly
 
 FILE = "optuna.journal"
 SECONDS = 10.0  # between two writings
+CONNECT_SECONDS = 10
 GRACE_SECONDS = 5  # after which the lock of a writer that was killed is taken over
 
 
 class Mirror:
     """Writes what is new in a study's tree; does nothing where Optuna is not installed, and never fails a sweep."""
 
-    def __init__(self, folder: Path, notice: Callable[[str], None]) -> None:
-        self._folder, self._notice = folder, notice
+    def __init__(self, folder: Path, notice: Callable[[str], None], storage: str = "") -> None:
+        self._notice, self._storage = notice, storage
+        self._file = folder / FILE
         self._journal: Journal | None = None
         self._written = -math.inf
         self._off = importlib.util.find_spec("optuna") is None
@@ -36,29 +42,31 @@ class Mirror:
                 self._write(tree)
         except Exception as error:  # Optuna raises many kinds, of a full disk, a read-only folder, a strange file
             self._off = True
-            self._notice(f"{self._folder / FILE} is not kept up to date: {type(error).__name__}: {error}")
+            where = shown(self._storage) if self._storage else self._file
+            self._notice(f"{where} is not kept up to date: {type(error).__name__}: {unsaid(error, self._storage)}")
         self._written = time.monotonic()
 
     def _write(self, tree: Mapping[str, Any]) -> None:
-        try:
-            self._journal = self._journal or Journal(self._folder / FILE)
-        except Exception:  # spoilt by a crash: it can be made again
-            (self._folder / FILE).unlink(missing_ok=True)
-            self._journal = Journal(self._folder / FILE)
+        self._journal = self._journal or self._made()
         for cell in tree["cells"]:
             self._journal.write(f"{tree['study']}/{cell['label']}", cell)
+        self._journal.flush()
+
+    def _made(self) -> Journal:
+        if self._storage:
+            return Journal(opened(self._storage))
+        try:
+            return journal_in(self._file)
+        except Exception:  # spoilt by a crash: it can be made again
+            self._file.unlink(missing_ok=True)
+            return journal_in(self._file)
 
 
 class Journal:
-    """Optuna's journal file."""
+    """Studies in a storage of Optuna's."""
 
-    def __init__(self, file: Path) -> None:
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-
-        path = str(file.resolve())  # the lock is a link to it
-        lock = JournalFileSymlinkLock(path, grace_period=GRACE_SECONDS)
-        self._storage = JournalStorage(JournalFileBackend(path, lock))
+    def __init__(self, storage: Any, flush: Callable[[], None] = lambda: None) -> None:
+        self._storage, self.flush = storage, flush
         self._kept: dict[str, dict[int, Any]] = {}  # study: the state and value of every trial in it
 
     def write(self, name: str, cell: Mapping[str, Any]) -> None:
@@ -109,6 +117,81 @@ class Journal:
         if cell["metric"] and study.metric_names is None:
             study.set_metric_names([cell["metric"]])
         return study
+
+
+class Gathered:
+    """A journal's file that is written once for many entries: Optuna waits for the disk after each, most of what a run
+    cost the scheduler (`optbench bench scaling`). There is one writer, the one scheduler."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._waiting: list[dict[str, Any]] = []
+        self._written = sum(1 for _ in file.read_logs(0))
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """The entries from a number on, those that wait included."""
+        if log_number_from < self._written:
+            yield from self._file.read_logs(log_number_from)
+        yield from self._waiting[max(0, log_number_from - self._written) :]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Take entries, as the file would give them back."""
+        self._waiting += json.loads(json.dumps(logs))
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            self._file.append_logs(self._waiting)
+            self._written += len(self._waiting)
+            self._waiting = []
+
+
+def journal_in(file: Path) -> Journal:
+    """Studies in a file of Optuna's."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+    path = str(file.resolve())  # the lock is a link to it
+    entries = Gathered(JournalFileBackend(path, JournalFileSymlinkLock(path, grace_period=GRACE_SECONDS)))
+    return Journal(JournalStorage(entries), entries.flush)  # type: ignore[arg-type]  # it asks for no more than this
+
+
+def opened(storage: str) -> Any:
+    """Optuna's storage at a URL (sqlite, postgresql, mysql: what SQLAlchemy reaches)."""
+    from optuna.storages import RDBStorage
+
+    wait = "timeout" if storage.startswith("sqlite") else "connect_timeout"
+    return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True, "connect_args": {wait: CONNECT_SECONDS}})
+
+
+def check_storage(storage: str) -> None:
+    """ConfigError or MissingError where no storage can be reached by a URL: said before the first run, not after."""
+    if not storage:
+        return
+    needed("optuna", "--storage")
+    if "://" not in storage:
+        raise ConfigError(f"--storage {storage}: expected a URL", "e.g. --storage postgresql://user@host/database")
+    try:
+        with quietly():
+            opened(storage)
+    except ImportError as error:  # of a driver
+        driver = error.name or getattr(error.__cause__, "name", None) or "a driver"
+        raise MissingError(f"--storage {shown(storage)} needs {driver}, which is not installed") from None
+    except Exception as error:  # SQLAlchemy raises many kinds
+        reason = unsaid(error.__cause__ or error, storage)
+        raise MissingError(
+            f"--storage {shown(storage)} cannot be reached: {reason}", "Without it a study has its own optuna.journal"
+        ) from None
+
+
+def shown(storage: str) -> str:
+    """A URL without its password."""
+    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", storage)
+
+
+def unsaid(error: BaseException, storage: str) -> str:
+    """An error's first line without the password of the URL."""
+    return first_line(error).replace(storage, shown(storage)) if storage else str(error)
 
 
 def came_to(trial: Mapping[str, Any]) -> tuple[str, float | None]:

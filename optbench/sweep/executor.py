@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,6 +98,9 @@ class Executor(Protocol):
 
     slots: int
     """Jobs at the same time, at most."""
+
+    sharing: Mapping[str, Any]
+    """How runs share a machine, kept with each: times of a shared device are marked as shared."""
 
     def start(self, job: Job) -> None:
         """Begin a job. The caller keeps to `slots`."""

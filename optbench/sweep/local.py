@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import connection
 from typing import Any
@@ -24,11 +24,48 @@ SPARE_BYTES = 512 * 2**20  # memory that is left to the rest of the machine
 PATIENCE_SECONDS = 60.0  # after which a worker that was asked to stop is killed
 
 
+def make(asked: Any) -> LocalExecutor:
+    """The executor that `--executor local` asks for."""
+    count, devices = places(asked)
+    return LocalExecutor(count, asked.configs, devices, sharing(count, asked.per_device, asked.threads, bool(devices)))
+
+
+def places(asked: Any) -> tuple[int, list[str]]:
+    """How many workers, and the device of each."""
+    return slots(
+        asked.jobs,
+        asked.per_device,
+        asked.threads,
+        asked.device,
+        lambda: grouped(cuda_devices(fork_server(asked.configs)), asked.ranks),
+    )
+
+
+def grouped(names: Sequence[str], ranks: int) -> list[str]:
+    """Devices by the run that has them: so many for each. ConfigError where there are not enough for one."""
+    if names and len(names) < ranks:
+        raise ConfigError(f"devices={ranks}: this machine has {len(names)} CUDA device(s)")
+    return [",".join(names[i : i + ranks]) for i in range(0, len(names) - ranks + 1, ranks)]
+
+
+def sharing(jobs: int, per_device: int, threads: int, on_cuda: bool) -> dict[str, Any]:
+    """How runs share the machine."""
+    shared = per_device > 1 if on_cuda else jobs * threads > usable_cores()
+    return {"jobs": jobs, "per_device": per_device if on_cuda else None, "shared": shared}
+
+
 class LocalExecutor:
     """Worker processes of this machine."""
 
-    def __init__(self, jobs: int, configs: Sequence[RunConfig], devices: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        configs: Sequence[RunConfig],
+        devices: Sequence[str] = (),
+        sharing: Mapping[str, Any] | None = None,
+    ) -> None:
         self.slots = jobs
+        self.sharing = sharing or {}
         self.devices = list(devices)
         """The value of CUDA_VISIBLE_DEVICES of every slot; empty where slots share what there is."""
         self._context = fork_server(configs)

@@ -13,8 +13,9 @@ from optbench.errors import OptbenchError
 from optbench.sweep.cells import FINAL, TUNE, Cell
 from optbench.sweep.conduct import Conductor
 from optbench.sweep.course import ROUNDS_OF_EXTENSION
+from optbench.sweep.executors import LOCAL, Asked, Chosen
 from optbench.sweep.live import Live
-from optbench.sweep.local import available_bytes, cuda_devices, fork_server, slots
+from optbench.sweep.local import available_bytes, places
 from optbench.sweep.outcomes import Outcome
 from optbench.sweep.points import LEARNING
 from optbench.sweep.probe import Answer, Measured, probe, server_seconds
@@ -47,16 +48,21 @@ def plan(
     per_device: int,
     retry: frozenset[str],
     notice: Callable[[str], None],
+    executor: Chosen | None = None,
 ) -> tuple[dict[str, Any], OptbenchError | None]:
-    """The plan of a study, and the first error of a cell that cannot be run."""
+    """The plan of a study, and the first error of a cell that cannot be run. Another executor than this machine's
+    changes how many run at a time; the probe is made here all the same."""
     pruning = Unasked() if study.pruner != "none" else None
     conductor = Conductor(study, cells, root, Live(0, 1, notice, quiet=True), pruning, retry)
     conductor.plan()
     overhead = server_seconds(cells)
     configs = [cell.config for cell in cells]
-    threads = max(config.threads for config in configs)
-    count, devices = slots(jobs, per_device, threads, configs[0].device, lambda: cuda_devices(fork_server(configs)))
+    here = executor is None or executor.name == LOCAL
+    asked = Asked(configs, conductor.folder, jobs if here else None, per_device, {})
+    count, devices = places(asked)
     answers = probe(cells, notice, devices or [None] * count)
+    if executor is not None and not here:
+        count = executor.slots(configs, conductor.folder, jobs, per_device)
     rows = [row(conductor, cell, answers[cell.number]) for cell in cells]
     tree = {
         "study": study.name,
@@ -65,6 +71,7 @@ def plan(
         "sampler": study.sampler,
         "pruner": study.pruner,
         "jobs": count,
+        "executor": LOCAL if executor is None else executor.name,
         "stops_early": any(config.stop_at_target for config in configs),
         "cells": rows,
         **totals(study, rows, count, overhead),
@@ -182,7 +189,7 @@ def lines(study: Study, tree: Mapping[str, Any], root: Path) -> list[str]:
     if tree["disk_bytes"] > free:
         said.append(f"not enough disk: {size(free)} are free")
     memory = tree["jobs"] * max((r["resident_bytes"] for r in able), default=0)
-    if available is not None and memory > available:
+    if tree["executor"] == LOCAL and available is not None and memory > available:
         said.append(f"not enough memory for all {tree['jobs']}: {size(memory)}, and {size(available)} are free")
     return said
 

@@ -20,6 +20,7 @@ from optbench.store import RunFolder
 from optbench.sweep.executor import Began, Busy, Ended, Event, Job, Measured, Progress, Refused, Stopped
 
 TELL_SECONDS = 0.5  # between two signs of life
+BUSY_SECONDS = 1.0  # between two looks at a run that another process is at
 
 
 class Wire:
@@ -33,6 +34,10 @@ class Wire:
         """Send an event; a scheduler that is gone hears nothing."""
         with suppress(OSError):
             self.pipe.send(event)
+
+    def stopped(self) -> Event | None:
+        """What a run that was stopped has to say, where it is not that the scheduler asked for it."""
+        return None
 
     def listen(self) -> None:
         """Wait for the word to stop, or for the scheduler's end; then ask this process's own run to stop."""
@@ -82,11 +87,19 @@ def work(job: Job, pipe: Any, environment: Mapping[str, str]) -> None:
     write_output_to(job.log)
     wire = Wire(pipe)
     threading.Thread(target=wire.listen, daemon=True).start()
+    serve(job, wire)
+
+
+def serve(job: Job, wire: Any, patience_seconds: float = 0.0) -> None:
+    """The run, and its end told. A run that another process is at is waited for so long."""
+    give_up = time.monotonic() + patience_seconds
+    while wire.reason is None and time.monotonic() < give_up and is_busy(job):
+        time.sleep(BUSY_SECONDS)
     try:
         done(job, wire)
         wire.tell(Ended(job.run_id))
     except Interrupted:
-        wire.tell(Stopped(job.run_id, wire.reason or ""))
+        wire.tell(wire.stopped() or Stopped(job.run_id, wire.reason or ""))
     except NotHeld:
         wire.tell(Busy(job.run_id))
     except OptbenchError as error:
@@ -95,6 +108,18 @@ def work(job: Job, pipe: Any, environment: Mapping[str, str]) -> None:
     except BaseException:
         traceback.print_exc()
         raise
+
+
+def is_busy(job: Job) -> bool:
+    """Whether another process is at the run now."""
+    folder = RunFolder(job.root, job.study, job.run_id)
+    try:
+        with folder.locked():
+            return False
+    except NotHeld:
+        return True
+    except OptbenchError:  # the run itself says so
+        return False
 
 
 def done(job: Job, wire: Wire) -> None:

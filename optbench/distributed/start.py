@@ -54,12 +54,19 @@ def ranks_at(place: Place, config: RunConfig, store: Any) -> Ranks:
     return Ranks(place, device_of(config.device, place), env.derive_seed(config.seed, "ranks"), store)
 
 
+def met() -> Any:
+    """The part of the store of torchrun's ranks that is this attempt's: torchrun keeps the store over a restart, with
+    the words and addresses of ranks that are gone."""
+    store, *_ = next(iter(dist.rendezvous("env://")))
+    return dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
 class Launched:
     """Rank 0 of torchrun's: the others wait for its word."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.store, *_ = next(iter(dist.rendezvous("env://")))
+        self.store = met()
         self.ranks: Ranks | None = None
 
     def together(self, config: RunConfig) -> Ranks:
@@ -78,7 +85,7 @@ class Launched:
 
 def invited(place: Place, config: RunConfig) -> Ranks | None:
     """For torchrun's other ranks: all together once rank 0 calls; None where it does not."""
-    store, *_ = next(iter(dist.rendezvous("env://")))
+    store = met()
     with suppress(RuntimeError):  # rank 0 held the store and is gone
         store.wait([WORD], PATIENCE)
         if store.get(WORD) == GO:

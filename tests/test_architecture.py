@@ -161,3 +161,8 @@ def test_no_branch_on_names_of_optimizers_models_or_data() -> None:
             if isinstance(node, ast.Compare):
                 compared = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and isinstance(c.value, str)}
                 assert not compared & names, f"{file.name}:{node.lineno} compares with {compared & names}"
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    names = [file.name for file in Path(__file__).parent.rglob("*.py")]
+    assert sorted(set(names)) == sorted(names)  # pytest imports them by these names alone

@@ -33,7 +33,8 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
         for name in before.keys() - now.keys():
             for ending in ("png", "svg"):
                 (folder / f"{name}.{ending}").unlink(missing_ok=True)
-        write_atomically(folder / HASHES, lambda out: out.write(json.dumps(now, indent=1).encode()))
+        if now != before:
+            write_atomically(folder / HASHES, lambda out: out.write(json.dumps(now, indent=1).encode()))
     return [folder / f"{name}.{ending}" for name in now for ending in ("png", "svg")]
 
 

@@ -18,4 +18,5 @@ def write_html(report: Report, path: Path, *, root: Path, refresh: int | None = 
     text = document(report, root, refresh).encode("utf-8", "replace")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda out: out.write(text))
+        if not (path.is_file() and path.read_bytes() == text):  # the disk need not be waited for
+            write_atomically(path, lambda out: out.write(text))

@@ -51,6 +51,7 @@ def test_sets_have_the_sizes_of_their_networks(name: str, tensors: int, elements
     assert {role for _, _, role in found} <= set(ROLES)
 
 
+@pytest.mark.slow
 def test_every_implementation_is_a_row() -> None:
     report = measured("optimizer=adamw")
     rows = report["rows"]

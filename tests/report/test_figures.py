@@ -65,6 +65,7 @@ def test_every_figure_is_drawn(drawn: Path) -> None:
             assert file.read_text().rstrip().endswith("</svg>")
 
 
+@pytest.mark.slow
 def test_the_same_report_gives_the_same_bytes(drawn: Path, tmp_path: Path) -> None:
     write_figures(first_of(made_report()), tmp_path)
     for file in drawn.iterdir():
@@ -112,7 +113,7 @@ def test_damaged_notes_on_what_was_drawn_are_no_error(tmp_path: Path, hashes: st
             made_report(tuple(f"a rather long name of a contender, number {i}" for i in range(12))),
             marks=pytest.mark.slow,
         ),
-        made_report(("日本語", "عربى", "🦁", "a\x00b\nc", "$x^2_{y$")),
+        pytest.param(made_report(("日本語", "عربى", "🦁", "a\x00b\nc", "$x^2_{y$")), marks=pytest.mark.slow),
         bare_report(),
         failed_report(),
     ],

@@ -15,6 +15,7 @@ ASKED = ("optimizer=adamw", "model=quadratic", "steps=20", "threads=1", "tracker
 PASSWORD = "s3cr3t-word"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # SQLAlchemy's pool keeps a connection of sqlite
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_studies_of_two_results_folders_in_one_database(call, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optbench.records import Status
+from optbench.report.run_rows import OPEN, PRUNED
 from optbench.report.statistics.difference import Arm
 
 Run = Mapping[str, Any]
-TUNE, FINAL, OPEN, PRUNED = "tune", "final", "open", "pruned"
+TUNE = "tune"
 DONE = "done"  # stage of a cell whose final runs have ended
 HEADLINES = {"test_metric": "test", "val_metric": "val"}
 

@@ -13,8 +13,8 @@ from typing import Any
 from optbench.errors import MissingError, NoResultsError, first_line
 from optbench.records import COLUMNS
 from optbench.store import explained, write_atomically
+from optbench.trackers.wandb import RESULT_JSON, RUN_JSON
 
-RUN_JSON, RESULT_JSON = "run_json", "result_json"
 OWN = "_"  # what W&B's own columns begin with
 
 

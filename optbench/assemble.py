@@ -17,7 +17,7 @@ from optbench.clock import Clock, clock_for
 from optbench.config import Choice, RunConfig
 from optbench.contracts import DataSet, Seeds, Task
 from optbench.curvature import BatchCurvature
-from optbench.distributed import Ranks
+from optbench.distributed import Ranks, sharded, synchronised
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.build import arguments_of, build, engine_of
@@ -111,7 +111,7 @@ def build_trainer(
     ranks: Ranks | None = None,
 ) -> Trainer:
     """The task with its players, and what trains them."""
-    task = build_task(config, data, seeds, device)
+    task = build_task(config, data, seeds, device, ranks)
     clock = clock_for(device)
     players = {name: build_player(config, task, name, device, clock, micro_batch, ranks) for name in task.players}
     plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
@@ -122,12 +122,16 @@ def build_trainer(
     return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step, ranks=ranks)
 
 
-def build_task(config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device) -> Task:
+def build_task(
+    config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device, ranks: Ranks | None = None
+) -> Task:
     """The model on its device inside its task."""
     settings = dict(config.model.settings)
     task = dict(settings.pop("task"))
     order = {"memory_format": torch.channels_last} if config.channels_last else {}
     model = locate.load(config.model.target)(data, **settings).to(device, **order)
+    if ranks and config.batch_statistics == "synchronised":
+        model = synchronised(model, device)
     return locate.load(task.pop("target"))(model, data, seeds, **task)
 
 
@@ -152,10 +156,13 @@ def build_player(
     curvature = None
     if "curvature" in needs:
         curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch, ranks)
-    problem = problem_of(module, curvature)
+    shards = sharded(module, ranks, config, choice)
+    problem = shards.problem if shards else problem_of(module, curvature)
     optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, needs)
     optimizer = modified(optimizer, config, choice)
     clip = locate.load(config.clip.target)(problem, **config.clip.settings)
+    if shards:
+        clip.across = shards
     return ActivePlayer(
         module,
         optimizer,
@@ -169,6 +176,7 @@ def build_player(
         lr_factor=lr_factor(config.scale_lr, config.batch_size, config.scale_from),
         task_modules=list(task.players.values()),
         ranks=ranks,
+        shards=shards,
     )
 
 

@@ -242,6 +242,38 @@ class Ranks(Protocol):
         """`work` on each item, the items dealt out over ranks; all have every answer, in the items' order."""
 
 
+class Shards(Protocol):
+    """The parameters of a network that lie in parts on several ranks, seen from one of them
+    (optbench/distributed/sharding.py). An optimizer trains plain tensors in their place."""
+
+    def forget(self) -> None:
+        """No gradient any more."""
+
+    def take(self, count: Tensor) -> None:
+        """Give what the optimizer trains its gradients: sums over all ranks, divided by `count`."""
+
+    def drop_empty(self) -> None:
+        """Take the gradient from what has no elements here, before the optimizer's step."""
+
+    def put(self) -> None:
+        """What the optimizer has changed becomes the network's."""
+
+    def state_of(self, optimizer: Any) -> Any:
+        """The optimizer's state for a checkpoint."""
+
+    def load(self, module: nn.Module, optimizer: Any, state: Mapping[str, Any]) -> None:
+        """Give the network and its optimizer the "module" and "optimizer" of a checkpoint."""
+
+    def norms(self, tensors: Sequence[Tensor]) -> Tensor:
+        """L2 norms of whole tensors, of which each rank has a part, shape (len(tensors),)."""
+
+    def joint_norm(self, tensors: Sequence[Tensor]) -> Tensor:
+        """L2 norm of all of them together, a scalar."""
+
+    def anywhere(self, flag: Tensor) -> Tensor:
+        """Whether a flag is true on any rank."""
+
+
 class DataSource(Protocol):
     """A data set before its samples are loaded, built from the keyword arguments of its YAML file."""
 

@@ -93,6 +93,13 @@ def gradients(loss: Tensor, thetas: Sequence[Tensor], create_graph: bool) -> lis
     return [torch.zeros_like(theta) if g is None else g for theta, g in zip(thetas, found, strict=True)]
 
 
+def pieces_of(batch: Batch, count: int) -> Iterator[Batch]:
+    """The batch in so many pieces of as equal a size as can be; no more than it has samples."""
+    pieces = {name: tensor.tensor_split(count) for name, tensor in batch.items()}
+    for parts in zip(*pieces.values(), strict=True):
+        yield dict(zip(pieces, parts, strict=True))
+
+
 def micro_batches(batch: Batch, size: int) -> Iterator[Batch]:
     """The batch in pieces of at most `size` samples."""
     pieces = {name: tensor.split(size) for name, tensor in batch.items()}

@@ -73,7 +73,9 @@ class Evaluator:
             self.ranks.copied(buffer for module in self._modules for buffer in module.buffers())
         with ExitStack() as stack:
             for player in self.players.values():
-                stack.enter_context(eval_weights(player.optimizer, player.module, self._refresh_statistics))
+                stack.enter_context(
+                    eval_weights(player.optimizer, player.module, self._refresh_statistics, player.changed)
+                )
             yield
 
     @torch.no_grad()

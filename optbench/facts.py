@@ -94,6 +94,7 @@ def result_facts(
     """result.json: how it ended."""
     trainer, task = objects.trainer, objects.task
     at, clock = trainer.at, trainer.clock
+    broken = status in (Status.FAILED, Status.OUT_OF_MEMORY)
     clock.resolve()
     target = {
         "metric": task.metric,
@@ -126,7 +127,7 @@ def result_facts(
         "throughput": throughput(objects, config.precision),
         "resumed_from_steps": resumed_from,
         "data_verified": objects.data.verified,
-        "weights_sha256": trainer.weights_sha256(),
+        "weights_sha256": None if broken and trainer.sharded else trainer.weights_sha256(),  # the others are gone
     }
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from optbench import env
 from optbench.assemble import Objects, assemble
 from optbench.config import RunConfig
-from optbench.distributed import Place, RankLost, Ranks, helping, invited
+from optbench.distributed import Place, RankLost, Ranks, helping, invited, parts
 from optbench.errors import Interrupted, OptbenchError
+from optbench.records import Status
 from optbench.store import RunFolder
 from optbench.train import Trainer
 
@@ -67,10 +68,19 @@ class Member:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _begin_alike(self, objects: Objects, state: dict[str, Any] | None) -> None:
-        """Go on from a checkpoint, that of rank 0 on every rank, which must be one of the same run."""
+    def _write_parts(self, folder: Path | None, state: dict[str, Any]) -> None:
+        """Write this rank's part of a checkpoint to the folder that rank 0 names."""
+        assert self.ranks is not None
+        parts.write(self.ranks.told(folder), state, self.ranks)
+
+    def _begin_alike(self, objects: Objects, state: dict[str, Any] | Path | None) -> None:
+        """Go on from a checkpoint, that of rank 0 on every rank, which must be one of the same run; each rank reads its
+        own part of a folder."""
         if self.ranks is not None:
             state = self.ranks.told(state)
+        if isinstance(state, Path):
+            players = objects.trainer.players.items()
+            state = parts.read_parts(state, {name: (player.shards, player.optimizer) for name, player in players})
         if state is not None:
             objects.trainer.load_state_dict(state)
         if self.ranks is not None:
@@ -105,11 +115,21 @@ class Follower(Member):
         with self._signals():
             for _ in objects.trainer.records():
                 pass
+        if objects.trainer.sharded:
+            self._finish(objects.trainer)
         path, run, result = self.ranks.told(None)
         return Ended(path, run, result, False, self.ranks.rank)
 
+    def _finish(self, trainer: Trainer) -> None:
+        """What rank 0 needs the other ranks for at the end."""
+        trainer.weights_sha256()
+        if self.config.keep_checkpoint and Status(trainer.at.status).succeeded:
+            self._write_parts(None, {"trainer": trainer.state_dict()})
+
     def _on_step(self, trainer: Trainer) -> None:
         if self._checkpoint_is_due():
+            if trainer.sharded:
+                self._write_parts(None, {"trainer": trainer.state_dict()})
             self.checkpointed = time.monotonic()
         self._stop_if_asked(trainer.at.step)
 

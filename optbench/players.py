@@ -8,7 +8,7 @@ the same random state and frozen batch statistics.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from optbench import env
 from optbench.clipping import Clip, Clipped, gradient_norm
 from optbench.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
-from optbench.contracts import Batch, Ranks, Turn
-from optbench.curvature import BatchCurvature, micro_batches
+from optbench.contracts import Batch, Ranks, Shards, Turn
+from optbench.curvature import BatchCurvature, micro_batches, pieces_of
 from optbench.errors import ConfigError
 from optbench.optimizers.build import requires_closure, takes_closure
 from optbench.optimizers.eval_weights import frozen_statistics
@@ -44,6 +44,7 @@ class ActivePlayer:
         lr_factor: float = 1.0,
         task_modules: Sequence[nn.Module] = (),
         ranks: Ranks | None = None,
+        shards: Shards | None = None,
     ) -> None:
         self.module, self.optimizer, self.clip = module, optimizer, clip
         self.task_modules = list(task_modules) or [module]
@@ -51,7 +52,11 @@ class ActivePlayer:
         self.peaks = [lr_factor * float(g["lr"]) if "lr" in g else None for g in optimizer.param_groups]
         self.micro_batch, self.device, self.clock = micro_batch, device, clock
         self.autocast = autocast(precision, device)
-        self.curvature, self.ranks = curvature, ranks
+        self.curvature, self.ranks, self.shards = curvature, ranks, shards
+        # whether a forward pass waits for the other ranks: for their parts, or for their batch statistics
+        self.in_step = shards is not None or any(
+            isinstance(part, nn.SyncBatchNorm) for network in self.task_modules for part in network.modules()
+        )
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.reevaluates = "closure" in needs
         self.passes_closure = ("closure" in needs and takes_closure(optimizer)) or requires_closure(optimizer)
@@ -93,8 +98,7 @@ class ActivePlayer:
 
     def gradients(self, turn: Turn) -> Tensor:
         """Fill the gradients of the mean loss over the whole batch; returns that loss, detached."""
-        for parameter in self.parameters:
-            parameter.grad = None
+        self.forget_gradients()
         self.gradient_evaluations += 1
         if self.ranks is not None:
             with self.ranks.private():
@@ -102,6 +106,13 @@ class ActivePlayer:
         if self.micro_batch is None:
             return self._whole(turn)
         return self._accumulated(turn)
+
+    def forget_gradients(self) -> None:
+        """No gradient any more."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        if self.shards is not None:
+            self.shards.forget()
 
     def _whole(self, turn: Turn) -> Tensor:
         self.clock.to(FORWARD)
@@ -124,7 +135,7 @@ class ActivePlayer:
         """Micro-batches: gradients of sums, divided once by the count over all of them and over all ranks."""
         loss_sum: Any = 0.0
         count_sum: Any = 0
-        for micro in micro_batches(turn.batch, self.micro_batch or samples_of(turn.batch)):
+        for micro in self._pieces(turn.batch):
             self.clock.to(FORWARD)
             with self.autocast:
                 total, count = turn.loss(micro)
@@ -132,14 +143,30 @@ class ActivePlayer:
             self._backward(total, None)
             loss_sum = loss_sum + total.detach()
             count_sum = count_sum + count
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if self.ranks is not None:
             kind = loss_sum.dtype
             loss_sum, count_sum = (total.to(kind) for total in self.ranks.totals(loss_sum, count_sum))
+        self._divide_gradients(count_sum)
+        return loss_sum / count_sum
+
+    def _pieces(self, batch: Batch) -> Iterator[Batch]:
+        """The micro-batches of this rank's share; every rank has as many where each pass waits for all."""
+        size = self.micro_batch or samples_of(batch)
+        if self.ranks is None or not self.in_step:
+            return micro_batches(batch, size)
+        return pieces_of(batch, self.ranks.largest(-(-samples_of(batch) // size))[0])
+
+    def _divide_gradients(self, count: Any) -> None:
+        """Sums become means over the global batch."""
+        if self.shards is not None:
+            self.clock.to(OPTIMIZER)  # what an optimizer that needs whole tensors has them gathered for
+            self.shards.take(count)
+            return
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if self.ranks is not None:
             self.ranks.add_up(gradients)
         for gradient in gradients:
-            gradient.div_(count_sum)
-        return loss_sum / count_sum
+            gradient.div_(count)
 
     def _backward(self, loss: Tensor, gradient: Tensor | None) -> None:
         (self.scaler.scale(loss) if self.scaler else loss).backward(gradient)
@@ -165,6 +192,8 @@ class ActivePlayer:
         return seen
 
     def _update(self, turn: Turn, loss: Tensor) -> None:
+        if self.shards is not None:
+            self.shards.drop_empty()
         if self.scaler:
             scale = self.scaler.get_scale()
             self.scaler.step(self.optimizer)
@@ -174,6 +203,12 @@ class ActivePlayer:
             self.optimizer.step(self._closure(turn, loss))
         else:
             self.optimizer.step()
+        self.changed()
+
+    def changed(self) -> None:
+        """What the optimizer trains has other values now."""
+        if self.shards is not None:
+            self.shards.put()
 
     def _closure(self, turn: Turn, first: Tensor) -> Callable[[], Tensor]:
         pending = [first]
@@ -197,15 +232,19 @@ class ActivePlayer:
     def _watch_before(self, seen: Clipped) -> list[Tensor]:
         with self.clock.during(LOGGING), torch.no_grad():
             # a clip measures the norm before it clips; without one the gradients are still as they were
-            self.watched["grad_norm"] = seen.norm if seen.norm is not None else gradient_norm(self.parameters)
+            self.watched["grad_norm"] = seen.norm if seen.norm is not None else self._gradient_norm()
             return [parameter.detach().clone() for parameter in self.parameters]
 
     @torch.no_grad()
     def _watch_after(self, before: list[Tensor]) -> None:
         self.clock.to(LOGGING)
-        weights = torch.nn.utils.get_total_norm(before)
+        joint = torch.nn.utils.get_total_norm if self.shards is None else self.shards.joint_norm
+        weights = joint(before)
         torch._foreach_sub_(before, self.parameters)
-        self.watched["update_ratio"] = torch.nn.utils.get_total_norm(before) / weights
+        self.watched["update_ratio"] = joint(before) / weights
+
+    def _gradient_norm(self) -> Tensor:
+        return gradient_norm(self.parameters, self.shards)
 
     def values(self) -> dict[str, float | int | None]:
         """What was measured since the last call, as numbers; waits for the device."""
@@ -227,7 +266,7 @@ class ActivePlayer:
         """For a checkpoint."""
         return {
             "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict() if self.shards is None else self.shards.state_of(self.optimizer),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "loss_sum": self.loss_sum,
             "clip": self.clip.state_dict(),
@@ -240,8 +279,11 @@ class ActivePlayer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if self.shards is not None:
+            self.shards.load(self.module, self.optimizer, state)
+        else:
+            self.module.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         self.clip.load_state_dict(state["clip"])

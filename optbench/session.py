@@ -17,7 +17,7 @@ from optbench.assemble import assemble
 from optbench.clock import CHECKPOINT, LOGGING
 from optbench.config import RunConfig
 from optbench.contracts import Sink
-from optbench.distributed import Ranks, called, place_of
+from optbench.distributed import Ranks, called, parts, place_of
 from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
 from optbench.facts import result_before_start, result_facts, run_facts
 from optbench.following import Ended, Member, help_out, join
@@ -168,7 +168,8 @@ class Session(Member):
     # -- resuming ----------------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        state = self.folder.read_checkpoint(read_checkpoint, self.notice)
+        read = read_parts if self.objects.trainer.sharded else read_checkpoint
+        state = self.folder.read_checkpoint(read, self.notice)
         if state is None:
             self.folder.cut_back(0)
             self._begin_alike(self.objects, None)
@@ -195,7 +196,10 @@ class Session(Member):
                 "resumed_from_steps": self.resumed_from,
                 "trainer": trainer.state_dict(),
             }
-            self.folder.write_checkpoint(trainer.at.step, lambda out: torch.save(state, out))
+            if trainer.sharded:
+                self.folder.write_parts(trainer.at.step, lambda folder: self._write_parts(folder, state))
+            else:
+                self.folder.write_checkpoint(trainer.at.step, lambda out: torch.save(state, out))
         self.checkpointed = time.monotonic()
 
     def _on_step(self, trainer: Trainer) -> None:
@@ -230,8 +234,15 @@ class Session(Member):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors and plain values; no code of it is run."""
+    """A checkpoint's tensors, each as a whole, and plain values; no code of it is run."""
+    if path.is_dir():
+        return parts.read_whole(path)
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def read_parts(path: Path) -> dict[str, Any]:
+    """A checkpoint for ranks that read their own parts of it: they are told the folder in the place of its tensors."""
+    return {**parts.rest_of(path), "trainer": path} if path.is_dir() else read_checkpoint(path)
 
 
 @contextmanager

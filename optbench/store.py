@@ -8,6 +8,11 @@
     .lock           held by the one process that writes
 
 Readers need nothing but the standard library and tolerate a torn last line.
+
+Waiting for the disk (fsync) is most of what a short run costs here, so it is done where a promise needs it: what a
+result or a checkpoint speaks of lies on disk before the rename that shows it, so that a power cut leaves nothing wrong;
+and a rename is waited for where something is deleted in its favour, so that no more is lost than what was done since the
+last checkpoint.
 """
 
 from __future__ import annotations
@@ -50,6 +55,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.pictures = self.path / "pictures"
         self._metrics: io.TextIOWrapper | None = None
+        self._unsafe = {self.run_file, self.metrics_file}  # what may lie in memory alone; another process began it
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -83,18 +89,21 @@ class RunFolder:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def write_run(self, run: Mapping[str, Any]) -> None:
-        """Write run.json."""
-        write_json(self.run_file, run)
+        """Write run.json. It is waited for by the first checkpoint, or the result; one that checkpoints already stand on
+        is never torn."""
+        write_json(self.run_file, run, to_disk=self.checkpoints.exists(), settled=False)
+        self._unsafe.add(self.run_file)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write result.json: from here on the run has ended."""
         self.sync()
-        write_json(self.result_file, result)
+        write_json(self.result_file, result, settled=self.checkpoints.exists())  # they may be deleted now
 
     def append(self, record: Record) -> None:
         """Append a line to metrics.jsonl; whole lines reach the system at once."""
         if self._metrics is None:
             self._metrics = open(self.metrics_file, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self._unsafe.add(self.metrics_file)
         with explained(self.metrics_file):
             self._metrics.write(json.dumps(record.as_row(), allow_nan=False) + "\n")
 
@@ -105,21 +114,28 @@ class RunFolder:
         with explained(self.pictures):
             self.pictures.mkdir(exist_ok=True)
             path = self.pictures / f"{name}-step-{step:09d}.png"
-            write_atomically(path, lambda out: Image.fromarray(pixels).save(out, "PNG"))
+            write_atomically(path, lambda out: Image.fromarray(pixels).save(out, "PNG"), to_disk=False)
+        self._unsafe.add(path)
         return path
 
     def sync(self) -> int:
-        """Bring metrics.jsonl safely to disk; returns its length in bytes."""
-        if self._metrics is None:
-            return self.metrics_file.stat().st_size if self.metrics_file.exists() else 0
-        with explained(self.metrics_file):
-            self._metrics.flush()
-            os.fsync(self._metrics.fileno())
-        return os.fstat(self._metrics.fileno()).st_size
+        """Bring what was written so far safely to disk; returns the length of metrics.jsonl in bytes."""
+        if self._metrics is not None:
+            with explained(self.metrics_file):
+                self._metrics.flush()
+        for file in sorted(self._unsafe):
+            with explained(file):
+                sync_file(file)
+        self._unsafe.clear()
+        return self._records_bytes()
+
+    def _records_bytes(self) -> int:
+        return self.metrics_file.stat().st_size if self.metrics_file.exists() else 0
 
     def cut_back(self, length: int) -> None:
         """Forget the records after the first `length` bytes of metrics.jsonl."""
         self.close()
+        self._unsafe.add(self.metrics_file)
         if self.metrics_file.exists():
             os.truncate(self.metrics_file, length)
 
@@ -150,18 +166,44 @@ class RunFolder:
             self.checkpoints.mkdir(exist_ok=True)
             path = self.checkpoints / f"step-{step:09d}.pt"
             write_atomically(path, save)
-            for other in self.checkpoints.iterdir():
-                if other != path:
-                    other.unlink()
+            self._keep_only(path)
         return path
 
+    def write_parts(self, step: int, save: Callable[[Path], None]) -> Path:
+        """Let `save(folder)` fill an empty folder as a checkpoint; when it is whole, it replaces the one before."""
+        with explained(self.checkpoints):
+            path = self.checkpoints / f"step-{step:09d}.parts"
+            began = path.with_name(f".{path.name}.tmp")
+            shutil.rmtree(began, ignore_errors=True)
+            began.mkdir(parents=True)
+            save(began)
+            if path.exists():  # written before, and never read: it was spoilt
+                shutil.rmtree(path)
+            os.replace(began, path)
+            sync_folder(self.checkpoints)
+            self._keep_only(path)
+        return path
+
+    def _keep_only(self, path: Path) -> None:
+        """Delete the checkpoints but one."""
+        for other in self.checkpoints.iterdir():
+            if other.is_dir() and other != path:
+                shutil.rmtree(other)
+            elif other != path:
+                other.unlink()
+
     def read_checkpoint(self, read: Callable[[Path], Any], notice: Callable[[str], None]) -> Any:
-        """The newest checkpoint that `read(path)` can read, or None; a notice for each that it cannot."""
-        for path in sorted(self.checkpoints.glob("step-*.pt"), reverse=True):
+        """The newest checkpoint that `read(path)` can read and whose records are there, or None; a notice for each that
+        is left out."""
+        for path in sorted(self.checkpoints.glob("step-*"), reverse=True):
             try:
-                return read(path)
+                state = read(path)
             except Exception as error:  # one that a failing disk has spoilt; torch raises many kinds
                 notice(f"{path} cannot be read ({type(error).__name__}) and is left out")
+                continue
+            if state["records_bytes"] <= self._records_bytes():
+                return state
+            notice(f"{path} is left out: records that it goes on from are no longer in {self.metrics_file.name}")
         return None
 
     def drop_checkpoints(self) -> None:
@@ -200,25 +242,36 @@ def read_json(file: Path) -> dict[str, Any] | None:
     return tree if isinstance(tree, dict) else None
 
 
-def write_json(file: Path, tree: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole or not at all; what is not finite becomes null."""
+def write_json(file: Path, tree: Mapping[str, Any], *, to_disk: bool = True, settled: bool = True) -> None:
+    """Write a JSON object, whole or not at all; what is not finite becomes null. See `write_atomically`."""
     text = json.dumps(without_nonfinite(tree), indent=2, allow_nan=False) + "\n"
     with explained(file):
-        write_atomically(file, lambda out: out.write(text.encode()))
+        write_atomically(file, lambda out: out.write(text.encode()), to_disk=to_disk, settled=settled)
 
 
-def write_atomically(path: Path, save: Callable[[Any], Any]) -> None:
-    """Write through a temporary file, to disk, then rename: readers see the old file or the new one."""
+def write_atomically(path: Path, save: Callable[[Any], Any], *, to_disk: bool = True, settled: bool = True) -> None:
+    """Write through a temporary file, then rename: readers see the old file or the new one.
+
+    After a power cut too, unless `to_disk` is False: then it may be torn, until `sync_file`. Without `settled` the
+    rename itself is not waited for: a power cut may bring the old file back."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as out:
             save(out)
             out.flush()
-            os.fsync(out.fileno())
+            if to_disk:
+                os.fsync(out.fileno())
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if to_disk and settled:
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_file(file: Path) -> None:
+    """Wait until a file lies on disk, whoever wrote it; nothing where there is none."""
+    with contextlib.suppress(FileNotFoundError), open(file, "rb+") as content:  # Windows syncs what can be written
+        os.fsync(content.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -181,8 +181,7 @@ class Trainer:
                     player.gradients(turn)
                 finally:  # the counter of operations may have raised
                     player.clock, player.gradient_evaluations = clock, evaluations
-                    for parameter in player.parameters:
-                        parameter.grad = None
+                    player.forget_gradients()
 
     def _flops_per_step(self, batch: Batch) -> int | None:
         """Floating-point operations of forward and backward of one batch; None where the counter cannot follow."""
@@ -300,6 +299,11 @@ class Trainer:
         """The players' networks."""
         return [player.module for player in self.players.values()]
 
+    @property
+    def sharded(self) -> bool:
+        """Whether the networks lie in parts on the ranks: their weights are read by all ranks together."""
+        return any(player.shards is not None for player in self.players.values())
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on bit for bit; plain values and tensors only."""
         return {
@@ -323,6 +327,7 @@ class Trainer:
         for player, active in sorted(self.players.items()):
             for name, tensor in sorted(active.module.state_dict().items()):
                 digest.update(f"{player}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+                tensor = getattr(tensor, "full_tensor", lambda whole=tensor: whole)()  # of a part, by all ranks at once
                 digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 

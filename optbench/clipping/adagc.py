@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.clipping.base import Clip, Clipped, report, tensor_norms
+from optbench.clipping.base import Clip, Clipped, report
 from optbench.contracts import Problem
 
 
@@ -39,7 +39,7 @@ class AdaGC(Clip):
     def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
         gradients = [parameter.grad for parameter in present]
         views = [self.gammas[id(parameter)] for parameter in present]
-        norms, gamma, warm = tensor_norms(gradients), torch.stack(views), self.count < self.warmup_steps
+        norms, gamma, warm = self.across.norms(gradients), torch.stack(views), self.count < self.warmup_steps
         joint = torch.linalg.vector_norm(norms)
         scales = torch.where(warm, self.max_norm / joint, self.ratio * gamma / norms).clamp(max=1)
         scales = torch.where(joint.isfinite(), scales, 1.0)

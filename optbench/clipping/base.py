@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,10 +29,12 @@ class Clipped:
 
 
 class Clip:
-    """A clip for the parameters of one problem; a subclass writes `apply`, and its state if it has one."""
+    """A clip for the parameters of one problem; a subclass writes `apply`, and its state if it has one. Norms of whole
+    tensors are asked of `across`, for a rank may hold rows of them alone."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self.across: Across = Whole()
 
     @torch.no_grad()
     def __call__(self, parameters: Sequence[Tensor], advance: bool = True) -> Clipped:
@@ -54,6 +56,28 @@ class Clip:
         """Go on from a checkpoint."""
 
 
+class Across(Protocol):
+    """What is to be known of tensors that may lie on several ranks."""
+
+    def norms(self, tensors: Sequence[Tensor]) -> Tensor:
+        """L2 norm of each tensor, shape (len(tensors),)."""
+
+    def anywhere(self, flag: Tensor) -> Tensor:
+        """Whether a flag is true on any rank."""
+
+
+class Whole:
+    """Tensors that are here as a whole."""
+
+    def norms(self, tensors: Sequence[Tensor]) -> Tensor:
+        """L2 norm of each tensor, shape (len(tensors),)."""
+        return tensor_norms(tensors)
+
+    def anywhere(self, flag: Tensor) -> Tensor:
+        """The flag."""
+        return flag
+
+
 def tensor_norms(tensors: Sequence[Tensor]) -> Tensor:
     """L2 norm of each tensor, shape (len(tensors),); in float32 at least, so that bf16 sums lose nothing."""
     dtype = functools.reduce(torch.promote_types, {tensor.dtype for tensor in tensors}, torch.float32)
@@ -61,10 +85,10 @@ def tensor_norms(tensors: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
+def gradient_norm(parameters: Sequence[Tensor], across: Across | None = None) -> Tensor:
     """L2 norm of all gradients together, a scalar tensor; 0 where there is no gradient."""
     present = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return torch.linalg.vector_norm(tensor_norms(present)) if present else torch.zeros(())
+    return torch.linalg.vector_norm((across or Whole()).norms(present)) if present else torch.zeros(())
 
 
 def report(norms: Tensor, scales: Tensor) -> Clipped:

@@ -23,6 +23,6 @@ class GlobalNorm(Clip):
         self.max_norm = max_norm
 
     def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
-        norm = gradient_norm(present)
+        norm = gradient_norm(present, self.across)
         clip_grads_with_norm_(present, self.max_norm, norm)
         return Clipped(norm, norm > self.max_norm, (self.max_norm / (norm + EPS)).clamp(max=1))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from optbench.clipping.base import Clip, Clipped, report, tensor_norms
+from optbench.clipping.base import Clip, Clipped, report
 from optbench.contracts import Problem
 
 
@@ -21,7 +21,7 @@ class PerLayerNorm(Clip):
 
     def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
         gradients = [parameter.grad for parameter in present]
-        norms = tensor_norms(gradients)
+        norms = self.across.norms(gradients)
         scales = torch.where(norms > self.max_norm, self.max_norm / norms, 1.0)
         torch._foreach_mul_(gradients, scales.unbind())
         return report(norms, scales)

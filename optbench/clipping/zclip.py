@@ -33,7 +33,7 @@ class ZClip(Clip):
         self.mean, self.var, self.count = torch.zeros(3, dtype=torch.float64, device=device).unbind()
 
     def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
-        norm = gradient_norm(present)
+        norm = gradient_norm(present, self.across)
         exact = norm.double()
         std = self.var.sqrt()
         z = (exact - self.mean) / (std + self.eps)

@@ -70,6 +70,7 @@ class RunConfig:
     device: str
     devices: int | None = None
     strategy: str | None = None
+    batch_statistics: str | None = None
     threads: int
     deterministic: bool
     eval_every: int

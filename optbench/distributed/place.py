@@ -9,6 +9,7 @@ import torch
 
 from optbench import env
 from optbench.config import RunConfig
+from optbench.distributed.layouts import check_shardable
 from optbench.errors import ConfigError, MissingError
 
 
@@ -35,7 +36,7 @@ def place_of(config: RunConfig) -> Place | None:
             f"devices={count}: torchrun started {launched} ranks", "Leave devices= out, or start as many ranks"
         )
     if config.strategy == "fsdp":
-        raise MissingError(f"strategy=fsdp{why_not_sharded(config)}", "Take strategy=ddp, which every optimizer allows")
+        check_shardable(config)
     if count == 1:
         return None
     check_share(config, count)
@@ -45,16 +46,6 @@ def place_of(config: RunConfig) -> Place | None:
         return Place(rank, count, local)
     check_devices(config, count)
     return Place(0, count, 0)
-
-
-def why_not_sharded(config: RunConfig) -> str:
-    """Why a run cannot be sharded: an optimizer's own reason comes before that of this version."""
-    for choice in (config.optimizer, config.optimizer_d):
-        declared = choice.about.get("shardable", True) if choice else True
-        if choice and declared is not True:
-            reason = declared if isinstance(declared, str) else "its update needs whole tensors"
-            return f": optimizer={choice.name} cannot be sharded: {reason}"
-    return " is not there yet: this version trains on several ranks by DDP alone"
 
 
 def check_share(config: RunConfig, count: int) -> None:

@@ -33,11 +33,10 @@ class Ranks:
     """The ranks of a run, seen from one of them. Every method of the exchange is called by all of them in the
     same order; RankLost, or the error that another rank reports, where one is gone."""
 
-    strategy = "ddp"
-
-    def __init__(self, place: Place, device: torch.device, seed: int, store: Any) -> None:
+    def __init__(self, place: Place, device: torch.device, seed: int, store: Any, strategy: str = "ddp") -> None:
         self.rank, self.count, self.device = place.rank, place.count, device
-        self.seed, self.store = seed, store
+        self.seed, self.store, self.strategy = seed, store, strategy
+        self.sharded = strategy == "fsdp"
         self.fate: Callable[[], str] = lambda: ""  # what became of the others, where this process started them
         self._step = self._turn = 0
         with self._exchange():
@@ -129,6 +128,14 @@ class Ranks:
             dist.all_gather_object(box, thing)
         return box
 
+    def swapped(self, sent: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
+        """What every rank sends this one; `sent` and the elements to come, `sizes`, are by rank, one dimension each."""
+        whole = torch.cat(list(sent))
+        came = whole.new_empty(sum(sizes))
+        with self._exchange():
+            dist.all_to_all_single(came, whole, list(sizes), [len(part) for part in sent])
+        return list(came.split(list(sizes)))
+
     def copied(self, tensors: Iterable[Tensor]) -> None:
         """Rank 0's values in place of this rank's."""
         with self._exchange(), torch.no_grad():
@@ -142,8 +149,14 @@ class Ranks:
         return found if self.rank == 0 else work()
 
     def dealt(self, work: Callable[[Any], Mapping[str, Any]], items: Iterable[Any]) -> list[Mapping[str, Any]]:
-        """`work` on each item, the items dealt out over ranks; every rank has all the answers, in the items' order."""
-        own = [moved(work(item), "cpu") for number, item in enumerate(items) if number % self.count == self.rank]
+        """`work` on each item, the items dealt out over ranks; every rank has all the answers, in the items' order. Of
+        a sharded network all ranks work as often, since each needs the others' parts."""
+        own, number = [], -1
+        for number, item in enumerate(items):
+            if number % self.count == self.rank:
+                own.append(moved(work(item), "cpu"))
+        if self.sharded and number >= 0 and len(own) * self.count <= number:
+            work(item)  # for the others' sake alone
         piles = self.gathered(own)
         rounds = max(map(len, piles))
         return [moved(pile[at], self.device) for at in range(rounds) for pile in piles if at < len(pile)]

@@ -51,7 +51,8 @@ def in_torchrun() -> bool:
 
 def ranks_at(place: Place, config: RunConfig, store: Any) -> Ranks:
     """The ranks as seen from one place."""
-    return Ranks(place, device_of(config.device, place), env.derive_seed(config.seed, "ranks"), store)
+    seed = env.derive_seed(config.seed, "ranks")
+    return Ranks(place, device_of(config.device, place), seed, store, config.strategy or "ddp")
 
 
 def met() -> Any:

@@ -20,10 +20,13 @@ def lends_weights(optimizer: Any) -> bool:
 
 
 @contextmanager
-def eval_weights(optimizer: Any, module: nn.Module, refresh: Callable[[nn.Module], None]) -> Iterator[None]:
+def eval_weights(
+    optimizer: Any, module: nn.Module, refresh: Callable[[nn.Module], None], changed: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """The evaluation weights for the length of a block.
 
-    `refresh(module)` re-estimates batch statistics for them; it is called only where the module has any."""
+    `refresh(module)` re-estimates batch statistics for them; it is called only where the module has any. `changed()` is
+    called whenever the optimizer's tensors have other values."""
     if not lends_weights(optimizer):
         yield
         return
@@ -31,6 +34,7 @@ def eval_weights(optimizer: Any, module: nn.Module, refresh: Callable[[nn.Module
     kept += list(module.buffers())
     copies = [tensor.detach().clone() for tensor in kept]
     optimizer.eval()
+    changed()
     try:
         if batch_norms(module):
             refresh(module)
@@ -40,6 +44,7 @@ def eval_weights(optimizer: Any, module: nn.Module, refresh: Callable[[nn.Module
         with torch.no_grad():
             for tensor, copy in zip(kept, copies, strict=True):
                 tensor.copy_(copy)
+        changed()
 
 
 def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

@@ -11,6 +11,7 @@ from optbench.errors import ConfigError, NotHeld
 from optbench.tables import table
 
 if TYPE_CHECKING:
+    from optbench.config import RunConfig
     from optbench.checks.finding import Finding
 
 
@@ -20,6 +21,7 @@ def check(
     against: str,
     everything: bool,
     output: Path | None,
+    distributed: bool,
     config_dir: Path | None,
     as_json: bool,
     notice: Notice,
@@ -27,14 +29,14 @@ def check(
 ) -> None:
     """`optbench check optimizer=NAME`, or `--all`. Raises NotHeld (exit 3) where something differs undeclared."""
     if everything:
-        check_all(overrides, against, output, config_dir, as_json, notice, emit)
+        check_all(overrides, against, output, distributed, config_dir, as_json, notice, emit)
         return
     if output is not None:
         raise ConfigError("-o writes the matrix of --all", "Say: optbench check --all -o FILE")
     _, config = loaded(overrides, config_dir, notice)
     from optbench.checks.run import check as examine
 
-    found = examine(config, against)
+    found = [*examine(config, against), *(on_ranks(config) if distributed else [])]
     name = f"{config.optimizer.name} by {config.optimizer.settings['impl']}"
     tree = {"optimizer": config.optimizer.name, "implementation": config.optimizer.settings["impl"]}
     tree |= {"findings": [finding.as_dict() for finding in found]}
@@ -46,6 +48,7 @@ def check_all(
     overrides: Sequence[str],
     against: str,
     output: Path | None,
+    distributed: bool,
     config_dir: Path | None,
     as_json: bool,
     notice: Notice,
@@ -60,16 +63,23 @@ def check_all(
     from optbench.checks import matrix
     from optbench.checks.run import check as examine
 
-    cells = matrix.matrix(config_dir, overrides, examine, notice)
+    cells = matrix.matrix(config_dir, overrides, examine, notice, on_ranks if distributed else lambda config: [])
     if output is not None:
         output.write_text(matrix.markdown(cells, env.versions()), encoding="utf-8")
         notice(f"written to {output}")
     tree = [
-        {"optimizer": c.optimizer, "implementation": c.implementation, "findings": [f.as_dict() for f in c.findings]}
+        {"optimizer": c.optimizer, "implementation": c.implementation, "findings": [f.as_dict() for f in c.every]}
         for c in cells
     ]
     emit(as_json, tree, lambda: table("checks passed, and those that differ", matrix.rows(cells)))
-    refuse([f"{c.optimizer} by {c.implementation}: {f.check}" for c in cells for f in c.findings if not f.holds])
+    refuse([f"{c.optimizer} by {c.implementation}: {f.check}" for c in cells for f in c.every if not f.holds])
+
+
+def on_ranks(config: RunConfig) -> list[Finding]:
+    """The findings on two ranks."""
+    from optbench.checks.ranks import distributed
+
+    return list(distributed(config))
 
 
 def row(finding: Finding) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from optbench import __version__, options, report_cli
+from optbench import __version__, options, report_cli, reproduce_cli
 from optbench.errors import OptbenchError
 from optbench.options import AsJson, ConfigDir, Debug, Overrides, ResultsDir, Study
 from optbench.telling import answered, emit, notice, speaks
@@ -29,6 +29,7 @@ app.add_typer(data_app, name="data")
 targets_app = typer.Typer(help="Values of the validation metric that count as trained.", no_args_is_help=True)
 app.add_typer(targets_app, name="targets")
 app.add_typer(report_cli.app)
+app.add_typer(reproduce_cli.app)
 app.add_typer(report_cli.imports, name="import")
 
 
@@ -124,7 +125,8 @@ def sweep(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="optimizers, modifiers, models, data, schedules, clips, protocols or columns")
+        str,
+        typer.Argument(help="optimizers, modifiers, models, data, schedules, clips, protocols, experiments or columns"),
     ] = "",
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
@@ -170,6 +172,9 @@ def check(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="With --all: a Markdown file for the matrix.")
     ] = None,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="On two ranks as well, by DDP and by FSDP2.")
+    ] = False,
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -182,6 +187,7 @@ def check(
         against=against,
         everything=everything,
         output=output,
+        distributed=distributed,
         config_dir=config_dir,
         as_json=as_json,
         notice=notice,

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from optbench import config as configuration
-from optbench.checks.finding import BY_DEFAULT, DIFFERS, PASS, Finding
+from optbench.checks.finding import BY_DEFAULT, DIFFERS, NOT_APPLICABLE, PASS, Finding
 from optbench.config import RunConfig
 
+TWO_RANKS = "two ranks"  # the column of `--distributed`
 AS_SHIPPED = "as_shipped"  # the check whose differences are the library's defaults
 
 
@@ -22,11 +23,18 @@ class Cell:
     optimizer: str
     implementation: str
     findings: Sequence[Finding]
+    on_ranks: Sequence[Finding] = ()
+    """Those on two ranks, where they were asked for."""
+
+    @property
+    def every(self) -> list[Finding]:
+        """All findings."""
+        return [*self.findings, *self.on_ranks]
 
     @property
     def holds(self) -> bool:
         """Whether everything is as it should be."""
-        return all(finding.holds for finding in self.findings)
+        return all(finding.holds for finding in self.every)
 
     @property
     def differing(self) -> list[str]:
@@ -66,14 +74,20 @@ def matrix(
     overrides: Sequence[str],
     check: Callable[[RunConfig], list[Finding]],
     notice: Callable[[str], None],
+    on_ranks: Callable[[RunConfig], list[Finding]] = lambda config: [],
 ) -> list[Cell]:
-    """The findings of every subject, with a notice for each."""
+    """The findings of every subject, with a notice for each; on two ranks those of an optimizer's own implementation
+    alone, for what is exchanged is ours."""
     cells = []
     every = list(subjects(config_dir, overrides))
     for number, config in enumerate(every, 1):
         choice = config.optimizer
-        cells.append(Cell(choice.name, choice.settings["impl"], check(config)))
-        bad = [finding.check for finding in cells[-1].findings if not finding.holds]
+        own = (
+            choice.settings["impl"]
+            == configuration.load([f"optimizer={choice.name}"], config_dir).optimizer.settings["impl"]
+        )
+        cells.append(Cell(choice.name, choice.settings["impl"], check(config), on_ranks(config) if own else []))
+        bad = [finding.check for finding in cells[-1].every if not finding.holds]
         notice(f"[{number}/{len(every)}] {choice.name} by {choice.settings['impl']}: {', '.join(bad) or 'as declared'}")
     return cells
 
@@ -98,9 +112,18 @@ def grid(cells: Sequence[Cell]) -> list[dict[str, str]]:
     columns = list(dict.fromkeys(cell.implementation for cell in cells))
     by_place = {(cell.optimizer, cell.implementation): cell for cell in cells}
     names = dict.fromkeys(cell.optimizer for cell in cells)
+    found = {cell.optimizer: cell.on_ranks for cell in cells if cell.on_ranks}
+    ranks = {name: {TWO_RANKS: spoken(found.get(name, ()))} if found else {} for name in names}
     return [
-        {"optimizer": name, **{column: summary(by_place.get((name, column))) for column in columns}} for name in names
+        {"optimizer": name, **ranks[name], **{column: summary(by_place.get((name, column))) for column in columns}}
+        for name in names
     ]
+
+
+def spoken(findings: Sequence[Finding]) -> str:
+    """The column of two ranks: the strategies that pass, and those that differ or are refused."""
+    words = {PASS: "{}", DIFFERS: "{} differs", NOT_APPLICABLE: "no {}"}
+    return ", ".join(words[finding.state].format(finding.check) for finding in findings)
 
 
 def summary(cell: Cell | None) -> str:
@@ -119,8 +142,9 @@ def markdown(cells: Sequence[Cell], versions: Mapping[str, str]) -> str:
     lines = [
         "# Conformance",
         "",
-        "Made by `optbench check --all -o results/conformance.md`. A cell counts the checks that pass and names those",
-        "that differ; `*` marks an implementation that is another rule at its library's own defaults (named below).",
+        "Made by `optbench check --all --distributed -o results/conformance.md`. A cell counts the checks that pass",
+        "and names those that differ; `*` marks an implementation that is another rule at its library's own defaults",
+        "(named below).",
         "",
         f"| {' | '.join(head)} |",
         f"|{'---|' * len(head)}",
@@ -129,9 +153,16 @@ def markdown(cells: Sequence[Cell], versions: Mapping[str, str]) -> str:
         "## Differences",
         "",
     ]
-    lines += [difference(cell, f) for cell in cells for f in cell.findings if f.state == DIFFERS]
+    lines += [difference(cell, f) for cell in cells for f in cell.every if f.state == DIFFERS]
+    refused = [f"- **{cell.optimizer}**, {f.check}: {f.detail}" for cell in cells for f in refusals(cell)]
+    lines += ["", "## Refused on two ranks", "", *refused] if refused else []
     lines += ["", "## Versions", "", ", ".join(f"{name} {version}" for name, version in versions.items()), ""]
     return "\n".join(lines)
+
+
+def refusals(cell: Cell) -> list[Finding]:
+    """What a run on two ranks refuses, with its reason."""
+    return [finding for finding in cell.on_ranks if finding.state == NOT_APPLICABLE]
 
 
 def difference(cell: Cell, finding: Finding) -> str:

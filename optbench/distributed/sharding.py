@@ -11,6 +11,7 @@ gradient that it keeps. No optimizer ever sees such a part: it is given stand-in
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -44,7 +45,7 @@ class Sharded:
         by_name = dict(module.named_parameters())
         self.parts: list[DTensor] = [by_name[names[id(p.tensor)]] for p in whole.parameters]  # type: ignore[misc]
         self.rows = [rows_by_rank(len(part), ranks.count) for part in self.parts]
-        self.owners = owners_of([part.numel() for part in self.parts], ranks.count)
+        self.owners = owners_of([work_of(part.shape) for part in self.parts], ranks.count)
         self.stand_ins = [self._stand_in(i) for i in range(len(self.parts))]
         pairs = zip(whole.parameters, self.stand_ins, strict=True)
         self.problem = Problem(tuple(replace(parameter, tensor=stand_in) for parameter, stand_in in pairs))
@@ -201,8 +202,15 @@ def rows_by_rank(rows: int, count: int) -> list[int]:
     return [max(0, min(each, rows - rank * each)) for rank in range(count)]
 
 
+def work_of(shape: Sequence[int]) -> int:
+    """What a rule of whole tensors takes, about: m n (m + n) for a matrix of m rows and n columns, as its products with
+    its factors do; further dimensions count as columns."""
+    rows, columns = shape[0], math.prod(shape[1:])
+    return rows * columns * (rows + columns)
+
+
 def owners_of(sizes: Sequence[int], count: int) -> list[int]:
-    """Who owns each tensor: the largest first, each to the rank that has the fewest elements so far."""
+    """Who owns each tensor: the largest first, each to the rank that has the least so far."""
     held, owners = [0] * count, [0] * len(sizes)
     for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
         owners[i] = held.index(min(held))

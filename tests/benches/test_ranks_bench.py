@@ -1,0 +1,36 @@
+"""`optbench bench ranks`: one optimizer on one rank, and on two by either strategy."""
+
+from __future__ import annotations
+
+import pytest
+
+from optbench import config
+from optbench.benches import ranks
+from optbench.errors import ConfigError
+
+
+@pytest.mark.slow
+def test_each_way_is_measured_and_sharing_halves_the_state() -> None:
+    asked = config.load(["model=mlp", "threads=1", "device=cpu"])
+    found = ranks.measure(asked, lambda text: None, optimizers="muon,sam", ranks=2, steps=3)
+    ways = [(row["optimizer"], row["way"], row["layout"]) for row in found["rows"]]
+    assert ways == [
+        ("muon", "one", ""),
+        ("muon", "ddp", ""),
+        ("muon", "fsdp", "tensors"),
+        ("sam", "one", ""),
+        ("sam", "ddp", ""),
+    ]
+    one, ddp, fsdp = found["rows"][:3]
+    assert ddp["state_bytes"] == one["state_bytes"]
+    assert fsdp["state_bytes"] < 0.8 * one["state_bytes"]
+    assert all(row["step_ms"] >= row["optimizer_ms"] > 0 for row in found["rows"])
+    text = ranks.lines(found)
+    assert len(text) == 2 + len(ways)
+    assert text[4].count(" x") == 2
+    assert text[2].count(" x") == 0
+
+
+def test_one_rank_is_no_comparison() -> None:
+    with pytest.raises(ConfigError, match="ranks=1"):
+        ranks.measure(config.load([]), lambda text: None, optimizers="", ranks=1, steps=3)

@@ -15,6 +15,7 @@ from optbench.tables import table
 
 Emit = Callable[..., None]
 Notice = Callable[[str], None]
+EXPERIMENTS = "experiments"
 
 
 def loaded(overrides: Sequence[str], config_dir: Path | None, notice: Notice) -> tuple[Composition, RunConfig]:
@@ -105,15 +106,31 @@ def list_(what: str, config_dir: Path | None, as_json: bool, emit: Emit) -> None
         emit(as_json, rows, lambda: table("", rows))
         return
     kinds = configuration.PLURALS
-    if what and what not in kinds:
-        raise ConfigError(f"list {what}: there is no such list", f"Known: {', '.join(kinds)}, columns")
+    if what and what not in (*kinds, EXPERIMENTS):
+        raise ConfigError(f"list {what}: there is no such list", f"Known: {', '.join(kinds)}, {EXPERIMENTS}, columns")
     folders = configuration.config_folders(config_dir)
     found = {
         kind: [described(folders, group, name) for name in configuration.options(folders, group)]
         for kind, group in kinds.items()
         if what in ("", kind)
     }
-    emit(as_json, found, lambda: [table(kind, rows) for kind, rows in found.items()])
+    if what in ("", EXPERIMENTS):
+        found[EXPERIMENTS] = experiments(what)
+    emit(
+        as_json, found, lambda: [table(kind, rows) if rows else print(f"{kind}: none") for kind, rows in found.items()]
+    )
+
+
+def experiments(what: str) -> list[dict[str, str]]:
+    """The claims that can be put to the test; without the folder an error only where they were asked for."""
+    from optbench.reproducing.finding import experiments_folder, listed
+
+    try:
+        return listed(experiments_folder())
+    except ConfigError:
+        if what:
+            raise
+        return []
 
 
 def described(folders: Sequence[Path], group: str, name: str) -> dict[str, str]:

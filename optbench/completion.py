@@ -126,6 +126,12 @@ def complete_override(ctx: Any, args: list[str], incomplete: str) -> list[str]:
     return [candidate.split("=", 1)[1] for candidate in found] if values_only else found
 
 
+def complete_slug(ctx: Any, args: list[str], incomplete: str) -> list[str]:
+    """Typer's callback for the claims under experiments/, which lies beside conf/."""
+    found = sorted(file.parent.name for file in (folders()[-1].parent / "experiments").glob("*/study.yaml"))
+    return [name for name in found if name.startswith(incomplete)]
+
+
 def shell_words(args: Sequence[str], incomplete: str) -> tuple[list[str], str, bool]:
     """The words of the command line with bash's pieces around `=` joined, the word at the cursor, and whether bash
     replaces only what follows the `=`."""

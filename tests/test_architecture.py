@@ -14,7 +14,7 @@ LAYERS = [  # from the bottom; units on one line never import each other
     {"errors", "__init__"},
     {"records", "validity", "locate"},
     {"config"},
-    {"contracts", "draws"},
+    {"contracts", "criteria", "draws"},
     {
         "models",
         "tasks",
@@ -38,7 +38,7 @@ LAYERS = [  # from the bottom; units on one line never import each other
     {"facts", "following"},
     {"session"},
     {"sweep", "report", "checks", "tables", "doctor", "completion"},
-    {"benches", "merging"},
+    {"benches", "merging", "reproducing"},
     {"commands"},
     {
         "data_commands",
@@ -51,7 +51,8 @@ LAYERS = [  # from the bottom; units on one line never import each other
         "options",
         "telling",
     },
-    {"target_commands", "report_cli"},
+    {"target_commands", "reproduce_commands", "report_cli"},
+    {"reproduce_cli"},
     {"cli"},
     {"__main__"},
 ]
@@ -145,7 +146,8 @@ def test_help_is_light() -> None:
         *("cli", "config", "records", "store", "commands", "data_commands", "check_commands", "trackers.wandb"),
         *("sweep_commands", "sweep.study", "sweep.cells", "sweep.course", "sweep.conduct", "sweep.local", "sweep.live"),
         *("sweep.sampling", "sweep.pruning", "sweep.dashboard", "sweep.targets", "sweep.plan", "sweep.tracking"),
-        *("merge_commands", "merging.joining"),
+        *("merge_commands", "merging.joining", "reproduce_commands", "reproducing.finding", "reproducing.published"),
+        *("reproducing.publishing", "reproducing.summary"),
     ],
 )
 def test_torch_is_not_loaded_with(module: str) -> None:

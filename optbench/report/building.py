@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.errors import NoResultsError
 from optbench.report.across import across
-from optbench.report.claims import claims_in, decided
-from optbench.report.contenders import OPEN, PRUNED, TUNE, cells_of, contenders_of, succeeded
+from optbench.report.claims.deciding import claims_in, decided
+from optbench.report.claims.sides import sides_of
+from optbench.report.contenders import OPEN, PRUNED, TUNE, cells_of, succeeded
 from optbench.report.content import Claim, Failure, Report, RunDetail
 from optbench.report.workloads import Asked, at_full_budget, workload
 
@@ -67,16 +68,11 @@ def claim(
     level: float,
 ) -> Claim | None:
     """The verdict on the study's claim, where it has one."""
-    tree = claims_in(studies)
-    if tree is None:
+    found = claims_in(studies)
+    if found is None:
         return None
-    workloads = {}
-    for name, group in groups.items():
-        full = at_full_budget(group)
-        contenders = {contender.name: contender for contender in contenders_of(full, cells)}
-        known = next((run["direction"] for run in full if run["direction"]), "max")
-        workloads[name] = (contenders, 1.0 if known == "max" else -1.0)
-    return decided(tree, workloads, level)
+    title, criteria = found
+    return decided(title, criteria, sides_of([run for group in groups.values() for run in group], cells), level)
 
 
 def grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -30,8 +30,10 @@ __all__ = [
     "Across",
     "BudgetCurve",
     "Claim",
+    "CriterionVerdict",
     "Curve",
     "Estimate",
+    "Evidence",
     "Failure",
     "LadderStep",
     "LeaveOneOut",
@@ -163,6 +165,44 @@ class RunDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one comparison says of a criterion."""
+
+    where: str
+    """The workload, with what else both sides share."""
+    holds: bool | None
+    words: str
+    low: float | None = None
+    """The interval of the gain, larger is better; of a ratio in logarithms. None where an end has no bound, or there
+    are no numbers."""
+    high: float | None = None
+    n: int | None = None
+    """Results on the smaller side"""
+    unit: str = "seeds"
+    """seeds, runs or trials"""
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionVerdict:
+    """One condition of a claim, and whether it holds."""
+
+    text: str
+    """In the study's own words, empty where it has none."""
+    statement: str
+    """In ours."""
+    measure: str
+    relation: str
+    margin: float
+    margin_words: str
+    holds: bool | None
+    verdict: str
+    """supported, not supported or inconclusive"""
+    words: str
+    """The evidence in a line."""
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What the study was to decide, and whether it did."""
 
@@ -170,6 +210,26 @@ class Claim:
     holds: bool | None
     """None: undecided"""
     sentence: str
+    criteria: tuple[CriterionVerdict, ...] = ()
+    seeds: int | None = None
+    """The fewest that any of it rests on."""
+    few: bool = False
+    """Whether those are few."""
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two."""
+        return {True: "supported", False: "not supported", None: "inconclusive"}[self.holds]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each criterion."""
+        return tuple(
+            f"{one.verdict}: {one.text or one.statement}"
+            + (f" ({one.margin_words})" if one.margin_words else "")
+            + f": {one.words}"
+            for one in self.criteria
+        )
 
 
 @dataclass(frozen=True, slots=True)

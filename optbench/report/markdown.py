@@ -30,6 +30,8 @@ def opening(report: Report) -> Iterator[str]:
     yield bullets([f"**{text(line)}**" for line in (*report.answer, *(report.across.answer if report.across else ()))])
     if report.claim:
         yield f"**Claim:** {text(report.claim.sentence)}"
+        if len(report.claim.criteria) > 1:
+            yield bullets(map(text, report.claim.lines))
     if report.mixed:
         yield "Mixed on request:\n\n" + bullets(map(text, report.mixed))
     if report.open_runs:

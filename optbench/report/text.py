@@ -26,6 +26,8 @@ def lines(report: Report) -> Iterator[Any]:
             yield Text(clean(line), style="bold")
     if report.claim:
         yield Text(clean(report.claim.sentence), style="bold")
+        if len(report.claim.criteria) > 1:
+            yield from (Text(clean(f"  {line}")) for line in report.claim.lines)
     for workload in report.workloads:
         yield Text("")
         yield leaderboard(workload)

@@ -11,14 +11,13 @@ from typing import Any
 from optbench.config import config_folders, find_option, options, parse_sweep, read_yaml
 from optbench.config.overrides import near
 from optbench.config.runconfig import short_hash
+from optbench.criteria import criteria_of, normalised
 from optbench.errors import ConfigError
 from optbench.validity import conform
 
 GROUP = "protocol"
 OF_A_FILE = ("overrides", "boxes", "claim", "scales", "protocol", "study", "title")
-CLAIM = ("measure", "of", "against", "relation", "margin", "text")
 WILCOXON_SEEDS = 5  # four paired seeds are the fewest that can be significant at 10 %, the fifth is what is saved
-RELATIONS = ("better", "worse", "tie", "not_worse", "not_better")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +43,8 @@ class Study:
     needs_target: bool
     boxes: Mapping[str, Mapping[str, str]]
     """Search boxes by optimizer that take the place of the published ones: {lion: {lr: "log [1e-5, 1e-3]"}}."""
-    claim: Mapping[str, Any] | None
-    """What the study is to decide, over the report's measures."""
+    claim: Mapping[str, Any] | list[Mapping[str, Any]] | None
+    """What the study is to decide: a criterion or several, see optbench.criteria."""
     scale: str | None
     title: str | None
 
@@ -180,7 +179,9 @@ def read_study_file(file: Path, scale: str | None) -> dict[str, Any]:
     own = dict(scales[name]) if name is not None else {}
     own_overrides = listed(own.pop("overrides", []), file)
     tree = {**tree, **own, "overrides": [*listed(tree.get("overrides", []), file), *own_overrides], "scale": name}
-    check_claim(tree.get("claim"), file)
+    if tree.get("claim") is not None:
+        tree["claim"] = normalised(tree["claim"])
+        criteria_of(tree["claim"], f"{file}: claim")
     check_boxes(tree.get("boxes", {}), file)
     return tree
 
@@ -198,21 +199,6 @@ def check_boxes(boxes: Any, file: Path) -> None:
         raise ConfigError(
             f"{file}: boxes must map an optimizer to its intervals", 'e.g. boxes: {lion: {lr: "log [1e-5, 1e-3]"}}'
         )
-
-
-def check_claim(claim: Any, file: Path) -> None:
-    """ConfigError for a claim that a report could not decide."""
-    if claim is None:
-        return
-    unknown = sorted(set(claim) - set(CLAIM)) if isinstance(claim, Mapping) else ["claim"]
-    missing = [key for key in ("measure", "of", "against", "relation") if key not in claim] if not unknown else []
-    if unknown or missing:
-        raise ConfigError(
-            f"{file}: claim {'has no key ' + unknown[0] if unknown else 'lacks ' + missing[0]}",
-            f"Known: {', '.join(CLAIM)}",
-        )
-    if claim["relation"] not in RELATIONS:
-        raise ConfigError(f"{file}: claim.relation={claim['relation']}", f"Known: {', '.join(RELATIONS)}")
 
 
 SETTINGS = tuple(field.name for field in fields(Study))

@@ -15,7 +15,7 @@ from conftest import Call
 from made_runs import write_study
 
 from optbench.benches.reporting.tree import make_tree
-from optbench.report.claims import Gain, relation
+from optbench.report.claims.gains import Gain, relation
 from optbench.report.reading import read
 from optbench.report.watching import has_ended
 
@@ -238,7 +238,6 @@ def with_claim(study: Path, **claim: Any) -> Path:
         ({"measure": "test_metric", "of": "good", "against": "same", "relation": "better"}, None),
         ({"measure": "train_seconds", "of": "good", "against": "bad", "relation": "better", "margin": 0.1}, False),
         ({"measure": "train_seconds", "of": "good", "against": "bad", "relation": "tie", "margin": 0.1}, True),
-        ({"measure": "colour", "of": "good", "against": "bad", "relation": "better"}, None),
         ({"measure": "test_metric", "of": "good", "against": "nobody", "relation": "better"}, None),
     ],
 )
@@ -250,7 +249,31 @@ def test_a_study_s_claim_is_decided(tmp_path: Path, call: Call, claim: dict[str,
     assert {True: "is supported", False: "is not supported", None: "is inconclusive"}[holds] in found["sentence"]
 
 
-@pytest.mark.parametrize("claim", [{"measure": 3}, {"of": "good"}, {"relation": "odd", "of": "a", "against": "b"}])
+def test_a_claim_of_several_criteria_is_shown_with_each(tmp_path: Path, call: Call) -> None:
+    study = write_study(tmp_path, {"good": VALUES["good"], "bad": [0.5, 0.51, 0.49]})
+    tree = json.loads((study / "study.json").read_text())
+    shown = {"measure": "test_metric", "of": "good", "against": "bad", "relation": "better", "text": "good <wins>"}
+    claims = [shown, shown | {"relation": "worse", "text": ""}]
+    settings = {"claim": claims, "title": "Good & better"}
+    (study / "study.json").write_text(json.dumps(tree | {"settings": settings}))
+    call("report", study, "-o", tmp_path / "out", "--only", "html,md,json")
+    found = json.loads((tmp_path / "out" / "report.json").read_text())["claim"]
+    assert found["text"] == "Good & better" and found["holds"] is False and found["few"] and found["seeds"] == 3
+    assert [one["holds"] for one in found["criteria"]] == [True, False]
+    assert found["sentence"].startswith("The claim is not supported: of its 2 criteria 1 supported, 1 not supported")
+    said = "not supported: good is worse than bad in test_metric"
+    assert said.replace("_", "\\_") in (tmp_path / "out" / "report.md").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert said in page and "supported: good &lt;wins&gt;" in page
+    assert said in call("report", study, "--text")[1].replace("\n", " ")
+
+
+COLOUR = {"measure": "colour", "of": "good", "against": "bad", "relation": "better"}
+
+
+@pytest.mark.parametrize(
+    "claim", [{"measure": 3}, {"of": "good"}, {"relation": "odd", "of": "a", "against": "b"}, COLOUR]
+)
 def test_a_claim_that_is_none_is_passed_over(study: Path, call: Call, claim: dict[str, Any]) -> None:
     assert json.loads(call("report", with_claim(study, **claim), "--json")[1])["claim"] is None
 

@@ -23,7 +23,7 @@ seeds: 3
 sampler: halton
 overrides: ["optimizer=lion,adamw", model=mlp]
 boxes: {lion: {lr: "log [1e-5, 1e-3]"}}
-claim: {measure: final_test, of: lion, against: adamw, relation: better, margin: 0.01}
+claim: {measure: test_metric, of: lion, against: adamw, relation: better, margin: 0.01}
 scales:
   cpu: {trials: 4, overrides: [steps=50]}
   gpu: {seeds: 10, overrides: [model=vit, steps=5000]}
@@ -176,7 +176,7 @@ def test_a_file_at_its_first_scale(file: Path) -> None:
     assert set(asked.overrides) == {"optimizer=lion,adamw", "model=mlp", "steps=50"}
     assert asked.boxes == {"lion": {"lr": "log [1e-5, 1e-3]"}}
     assert asked.claim == {
-        "measure": "final_test",
+        "measure": "test_metric",
         "of": "lion",
         "against": "adamw",
         "relation": "better",

@@ -164,4 +164,5 @@ def claim(of: Claim) -> Markup:
     word = {True: "holds", False: "does not hold", None: "undecided"}[of.holds]
     kind = {True: "better", False: "worse", None: "undecided"}[of.holds]
     stated = tag("p", tag("code", of.text), " ", tag("span", word, class_=f"badge {kind}"))
-    return join([stated, tag("p", of.sentence)])
+    listed = [tag("ul", *(tag("li", line) for line in of.lines))] if len(of.lines) > 1 else []
+    return join([stated, tag("p", of.sentence), *listed])

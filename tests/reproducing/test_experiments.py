@@ -1,0 +1,20 @@
+"""Every study under experiments/: it can be read, composed and decided, at each of its scales."""
+
+from __future__ import annotations
+
+import pytest
+
+from optbench.reproduce_commands import Wanted, prepare
+from optbench.reproducing import finding
+from optbench.sweep_commands import How
+
+FOLDER = finding.experiments_folder()
+ALL = [(slug, scale) for slug in finding.slugs(FOLDER) for scale in finding.find(slug, FOLDER).scales]
+
+
+@pytest.mark.parametrize(("slug", "scale"), ALL)
+def test_a_study_can_be_decided(slug: str, scale: str) -> None:
+    prepared = prepare(slug, How(scale=scale), Wanted(None, False, None, (), False, False, True))
+    assert prepared.criteria and prepared.experiment.title
+    assert "cpu" in prepared.experiment.scales
+    assert (FOLDER / slug / "README.md").is_file()

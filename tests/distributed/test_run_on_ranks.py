@@ -203,7 +203,7 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 def await_checkpoint(folder: Path) -> None:
     deadline = time.monotonic() + 90
-    while not list((folder / "checkpoints").glob("step-*.pt")):
+    while not list((folder / "checkpoints").glob("step-*")):
         assert time.monotonic() < deadline, "no checkpoint was written"
         time.sleep(0.05)
 
@@ -238,9 +238,11 @@ def test_a_signal_stops_all_ranks_after_the_same_step(tmp_path: Path, started: R
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["helper", "first"])
-def test_a_killed_rank_ends_the_others_and_the_run_goes_on(tmp_path: Path, started: Run, victim: str) -> None:
-    words = [*COMMAND, "devices=2", "--results-dir", str(tmp_path), "--quiet"]
+@pytest.mark.parametrize(("victim", "strategy"), [("helper", "ddp"), ("first", "ddp"), ("helper", "fsdp")])
+def test_a_killed_rank_ends_the_others_and_the_run_goes_on(
+    tmp_path: Path, started: Run, victim: str, strategy: str
+) -> None:
+    words = [*COMMAND, "devices=2", f"strategy={strategy}", "--results-dir", str(tmp_path), "--quiet"]
     process = started(words)
     folder = RunFolder(tmp_path, "runs", config.load(LONG).run_id)
     await_checkpoint(folder.path)
@@ -295,9 +297,10 @@ def test_under_torchrun_one_rank_speaks_and_the_numbers_are_those_of_devices_2(t
 
 
 @pytest.mark.slow
-def test_torchrun_starts_a_killed_rank_again_from_the_checkpoint(tmp_path: Path, started: Run) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_torchrun_starts_a_killed_rank_again_from_the_checkpoint(tmp_path: Path, started: Run, strategy: str) -> None:
     words = [*TORCHRUN[:4], "--max-restarts", "1", *TORCHRUN[4:], "run", *LONG, "--results-dir", str(tmp_path)]
-    agent = started([*words, "--quiet"])
+    agent = started([*words, f"strategy={strategy}", "--quiet"])
     folder = RunFolder(tmp_path, "runs", config.load(LONG).run_id)
     await_checkpoint(folder.path)
     began = folder.run()["started_at"]
@@ -306,7 +309,7 @@ def test_torchrun_starts_a_killed_rank_again_from_the_checkpoint(tmp_path: Path,
     while folder.run()["started_at"] == began:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    (file, *_) = (folder.path / "checkpoints").glob("step-*.pt")
+    (file, *_) = (folder.path / "checkpoints").glob("step-*")
     assert int(file.stem.split("-")[1]) > 0
     os.kill(agent.pid, signal.SIGTERM)
     agent.communicate(timeout=60)

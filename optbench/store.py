@@ -10,9 +10,9 @@
 Readers need nothing but the standard library and tolerate a torn last line.
 
 Waiting for the disk (fsync) is most of what a short run costs here, so it is done where a promise needs it: what a
-result or a checkpoint speaks of lies on disk before the rename that shows it, so that a power cut leaves nothing wrong;
-and a rename is waited for where something is deleted in its favour, so that no more is lost than what was done since the
-last checkpoint.
+result or a checkpoint speaks of lies on disk before the rename that shows it, so that a power cut leaves nothing
+wrong; and a rename is waited for where something is deleted in its favour, so that no more is lost than what was done
+since the last checkpoint.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class RunFolder:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def write_run(self, run: Mapping[str, Any]) -> None:
-        """Write run.json. It is waited for by the first checkpoint, or the result; one that checkpoints already stand on
-        is never torn."""
+        """Write run.json. The first checkpoint, or the result, waits for it; one that checkpoints already stand on is
+        never torn."""
         write_json(self.run_file, run, to_disk=self.checkpoints.exists(), settled=False)
         self._unsafe.add(self.run_file)
 

@@ -70,7 +70,7 @@ def measure(
             done = run_study(config, optimizers, runs, root, workers, length)
             checks.append(check(done, workers, length, cost))
             notice(f"{done.runs} runs of {length:g} s by {workers} workers in {done.conduct_seconds:.1f} s")
-        disk = of_the_disk(config, root, counts, seconds)
+        disk = of_the_disk(config, root, workers, counts, seconds)
         parts = [*of_the_scheduler(sizes[-1]), *disk["parts"]]
     for part in parts:
         part["shortest_run_seconds"] = workers * part["bound_seconds"]
@@ -167,14 +167,15 @@ def of_the_scheduler(done: Conducted) -> list[dict[str, Any]]:
     ]
 
 
-def of_the_disk(config: RunConfig, root: Path, counts: Sequence[int], seconds: float) -> dict[str, Any]:
-    """What workers write, by how many do so at once."""
+def of_the_disk(config: RunConfig, root: Path, workers: int, counts: Sequence[int], seconds: float) -> dict[str, Any]:
+    """What workers write, by how many do so at once. A run that ends before its first checkpoint is due writes none;
+    what those of longer runs take of the disk does not depend on the runs' length."""
     from optbench.facts import run_facts
 
     run = run_facts(config, None, "written", "tune")
-    fsyncs = writers.waits_for_disk(root, run)
+    fsyncs = writers.waits_for_disk(lambda: writers.write_one(root, "counted", run, "one"))
     rates = {count: writers.rate(root, run, count, seconds) for count in counts}
-    one = writers.checkpoint_seconds(root)
+    one, waits = writers.checkpoint_cost(root)
     best = max(rates.values())
     return {
         "fsyncs": fsyncs,
@@ -183,13 +184,14 @@ def of_the_disk(config: RunConfig, root: Path, counts: Sequence[int], seconds: f
             part(
                 "disk: a run's folder",
                 1 / rates[counts[0]],
-                f"{fsyncs} fsyncs; {best:.0f} runs/s by {max(rates, key=lambda c: rates[c])} at once",
+                f"{plural(fsyncs, 'fsync')}; {best:.0f} runs/s by {max(rates, key=lambda c: rates[c])} at once",
                 1 / best,
             ),
             part(
                 "disk: a checkpoint",
                 one,
-                f"{writers.STATE_BYTES / 1e6:g} MB, one each {config.checkpoint_seconds:g} s of every worker",
+                f"{plural(waits, 'fsync')}; {writers.STATE_BYTES / 1e6:g} MB; one each {config.checkpoint_seconds:g} s "
+                f"of every worker is {workers * one / config.checkpoint_seconds:.0%} of the disk's time",
                 0.0,
             ),
         ],
@@ -199,6 +201,11 @@ def of_the_disk(config: RunConfig, root: Path, counts: Sequence[int], seconds: f
 def part(name: str, seconds: float, remark: str, bound: float) -> dict[str, Any]:
     """One row; `bound`: seconds between two runs that it can bear, 0 where another row counts it."""
     return {"part": name, "seconds_a_run": seconds, "remark": remark, "bound_seconds": bound}
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its noun."""
+    return f"{count} {word}" + "s" * (count != 1)
 
 
 def timed(do: Callable[[], Any]) -> float:

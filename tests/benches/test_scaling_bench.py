@@ -35,10 +35,14 @@ def test_workers_that_only_take_time_bring_a_study_to_its_end(tmp_path: Path) ->
 
 
 def test_the_writers_leave_run_folders(tmp_path: Path) -> None:
-    calls = writers.waits_for_disk(tmp_path, {"schema": 1})
-    assert calls == 3 * 2 + 2  # run.json, checkpoint and result.json, each with its folder; twice the records
+    calls = writers.waits_for_disk(lambda: writers.write_one(tmp_path, "counted", {"schema": 1}, "one"))
+    assert calls == 3  # run.json, metrics.jsonl, result.json
     folder = tmp_path / "counted" / "one"
-    assert {entry.name for entry in folder.iterdir()} >= {"run.json", "metrics.jsonl", "result.json", "checkpoints"}
+    assert {entry.name for entry in folder.iterdir()} >= {"run.json", "metrics.jsonl", "result.json"}
+    seconds, calls = writers.checkpoint_cost(tmp_path, rounds=2)
+    assert 0 < seconds < 5
+    assert calls == 3  # metrics.jsonl, the checkpoint and its folder
+    assert [file.name for file in tmp_path.glob("checkpoints/one/checkpoints/*")] == ["step-000000003.pt"]
 
 
 @pytest.mark.slow

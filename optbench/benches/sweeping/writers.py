@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,25 +19,25 @@ STATE_BYTES = 1_000_000  # of a checkpoint: 80,000 parameters and two moments of
 
 
 def write_one(root: Path, study: str, run: Mapping[str, Any], run_id: str) -> None:
-    """Everything that a run without an interruption leaves."""
+    """Everything that a run leaves which has ended before its first checkpoint was due."""
     folder = RunFolder(root, study, run_id)
     with folder.locked():
         folder.write_run({**run, "run_id": run_id})
         for step in range(RECORDS):
             folder.append(Record(step, step, step, Split.VALIDATION, 1.0, 1.0, {"val_loss": 0.5, "val_metric": 0.5}))
-        folder.sync()
-        checkpoint(folder, 1)
         folder.write_result({**run, "run_id": run_id})
 
 
 def checkpoint(folder: RunFolder, step: int) -> None:
-    """A checkpoint of so many bytes."""
+    """A checkpoint of so many bytes, and a record since the one before."""
     content = os.urandom(STATE_BYTES)
+    folder.append(Record(step, step, step, Split.TRAIN, 1.0, 1.0, {"train_loss": 0.5}))
+    folder.sync()
     folder.write_checkpoint(step, lambda out: out.write(content))
 
 
-def waits_for_disk(root: Path, run: Mapping[str, Any]) -> int:
-    """How often a run waits until something lies on disk (fsync)."""
+def waits_for_disk(do: Callable[[], Any]) -> int:
+    """How often something waits until what it wrote lies on disk (fsync)."""
     true, calls = os.fsync, []
 
     def counted(handle: Any) -> None:
@@ -46,7 +46,7 @@ def waits_for_disk(root: Path, run: Mapping[str, Any]) -> int:
 
     os.fsync = counted
     try:
-        write_one(root, "counted", run, "one")
+        do()
     finally:
         os.fsync = true
     return len(calls)
@@ -71,11 +71,14 @@ def rate(root: Path, run: Mapping[str, Any], writers: int, seconds: float) -> fl
         return max(1, sum(pool.map(partial(work, root / f"by-{writers}", run, until), range(writers)))) / seconds
 
 
-def checkpoint_seconds(root: Path, rounds: int = 20) -> float:
-    """Seconds of one checkpoint, by one process."""
+def checkpoint_cost(root: Path, rounds: int = 20) -> tuple[float, int]:
+    """Seconds of one checkpoint by one process, and how often it waits for the disk."""
     folder = RunFolder(root, "checkpoints", "one")
     folder.path.mkdir(parents=True)
+    checkpoint(folder, 0)
+    waits = waits_for_disk(lambda: checkpoint(folder, 1))
     began = time.perf_counter()
-    for step in range(rounds):
+    for step in range(2, rounds + 2):
         checkpoint(folder, step)
-    return (time.perf_counter() - began) / rounds
+    folder.close()
+    return (time.perf_counter() - began) / rounds, waits

@@ -11,8 +11,8 @@ from optbench.errors import ConfigError, NotHeld
 from optbench.tables import table
 
 if TYPE_CHECKING:
-    from optbench.config import RunConfig
     from optbench.checks.finding import Finding
+    from optbench.config import RunConfig
 
 
 def check(

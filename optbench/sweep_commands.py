@@ -147,7 +147,7 @@ def run_study(
     from optbench.sweep.live import Live
 
     executor = executor or choose(LOCAL)
-    check_storage(storage)
+    check_storage(storage, root / study.name)
     if not ledger.is_done(ledger.read_ledger(root / study.name), study):
         executor.warm_up([cell.config for cell in cells])
     live = Live(total_runs(study, cells), 1, notice, quiet=quiet)
@@ -176,7 +176,7 @@ def conduct(conductor: Conductor, live: Any, chosen: Chosen, jobs: int | None, p
     """Run what is waiting."""
     from optbench.sweep.signals import stopping
 
-    executor = chosen.make([cell.config for cell in conductor.cells], conductor.folder, jobs, per_device)
+    executor = chosen.make([cell.config for cell in conductor.cells], conductor.folder, jobs, per_device, notice)
     conductor.sharing = {**executor.sharing, "executor": chosen.name}
     count = live.slots = executor.slots
     trackers_off(conductor, notice)

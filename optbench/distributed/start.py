@@ -26,6 +26,8 @@ from optbench.distributed.ranks import PATIENCE, RankLost, Ranks
 
 HOST = "127.0.0.1"
 WORD, GO, STAY = "optbench/word", b"go", b"stay"  # what rank 0 tells torchrun's other ranks
+WATCH_SECONDS = 1.0  # between two looks for torchrun
+ORPHAN_SECONDS = 120.0  # that a rank without it may take to write a checkpoint
 LEAVE_SECONDS = 10.0  # that a helper may take to end
 ENTRY = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from {module} import {name}; {name}()"
 
@@ -62,11 +64,27 @@ def met() -> Any:
     return dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
+def leave_with_launcher() -> None:
+    """Be asked to stop when torchrun itself is gone, which then ends nobody: the ranks would train on, unseen, and keep
+    the run from whoever begins it again. A checkpoint is written first; who cannot stop is ended."""
+    launcher = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN_SECONDS)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 class Launched:
     """Rank 0 of torchrun's: the others wait for its word."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        leave_with_launcher()
         self.store = met()
         self.ranks: Ranks | None = None
 
@@ -86,6 +104,7 @@ class Launched:
 
 def invited(place: Place, config: RunConfig) -> Ranks | None:
     """For torchrun's other ranks: all together once rank 0 calls; None where it does not."""
+    leave_with_launcher()
     store = met()
     with suppress(RuntimeError):  # rank 0 held the store and is gone
         store.wait([WORD], PATIENCE)

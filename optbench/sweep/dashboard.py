@@ -10,6 +10,7 @@ import json
 import math
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from optbench.errors import ConfigError, MissingError, first_line
 from optbench.sweep.quiet_optuna import needed, quietly
 
 FILE = "optuna.journal"
+HOME, HOME_FILE = "optbench_home", ".storage-id"
 SECONDS = 10.0  # between two writings
 CONNECT_SECONDS = 10
 GRACE_SECONDS = 5  # after which the lock of a writer that was killed is taken over
@@ -54,7 +56,7 @@ class Mirror:
 
     def _made(self) -> Journal:
         if self._storage:
-            return Journal(opened(self._storage))
+            return Journal(opened(self._storage), home=settled(self._file.parent))
         try:
             return journal_in(self._file)
         except Exception:  # spoilt by a crash: it can be made again
@@ -65,8 +67,8 @@ class Mirror:
 class Journal:
     """Studies in a storage of Optuna's."""
 
-    def __init__(self, storage: Any, flush: Callable[[], None] = lambda: None) -> None:
-        self._storage, self.flush = storage, flush
+    def __init__(self, storage: Any, flush: Callable[[], None] = lambda: None, home: str = "") -> None:
+        self._storage, self.flush, self._home = storage, flush, home
         self._kept: dict[str, dict[int, Any]] = {}  # study: the state and value of every trial in it
 
     def write(self, name: str, cell: Mapping[str, Any]) -> None:
@@ -114,6 +116,8 @@ class Journal:
             direction="maximize" if cell["direction"] == "max" else "minimize",
             load_if_exists=True,
         )
+        if self._home:
+            study.set_user_attr(HOME, self._home)
         if cell["metric"] and study.metric_names is None:
             study.set_metric_names([cell["metric"]])
         return study
@@ -164,8 +168,36 @@ def opened(storage: str) -> Any:
     return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True, "connect_args": {wait: CONNECT_SECONDS}})
 
 
-def check_storage(storage: str) -> None:
-    """ConfigError or MissingError where no storage can be reached by a URL: said before the first run, not after."""
+def home_of(folder: Path) -> str:
+    """What tells a study's folder from another of the same name: random, kept in the folder; "" where there is none
+    yet."""
+    file = folder / HOME_FILE
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+
+def settled(folder: Path) -> str:
+    """The same, made where there is none."""
+    if not home_of(folder):
+        (folder / HOME_FILE).write_text(uuid.uuid4().hex + "\n", encoding="utf-8")
+    return home_of(folder)
+
+
+def check_free(storage: Any, folder: Path, where: str) -> None:
+    """ConfigError where the storage has a study of the folder's name that lies in another folder."""
+    import optuna
+
+    for found in optuna.get_all_study_summaries(storage):
+        home = found.user_attrs.get(HOME)
+        if found.study_name.startswith(f"{folder.name}/") and home is not None and home != home_of(folder):
+            raise ConfigError(
+                f"--storage {where} has a study {folder.name} of another results folder, which this would overwrite",
+                "Give one of them another name: --study NAME",
+            )
+
+
+def check_storage(storage: str, folder: Path | None = None) -> None:
+    """ConfigError or MissingError where no storage can be reached by a URL, or where another folder's study has the
+    name of this `folder`: said before the first run, not after."""
     if not storage:
         return
     needed("optuna", "--storage")
@@ -173,7 +205,11 @@ def check_storage(storage: str) -> None:
         raise ConfigError(f"--storage {storage}: expected a URL", "e.g. --storage postgresql://user@host/database")
     try:
         with quietly():
-            opened(storage)
+            reached = opened(storage)
+            if folder is not None:
+                check_free(reached, folder, shown(storage))
+    except ConfigError:
+        raise
     except ImportError as error:  # of a driver
         driver = error.name or getattr(error.__cause__, "name", None) or "a driver"
         raise MissingError(f"--storage {shown(storage)} needs {driver}, which is not installed") from None

@@ -4,7 +4,7 @@ machines share, through which they speak. Runs, retries and results are what the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ PATIENCE_SECONDS = 60.0  # after which a job that was asked to stop is cancelled
 LEAVING_SECONDS = 10.0  # that the process of a run which is over may take to end
 SILENT_ENDS = 3  # of jobs one after the other, before a word of any worker: then something is wrong with all of them
 POLL_SHARE = 20.0  # a look at all jobs takes at most one part in so many of the scheduler's time,
+SKEW_SECONDS = 120.0  # between the clocks of two machines: a word may be as old as a minute
 PAUSE_SECONDS = 5.0  # unless it would then be looked for less often than this
 
 
@@ -63,7 +64,15 @@ class Place:
 class ElsewhereExecutor:
     """Jobs on the machines of a cluster."""
 
-    def __init__(self, cluster: Cluster, slots: int, study: Path, lease_seconds: float, shared: bool = False) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        slots: int,
+        study: Path,
+        lease_seconds: float,
+        shared: bool = False,
+        notice: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.slots = slots
         self.sharing = {"jobs": slots, "per_device": None, "shared": shared}
         self.cluster, self.lease_seconds = cluster, lease_seconds
@@ -71,6 +80,7 @@ class ElsewhereExecutor:
         self._due: list[Job] = []  # submitted together: one call to the cluster
         self._places: dict[str, Place] = {}
         self._leaving: dict[str, Any] = {}  # attempt: handle of a job whose run is over, and whose process is not
+        self._notice, self._skewed = notice, set[str]()
         self._attempts = self._silent = 0
         self._heard = False
         self._looked = self._look_seconds = 0.0
@@ -125,6 +135,7 @@ class ElsewhereExecutor:
             place.spoke = self._heard = True
             self._silent = 0
             if isinstance(event, Hello):
+                self._mind_clock(event)
                 continue
             place.last = event
             yield event
@@ -142,6 +153,17 @@ class ElsewhereExecutor:
         if not over and gone is not None:
             self._mind_silence(place, gone)
             yield Died(run_id, gone.how)
+
+    def _mind_clock(self, hello: Hello) -> None:
+        """A notice, once for a machine, where its clock is not this one's: leases count beats and depend on no clock,
+        but run.json and logs tell its time."""
+        apart = hello.clock - time.time()
+        if abs(apart) > SKEW_SECONDS and hello.host not in self._skewed:
+            self._skewed.add(hello.host)
+            how = f"{abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} this machine's"
+            self._notice(
+                f"the clock of {hello.host} is {how}: nothing depends on it but the times in logs and run.json"
+            )
 
     def _mind_silence(self, place: Place, gone: Gone) -> None:
         """ConfigError where job after job ends and none has ever said a word: no fault of the runs'."""

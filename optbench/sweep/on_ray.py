@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,6 +17,8 @@ from optbench.sweep.executors import Asked
 from optbench.sweep.remote import work_elsewhere
 
 KNOCK_SECONDS = 5.0
+SILENT_KNOCKS = 2  # after which a cluster's head counts as gone
+SHUTDOWN_SECONDS = 20.0
 
 
 def make(asked: Asked) -> ElsewhereExecutor:
@@ -28,7 +32,8 @@ def make(asked: Asked) -> ElsewhereExecutor:
     except BaseException:
         ray.shutdown()
         raise
-    return ElsewhereExecutor(RayCluster(ray, cpus, gpus), count, asked.study, asked.settings["lease_seconds"])
+    cluster = RayCluster(ray, cpus, gpus)
+    return ElsewhereExecutor(cluster, count, asked.study, asked.settings["lease_seconds"], notice=asked.notice)
 
 
 def slots(asked: Asked) -> int:
@@ -94,6 +99,8 @@ class RayCluster:
 
     def __init__(self, ray: Any, cpus: float, gpus: float) -> None:
         self._ray = ray
+        self._head = ray.get_runtime_context().gcs_address
+        self._knocked, self._unanswered = time.monotonic(), 0
         self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(work_elsewhere)
 
     def submit(self, parcels: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -104,9 +111,27 @@ class RayCluster:
         """Tasks that are over."""
         if not handles:
             return {}
+        self._mind_head()
         ready, _ = self._ray.wait(list(handles.values()), num_returns=len(handles), timeout=0)
         over = set(ready)
         return {name: self._gone(ref) for name, ref in handles.items() if ref in over}
+
+    def _mind_head(self) -> None:
+        """MissingError where the cluster's head does not answer: Ray itself would wait a minute, and end this process
+        without a word."""
+        if time.monotonic() - self._knocked < KNOCK_SECONDS:
+            return
+        try:
+            knock(self._head)
+            self._unanswered = 0
+        except OSError:
+            self._unanswered += 1
+        self._knocked = time.monotonic()
+        if self._unanswered >= SILENT_KNOCKS:
+            raise MissingError(
+                f"the head of the Ray cluster at {self._head} is gone",
+                "What has ended is kept; the same command goes on once there is a cluster again",
+            )
 
     def _gone(self, ref: Any) -> Gone:
         try:
@@ -123,5 +148,7 @@ class RayCluster:
         """Ray frees what nobody holds."""
 
     def close(self) -> None:
-        """Disconnect; a cluster of this machine alone ends."""
-        self._ray.shutdown()
+        """Disconnect; a cluster of this machine alone ends. A head that is gone may never answer."""
+        leaving = threading.Thread(target=self._ray.shutdown, daemon=True)
+        leaving.start()
+        leaving.join(SHUTDOWN_SECONDS)

@@ -33,6 +33,8 @@ class Hello(Event):
 
     host: str
     process: int
+    clock: float = 0.0
+    """Seconds since 1970, as its machine says."""
 
 
 def parcel_of(job: Job, attempt: str, folder: Path, lease_seconds: float) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def work_elsewhere(parcel: dict[str, Any]) -> str:
     job: Job = pickle.loads(parcel["job"])
     write_output_to(job.log)
     wire = Post(parcel)
-    wire.tell(Hello(job.run_id, platform.node(), os.getpid()))
+    wire.tell(Hello(job.run_id, platform.node(), os.getpid(), time.time()))
     wire.mind_signals()
     threading.Thread(target=wire.listen, daemon=True).start()
     serve(job, wire, patience_seconds=2 * parcel["lease_seconds"])

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +377,31 @@ def test_jobs_that_never_say_a_word_end_the_sweep_not_the_runs(tmp_path: Path) -
             list(executor.events(0.0))
     finally:
         executor.close()
+
+
+def test_a_clock_that_is_far_off_is_said_once_for_a_machine(tmp_path: Path) -> None:
+    from optbench.sweep.elsewhere import SKEW_SECONDS, ElsewhereExecutor
+    from optbench.sweep.mailbox import write_news
+    from optbench.sweep.remote import Hello
+
+    said: list[str] = []
+    executor = ElsewhereExecutor(Falling(), 3, tmp_path / "x", 3.0, notice=said.append)
+    try:
+        for number, (host, apart) in enumerate([("far", 3600.0), ("far", 3600.0), ("late", -900.0), ("near", 20.0)]):
+            assert abs(apart) < SKEW_SECONDS or host != "near"
+            job = replace(job_of(tmp_path), run_id=f"run-{number}")
+            executor.start(job)
+            executor._submit()
+            write_news(
+                executor._desk.folder, executor._places[job.run_id].attempt, Hello("", host, 1, time.time() + apart)
+            )
+            list(executor.events(0.0))
+    finally:
+        executor.close()
+    assert [text.split(":")[0][:-7] for text in said] == [
+        "the clock of far is 3600 s ahead of this ma",
+        "the clock of late is 900 s behind this ma",
+    ]
 
 
 def test_one_slow_look_does_not_keep_the_scheduler_from_the_next(

@@ -31,6 +31,22 @@ def test_studies_of_two_results_folders_in_one_database(call, tmp_path: Path) ->
     assert [study.n_trials for study in studies] == [2, 2]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_study_of_another_folder_is_not_overwritten(call, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'all.db'}"
+    words = ("sweep", *ASKED, "--trials", 2, "--seeds", 0, "--study", "same", "--storage", url, "--quiet")
+    for _ in range(2):  # the second time it is its own
+        code, _, err = call(*words, "--results-dir", tmp_path / "one")
+        assert code == 0, err
+    code, _, err = call(*words, "--results-dir", tmp_path / "two")
+    assert code == 2
+    assert "has a study same of another results folder, which this would overwrite" in err
+    assert not (tmp_path / "two" / "same").exists()
+    code, _, err = call(*words, "--results-dir", tmp_path / "two", "--study", "other")
+    assert code == 0, err
+
+
 def test_a_storage_that_is_no_url() -> None:
     check_storage("")
     with pytest.raises(ConfigError, match="--storage everything: expected a URL"):

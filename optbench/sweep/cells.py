@@ -55,6 +55,14 @@ class Cell:
         return self.variation.base
 
     @property
+    def mildest(self) -> RunConfig:
+        """The configuration at the lowest corner of the box, with the smallest learning rate: what to time steps on,
+        where the defaults may diverge at once."""
+        if not self.box.dimensions:
+            return self.config
+        return self.variation.at(self.box.at([0.0] * len(self.box.dimensions)))
+
+    @property
     def evaluated_samples(self) -> float:
         """The budget of a run: samples through gradient evaluations."""
         return self.config.steps * self.config.batch_size * (self.evaluations or 1.0)

@@ -29,17 +29,17 @@ def probe(
     the runs at a time, None for the machine as it is."""
     from optbench.sweep.local import fork_server
 
-    key = fine_key if len({fine_key(cell.config) for cell in cells}) <= MOST else coarse_key
+    key = fine_key if len({fine_key(cell.mildest) for cell in cells}) <= MOST else coarse_key
     if key is coarse_key:
         notice(f"more than {MOST} different cells: those that differ in hyperparameters alone share a probe")
     answers: dict[str, Answer] = {}
-    context = fork_server([cell.config for cell in cells])
+    context = fork_server([cell.mildest for cell in cells])
     for cell in cells:
-        name = key(cell.config)
+        name = key(cell.mildest)
         if name not in answers:
-            answers[name] = probe_cell(context, cell.config, places)
+            answers[name] = probe_cell(context, cell.mildest, places)
             notice(f"probing {cell.label}: {words(answers[name])}")
-    return {cell.number: answers[key(cell.config)] for cell in cells}
+    return {cell.number: answers[key(cell.mildest)] for cell in cells}
 
 
 def server_seconds(cells: Sequence[Cell]) -> float:

@@ -168,3 +168,11 @@ def test_a_ladder_is_one_probe(sweep: Sweep) -> None:
     assert [cell["steps"] for cell in tree["cells"]] == [20, 40]
     study = make_study(["optimizer=lion", *FUNCTION], {"budgets": [0.5, 1.0]})
     assert len({fine_key(cell.config) for cell in expand(study)}) == 1
+
+
+def test_what_is_searched_is_timed_at_the_smallest_learning_rate() -> None:
+    (cell,) = expand(make_study(["optimizer=sgd", "model=mlp"], {"trials": 4}))
+    assert cell.mildest.optimizer.settings["lr"] < cell.config.optimizer.settings["lr"]
+    words = ["optimizer=sgd", "model=mlp", "optimizer.lr=0.5"]
+    (cell,) = expand(make_study(words, {"searched": False}))
+    assert cell.mildest is cell.config

@@ -12,6 +12,7 @@ from typing import Any
 from optbench.errors import ConfigError
 
 Run = Mapping[str, Any]
+ROUNDED = 0.03  # of a budget in evaluations, by which whole steps may miss it
 KINDS = ("hardware", "budgets", "data", "versions")
 
 
@@ -33,7 +34,7 @@ def check(workload: str, runs: Iterable[Run], mix: Collection[str]) -> Found:
     runs, mixed, notes = list(runs), [], []
     for kind, differ in (("data", data_of), ("budgets", budget_of), ("versions", version_of)):
         found = sorted({words for run in runs if (words := differ(run))})
-        if len(found) < 2:
+        if len(found) < 2 or (kind == "budgets" and alike_in_evaluations(runs)):
             continue
         what = f"{workload}: runs of different {kind}: {'; '.join(found[:4])}{'; ...' if len(found) > 4 else ''}"
         if kind not in mix:
@@ -73,6 +74,19 @@ def data_of(run: Run) -> str:
 def budget_of(run: Run) -> str:
     """The budget of a run as it was asked for: a run that failed early had the same."""
     return f"{run['steps']:,} steps of {run['batch_size']:,}" if run["steps"] and run["batch_size"] else ""
+
+
+def alike_in_evaluations(runs: Iterable[Run]) -> bool:
+    """Whether runs have the same budget in samples through gradient evaluations, as a sweep gives it: what evaluates
+    twice a step takes half the steps. Steps are whole numbers, which leaves a few in a hundred."""
+    found = []
+    for run in runs:
+        if budget_of(run):
+            done = run["samples"]
+            if not done or not run["gradient_evaluations"]:
+                continue  # failed in its first step
+            found.append(run["steps"] * run["gradient_evaluations"] * run["batch_size"] ** 2 / done)
+    return bool(found) and max(found) <= (1 + ROUNDED) * min(found)
 
 
 def version_of(run: Run) -> str:

@@ -54,8 +54,9 @@ def write_run(
     commit: str = "c" * 40,
     steps: int = 100,
     cpu: str = "a cpu",
+    evaluations: int | None = None,
 ) -> Path:
-    """One ended run."""
+    """One ended run; `evaluations` of a gradient that it took in all."""
     run_id = f"{name}-{stage}-{trial}-s{seed}"
     folder = study / run_id
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +93,7 @@ def write_run(
         "final": end if value is not None else {},
         "best": end if value is not None else {},
         "train_seconds": 1.0,
+        **({"samples": 8 * steps, "gradient_evaluations": evaluations} if evaluations else {}),
     }
     (folder / "run.json").write_text(json.dumps(run))
     (folder / "result.json").write_text(json.dumps(result))

@@ -92,6 +92,21 @@ def test_what_differs_is_refused_unless_it_is_asked_for(kind: str, change: dict,
     assert code == 0 and f"mixed on request: made-up: runs of different {kind}" in out
 
 
+@pytest.mark.parametrize(("evaluations", "alike"), [(100, True), (102, True), (50, False), (150, False)])
+def test_half_the_steps_of_two_gradients_each_are_the_same_budget(
+    tmp_path: Path, evaluations: int, alike: bool
+) -> None:
+    for seed in range(5):
+        write_run(tmp_path / "study", "once", "final", 1000 + seed, 0, 0.9, "max", evaluations=100)
+        write_run(tmp_path / "study", "twice", "final", 1000 + seed, 0, 0.5, "max", steps=50, evaluations=evaluations)
+    results = read(tmp_path / "study")
+    if alike:
+        assert build(results, Asked()).workloads[0].pairs[0].verdict == "better"
+    else:
+        with pytest.raises(ConfigError, match="different budgets: 100 steps of 8; 50 steps of 8"):
+            build(results, Asked())
+
+
 def test_metrics_of_different_hardware_are_compared_and_times_are_not(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     write_run(study, "bad", "final", 1000, 0, 0.5, "max", cpu="another cpu")

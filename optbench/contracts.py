@@ -238,6 +238,9 @@ class Ranks(Protocol):
     def copied(self, tensors: Iterable[Tensor]) -> None:
         """Rank 0's values in place of this rank's."""
 
+    def raise_if_lost(self, error: BaseException) -> None:
+        """Raise that a rank is gone, where an error comes of that."""
+
     def dealt(self, work: Callable[[Any], Mapping[str, Any]], items: Iterable[Any]) -> list[Mapping[str, Any]]:
         """`work` on each item, the items dealt out over ranks; all have every answer, in the items' order."""
 

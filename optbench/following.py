@@ -141,6 +141,7 @@ def followed(config: RunConfig, ranks: Ranks) -> Ended:
     except (RankLost, Interrupted):
         raise
     except BaseException as error:
+        ranks.raise_if_lost(error)
         ranks.report(error)
         raise
     finally:

@@ -102,6 +102,8 @@ class Session(Member):
             except OptbenchError:
                 raise
             except Exception as error:
+                if self.ranks is not None:
+                    self.ranks.raise_if_lost(error)
                 status, reason = self._failure(error)
             result = result_facts(self.config, self.objects, status, reason, self.resumed_from)
             self._close(result)

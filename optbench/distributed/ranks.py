@@ -188,6 +188,12 @@ class Ranks:
         except RuntimeError as error:  # gloo's and nccl's errors are such
             raise self._loss(error) from error
 
+    def raise_if_lost(self, error: BaseException) -> None:
+        """Raise what an error means that comes from an exchange which is not one of these methods: of a network whose
+        parts are gathered, or a norm that is synchronised. Other errors are the run's own."""
+        if isinstance(error, RuntimeError) and is_of_exchange(error):
+            raise self._loss(error) from error
+
     def _loss(self, error: RuntimeError) -> Exception:
         """What a failed exchange means: the error that a rank reported, or a rank that is gone without a word."""
         until = time.monotonic() + REPORT_SECONDS
@@ -208,6 +214,11 @@ class Ranks:
         except Exception:  # the store is gone, or the report was never whole
             return None
         return kept or RuntimeError(f"rank {rank}: {words}")
+
+
+def is_of_exchange(error: RuntimeError) -> bool:
+    """Whether torch's communication raised it; gloo's errors have no type of their own."""
+    return isinstance(error, dist.DistError) or "gloo/" in str(error) or "Connection closed by peer" in str(error)
 
 
 def buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

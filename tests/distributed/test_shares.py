@@ -14,7 +14,7 @@ from PIL import Image
 from optbench import config, locate
 from optbench.data import streamed
 from optbench.distributed import Place, Ranks
-from optbench.distributed.ranks import buckets
+from optbench.distributed.ranks import buckets, is_of_exchange
 from optbench.env import seeds_of
 
 
@@ -93,3 +93,13 @@ def test_a_rank_decodes_what_it_needs_and_sees_what_one_process_would(
             for name, tensor in ranks.share(full).items():
                 assert torch.equal(ranks.share(mine)[name], tensor)
         assert 3 * 4 <= len(read) < 3 * 8 if augment else len(read) == 3 * 4
+
+
+def test_errors_of_torchs_communication_are_told_from_a_runs_own() -> None:
+    lost = RuntimeError("[/x/third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:1")
+    assert is_of_exchange(lost)
+    assert is_of_exchange(torch.distributed.DistNetworkError("reset"))
+    assert not is_of_exchange(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    own = RuntimeError("a run's own")
+    member(0, 2).raise_if_lost(own)
+    member(0, 2).raise_if_lost(ValueError("Connection closed by peer"))

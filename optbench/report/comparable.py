@@ -5,7 +5,7 @@ Metrics may be compared across machines, times may not; unequal budgets, other d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ def check_tuning(
     """Whether contenders were tuned by equal budgets; what was mixed, in words. `spent`: for each contender its trials
     and their samples through gradient evaluations; `allowed`: the study was told to. Raises ConfigError where budgets
     differ and nobody asked for it."""
-    if len({samples for _, samples in spent.values()}) < 2:
+    if not spent or as_good_as_equal([samples for _, samples in spent.values()]):
         return ()
     each = [f"{name} {trials} trials, {samples:,.0f} samples" for name, (trials, samples) in sorted(spent.items())]
     what = f"{workload}: unequal tuning: {'; '.join(each[:6])}{'; ...' if len(each) > 6 else ''}"
@@ -86,7 +86,12 @@ def alike_in_evaluations(runs: Iterable[Run]) -> bool:
             if not done or not run["gradient_evaluations"]:
                 continue  # failed in its first step
             found.append(run["steps"] * run["gradient_evaluations"] * run["batch_size"] ** 2 / done)
-    return bool(found) and max(found) <= (1 + ROUNDED) * min(found)
+    return bool(found) and as_good_as_equal(found)
+
+
+def as_good_as_equal(budgets: Sequence[float]) -> bool:
+    """Whether budgets differ by no more than whole steps may miss them."""
+    return max(budgets) <= (1 + ROUNDED) * min(budgets)
 
 
 def version_of(run: Run) -> str:

@@ -11,7 +11,7 @@ from made_runs import write_run, write_study
 
 from optbench.errors import ConfigError, NoResultsError
 from optbench.report.building import build
-from optbench.report.comparable import check_kinds
+from optbench.report.comparable import check_kinds, check_tuning
 from optbench.report.reading import read
 from optbench.report.statistics.verdicts import Margin
 from optbench.report.workloads import Asked
@@ -105,6 +105,16 @@ def test_half_the_steps_of_two_gradients_each_are_the_same_budget(
     else:
         with pytest.raises(ConfigError, match="different budgets: 100 steps of 8; 50 steps of 8"):
             build(results, Asked())
+
+
+@pytest.mark.parametrize(("samples", "alike"), [(28_776, True), (28_800, True), (14_400, False), (0, False)])
+def test_whole_steps_may_miss_the_budget_of_the_tuning(samples: int, alike: bool) -> None:
+    spent = {"adamw": (6, 28_800.0), "sophia_g": (6, float(samples))}
+    if alike:
+        assert check_tuning("text", spent, (), allowed=False) == ()
+    else:
+        with pytest.raises(ConfigError, match="text: unequal tuning: adamw 6 trials, 28,800 samples"):
+            check_tuning("text", spent, (), allowed=False)
 
 
 def test_metrics_of_different_hardware_are_compared_and_times_are_not(tmp_path: Path) -> None:

@@ -154,6 +154,7 @@ def test_a_checkpoint_serves_any_number_of_ranks(
         assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_parts_is_the_whole_one_piece_by_piece(tmp_path: Path) -> None:
     from optbench.session import read_checkpoint
 

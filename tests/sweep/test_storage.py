@@ -31,6 +31,7 @@ def test_studies_of_two_results_folders_in_one_database(call, tmp_path: Path) ->
     assert [study.n_trials for study in studies] == [2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_study_of_another_folder_is_not_overwritten(call, tmp_path: Path) -> None:

@@ -33,8 +33,7 @@ class Live:
         self.running: dict[str, tuple[Planned, int, float | None]] = {}
         self.started_at: dict[str, tuple[float, float]] = {}  # when training began, and at which share of the run
         self.seen: set[str] = set()
-        self.metric = ""
-        self.direction = "max"
+        self._metrics: dict[str, None] = {}  # in the order in which they were met
         self._say = notice
         self._live: Any = None
         self._courses: Courses | None = None
@@ -59,7 +58,7 @@ class Live:
         _, step, value = self.running.get(run.run_id, (run, 0, None))
         match event:
             case Began():
-                self.metric, self.direction = event.metric, event.direction
+                self._metrics[event.metric] = None
                 step = event.resumed_from or 0
                 self.started_at[run.run_id] = (time.monotonic(), step / run.config.steps)
                 if event.resumed_from:
@@ -83,8 +82,13 @@ class Live:
 
     def _note(self, run: Planned, outcome: Outcome) -> None:
         self.ended_runs[run.run_id] = outcome
-        self.metric = outcome.metric or self.metric
-        self.direction = outcome.direction or self.direction
+        if outcome.metric:
+            self._metrics[outcome.metric] = None
+
+    @property
+    def metric(self) -> str:
+        """The metric's name; of workloads that have their own, each of them."""
+        return "/".join(self._metrics)
 
     def refresh(self, courses: Courses) -> None:
         """Draw the table, or print a line now and then."""
@@ -144,10 +148,8 @@ class Live:
 
     def best(self, course: Course) -> str:
         """The best score of a cell so far, as its metric."""
-        values = [o.val for o in self._outcomes(course) if o.score is not None and o.val is not None]
-        if not values:
-            return "-"
-        return f"{max(values) if self.direction == 'max' else min(values):.4g}"
+        found = [(o.score, o.val) for o in self._outcomes(course) if o.score is not None]
+        return f"{max(found)[1]:.4g}" if found else "-"
 
     def _outcomes(self, course: Course) -> list[Outcome]:
         runs = [run.run_id for trial in course.trials for run in trial.runs]

@@ -180,6 +180,8 @@ class Evidence:
     """Results on the smaller side"""
     unit: str = "seeds"
     """seeds, runs or trials"""
+    value: float | None = None
+    """The gain itself, as its interval"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,11 +90,13 @@ def budget_rows(curve: BudgetCurve) -> Iterator[dict[str, Any]]:
 
 def sensitivity_rows(of: Sensitivity) -> Iterator[dict[str, Any]]:
     """A row for each trial, with the number in each."""
-    for x, value in zip(of.x, of.value, strict=True):
+    for x, y, value in zip(of.x, of.y or (None,) * len(of.x), of.value, strict=True):
         yield {
             "contender": of.contender,
             "key": of.key,
             "x": x,
+            "second": of.second,
+            "y": y,
             "val_metric": value,
             "chosen": x == of.chosen,
         } | spread("sensitivity", of.number)

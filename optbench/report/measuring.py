@@ -48,7 +48,7 @@ def rate_of(contender: Contender) -> str | None:
 
 def sensitivity_of(contender: Contender, key: str, direction: str, level: float) -> Sensitivity:
     """The trials of a contender against its learning rate."""
-    rates = {t["trial"]: as_number(t["values"].get(key)) for t in contender.cell.get("trials") or ()}
+    rates = values_of(contender, key)
     tried = {trial: rate for trial in sorted(contender.tuning) if (rate := rates.get(trial)) is not None}
     runs = [run for trial in tried for run in contender.tuning[trial]]
     trivial = next((run["val_trivial"] for run in runs if run["val_trivial"] is not None), None)
@@ -63,7 +63,22 @@ def sensitivity_of(contender: Contender, key: str, direction: str, level: float)
         level=level,
         noise=contender.values("val"),
         chosen=tried.get(winner) if winner is not None else None,
+        beside=beside(contender, key, list(tried)),
     )
+
+
+def values_of(contender: Contender, key: str) -> dict[int, float | None]:
+    """What each trial of a contender had for a hyperparameter; None for what is no number."""
+    return {t["trial"]: as_number(t["values"].get(key)) for t in contender.cell.get("trials") or ()}
+
+
+def beside(contender: Contender, key: str, trials: Sequence[int]) -> tuple[str, tuple[float, ...]]:
+    """What was searched first beside a hyperparameter, and each trial's value; nothing, unless all are above 0."""
+    others = (str(found.get("key")) for found in contender.cell.get("dimensions") or ())
+    second = next((other for other in others if other != key), "")
+    known = values_of(contender, second)
+    y = tuple(value for trial in trials if (value := known.get(trial)) is not None and value > 0)
+    return (second, y) if second and len(y) == len(trials) else ("", ())
 
 
 def target_section(

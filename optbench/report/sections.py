@@ -134,6 +134,10 @@ class Sensitivity:
     """Mean loss of metric, over the searched range on a log scale, against the best (Wortsman et al., 2023).
     None, too, where no trial is better than an answer that has learned nothing."""
     chosen: float | None = None
+    second: str = ""
+    """What was searched first beside it, where that was numbers above 0: optimizer.weight_decay"""
+    y: tuple[float, ...] = ()
+    """Its value of each trial"""
 
 
 @dataclass(frozen=True, slots=True)

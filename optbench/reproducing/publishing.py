@@ -1,13 +1,15 @@
 """What a reader needs of a claim that was run, in a folder that can be committed.
 
 verdict.json   the claim, its criteria with their evidence, the verdict; scale, versions, hardware, seconds, date
-report.md      the report, with the picture
-figure.png     one picture
+report.md      the report, with the pictures
+figure.png     the criteria's intervals
+runs.png       the runs behind the first of them
 runs.csv       a row for each run, without logs (runs.parquet where that would be too large)"""
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 LARGEST = 1_000_000  # bytes of a file
 LEFT_OUT = {"config", "pictures", "seconds", "folder", "study", "run_id", "trial_id"}
-VERDICT, REPORT, FIGURE, RUNS = "verdict.json", "report.md", "figure.png", "runs"
+VERDICT, REPORT, RUNS = "verdict.json", "report.md", "runs"
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,11 @@ def publish(of: Reproduced, folder: Path) -> list[Path]:
 
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    picture = folder / FIGURE
-    caption = draw(of.report, of.claim, picture)
-    shown = f"![{caption}]({FIGURE})\n" if caption else ""
-    written = [picture] if caption else []
-    text = to_markdown(of.report, {})
-    opening, _, rest = text.partition("\n\n")
-    whole = "\n\n".join(part for part in (opening, shown.strip(), rest) if part)
+    pictures = draw(of.report, of.claim, of.asked, folder)
+    written = [file for file, _ in pictures]
+    opening, _, rest = to_markdown(of.report, {}).partition("\n\n")
+    shown = [f"![{words}]({file.name})" for file, words in pictures]
+    whole = "\n\n".join(part for part in (opening, *shown, rest) if part)
     written.append(write_text(folder / REPORT, cut(whole, command_of(of.slug, of.scale))))
     written.append(write_runs(of.results.runs, folder))
     tree = verdict_tree(of)
@@ -126,6 +126,7 @@ def verdict_tree(of: Reproduced) -> dict[str, Any]:
         "seeds": claim.seeds,
         "few_seeds": claim.few,
         "criteria": [asdict(one) for one in claim.criteria],
+        "standings": standings(of.report),
         "level": of.report.level,
         "device": "; ".join(every(runs, "hardware")),
         "precision": every(runs, "precision"),
@@ -137,6 +138,43 @@ def verdict_tree(of: Reproduced) -> dict[str, Any]:
         "date": last_end(of.results),
         "command": command_of(of.slug, of.scale),
     }
+
+
+def standings(report: Report) -> list[dict[str, Any]]:
+    """All contenders over all workloads, the best first; empty where the study has one workload. Costs are geometric
+    means over workloads, in units of the reference's."""
+    if report.across is None:
+        return []
+    scores = sorted(report.across.scores, key=lambda score: -(score.iqm.value or 0.0))
+    ranks = report.across.ranks
+    return [
+        {
+            "contender": score.contender,
+            "iqm": asdict(score.iqm),
+            "mean_rank": asdict(score.mean_rank),
+            "ranks": {workload: ranks[workload][score.contender] for workload in ranks},
+            "failed": sum(row.failed for w in report.workloads for row in w.rows if row.contender == score.contender),
+            "speed": mean_share(report, score.contender, "samples_per_second"),
+            "state": mean_share(report, score.contender, "state_per_parameter"),
+        }
+        for score in scores
+    ]
+
+
+def mean_share(report: Report, contender: str, of: str) -> float | None:
+    """A resource of a contender over the reference's, geometric mean over the workloads; None where one is unknown."""
+    shares = []
+    for workload in report.workloads:
+        rows = {row.contender: getattr(row, of) for row in workload.resources}
+        own, other = (number_of(rows.get(name)) for name in (contender, workload.reference))
+        shares.append(own / other if own and other else None)
+    known = [share for share in shares if share is not None]
+    return math.exp(math.fsum(map(math.log, known)) / len(known)) if known and len(known) == len(shares) else None
+
+
+def number_of(value: Any) -> float | None:
+    """An estimate's value, or the number itself."""
+    return getattr(value, "value", value)
 
 
 def command_of(slug: str, scale: str | None) -> str:

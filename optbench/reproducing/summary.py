@@ -1,8 +1,12 @@
-"""The table of the published verdicts, between two marks of README.md and of results/README.md."""
+"""What README.md and results/README.md show of the published verdicts, between marks that are written anew.
+
+<!-- results --> ... <!-- /results -->                 the table of the verdicts
+<!-- leaderboard NAME --> ... <!-- /leaderboard -->    the leaderboard of results/claims/NAME"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +15,29 @@ from optbench.errors import ConfigError
 from optbench.report.writing import write_text
 
 START, END = "<!-- results -->", "<!-- /results -->"
-HEADER = ("claim", "scale", "verdict", "seeds", "evidence", "device")
-LONGEST = 300  # characters of the evidence of a row
+MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
+HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device")
+BOARD = ("", "contender", "interquartile mean", "speed", "state")
+LONGEST = 200  # characters of the evidence of a row
+SHORTENED = re.compile(r", n = \d+ \w+$")
 
 
 def section(verdicts: Sequence[Mapping[str, Any]], base: str) -> str:
-    """What stands between the marks. `base`: the way from the file to the folder of the verdicts."""
+    """The table of the verdicts. `base`: the way from the file to the folder of the verdicts."""
     if not verdicts:
         return "No claim has been published yet."
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    lines += ["| " + " | ".join(row(tree, base)) + " |" for tree in verdicts]
     counts = [f"{word} {sum(tree['verdict'] == word for tree in verdicts)}" for word in words_of(verdicts)]
-    return "\n".join([*lines, "", f"Of {len(verdicts)} verdicts: {', '.join(counts)}."])
+    return "\n".join([*table(HEADER, [row(tree, base) for tree in verdicts]), "", ending(len(verdicts), counts)])
+
+
+def ending(count: int, counts: Sequence[str]) -> str:
+    """All verdicts in a line."""
+    return f"Of {count} verdicts: {', '.join(counts)}."
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def words_of(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -31,21 +46,74 @@ def words_of(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
     return [word for word in order if any(tree["verdict"] == word for tree in verdicts)]
 
 
+def name_of(tree: Mapping[str, Any]) -> str:
+    """The folder of a verdict."""
+    return "-".join(word for word in (tree["slug"], tree.get("scale")) if word)
+
+
 def row(tree: Mapping[str, Any], base: str) -> list[str]:
     """One verdict."""
-    name = "-".join(word for word in (tree["slug"], tree.get("scale")) if word)
     seeds = "" if tree.get("seeds") is None else f"{tree['seeds']}{' (few)' if tree.get('few_seeds') else ''}"
-    evidence = "; ".join(f"{one['statement']}: {one['words']}" for one in tree["criteria"])
-    short = evidence if len(evidence) <= LONGEST else evidence[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
-    linked = f"[{tree['slug']}]({base}{name}/report.md): {cell(tree['title'])}"
-    return [
-        linked,
-        tree.get("scale") or "",
-        f"**{tree['verdict']}**",
-        seeds,
-        cell(short),
-        cell(tree.get("device") or ""),
+    linked = f"[{tree['slug']}]({base}{name_of(tree)}/report.md): {cell(tree['title'])}"
+    where = ", ".join(cell(word) for word in (tree.get("scale"), tree.get("device")) if word)
+    return [linked, f"**{tree['verdict']}**", seeds, cell(decisive(tree)), where]
+
+
+def decisive(tree: Mapping[str, Any]) -> str:
+    """How many criteria hold, and the first that made the verdict what it is."""
+    criteria = tree["criteria"]
+    of_its_kind = [one for one in criteria if one.get("holds") is tree.get("holds")] or criteria
+    held = sum(one.get("holds") is True for one in criteria)
+    count = f"{held} of {len(criteria)} hold; " if len(criteria) > 1 else ""
+    one = of_its_kind[0]
+    places = [place for place in one.get("evidence") or () if place.get("holds") is tree.get("holds")]
+    words = SHORTENED.sub("", places[0]["words"]) if places else one["words"]
+    where = f" ({places[0]['where']})" if places and len(one["evidence"]) > 1 else ""
+    said = f"{count}{one.get('text') or one['statement']}{where}: {words}"
+    return said if len(said) <= LONGEST else said[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
+
+
+def leaderboard(tree: Mapping[str, Any], base: str) -> str:
+    """The contenders of a study over all of its workloads."""
+    workloads = list(tree["standings"][0]["ranks"])
+    head = [*BOARD[:3], *(f"rank on {name}" for name in workloads), *BOARD[3:]]
+    rows = [
+        [
+            str(place),
+            f"`{one['contender']}`",
+            f"{one['iqm']['value']:.2f}{interval(one['iqm'])}",
+            *(spoken_range(one["ranks"][name]) for name in workloads),
+            share(one["speed"]),
+            share(one["state"]),
+        ]
+        for place, one in enumerate(tree["standings"], 1)
     ]
+    way = f"{base}{name_of(tree)}"
+    lines = [f"![{tree['title']}]({way}/runs.png)", "", *table(head, rows), ""]
+    where = ", ".join(word for word in (tree.get("device"), f"{tree.get('seeds')} seeds") if word)
+    lines += [f"`{tree.get('command') or tree['slug']}` ({where}): [report]({way}/report.md). **{verdict_of(tree)}**"]
+    return "\n".join(lines)
+
+
+def verdict_of(tree: Mapping[str, Any]) -> str:
+    """The claim with its verdict."""
+    return f"{cell(tree['title'])}: {tree['verdict']}."
+
+
+def interval(of: Mapping[str, Any]) -> str:
+    """The ends of an estimate."""
+    return "" if of["low"] is None or of["high"] is None else f" [{of['low']:.2f}, {of['high']:.2f}]"
+
+
+def spoken_range(ranks: Sequence[int]) -> str:
+    """3, or 1-4."""
+    low, high = ranks
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def share(value: float | None) -> str:
+    """Times the reference's."""
+    return "" if value is None else f"{value:.2f} x"
 
 
 def cell(words: str) -> str:
@@ -54,7 +122,8 @@ def cell(words: str) -> str:
 
 
 def rewritten(file: Path, verdicts: Sequence[Mapping[str, Any]], folder: Path) -> str:
-    """The file's text with the section as it should be. Raises ConfigError where it has no marks."""
+    """The file's text with everything between marks as it should be. Raises ConfigError where it has no marks, or one
+    for a leaderboard that is not there."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -63,7 +132,18 @@ def rewritten(file: Path, verdicts: Sequence[Mapping[str, Any]], folder: Path) -
     _, end, after = rest.partition(END)
     if not start or not end:
         raise ConfigError(f"{file}: has no section to write", f"Put {START} and {END} where the table shall stand")
-    return f"{before}{START}\n{section(verdicts, way_to(folder, file))}\n{END}{after}"
+    base = way_to(folder, file)
+    whole = f"{before}{START}\n{section(verdicts, base)}\n{END}{after}"
+    boards = {name_of(tree): tree for tree in verdicts if tree.get("standings")}
+
+    def board(match: re.Match[str]) -> str:
+        if match[2] not in boards:
+            raise ConfigError(
+                f"{file}: no leaderboard {match[2]} is published", f"There: {', '.join(boards) or 'none'}"
+            )
+        return f"{match[1]}{leaderboard(boards[match[2]], base)}\n{match[3]}"
+
+    return MARKED.sub(board, whole)
 
 
 def way_to(folder: Path, file: Path) -> str:

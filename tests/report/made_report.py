@@ -11,8 +11,10 @@ from optbench.report.content import (
     Across,
     BudgetCurve,
     Claim,
+    CriterionVerdict,
     Curve,
     Estimate,
+    Evidence,
     Failure,
     LadderStep,
     LeaveOneOut,
@@ -78,8 +80,41 @@ def made_report(
             ),
         ),
         skipped=(("lion-vit/broken", "run.json is no whole JSON object"), ("lion-vit/<i>odd</i>", "no metrics.jsonl")),
-        claim=Claim(f"{names[0]} >= {names[1]}", True, f"{names[0]} is better than {names[1]} on mlp on digits."),
+        claim=made_claim(names),
         open_runs=3,
+    )
+
+
+def made_claim(names: tuple[str, ...]) -> Claim:
+    """A criterion in the metric's unit on two workloads, one that is a ratio without an upper end, one of few words."""
+    told = Evidence("mlp on digits", True, "difference 0.02 [0.01, 0.03]", 0.01, 0.03, 5, value=0.02)
+    open_ = Evidence("gpt on docs", None, "times that of it", -0.2, None, 5)
+    untold = Evidence("gpt on docs", None, "fewer than two results on a side")
+    criteria = (
+        made_criterion(f"{names[0]} is as good", "test_metric", "not_worse", 0.005, True, (told, untold)),
+        made_criterion("", "train_seconds", "better", 0.1, None, (open_,)),
+    )
+    sentence = f"{names[0]} is better than {names[1]} on mlp on digits."
+    return Claim(f"{names[0]} >= {names[1]}", True, sentence, criteria, seeds=5)
+
+
+def made_criterion(
+    words: str, measure: str, relation: str, margin: float, holds: bool | None, evidence: tuple[Evidence, ...]
+) -> CriterionVerdict:
+    """One of a claim."""
+    verdict = {True: "supported", False: "not supported", None: "inconclusive"}[holds]
+    said = "; ".join(f"{one.where}: {one.words}" for one in evidence)
+    return CriterionVerdict(
+        words,
+        f"a is {relation} b in {measure}",
+        measure,
+        relation,
+        margin,
+        f"margin {margin}",
+        holds,
+        verdict,
+        said,
+        evidence,
     )
 
 
@@ -271,7 +306,9 @@ def made_sensitivity(k: int, who: str, level: float, sign: int) -> Sensitivity:
     """A valley over the learning rate; the greatest rate failed."""
     x = tuple(1e-4 * 3**n for n in range(8))
     value = tuple(None if n == 7 else level * (1 + sign * 0.02 * (n - 3 - 0.5 * k) ** 2) for n in range(8))
-    return Sensitivity(who, "optimizer.lr", x, value, Estimate(0.06 + 0.01 * k, 0.05, 0.09, 8), chosen=x[3])
+    y = tuple(1e-2 * 2 ** (5 * n % 8) for n in range(8))
+    number = Estimate(0.06 + 0.01 * k, 0.05, 0.09, 8)
+    return Sensitivity(who, "optimizer.lr", x, value, number, chosen=x[3], second="optimizer.weight_decay", y=y)
 
 
 def made_to_target(k: int, who: str, kind: str) -> ToTarget:

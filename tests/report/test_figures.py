@@ -16,7 +16,17 @@ from optbench.report.content import Curve, Report
 from optbench.report.figures import HASHES, wanted, write_figures
 from optbench.report.figures.drawing import LONGEST, curves, ladder, look, save, short, style
 
-KINDS = {"leaderboard", "val-metric", "train-loss", "tuning-budget", "sensitivity", "ladder", "time", "memory"}
+KINDS = {
+    "heat-maps",
+    "leaderboard",
+    "val-metric",
+    "train-loss",
+    "tuning-budget",
+    "sensitivity",
+    "ladder",
+    "time",
+    "memory",
+}
 
 
 def names_of(report: Report) -> set[str]:
@@ -50,7 +60,7 @@ def test_every_kind_is_named_for_every_workload() -> None:
     names = names_of(made_report())
     for start in ("mlp-on-digits", "gpt-on-docs"):
         assert {f"{start}-{kind}" for kind in (*KINDS, "trade-offs")} <= names
-    assert "across-profiles" in names
+    assert {"across-profiles", "across-standings", "across-claim"} <= names
 
 
 def test_every_figure_is_drawn(drawn: Path) -> None:
@@ -80,7 +90,8 @@ def test_only_what_changed_is_drawn_again(folder: Path) -> None:
     changed = replace(report.workloads[0], ladder=report.workloads[0].ladder[1:], sensitivity=())
     write_figures(replace(report, workloads=(changed,)), folder)
     now = times_of(folder)
-    assert times.keys() - now.keys() == {f"mlp-on-digits-sensitivity.{ending}" for ending in ("png", "svg")}
+    gone = {f"mlp-on-digits-{kind}.{ending}" for kind in ("sensitivity", "heat-maps") for ending in ("png", "svg")}
+    assert times.keys() - now.keys() == gone
     assert {name for name in now if now[name] != times[name]} == {
         "mlp-on-digits-ladder.png",
         "mlp-on-digits-ladder.svg",
@@ -100,7 +111,7 @@ def test_damaged_notes_on_what_was_drawn_are_no_error(tmp_path: Path, hashes: st
     (tmp_path / HASHES).write_text(hashes)
     report = first_of(made_report(("lion", "adamw")))
     bare = replace(report.workloads[0], bands=(), ladder=(), sensitivity=(), budget_curves=(), pareto=(), rows=())
-    files = write_figures(replace(report, workloads=(bare,), across=None), tmp_path)
+    files = write_figures(replace(report, workloads=(bare,), across=None, claim=None), tmp_path)
     assert {file.stem for file in files} == {"mlp-on-digits-time", "mlp-on-digits-memory"}
     assert all(file.exists() for file in files)
 

@@ -139,7 +139,7 @@ def test_every_figure_has_its_data_and_every_table_its_caption(page: str) -> Non
     skeleton = Skeleton(page)
     figures = data_of(page)["figures"]
     assert skeleton.values("data-figure") == [str(n) for n in range(len(figures))]
-    assert {figure["kind"] for figure in figures} == {"curves", "lines", "bars"}
+    assert {figure["kind"] for figure in figures} == {"curves", "lines", "bars", "points"}
     tags = skeleton.tags()
     assert tags.count("table") == tags.count("caption") == tags.count("thead")
     assert skeleton.elements[0] == ("html", {"lang": "en"})

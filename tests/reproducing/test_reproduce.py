@@ -120,7 +120,7 @@ def test_what_is_published(done: Path, call: Call, tmp_path: Path) -> None:
     code, out, _ = call(*words)
     folder = tmp_path / "claims" / "tiny-cpu"
     names = {file.name: file.stat().st_size for file in folder.iterdir()}
-    assert code == 0 and names.keys() == {"verdict.json", "report.md", "figure.png", "runs.csv"}
+    assert code == 0 and names.keys() == {"verdict.json", "report.md", "figure.png", "runs.png", "runs.csv"}
     assert max(names.values()) < 1_000_000 and f"written  {folder / 'figure.png'}" in out
     tree = json.loads((folder / "verdict.json").read_text())
     assert (
@@ -134,7 +134,7 @@ def test_what_is_published(done: Path, call: Call, tmp_path: Path) -> None:
     assert len(rows) == 8 and {row["stage"] for row in rows} == {"tune", "final"}
     assert all("optimizer=" in row["overrides"] and float(row["val"]) > 0 for row in rows)
     report = (folder / "report.md").read_text()
-    assert "](figure.png)" in report and "**Claim:**" in report and str(done) not in report
+    assert "](figure.png)" in report and "](runs.png)" in report and "**Claim:**" in report and str(done) not in report
     first = {name: (folder / name).read_bytes() for name in names}
     call(*words)
     assert {name: (folder / name).read_bytes() for name in names} == first

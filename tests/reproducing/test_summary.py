@@ -41,12 +41,63 @@ def test_the_section_is_written_checked_and_goes_stale(published: Path, call: Ca
     assert call("reproduce", "--summary", "-o", published)[0] == 0
     text = (published.parent.parent / "README.md").read_text()
     assert text.startswith("# A project\n\n") and text.endswith("\n\nThe end.\n") and "old" not in text
-    assert "| [first](results/claims/first-cpu/report.md): first \\| wins | cpu | **supported** | 3 (few) |" in text
+    decided = "a is better than b in test_metric: w: difference 1 [0, 2], n = 3 seeds"
+    linked = "[first](results/claims/first-cpu/report.md): first \\| wins"
+    assert f"| {linked} | **supported** | 3 (few) | {decided} | cpu, a cpu x 2 |" in text
     assert "Of 2 verdicts: supported 1, not supported 1." in text
     assert "[second](claims/second-cpu/report.md)" in (published.parent / "README.md").read_text()
     assert call(*check)[0] == 0
     (published / "first-cpu" / "verdict.json").write_text(json.dumps(verdict("first", "inconclusive")))
     assert call(*check)[0] == 3
+
+
+STANDINGS = [
+    {
+        "contender": name,
+        "iqm": {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 10},
+        "mean_rank": {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2},
+        "ranks": {"vit": ranks, "mlp": [2, 2]},
+        "failed": 0,
+        "speed": speed,
+        "state": 1.0,
+    }
+    for name, value, ranks, speed in (("lion", 0.9, [1, 1], 1.125), ("adamw", 0.7, [1, 2], None))
+]
+
+
+def test_a_leaderboard_stands_between_its_marks(published: Path, call: Call) -> None:
+    file = published.parent.parent / "README.md"
+    marks = "<!-- leaderboard first-cpu -->\nold\n<!-- /leaderboard -->"
+    file.write_text(f"{marks}\n\n{README}")
+    summarise = ["reproduce", "--summary", "-o", published]
+    code, _, err = call(*summarise)
+    assert code == 2 and "no leaderboard first-cpu is published" in err and "There: none" in err
+    tree = verdict("first", standings=STANDINGS, command="optbench reproduce first")
+    (published / "first-cpu" / "verdict.json").write_text(json.dumps(tree))
+    assert call(*summarise)[0] == 0
+    text = file.read_text()
+    assert "![first | wins](results/claims/first-cpu/runs.png)" in text.partition("<!-- /leaderboard -->")[0]
+    assert "| 1 | `lion` | 0.90 [0.80, 1.00] | 1 | 2 | 1.12 x | 1.00 x |" in text
+    assert "| 2 | `adamw` | 0.70 [0.60, 0.80] | 1-2 | 2 |  | 1.00 x |" in text
+    assert call(*summarise, "--check")[0] == 0
+    (published / "first-cpu" / "verdict.json").write_text(json.dumps(tree | {"standings": STANDINGS[::-1]}))
+    assert call(*summarise, "--check")[0] == 3
+
+
+def test_what_decided_a_claim_is_its_first_criterion_of_that_kind() -> None:
+    def one(holds: bool | None, text: str, where: str) -> dict[str, Any]:
+        places = [
+            {"where": "u", "holds": True, "words": "fine, n = 9 runs"},
+            {"where": where, "holds": holds, "words": f"said of {where}, n = 9 runs"},
+        ]
+        return {"text": text, "statement": "", "words": "u: fine; ...", "holds": holds, "evidence": places}
+
+    tree = verdict(
+        "x", "not supported", holds=False, criteria=[one(True, "A", "v"), one(None, "B", "w"), one(False, "C", "z")]
+    )
+    assert summary.decisive(tree) == "1 of 3 hold; C (z): said of z"
+    long = verdict("x", criteria=[{"text": "word " * 99, "statement": "", "words": "w"}])
+    assert summary.decisive(long).endswith("word …") and len(summary.decisive(long)) <= summary.LONGEST + 2
 
 
 def test_mistakes(published: Path, call: Call, tmp_path: Path) -> None:

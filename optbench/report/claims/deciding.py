@@ -103,8 +103,10 @@ def evidence_of(criterion: Criterion, where: str, found: Measured) -> Evidence:
         return Evidence(where, None, found.words, n=found.n, unit=found.unit)
     holds = relation(criterion.relation, gain_of(criterion, where, found))
     words = f"{found.words}, n = {found.n} {found.unit}"
-    ends = [end if math.isfinite(end) else None for end in (found.low, found.high)]
-    return Evidence(where, holds, words, *ends, n=found.n, unit=found.unit)
+    low, high, value = (
+        known if known is not None and math.isfinite(known) else None for known in (found.low, found.high, found.value)
+    )
+    return Evidence(where, holds, words, low, high, n=found.n, unit=found.unit, value=value)
 
 
 def gain_of(criterion: Criterion, where: str, found: Measured) -> Gain:

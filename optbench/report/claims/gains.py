@@ -34,6 +34,8 @@ class Measured:
     """Results on the smaller side."""
     unit: str = "seeds"
     """What is counted: seeds, runs or trials."""
+    value: float | None = None
+    """The gain itself, where it is known."""
 
 
 def relation(word: str, gain: Gain) -> bool | None:
@@ -56,7 +58,7 @@ def of_difference(of: Estimate, sign: float, words: str, n: int, unit: str = "se
     if of.value is None or of.low is None or of.high is None:
         return Measured(f"{words}: no interval", n=n, unit=unit)
     low, high = sorted((sign * of.low, sign * of.high))
-    return Measured(f"{words} {spoken(of)}", low, high, n, unit)
+    return Measured(f"{words} {spoken(of)}", low, high, n, unit, sign * of.value)
 
 
 def of_ratio(of: Estimate, sign: float, whose: str, n: int, unit: str = "seeds") -> Measured:
@@ -64,7 +66,7 @@ def of_ratio(of: Estimate, sign: float, whose: str, n: int, unit: str = "seeds")
     if of.value is None or of.low is None or of.high is None:
         return Measured("no interval", n=n, unit=unit)
     low, high = sorted((sign * logarithm(of.low), sign * logarithm(of.high)))
-    return Measured(f"{spoken(of)} times {whose}", low, high, n, unit)
+    return Measured(f"{spoken(of)} times {whose}", low, high, n, unit, sign * logarithm(of.value))
 
 
 def logarithm(value: float) -> float:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from optbench.criteria import MEASURES
 from optbench.report.claims.gains import TINY, Measured, of_difference, of_ratio
@@ -84,7 +85,8 @@ def metric_against(a: Arm, sign: float, known: float, level: float) -> Measured:
     mean = interval_of(found, sign, level, n)
     ends = sorted((sign * mean.low, sign * mean.high))  # type: ignore[operator]
     at = Estimate(*(end + known for end in (mean.value, mean.low, mean.high)))  # type: ignore[operator]
-    return Measured(f"{at.value:.4g} [{at.low:.4g}, {at.high:.4g}] against {known:g}", *ends, n)
+    words = f"{at.value:.4g} [{at.low:.4g}, {at.high:.4g}] against {known:g}"
+    return Measured(words, *ends, n, value=sign * mean.value)  # type: ignore[operator]
 
 
 def by_ranks(a: Arm, b: Arm, level: float) -> Measured:
@@ -175,7 +177,7 @@ def to_target(of: Side, against: Against, level: float, column: str) -> Measured
         ", ".join(f"{rung.reached} of {rung.of} at {rung.cost:.4g}" for rung in ladder) for ladder in ladders
     )
     found = of_ratio(ratio, -1.0, whose, n)
-    return Measured(f"{found.words} (reached: {reached})", found.low, found.high, n)
+    return replace(found, words=f"{found.words} (reached: {reached})")
 
 
 def rungs(side: Side, column: str) -> list[Rung]:

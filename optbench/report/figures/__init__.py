@@ -45,12 +45,26 @@ def wanted(report: Report) -> Iterator[tuple[str, str, Any]]:
     for start, workload in zip(starts(report.workloads), report.workloads, strict=True):
         for kind, data in of_workload(workload):
             yield f"{start}-{kind}", kind, data
+    for kind, data in of_all(report):
+        yield f"{ACROSS}-{kind}", kind, data
+
+
+def of_all(report: Report) -> Iterator[tuple[str, Any]]:
+    """(kind, data) of the figures that are of no single workload."""
+    from optbench.report.figures.claim import drawable
+
+    if report.claim and drawable(report.claim):
+        yield "claim", report.claim
+    if report.across and any(score.iqm.value is not None for score in report.across.scores):
+        yield "standings", report.across
     if report.across and report.across.profiles:
-        yield f"{ACROSS}-profiles", "profiles", report.across.profiles
+        yield "profiles", report.across.profiles
 
 
 def of_workload(workload: Workload) -> Iterator[tuple[str, Any]]:
     """(kind, data) of a workload's figures."""
+    from optbench.report.figures.heat import maps
+
     on = workload.headline.partition("_")[0]
     metric = f"{on} {workload.metric}"
     rows = [(row.contender, row.test if on == "test" else row.val, row.values) for row in workload.rows]
@@ -64,6 +78,8 @@ def of_workload(workload: Workload) -> Iterator[tuple[str, Any]]:
         yield "tuning-budget", (f"expected best validation {workload.metric}", workload.budget_curves)
     if any(sensitivity.x for sensitivity in workload.sensitivity):
         yield "sensitivity", (f"validation {workload.metric}", workload.direction, workload.sensitivity)
+    if two := maps(workload.sensitivity):
+        yield "heat-maps", (f"validation {workload.metric}", workload.direction, two)
     if workload.ladder:
         yield "ladder", (metric, on, workload.ladder)
     if any(row.seconds for row in workload.resources):
@@ -82,10 +98,14 @@ def label_of(column: str, metric: str) -> str:
 def draw(kind: str, data: Any, looks: dict[str, int], files: list[Path]) -> None:
     """One figure into its files."""
     from optbench.report.figures import drawing
+    from optbench.report.figures.claim import forest
+    from optbench.report.figures.heat import heat
+    from optbench.report.figures.standings import standings
     from optbench.store import write_atomically
 
+    kinds = {**drawing.FIGURES, "claim": forest, "heat-maps": heat, "standings": standings}
     with drawing.style():
-        figure = drawing.FIGURES.get(kind, drawing.curves)(data, looks)
+        figure = kinds.get(kind, drawing.curves)(data, looks)
         for file in files:
             write_atomically(file, lambda out, file=file: drawing.save(figure, out, file.suffix[1:]))
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOOK = 2  # of all figures: a new one draws them anew
+LOOK = 3  # of all figures: a new one draws them anew
 COLOURS = ("#0072b2", "#d55e00", "#008f68", "#b4508b", "#a06f00", "#3b8fc2", "#6a55a3", "#5c6670")  # as in the page
 MARKERS = "osD^vPX*"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))

@@ -75,6 +75,23 @@ function bars(figure) {
   }));
 }
 
+/* Trials over two hyperparameters, coloured by their metric. */
+function points(figure) {
+  const shared = { type: "scatter", mode: "markers", showlegend: false };
+  const turned = figure.worst > figure.best;
+  const colours = {
+    color: figure.value, colorscale: "Viridis", reversescale: turned, size: 11, line: { width: 1, color: variable("--line") },
+    cmin: Math.min(figure.worst, figure.best), cmax: Math.max(figure.worst, figure.best), showscale: true,
+    colorbar: { title: { text: figure.title, side: "right", font: { size: 12 } }, thickness: 12, outlinewidth: 0 },
+  };
+  const ink = { color: variable("--ink") };
+  return [
+    { ...shared, ...figure.fine, marker: colours, text: figure.value, hovertemplate: "%{x:.3g}, %{y:.3g}: %{text}<extra></extra>" },
+    { ...shared, ...figure.failed, marker: { ...ink, symbol: "x-thin", size: 9, line: { width: 2, ...ink } }, hovertemplate: "%{x:.3g}, %{y:.3g}: failed<extra></extra>" },
+    { ...shared, ...figure.chosen, marker: { ...ink, symbol: "circle-open", size: 18, line: { width: 2 } }, hoverinfo: "skip" },
+  ];
+}
+
 const sums = (differences) => {
   let sum = 0;
   return differences.map((more) => (sum += more));
@@ -180,6 +197,7 @@ function specification(plot) {
   if (figure.kind === "bars") {
     return [bars(figure), { ...layout(figure.x, figure.y), height: 120 + 44 * figure.y.labels.length }];
   }
+  if (figure.kind === "points") return [points(figure), layout(figure.across, figure.up)];
   if (figure.kind === "lines") return tall(lines(figure.series), layout(figure.x, figure.y));
   const chosen = choices(plot, figure);
   const column = figure.columns[chosen.column];

@@ -1,7 +1,7 @@
 """Figures as plain data for page.js, which draws them with plotly in the colours of the page.
 
-A figure: {"kind": lines, bars or curves, "series": [...], "x": {"title", "type"}, "y": ...}. A series has `who`, a
-place in the palette, `x`, `y` and, where known, `low` and `high`.
+A figure: {"kind": lines, bars, points or curves, "series": [...], "x": {"title", "type"}, "y": ...}. A series has
+`who`, a place in the palette, `x`, `y` and, where known, `low` and `high`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from optbench.records import COLUMNS
-from optbench.report.content import Across, Curve, Estimate, Workload
+from optbench.report.content import Across, Curve, Estimate, Sensitivity, Workload
 from optbench.report.html.packing import BAND_POINTS, POINTS, curve_data, share_of_points, thinned
 from optbench.report.html.palette import Palette
 from optbench.report.html.tags import label
@@ -93,6 +93,23 @@ def sensitivity(workload: Workload, names: Palette, key: str) -> Figure:
             chosen = {"x": [one.x[i] for i in ring], "y": [one.value[i] for i in ring]}
             series.append({"who": who, **chosen, "only": "circle-open", "size": 15, "note": "chosen"})
     return {"kind": "lines", "series": series, "x": axis(key, "log"), "y": axis(f"validation {workload.metric}")}
+
+
+def points(workload: Workload, of: Sensitivity, ends: tuple[float, float]) -> Figure:
+    """The metric over two hyperparameters, a dot for each trial; `ends`: the worst and the best colour's value."""
+    where = range(len(of.x))
+    kept = {
+        "fine": [i for i in where if of.value[i] is not None],
+        "failed": [i for i in where if of.value[i] is None],
+        "chosen": [i for i in where if of.chosen is not None and math.isclose(of.x[i], of.chosen, rel_tol=1e-9)],
+    }
+    marks = {name: {"x": [of.x[i] for i in found], "y": [of.y[i] for i in found]} for name, found in kept.items()}
+    value = [of.value[i] for i in kept["fine"]]
+    title = f"validation {workload.metric}"
+    return {"kind": "points", **marks, "value": value, "worst": ends[0], "best": ends[1], "title": title} | {
+        "across": axis(of.key, "log"),
+        "up": axis(of.second, "log"),
+    }
 
 
 def bad_edge(values: Sequence[float | None], direction: str) -> float:

@@ -108,6 +108,7 @@ PARTS: tuple[tuple[str, str, Part], ...] = (
     ("curves", "Curves", curves),
     ("budget", "Against tuning budget", tuning.budget),
     ("sensitivity", "Sensitivity", tuning.sensitivity),
+    ("maps", "Two hyperparameters", tuning.maps),
     ("target", "To target", tuning.to_target),
     ("ladder", "Ladder of budgets", tuning.ladder),
     ("resources", "Memory and time", costs.resources),

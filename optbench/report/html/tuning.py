@@ -49,6 +49,19 @@ def sensitivity(page: Page, of: Workload, key: str, title: str) -> Markup | None
     return page.part(key, title, *drawn, table(what, head, rows) if rows else None)
 
 
+def maps(page: Page, of: Workload, key: str, title: str) -> Markup | None:
+    """The metric over two hyperparameters, where two were searched."""
+    found = [s for s in figures.by_name(of.sensitivity, page.names) if s.y]
+    known = sorted(value for s in found for value in s.value if value is not None)
+    if not known:
+        return None
+    tenth = round(0.1 * (len(known) - 1))
+    ends = (known[tenth], known[-1]) if of.direction == "max" else (known[-1 - tenth], known[0])
+    caption = "{}: each trial by {} and {}; the worst tenth has one colour, a cross failed, a ring was chosen."
+    drawn = [page.figure(figures.points(of, s, ends), caption.format(s.contender, s.key, s.second)) for s in found]
+    return page.part(key, title, *drawn)
+
+
 TARGETS = {
     "complete": "Smallest budget of the ladder whose complete schedules reach the target",
     "passing": "First evaluation at or beyond the target inside a run of the full budget: depends on the schedule",

@@ -25,10 +25,12 @@ def sensitivity(
     level: float = 0.95,
     noise: Sequence[float] = (),
     chosen: float | None = None,
+    beside: tuple[str, tuple[float, ...]] = ("", ()),
 ) -> Sensitivity:
     """`x`: learning rates of the trials. `values`: their validation metrics, None where a trial failed, which counts as
     `trivial`, the metric of an answer that has learned nothing (without one, as the worst trial). `noise`: metrics of
-    one setting over seeds, for the interval; without two of them there is none.
+    one setting over seeds, for the interval; without two of them there is none. `beside`: what else was searched,
+    and each trial's value.
 
     Where other values were searched with the learning rate, their luck is in the number too."""
     return Sensitivity(
@@ -38,6 +40,8 @@ def sensitivity(
         value=tuple(values),
         number=number(x, values, direction, trivial, level, noise),
         chosen=chosen,
+        second=beside[0],
+        y=beside[1],
     )
 
 

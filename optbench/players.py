@@ -50,6 +50,9 @@ class ActivePlayer:
         self.task_modules = list(task_modules) or [module]
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.peaks = [lr_factor * float(g["lr"]) if "lr" in g else None for g in optimizer.param_groups]
+        for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
+            if "peak_lr" in group:  # a rule that asks what its lr is a share of
+                group["peak_lr"] = peak
         self.micro_batch, self.device, self.clock = micro_batch, device, clock
         self.autocast = autocast(precision, device)
         self.curvature, self.ranks, self.shards = curvature, ranks, shards

@@ -18,7 +18,7 @@ from optbench import config
 
 NAMES = (
     *("sgd", "momentum", "nesterov", "signsgd", "signum", "lion", "adam", "adamw", "amsgrad", "nadam", "radam"),
-    *("adabelief", "lamb", "lars", "adafactor", "adan", "adopt"),
+    *("adamw_independent", "adabelief", "lamb", "lars", "adafactor", "adan", "adopt"),
 )
 SHAPES = [(), (1,), (7,), (3, 5), (2, 3, 4), (2, 2, 3, 3), (0,)]
 NOT_THE_RULES = ("about", "impl", "no_decay", "engine")
@@ -61,6 +61,10 @@ WORKED: list[tuple[str, dict[str, Any], Any, list[Any], list[Any]]] = [
     ("adamw", ADAM, 1, [1, 3], [1 - 0.1 / 1.5, 1 - 0.1 / 1.5 - 0.1 * (7 / 3) / (sqrt(39 / 7) + 0.5)]),
     # decoupled: 3 / 3.5 from the moments and 0.5 * 2 beside them
     ("adamw", ADAM | {"weight_decay": 0.5}, 2, [3], [2 - 0.1 * (3 / 3.5 + 1)]),
+    ("adamw_independent", ADAM, 1, [1], [1 - 0.1 / 1.5]),
+    # half of theta goes, whatever the rate; then half of what is left
+    ("adamw_independent", ADAM | {"weight_decay": 0.5}, 2, [3], [1 - 0.1 * 3 / 3.5]),
+    ("adamw_independent", ADAM | {"weight_decay": 0.5, "lr": 0.0}, 2, [3, 3], [1, 0.5]),
     # m is 0.5, 0.25 and v 0.25, 0.1875: the maximum stays at 0.25
     ("amsgrad", ADAM | {"variant": "paper"}, 1, [1, 0], [0.95, 0.925]),
     ("amsgrad", ADAM | {"variant": "torch"}, 0, [1, 0], [-0.1 / 1.5, -0.1 / 1.5 - 0.1 / 3 / (sqrt(4 / 7) + 0.5)]),

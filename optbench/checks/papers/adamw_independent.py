@@ -1,0 +1,24 @@
+"""AdamW with the weight decay of its own paper, which the learning rate's height does not scale.
+
+Ilya Loshchilov and Frank Hutter (2019), "Decoupled Weight Decay Regularization", arXiv:1711.05101, Algorithm 2.
+
+    m_t = b1 m_{t-1} + (1 - b1) g_t,  v_t = b2 v_{t-1} + (1 - b2) g_t^2       m_0 = v_0 = 0
+    theta <- theta - eta_t (alpha mhat / (sqrt(vhat) + eps) + lambda theta)
+    mhat = m_t / (1 - b1^t), vhat = v_t / (1 - b2^t)
+
+Here eta_t = 1 throughout: lr is alpha, weight_decay is lambda. The theta decayed is the one before the step.
+"""
+
+import numpy as np
+
+
+def paper(theta, steps, *, lr, betas, eps, weight_decay):
+    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+    b1, b2 = betas
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
+    for t, g in enumerate(steps, 1):
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        mhat, vhat = m / (1 - b1**t), v / (1 - b2**t)
+        theta -= lr * mhat / (np.sqrt(vhat) + eps) + weight_decay * theta
+        yield theta

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from optbench.report.answers import listed
 from optbench.report.content import Across, Estimate, LeaveOneOut, Profile, Score, ToTarget, Workload
-from optbench.report.measures.iqm import iqm_interval, normalised
+from optbench.report.measures.iqm import iqm_interval, normalised, scales, shares_first
 from optbench.report.measures.ranks import everywhere, leave_one_out, mean_ranks
 from optbench.report.measures.to_target import COMPLETE, PASSING
 
@@ -22,7 +22,18 @@ def across(workloads: Sequence[Workload], level: float) -> Across | None:
     times, note = times_of(workloads, names)
     means = mean_ranks(ranks, level)
     by_seed = {w.name: {r.contender: (*r.values, *[None] * r.failed) for r in w.rows} for w in workloads}
-    together = normalised(by_seed, {w.name: w.direction for w in workloads})
+    directions = {w.name: w.direction for w in workloads}
+    together, widths = normalised(by_seed, directions), scales(by_seed, directions)
+    luck = {
+        name: {
+            w.name: row.luck / widths[w.name][1]
+            for w in workloads
+            for row in w.rows
+            if row.contender == name and w.name in widths
+        }
+        for name in together
+    }
+    first = shares_first(together, luck)
     found = scoring.score(times) if times else {}
     reference = next((w.reference for w in workloads if w.reference), None)
     faster = scoring.speed_ups(times, reference) if times and reference in times else {}
@@ -31,8 +42,9 @@ def across(workloads: Sequence[Workload], level: float) -> Across | None:
             contender=name,
             score=Estimate(found.get(name), n=len(workloads)),
             mean_rank=means[name],
-            iqm=iqm_interval(together[name], level) if name in together else Estimate(None),
+            iqm=iqm_interval(together[name], level, luck=luck[name]) if name in together else Estimate(None),
             speed_up=Estimate(faster.get(name), n=len(workloads)),
+            rank_first=first.get(name),
         )
         for name in names
     ]

@@ -109,11 +109,11 @@ class Score:
     mean_rank: Estimate
     iqm: Estimate
     """Interquartile mean over seeds and workloads of the normalised headline: 1 the best contender's mean, 0 the
-    worst one's."""
+    worst one's. Its interval has the luck of tuning in it."""
     speed_up: Estimate
     """Geometric mean over workloads of the reference's time to target over its own."""
     rank_first: float | None = None
-    """Share of resampled studies in which it comes first."""
+    """Share of the draws in which its interquartile mean is the greatest."""
 
 
 @dataclass(frozen=True, slots=True)

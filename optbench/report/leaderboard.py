@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
 from optbench.report.contenders import HEADLINES, Contender
 from optbench.report.content import Pair, Row
+from optbench.report.statistics.difference import luck_of
 from optbench.report.statistics.intervals import mean_interval
 from optbench.report.statistics.verdicts import BETTER, WORSE
 
@@ -46,6 +48,7 @@ def row(contender: Contender, headline: str, pairs: Sequence[Pair], others: int,
         trials=len(contender.tuning),
         tune_val=contender.score(winner) if winner is not None else None,
         tuned=tuned(contender),
+        luck=math.sqrt(luck_of(contender.arm(headline, sign))),
         edges=tuple((str(key), str(end)) for key, end in cell.get("edges") or ()),
     )
 

@@ -184,9 +184,17 @@ def across(report: Report) -> Iterator[str]:
     assert report.across is not None
     yield "## Across workloads"
     rows = [
-        (text(s.contender), *map(estimate, (s.mean_rank, s.iqm, s.score, s.speed_up))) for s in report.across.scores
+        (
+            text(s.contender),
+            *map(estimate, (s.mean_rank, s.iqm)),
+            short(s.rank_first),
+            *map(estimate, (s.score, s.speed_up)),
+        )
+        for s in report.across.scores
     ]
-    yield table(("contender", "mean rank", "interquartile mean", "score of times to target", "speed-up"), rows)
+    yield table(
+        ("contender", "mean rank", "interquartile mean", "comes first", "score of times to target", "speed-up"), rows
+    )
     yield text(report.across.note)
     left = [(text(row.without), text(", ".join(row.order))) for row in report.across.leave_one_out]
     if left:

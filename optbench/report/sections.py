@@ -55,6 +55,8 @@ class Row:
     """What tuning chose."""
     edges: tuple[tuple[str, str], ...] = ()
     """(key, "low" or "high") of chosen values on the edge of the box: undertuned."""
+    luck: float = 0.0
+    """Standard deviation that the choice of the winner by noisy scores adds to the headline's mean."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ def standings(report: Report) -> list[dict[str, Any]]:
             "contender": score.contender,
             "iqm": asdict(score.iqm),
             "mean_rank": asdict(score.mean_rank),
+            "first": score.rank_first,
             "ranks": {workload: ranks[workload][score.contender] for workload in ranks},
             "failed": sum(row.failed for w in report.workloads for row in w.rows if row.contender == score.contender),
             "speed": mean_share(report, score.contender, "samples_per_second"),

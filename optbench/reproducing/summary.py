@@ -17,7 +17,7 @@ from optbench.report.writing import write_text
 START, END = "<!-- results -->", "<!-- /results -->"
 MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device")
-BOARD = ("", "contender", "interquartile mean", "speed", "state")
+BOARD = ("", "contender", "interquartile mean", "comes first", "speed", "state")
 LONGEST = 200  # characters of the evidence of a row
 SHORTENED = re.compile(r", n = \d+ \w+$")
 
@@ -76,12 +76,13 @@ def decisive(tree: Mapping[str, Any]) -> str:
 def leaderboard(tree: Mapping[str, Any], base: str) -> str:
     """The contenders of a study over all of its workloads."""
     workloads = list(tree["standings"][0]["ranks"])
-    head = [*BOARD[:3], *(f"rank on {name}" for name in workloads), *BOARD[3:]]
+    head = [*BOARD[:4], *(f"rank on {name}" for name in workloads), *BOARD[4:]]
     rows = [
         [
             str(place),
             f"`{one['contender']}`",
             f"{one['iqm']['value']:.2f}{interval(one['iqm'])}",
+            "" if one["first"] is None else f"{100 * one['first']:.0f} %",
             *(spoken_range(one["ranks"][name]) for name in workloads),
             share(one["speed"]),
             share(one["state"]),

@@ -55,13 +55,14 @@ STANDINGS = [
     {
         "contender": name,
         "iqm": {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 10},
+        "first": first,
         "mean_rank": {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2},
         "ranks": {"vit": ranks, "mlp": [2, 2]},
         "failed": 0,
         "speed": speed,
         "state": 1.0,
     }
-    for name, value, ranks, speed in (("lion", 0.9, [1, 1], 1.125), ("adamw", 0.7, [1, 2], None))
+    for name, value, first, ranks, speed in (("lion", 0.9, 0.75, [1, 1], 1.125), ("adamw", 0.7, None, [1, 2], None))
 ]
 
 
@@ -77,8 +78,8 @@ def test_a_leaderboard_stands_between_its_marks(published: Path, call: Call) -> 
     assert call(*summarise)[0] == 0
     text = file.read_text()
     assert "![first | wins](results/claims/first-cpu/runs.png)" in text.partition("<!-- /leaderboard -->")[0]
-    assert "| 1 | `lion` | 0.90 [0.80, 1.00] | 1 | 2 | 1.12 x | 1.00 x |" in text
-    assert "| 2 | `adamw` | 0.70 [0.60, 0.80] | 1-2 | 2 |  | 1.00 x |" in text
+    assert "| 1 | `lion` | 0.90 [0.80, 1.00] | 75 % | 1 | 2 | 1.12 x | 1.00 x |" in text
+    assert "| 2 | `adamw` | 0.70 [0.60, 0.80] |  | 1-2 | 2 |  | 1.00 x |" in text
     assert call(*summarise, "--check")[0] == 0
     (published / "first-cpu" / "verdict.json").write_text(json.dumps(tree | {"standings": STANDINGS[::-1]}))
     assert call(*summarise, "--check")[0] == 3

@@ -18,9 +18,8 @@ from optbench.report.measures.ladder import Rung, cost_ratio
 from optbench.report.measures.paired_intervals import difference_of, wilson
 from optbench.report.measures.spread import sd_against, sd_ratio
 from optbench.report.measures.to_target import reaches
-from optbench.report.statistics.difference import Arm, Difference, difference
+from optbench.report.statistics.difference import Arm, Difference, difference, luck_of
 from optbench.report.statistics.intervals import ratio_interval, share_interval
-from optbench.report.statistics.selection import selection_variance
 from optbench.report.statistics.verdicts import Margin, verdicts
 
 Against = Side | float
@@ -76,12 +75,8 @@ def metric_against(a: Arm, sign: float, known: float, level: float) -> Measured:
     if n < 2 or a.failed:
         return Measured(f"{a.failed} of {n + a.failed} seeds failed" if a.failed else "fewer than two results", n=n)
     variance = statistics.variance(a.values)
-    selected = 0.0
-    if a.winner is not None:
-        sd = statistics.stdev(a.scored) if len(a.scored) > 1 else 0.0
-        selected = selection_variance(a.scores, a.winner, statistics.fmean(a.scored), len(a.scored), sd)
     value = statistics.fmean(a.values) - sign * known
-    found = Difference(value, variance, variance / n, selected, n - 1.0, n - 1.0)
+    found = Difference(value, variance, variance / n, luck_of(a), n - 1.0, n - 1.0)
     mean = interval_of(found, sign, level, n)
     ends = sorted((sign * mean.low, sign * mean.high))  # type: ignore[operator]
     at = Estimate(*(end + known for end in (mean.value, mean.low, mean.high)))  # type: ignore[operator]

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from optbench.criteria import Criterion
 from optbench.report.claims.gains import Measured, of_difference
 from optbench.report.claims.sides import Side, greatest, pairs_of
 from optbench.report.content import Estimate
-from optbench.report.measures.iqm import iqm_interval, normalised
+from optbench.report.measures.iqm import iqm_interval, normalised, scales
 from optbench.report.measures.paired_intervals import difference_of
+from optbench.report.statistics.difference import luck_of
 
 WHERE = "all workloads"
 
 
 def iqm(criterion: Criterion, sides: Sequence[Side], level: float) -> Measured:
     """The interquartile mean of the normalised headline (measures.iqm): 1 is the best contender's mean of a workload, 0
-    the worst one's, of all contenders of the study there. The two intervals are combined as if independent."""
+    the worst one's, of all contenders of the study there. The intervals have the luck of tuning in them, and are
+    combined as if independent."""
     pairs = pairs_of(criterion, sides)
     names = [{side.contender.name for pair in pairs if (side := pair[at]) is not None} for at in (0, 1)]
     if any(len(found) > 1 for found in names) or not names[0]:
@@ -29,11 +32,26 @@ def iqm(criterion: Criterion, sides: Sequence[Side], level: float) -> Measured:
     if ours not in found or (theirs is not None and theirs not in found):
         return Measured("a side is not on every workload, or none is told apart")
     n = min(len(values) for name in (ours, theirs) if name in found for values in found[name].values())
-    a = iqm_interval(found[ours], level)
+    luck = luck_by_contender(used, {workload: width for workload, (_, width) in scales(scores, signs).items()})
+    a = iqm_interval(found[ours], level, luck=luck[ours])
     known = criterion.against
-    b = Estimate(known, known, known, n) if isinstance(known, float) else iqm_interval(found[theirs], level, seed=1)
+    if isinstance(known, float):
+        b = Estimate(known, known, known, n)
+    else:
+        b = iqm_interval(found[theirs], level, seed=1, luck=luck[theirs])
     said = f"{a.value:.3f} against {b.value:.3f} over {len(found[ours])} workloads, difference"
     return of_difference(difference_of(a, b), 1.0, said, n)
+
+
+def luck_by_contender(sides: Sequence[Side], widths: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """{contender: {workload: standard deviation of the luck of tuning, in units of the workload's width}}"""
+    found: dict[str, dict[str, float]] = {}
+    for side in sides:
+        own = found.setdefault(side.contender.name, {})
+        if side.workload in widths:
+            headline = "test_metric" if side.contender.values("test") else "val_metric"
+            own[side.workload] = math.sqrt(luck_of(side.contender.arm(headline, side.sign))) / widths[side.workload]
+    return found
 
 
 def by_contender(workload: str, sides: Sequence[Side]) -> dict[str, list[float | None]]:

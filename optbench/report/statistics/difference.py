@@ -108,6 +108,14 @@ def selection_of(a: Arm, b: Arm) -> float:
     )
 
 
+def luck_of(arm: Arm) -> float:
+    """Variance that the selection of one winner adds to its mean; 0 where nothing was selected."""
+    if arm.winner is None or not arm.scored:
+        return 0.0
+    sd = statistics.stdev(arm.scored) if len(arm.scored) > 1 else 0.0
+    return selection_variance(arm.scores, arm.winner, statistics.fmean(arm.scored), len(arm.scored), sd)
+
+
 def tail(t: float, freedom: float) -> float:
     """Share of Student's t above t."""
     from scipy.special import stdtr

@@ -137,9 +137,9 @@ def listed(key: str, override: Any, text: str, folders: Sequence[Path], modifier
 
 
 def strings(override: Any, text: str) -> list[str]:
-    """The values as one types them."""
+    """The values as one types them; Hydra has True for what YAML and the command line call true."""
     try:
-        return list(override.sweep_string_iterator())
+        return [{"True": "true", "False": "false"}.get(value, value) for value in override.sweep_string_iterator()]
     except Exception as error:  # e.g. a range without an end
         raise ConfigError(f"{shown(text)}: cannot be listed ({shown(root_cause(error))})") from error
 

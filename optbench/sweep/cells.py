@@ -158,7 +158,8 @@ def make_cell(
 
 def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study) -> str:
     """A short name of a cell: the values of the groups, `key=value` of anything else."""
-    words = [text if "." in text.partition("=")[0] else text.partition("=")[2] for text in choices]
+    parts = [text.partition("=") for text in choices]
+    words = ["".join(part) if "." in part[0] or part[2] in ("true", "false") else part[2] for part in parts]
     words = [text for text in words if text] or [config.optimizer.name]
     return " ".join(words).replace("\\:", ":") + (f" x{budget:g}" if len(study.budgets) > 1 else "")
 

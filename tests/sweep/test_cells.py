@@ -28,6 +28,12 @@ def refused(*overrides: str, **given: Any) -> ConfigError:
 # -- what is compared --------------------------------------------------------------------------------------------------
 
 
+def test_a_switch_is_named_and_spelled_as_one_types_it() -> None:
+    found = cells("optimizer=lion,adamw", "lookahead=true,false")
+    assert [cell.label for cell in found][:2] == ["lion lookahead=true", "lion lookahead=false"]
+    assert [cell.choices[1] for cell in found] == ["lookahead=true", "lookahead=false"] * 2
+
+
 def test_every_combination_is_a_cell() -> None:
     found = cells("optimizer=lion,adamw", "batch_size=32,64", budgets=[0.5, 1.0])
     assert [cell.label for cell in found] == [

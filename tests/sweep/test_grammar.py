@@ -42,7 +42,7 @@ def only_dimension(text: str) -> Dimension:
         ("optimizer.lr=null,0.1", "optimizer.lr", ("null", "0.1")),
         ("optimizer.betas=[0.9,0.99],[0.8,0.9]", "optimizer.betas", ("[0.9,0.99]", "[0.8,0.9]")),
         ("optimizer.lr=tag(compare,choice(1e-3,1e-2))", "optimizer.lr", ("0.001", "0.01")),
-        ("lookahead=true,false", "lookahead", ("True", "False")),
+        ("lookahead=true,false", "lookahead", ("true", "false")),
         ("+model.width=8,16", "model.width", ("8", "16")),
     ],
 )

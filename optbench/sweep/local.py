@@ -17,6 +17,7 @@ from typing import Any
 from optbench.config import RunConfig
 from optbench.errors import ConfigError
 from optbench.sweep.executor import Died, Event, Job
+from optbench.sweep.signals import deaf
 from optbench.sweep.worker import work
 
 PRELOADED = ("optbench.session", "optbench.sweep.worker", "torch._inductor", "torch.utils.flop_counter")
@@ -178,7 +179,8 @@ def warm_up(configs: Sequence[RunConfig]) -> None:
     from multiprocessing import forkserver
 
     fork_server(configs)
-    forkserver.ensure_running()
+    with deaf():
+        forkserver.ensure_running()
 
 
 def preloaded(configs: Iterable[RunConfig]) -> list[str]:
@@ -224,7 +226,8 @@ def cuda_devices(context: Any) -> list[str]:
 def count_devices(pipe: Any) -> None:
     """The body of a process that counts CUDA devices."""
     torch = importlib.import_module("torch")
-    pipe.send(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    with suppress(OSError):  # nobody waits any more: the sweep was interrupted
+        pipe.send(torch.cuda.device_count() if torch.cuda.is_available() else 0)
 
 
 def slots(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -47,24 +47,9 @@ def server_seconds(cells: Sequence[Cell]) -> float:
     from optbench.sweep.local import fork_server, warm_up
 
     began, configs = time.monotonic(), [cell.config for cell in cells]
-    with deaf():
-        warm_up(configs)
+    warm_up(configs)
     served(fork_server(configs), nothing, [()])
     return time.monotonic() - began
-
-
-@contextmanager
-def deaf() -> Iterator[None]:
-    """Processes that are started here do not hear Ctrl-C, not even while they import: their parent ends them."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def fine_key(config: RunConfig) -> str:

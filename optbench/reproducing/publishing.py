@@ -66,11 +66,18 @@ def publish(of: Reproduced, folder: Path) -> list[Path]:
     written = [file for file, _ in pictures]
     opening, _, rest = to_markdown(of.report, {}).partition("\n\n")
     shown = [f"![{words}]({file.name})" for file, words in pictures]
-    whole = "\n\n".join(part for part in (opening, *shown, rest) if part)
+    whole = "\n\n".join(part for part in (opening, heading(of), *shown, rest) if part)
     written.append(write_text(folder / REPORT, cut(whole, command_of(of.slug, of.scale))))
     written.append(write_runs(of.results.runs, folder))
     tree = verdict_tree(of)
     return [*written, write_text(folder / VERDICT, json.dumps(plain(tree), indent=2, allow_nan=False) + "\n")]
+
+
+def heading(of: Reproduced) -> str:
+    """What the claim is, what came out, and what asks it again."""
+    said = f"{of.title or of.claim.text}: **{of.claim.verdict}**."
+    again = command_of(of.slug, of.scale)
+    return f"{said} The question and its criteria: `experiments/{of.slug}/README.md`; again: `{again}`."
 
 
 def cut(text: str, command: str, largest: int = LARGEST) -> str:

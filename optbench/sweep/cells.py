@@ -89,6 +89,12 @@ class Planned:
     config: RunConfig
     run_id: str
 
+    @property
+    def turn(self) -> tuple[bool, int, int]:
+        """The tuning before the final runs, and of each stage the cells by turns, trial by trial or seed by seed, so
+        that a machine that grows slower or busier does so for all of them."""
+        return self.stage != TUNE, self.trial if self.stage == TUNE else self.config.seed, self.cell
+
 
 def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
     """Every cell of a study. ConfigError for what is wrong with any of them, before anything runs."""

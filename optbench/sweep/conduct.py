@@ -141,7 +141,7 @@ class Conductor:
                 self.waiting.append(run)
             self.released[run.run_id] = run
         self.found += len(found)
-        self.waiting = deque(sorted(self.waiting, key=lambda run: (run.stage != TUNE, run.trial, run.cell)))
+        self.waiting = deque(sorted(self.waiting, key=lambda run: run.turn))
         self.watcher.planned(runs, found)
 
     def _ended_before(self, run: Planned) -> Outcome | None:

@@ -76,6 +76,14 @@ def outcomes(said: Said) -> list[tuple[Any, ...]]:
 # -- the same results, and nothing twice -------------------------------------------------------------------------------
 
 
+def test_cells_take_turns_so_that_a_slower_machine_is_slower_for_all(sweep: Sweep, tmp_path: Path) -> None:
+    sweep("optimizer=lion,adamw", *FUNCTION, "--trials", "3", "--seeds", "3", "--jobs", "1")
+    files = sorted((tmp_path / "results").glob("*/*/result.json"), key=lambda file: file.stat().st_mtime_ns)
+    runs = [json.loads((file.parent / "run.json").read_text()) for file in files]
+    turns = [(run["stage"], run["config"]["optimizer"]["name"]) for run in runs]
+    assert turns == [("tune", "lion"), ("tune", "adamw")] * 3 + [("final", "lion"), ("final", "adamw")] * 3
+
+
 def test_the_number_of_jobs_changes_no_number(sweep: Sweep, tmp_path: Path) -> None:
     asked = ("optimizer=lion,adamw", *DIGITS, "--trials", "2", "--seeds", "1")
     one = sweep(*asked, "--jobs", "1", results=tmp_path / "one")

@@ -96,15 +96,16 @@ class Session(Member):
                 raise
             return self._ended_before_start(error)
         with ending_sinks(sinks) as finish:
-            run = self._begin(sinks)
-            try:
-                status, reason = self._train(sinks)
-            except OptbenchError:
-                raise
-            except Exception as error:
-                if self.ranks is not None:
-                    self.ranks.raise_if_lost(error)
-                status, reason = self._failure(error)
+            with self._signals():  # before anybody is told that the run has begun, and may ask it to stop
+                run = self._begin(sinks)
+                try:
+                    status, reason = self._train(sinks)
+                except OptbenchError:
+                    raise
+                except Exception as error:
+                    if self.ranks is not None:
+                        self.ranks.raise_if_lost(error)
+                    status, reason = self._failure(error)
             result = result_facts(self.config, self.objects, status, reason, self.resumed_from)
             self._close(result)
             if self.ranks is not None and status not in (Status.FAILED, Status.OUT_OF_MEMORY):
@@ -155,9 +156,8 @@ class Session(Member):
 
     def _train(self, sinks: list[Sink]) -> tuple[Status, str]:
         trainer = self.objects.trainer
-        with self._signals():
-            for record in trainer.records():
-                self._log(record, sinks)
+        for record in trainer.records():
+            self._log(record, sinks)
         return Status(trainer.at.status), trainer.at.reason
 
     def _log(self, record: Record, sinks: list[Sink]) -> None:

@@ -10,9 +10,13 @@ from optbench.sweep_commands import How
 
 FOLDER = finding.experiments_folder()
 ALL = [(slug, scale) for slug in finding.slugs(FOLDER) for scale in finding.find(slug, FOLDER).scales]
+MANY_CELLS = {("who-wins", "gpu")}
 
 
-@pytest.mark.parametrize(("slug", "scale"), ALL)
+@pytest.mark.parametrize(
+    ("slug", "scale"),
+    [pytest.param(*one, marks=[pytest.mark.slow] if one in MANY_CELLS else [], id="-".join(one)) for one in ALL],
+)
 def test_a_study_can_be_decided(slug: str, scale: str) -> None:
     prepared = prepare(slug, How(scale=scale), Wanted(None, False, None, (), False, False, True))
     assert prepared.criteria and prepared.experiment.title

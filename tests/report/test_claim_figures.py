@@ -11,7 +11,7 @@ from made_report import made_claim, made_criterion, made_report
 from optbench.report.content import Evidence
 from optbench.report.figures.claim import HOLDS, MOST, drawable, forest
 from optbench.report.figures.drawing import style
-from optbench.report.figures.heat import CELLS, heat, nearest
+from optbench.report.figures.heat import CELLS, heat, maps, nearest
 from optbench.report.figures.standings import standings
 
 
@@ -107,6 +107,15 @@ def test_a_failed_trial_has_the_colour_of_the_worst(direction: str) -> None:
     known = [value for of in found for value in of.value if value is not None]
     assert (min(known) if direction == "max" else max(known)) in painted
     assert panels[0].get_xlabel() == "optimizer.lr" and panels[0].get_ylabel() == "optimizer.weight_decay"
+
+
+def test_many_maps_stand_in_rows_and_a_rate_of_zero_has_none() -> None:
+    one = made_report().workloads[0].sensitivity[0]
+    found = [replace(one, contender=f"c{n}") for n in range(7)]
+    with style():
+        figure = heat(("metric", "max", found), {})
+    assert len(figure.axes) == 8 and figure.get_size_inches()[0] < 14 and figure.get_size_inches()[1] > 9
+    assert maps([one]) == [one] and maps([replace(one, x=(0.0, *one.x[1:])), replace(one, y=())]) == []
 
 
 def test_the_best_stands_on_top_with_its_ranks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
 
 CELLS = 120  # of a map, each way
 LEAST_TRIALS = 8  # fewer are no map
+IN_A_ROW = 3
 CLIPPED = 0.1  # the worst tenth of all trials has one colour
 INK, PAPER, RING = "#222222", "#ffffff", "#d55e00"
 
 
 def maps(found: Sequence[Sensitivity]) -> list[Sensitivity]:
-    """Those with two hyperparameters and trials enough."""
-    return [of for of in found if of.y and len(of.y) >= LEAST_TRIALS and any(v is not None for v in of.value)]
+    """Those with two hyperparameters above 0 and trials enough."""
+    fit = [of for of in found if len(of.y) >= LEAST_TRIALS and min(of.x) > 0]
+    return [of for of in fit if any(value is not None for value in of.value)]
 
 
 def heat(data: tuple[str, str, Sequence[Sensitivity]], looks: Looks) -> Figure:
@@ -31,11 +34,16 @@ def heat(data: tuple[str, str, Sequence[Sensitivity]], looks: Looks) -> Figure:
     words, direction, found = data
     known = sorted(value for of in found for value in of.value if value is not None)
     worst, scale = colours_of(known, direction)
-    figure = Figure(figsize=(WIDTH * min(2.0, 0.3 + 0.6 * len(found)), 0.85 * HEIGHT), layout="constrained")
-    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    columns, rows = min(len(found), IN_A_ROW), math.ceil(len(found) / IN_A_ROW)
+    size = (WIDTH * (0.3 + 0.6 * columns), 0.85 * HEIGHT * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for empty in panels[len(found) :]:
+        empty.remove()
+    panels = panels[: len(found)]
     for axes, of in zip(panels, found, strict=True):
-        columns, rows, painted = nearest(of.x, of.y, [worst if value is None else value for value in of.value])
-        mesh = axes.pcolormesh(columns, rows, painted, rasterized=True, **scale)
+        painted = nearest(of.x, of.y, [worst if value is None else value for value in of.value])
+        mesh = axes.pcolormesh(*painted, rasterized=True, **scale)
         trials(axes, of)
         axes.set_title(short(of.contender), fontsize=9)
     end = "min" if direction == "max" else "max"

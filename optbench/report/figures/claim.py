@@ -92,11 +92,10 @@ def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Row]) -> None:
     """One axis with its rows."""
     share = MEASURES[criterion.measure][0] == RATIO
     low, high = span(criterion, rows)
-    region = holding(criterion, share)
-    for start, end in region:
-        axes.axvspan(max(start, low), min(end, high), color=HOLDS, linewidth=0, zorder=0)
+    start, end = holding(criterion, share)
+    axes.axvspan(max(start, low), min(end, high), color=HOLDS, linewidth=0, zorder=0)
     axes.axvline(0.0, color="#777777", linewidth=0.8, zorder=1)
-    for edge in beyond(criterion, share):
+    if (edge := beyond(criterion, share)) is not None:
         axes.axvline(edge, color="#777777", linewidth=0.8, linestyle=":", zorder=1)
     for at, row in enumerate(reversed(rows)):
         interval(axes, at, row.of, low, high)
@@ -106,7 +105,8 @@ def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Row]) -> None:
     axes.tick_params(axis="y", length=0, labelsize=8)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
-    factors(axes, low, high) if share else None
+    if share:
+        factors(axes, low, high)
     axes.set_xlabel(label(criterion, share), fontsize=8)
 
 
@@ -135,28 +135,24 @@ def edge_of(criterion: CriterionVerdict, share: bool) -> float:
     return math.log1p(criterion.margin) if share else criterion.margin
 
 
-def holding(criterion: CriterionVerdict, share: bool) -> list[tuple[float, float]]:
+def holding(criterion: CriterionVerdict, share: bool) -> tuple[float, float]:
     """Where the whole interval must lie for the criterion to hold."""
-    edge, ends = edge_of(criterion, share), (-math.inf, math.inf)
+    edge = edge_of(criterion, share)
     return {
-        "better": [(0.0, ends[1])],
-        "better_by": [(edge, ends[1])],
-        "not_worse": [(-edge, ends[1])],
-        "worse": [(ends[0], 0.0)],
-        "worse_by": [(ends[0], -edge)],
-        "not_better": [(ends[0], edge)],
-        "tie": [(-edge, edge)],
+        "better": (0.0, math.inf),
+        "better_by": (edge, math.inf),
+        "not_worse": (-edge, math.inf),
+        "worse": (-math.inf, 0.0),
+        "worse_by": (-math.inf, -edge),
+        "not_better": (-math.inf, edge),
+        "tie": (-edge, edge),
     }[criterion.relation]
 
 
-def beyond(criterion: CriterionVerdict, share: bool) -> list[float]:
+def beyond(criterion: CriterionVerdict, share: bool) -> float | None:
     """The margin, where it is what rules a criterion out: no gain as large as that is left."""
     edge = edge_of(criterion, share)
-    return (
-        [{"better": edge, "worse": -edge}[criterion.relation]]
-        if edge and criterion.relation in ("better", "worse")
-        else []
-    )
+    return {"better": edge, "worse": -edge}.get(criterion.relation) if edge else None
 
 
 def factors(axes: Axes, low: float, high: float) -> None:
@@ -176,7 +172,7 @@ def label(criterion: CriterionVerdict, share: bool) -> str:
         if share
         else f"gain in {criterion.measure}, right is better"
     )
-    dotted = "dotted: " if beyond(criterion, share) else ""
+    dotted = "dotted: " if beyond(criterion, share) is not None else ""
     return f"{what} ({dotted}{criterion.margin_words})" if criterion.margin_words else what
 
 

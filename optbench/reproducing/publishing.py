@@ -152,7 +152,8 @@ def standings(report: Report) -> list[dict[str, Any]]:
     means over workloads, in units of the reference's."""
     if report.across is None:
         return []
-    scores = sorted(report.across.scores, key=lambda score: -(score.iqm.value or 0.0))
+    known = [score for score in report.across.scores if score.iqm.value is not None]
+    scores = sorted(known, key=lambda score: -(score.iqm.value or 0.0))
     ranks = report.across.ranks
     return [
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optbench.report.content import ToTarget, Workload
+from optbench.report.figures.heat import CLIPPED
 from optbench.report.html import figures
 from optbench.report.html.gathered import Page
 from optbench.report.html.numbers import MISSING, estimate, number
@@ -55,7 +56,7 @@ def maps(page: Page, of: Workload, key: str, title: str) -> Markup | None:
     known = sorted(value for s in found for value in s.value if value is not None)
     if not known:
         return None
-    tenth = round(0.1 * (len(known) - 1))
+    tenth = round(CLIPPED * (len(known) - 1))
     ends = (known[tenth], known[-1]) if of.direction == "max" else (known[-1 - tenth], known[0])
     caption = "{}: each trial by {} and {}; the worst tenth has one colour, a cross failed, a ring was chosen."
     drawn = [page.figure(figures.points(of, s, ends), caption.format(s.contender, s.key, s.second)) for s in found]

@@ -16,4 +16,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'optbench' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("optbench.notebook"), name)
+    return getattr(import_module("optbench.api"), name)

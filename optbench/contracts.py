@@ -206,7 +206,7 @@ class Sink(Protocol):
 
 
 class Ranks(Protocol):
-    """The processes that share a run, seen from one of them (optbench/distributed/ranks.py). Whatever is exchanged is
+    """The processes that share a run, seen from one of them (optbench/distributed/communicator.py). Whatever is exchanged is
     asked for by all of them in the same order."""
 
     rank: int

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from optbench import config
-from optbench.cli import main
+from optbench.cli.app import main
 from optbench.config import RunConfig
 from optbench.errors import Interrupted
-from optbench.session import Ended, Session, execute
+from optbench.sessions.session import Ended, Session, execute
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")
 KEPT = ("OPTBENCH_DATA_DIR", "OPTBENCH_CACHE_DIR")

@@ -136,7 +136,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_help_is_light() -> None:
-    statement = "from optbench.cli import main\ntry:\n main(['--help'])\nexcept SystemExit: pass"
+    statement = "from optbench.cli.app import main\ntry:\n main(['--help'])\nexcept SystemExit: pass"
     assert not loaded_by(statement) & {"torch", "hydra", "omegaconf", "wandb", "numpy", "polars", "optuna", "rich"}
 
 

@@ -11,9 +11,9 @@ import torch
 from conftest import QUICK, same_records
 
 from optbench import config
-from optbench.clock import BACKWARD, FORWARD, OTHER, CudaClock
 from optbench.errors import Interrupted
-from optbench.session import Session, execute
+from optbench.sessions.session import Session, execute
+from optbench.training.clock import BACKWARD, FORWARD, OTHER, CudaClock
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 CUDA = [*QUICK, "device=cuda"]
@@ -126,9 +126,9 @@ GRADIENTS_ALONE = [
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
 @pytest.mark.parametrize("name", [name for name in GRADIENTS_ALONE if name != "psgd_kron"])  # it draws its own numbers
 def test_our_rules_move_cuda_tensors_as_they_move_those_of_the_cpu(name: str, engine: str) -> None:
-    from optbench import locate
+    from optbench.config import imports
     from optbench.contracts import Parameter, Problem
-    from optbench.optimizers.build import build
+    from optbench.optimizers.core.build import build
 
     choice = config.load([f"optimizer={name}", "optimizer.impl=optbench"]).optimizer
     if "engine" not in choice.settings and engine == "compiled":
@@ -142,7 +142,7 @@ def test_our_rules_move_cuda_tensors_as_they_move_those_of_the_cpu(name: str, en
         thetas = [value.to(device).requires_grad_() for value in start]
         parameters = tuple(Parameter(role, theta, role) for role, theta in zip(shapes, thetas, strict=True))
         chosen = {**settings, **({"engine": engine if device == "cuda" else "eager"} if "engine" in settings else {})}
-        optimizer = build(locate.load(choice.target), chosen, choice.implementation, Problem(parameters), [])
+        optimizer = build(imports.load(choice.target), chosen, choice.implementation, Problem(parameters), [])
         getattr(optimizer, "warm_up", lambda: None)()
         for _ in range(12):
             for theta in thetas:

@@ -17,7 +17,7 @@ import pytest
 from optbench import config
 from optbench.errors import MissingError
 from optbench.records import COLUMNS
-from optbench.session import execute
+from optbench.sessions.session import execute
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -1,6 +1,6 @@
 """The largest batch that fits into a given memory, optimizer by optimizer: what a thrifty optimizer is worth.
 
-The bytes of a training step are measured on throwaway steps (see optbench/fitting.py): what is held whatever the batch
+The bytes of a training step are measured on throwaway steps (see optbench/sessions/micro_batch.py): what is held whatever the batch
 (parameters, gradients, optimizer state), and what each sample takes. Nothing is accumulated: a batch is at work
 at once.
 """
@@ -11,9 +11,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from optbench import assemble, env, fitting
 from optbench.config import Choice, RunConfig, load
+from optbench.sessions import assemble, micro_batch
 from optbench.trackers.console import size
+from optbench.training import environment
 
 SETTINGS = {"optimizers": "", "memory": 0.0}
 """What the command line may say: names separated by commas (none: that of optimizer=), bytes (0: what is free)."""
@@ -23,15 +24,15 @@ def measure(
     config: RunConfig, notice: Callable[[str], None], optimizers: str = "", memory: float = 0.0
 ) -> dict[str, Any]:
     """Bytes by kind, and the largest batch, for each optimizer."""
-    device, seeds = env.resolve_device(config.device), env.seeds_of(config.seed)
+    device, seeds = environment.resolve_device(config.device), environment.seeds_of(config.seed)
     assemble.prepare(config, seeds)
     data = assemble.load_data(config, device, seeds)
-    limit = fitting.limit_bytes(memory or config.memory_limit, device)
+    limit = micro_batch.limit_bytes(memory or config.memory_limit, device)
     rows = []
     for choice in chosen(config, optimizers):
         notice(f"measuring {choice.name}")
         under = dataclasses.replace(config, optimizer=choice)
-        need = fitting.measured(lambda under=under: assemble.build_trainer(under, data, device, seeds, None))
+        need = micro_batch.measured(lambda under=under: assemble.build_trainer(under, data, device, seeds, None))
         rows.append(
             {
                 "optimizer": choice.name,

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from optbench import env, locate
-from optbench.assemble import data_root
 from optbench.benches.feeding.torchvision import torchvision_batches
-from optbench.config import RunConfig
+from optbench.config import RunConfig, imports
 from optbench.contracts import Batch, DataSet
 from optbench.errors import ConfigError
+from optbench.sessions.assemble import data_root
+from optbench.training import environment
 
 SETTINGS = {"workers": "0,1,2", "images": 2048, "rounds": 5}
 """What the command line may say: numbers of worker processes separated by commas, images timed in a turn, turns of
@@ -37,8 +37,8 @@ def measure(
     config: RunConfig, notice: Callable[[str], None], workers: str = "0,1,2", images: int = 2048, rounds: int = 5
 ) -> dict[str, Any]:
     """Images a second of both pipelines for each number of workers."""
-    device = env.resolve_device(config.device)
-    env.prepare(config.threads, config.deterministic, env.seeds_of(config.seed).init)
+    device = environment.resolve_device(config.device)
+    environment.prepare(config.threads, config.deterministic, environment.seeds_of(config.seed).init)
     if rounds < 1 or images < 1:
         raise ConfigError(f"rounds={rounds} images={images}: at least one turn and one image are needed")
     folder = image_folder(config)
@@ -74,7 +74,7 @@ def numbers(text: str) -> list[int]:
 
 def image_folder(config: RunConfig) -> Path:
     """The folder with train/ that both read. ConfigError for a set that is none; MissingError where it is absent."""
-    source = locate.load(config.data.target)(**config.data.settings)
+    source = imports.load(config.data.target)(**config.data.settings)
     if not hasattr(source, "train_folder"):
         raise ConfigError(
             f"data={config.data.name} is no folder of image files, which torchvision could read as well",
@@ -86,8 +86,8 @@ def image_folder(config: RunConfig) -> Path:
 def streamed(config: RunConfig, workers: int, device: torch.device) -> DataSet:
     """The set as it is where it does not fit into memory."""
     settings = {**config.data.settings, "in_memory_bytes": 0, "workers": workers}
-    source = locate.load(config.data.target)(**settings)
-    return source.load(data_root(config), device, env.seeds_of(config.seed))
+    source = imports.load(config.data.target)(**settings)
+    return source.load(data_root(config), device, environment.seeds_of(config.seed))
 
 
 def duel(

@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from optbench.assemble import Objects, assemble
 from optbench.benches.bare import bare_loop
 from optbench.config import RunConfig
-from optbench.session import Session
+from optbench.sessions.assemble import Objects, assemble
+from optbench.sessions.session import Session
 from optbench.store import RunFolder
 
 GOAL_RATIO = 1.03  # of medians, where the bare step takes 10 ms or more

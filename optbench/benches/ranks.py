@@ -18,7 +18,7 @@ from optbench.benches.fit import chosen
 from optbench.config import RunConfig
 from optbench.distributed.layouts import layout_of, reasons
 from optbench.errors import ConfigError
-from optbench.session import execute
+from optbench.sessions.session import execute
 from optbench.trackers.console import size
 
 SETTINGS = {"optimizers": "adamw,adafactor,muon,shampoo,soap", "ranks": 2, "steps": 40}

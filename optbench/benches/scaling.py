@@ -100,8 +100,8 @@ def numbers(name: str, text: str) -> list[float]:
 
 def run_study(config: RunConfig, optimizers: str, runs: int, root: Path, workers: int, length: float) -> Conducted:
     """A study of so many runs by workers whose runs take so long."""
-    from optbench.sweep.cells import expand
-    from optbench.sweep.study import make_study
+    from optbench.sweeps.study.cells import expand
+    from optbench.sweeps.study.study import make_study
 
     words = words_of(config, optimizers, {"steps": "100"})
     trials = max(1, runs // len(optimizers.split(",")))
@@ -142,15 +142,17 @@ def holds(check: Mapping[str, Any]) -> bool:
 
 def of_the_scheduler(done: Conducted) -> list[dict[str, Any]]:
     """Seconds a run of what the scheduler does, each alone."""
-    from optbench.sweep import ledger
-    from optbench.sweep.conduct import LEDGER_SECONDS, LEDGER_SHARE
-    from optbench.sweep.outcomes import read_outcome
+    from optbench.sweeps.scheduler import study_file
+    from optbench.sweeps.scheduler.scheduler import LEDGER_SECONDS, LEDGER_SHARE
+    from optbench.sweeps.study.outcomes import read_outcome
 
     conductor = done.conductor
     ids = [run.run_id for run in conductor.planned_runs]
     reading = timed(lambda: [read_outcome(conductor.folder, run_id) for run_id in ids]) / len(ids)
     one = timed(
-        lambda: ledger.write_ledger(conductor.folder, ledger.tree_of(conductor.study, conductor.courses.courses, None))
+        lambda: study_file.write_ledger(
+            conductor.folder, study_file.tree_of(conductor.study, conductor.courses.courses, None)
+        )
     )
     writing = done.ledgers * one / done.runs
     share = one / max(LEDGER_SECONDS, LEDGER_SHARE * one)
@@ -170,7 +172,7 @@ def of_the_scheduler(done: Conducted) -> list[dict[str, Any]]:
 def of_the_disk(config: RunConfig, root: Path, workers: int, counts: Sequence[int], seconds: float) -> dict[str, Any]:
     """What workers write, by how many do so at once. A run that ends before its first checkpoint is due writes none;
     what those of longer runs take of the disk does not depend on the runs' length."""
-    from optbench.facts import run_facts
+    from optbench.sessions.run_documents import run_facts
 
     run = run_facts(config, None, "written", "tune")
     fsyncs = writers.waits_for_disk(lambda: writers.write_one(root, "counted", run, "one"))

@@ -20,9 +20,9 @@ import numpy as np
 
 from optbench.config import RunConfig
 from optbench.errors import ConfigError
-from optbench.report.statistics.difference import Arm
-from optbench.report.statistics.intervals import mean_interval
-from optbench.report.statistics.verdicts import Margin, verdicts
+from optbench.reports.statistics.difference import Arm
+from optbench.reports.statistics.intervals import mean_interval
+from optbench.reports.statistics.verdicts import Margin, verdicts
 
 SETTINGS = {"studies": 2000, "trials": 16, "gap": 3.0, "copies": 2, "surface": "steep", "draw": 0}
 """What the command line may say; `copies` of one optimizer are compared pair by pair, `draw` seeds the simulation."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from optbench.config import RunConfig, config_folders, load, options
 from optbench.errors import ConfigError
-from optbench.session import execute
+from optbench.sessions.session import execute
 
 SETTINGS = {"models": "", "seeds": "0"}
 """What the command line may say: names separated by commas (none: all of them), seeds separated by commas."""

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optbench.checks.feeds import GradientFeed, Oracle, feed_of
-from optbench.checks.finding import differs, not_applicable, passes
+from optbench.checks.gradient_feeds import GradientFeed, Oracle, feed_of
+from optbench.checks.result import differs, not_applicable, passes
 from optbench.checks.subject import Subject
-from optbench.optimizers.build import requires_closure, takes_closure
-from optbench.optimizers.meter import tensors_in
+from optbench.optimizers.core.build import requires_closure, takes_closure
+from optbench.optimizers.core.state_bytes import tensors_in
 
 SHAPE = (5, 6)
 LAYOUT_TOLERANCE = 1e-9  # of the distance from the start: sums may run in another order

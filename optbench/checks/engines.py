@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from optbench.checks.feeds import feed_of
-from optbench.checks.finding import differs, not_applicable, passes
+from optbench.checks.gradient_feeds import feed_of
+from optbench.checks.result import differs, not_applicable, passes
 from optbench.checks.subject import Subject
-from optbench.optimizers.engine import has_compiler
+from optbench.optimizers.core.engine import has_compiler
 
 STEPS = 12
 TOLERANCE = 1e-9  # of the farthest distance from the start, in float64

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from optbench import config as configuration
-from optbench import locate
-from optbench.checks.feeds import feed_of
-from optbench.checks.finding import differs, not_applicable, passes
+from optbench.checks.gradient_feeds import feed_of
+from optbench.checks.result import differs, not_applicable, passes
 from optbench.checks.subject import Subject
+from optbench.config import imports
 from optbench.errors import ConfigError
-from optbench.optimizers.build import SHIPPED_SETTINGS, pinned_differences
+from optbench.optimizers.core.build import SHIPPED_SETTINGS, pinned_differences
 
 STEPS = 200
 SHIPPED_STEPS = 20  # of a library's defaults: what differs shows early
@@ -69,7 +69,7 @@ def as_shipped(subject: Subject) -> Outcome:
 
 def differences(subject: Subject) -> list[str]:
     """Every default of the library that is not what we pin, and every value of ours that the implementation lacks."""
-    target = locate.load(subject.config.optimizer.target)
+    target = imports.load(subject.config.optimizer.target)
     named = pinned_differences(subject.all_settings, subject.implementation, target)
     named = [sentence for sentence in named if sentence.split()[0] not in HOW_IT_RUNS]
     ours, required = default_settings(subject.against), subject.implementation.get("requires", {})

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from optbench.checks.feeds import GradientFeed, feed_of
-from optbench.checks.finding import differs, not_applicable, passes
+from optbench.checks.gradient_feeds import GradientFeed, feed_of
+from optbench.checks.result import differs, not_applicable, passes
 from optbench.checks.subject import Subject
 
 STEPS = 50

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench import config as configuration
-from optbench.checks.finding import BY_DEFAULT, DIFFERS, NOT_APPLICABLE, PASS, Finding
+from optbench.checks.result import BY_DEFAULT, DIFFERS, NOT_APPLICABLE, PASS, Finding
 from optbench.config import RunConfig
 
 TWO_RANKS = "two ranks"  # the column of `--distributed`

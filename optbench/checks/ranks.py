@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from optbench import config as configuration
-from optbench.checks.finding import Finding, differs, not_applicable, passes
+from optbench.checks.result import Finding, differs, not_applicable, passes
 from optbench.checks.subject import subject_of
 from optbench.config import RunConfig
 from optbench.errors import ConfigError
-from optbench.session import execute
+from optbench.sessions.session import execute
 from optbench.store import RunFolder
 
 RANKS = 2

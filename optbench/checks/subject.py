@@ -8,12 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from optbench import locate
-from optbench.assemble import modified
-from optbench.config import RunConfig
+from optbench.config import RunConfig, imports
 from optbench.contracts import Curvature, Parameter, Problem
-from optbench.optimizers.build import build, shipped_arguments, shipped_target
-from optbench.optimizers.eval_weights import lends_weights
+from optbench.optimizers.core.build import build, shipped_arguments, shipped_target
+from optbench.optimizers.core.eval_weights import lends_weights
+from optbench.sessions.assemble import modified
 
 ROLE_BY_RANK = ("bias", "bias", "matrix", "matrix", "convolution")
 USER = "user"  # the implementation of an optimizer that has no file of ours
@@ -92,7 +91,7 @@ class Subject:
         named = [(f"theta{i}", theta, ROLE_BY_RANK[min(theta.ndim, 4)]) for i, theta in enumerate(thetas)]
         problem = Problem(tuple(Parameter(*triple) for triple in named), modules or {}, curvature)
         choice, needs = self.config.optimizer, list(self.about.get("needs", []))
-        target, settings = locate.load(choice.target), self.all_settings
+        target, settings = imports.load(choice.target), self.all_settings
         if self.shipped:
             arguments = shipped_arguments(settings, self.implementation, target)
             return in_training(build(shipped_target(target), arguments, {}, problem, needs))

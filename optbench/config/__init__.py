@@ -10,9 +10,17 @@ from optbench.config.composition import Composition, load
 from optbench.config.files import config_folders, find_option, options, packaged_folder, read_yaml
 from optbench.config.overrides import as_typed
 from optbench.config.runconfig import GROUPS, Choice, RunConfig, without_null
-from optbench.config.sweeping import SEARCHED, Axis, Dimension, SweepOverrides, boxes_of, dimension_of_spec, parse_sweep
+from optbench.config.schema import flatten
+from optbench.config.study_overrides import (
+    SEARCHED,
+    Axis,
+    Dimension,
+    SweepOverrides,
+    boxes_of,
+    dimension_of_spec,
+    parse_sweep,
+)
 from optbench.config.variation import Variation
-from optbench.validity import flatten
 
 PLURALS = {
     "optimizers": "optimizer",

@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optbench import locate
-from optbench.config.custom import custom_optimizer, peer_optimizer
+from optbench.config import imports
+from optbench.config.custom_optimizer import custom_optimizer, peer_optimizer
 from optbench.config.files import compose, config_folders, find_option, options, read_yaml, root_defaults, short_path
 from optbench.config.modifiers import active, modifier_files, modifier_nodes, spelled_out
 from optbench.config.overrides import Assignment, near, parse, root_cause, shown
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig
-from optbench.config.second import belongs_to, check_players, first_of, group_of
+from optbench.config.schema import conform, flatten, unflatten
+from optbench.config.second_player import belongs_to, check_players, first_of, group_of
 from optbench.config.target import off_is_null, says_target, target_file, with_target
 from optbench.errors import ConfigError
-from optbench.validity import conform, flatten, unflatten
 
 PREFERRED = {"model": "data", "data": "model", "schedule": "optimizer"}  # a choice left open goes by another group's
 
@@ -47,7 +47,7 @@ class Composition:
         """The node of an optimizer without a YAML file: ./file.py:Name, package.Name, LIBRARY/NAME; else None."""
         if assignment is None or find_option(self.folders, "optimizer", str(assignment.value)):
             return None
-        if locate.is_path(str(assignment.value)):
+        if imports.is_path(str(assignment.value)):
             return custom_optimizer(str(assignment.value))
         return peer_optimizer(str(assignment.value))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optbench import locate
+from optbench.config import imports
 from optbench.errors import ConfigError
 
 
@@ -29,7 +29,7 @@ def parse_one(text: str) -> Assignment:
     """One override in Hydra's grammar. A leading + or ++ is accepted and means nothing: no key needs it."""
     check_form(text)
     key, _, value_text = text.partition("=")
-    if locate.is_path(value_text) and key.lstrip("+") == "optimizer":
+    if imports.is_path(value_text) and key.lstrip("+") == "optimizer":
         return Assignment("optimizer", value_text, text)
     override = parse_override(text)
     if override.is_sweep_override():

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optbench.validity import flatten, unflatten
+from optbench.config.schema import flatten, unflatten
 
 GROUPS = ("optimizer", "model", "data", "schedule", "clip")
 SECOND = {"optimizer_d": "optimizer"}  # choices that a second player may have, and the groups they are made from

@@ -15,8 +15,8 @@ from typing import Any
 from optbench.config.files import find_option, read_yaml
 from optbench.config.overrides import Assignment
 from optbench.config.runconfig import RunConfig, TargetSource, sha256_of, without_null
+from optbench.config.schema import conform, flatten, unflatten
 from optbench.errors import ConfigError
-from optbench.validity import conform, flatten, unflatten
 
 FOLDER = "target"
 OFF = "none"

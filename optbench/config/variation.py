@@ -10,9 +10,9 @@ from typing import Any
 from optbench.config.composition import Composition
 from optbench.config.overrides import as_typed
 from optbench.config.runconfig import Choice, RunConfig
+from optbench.config.schema import conform, flatten, unflatten
 from optbench.config.target import of_workload, with_target
 from optbench.errors import ConfigError
-from optbench.validity import conform, flatten, unflatten
 
 
 class Variation:

@@ -15,8 +15,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from optbench.contracts import Batch, Seeds
+from optbench.counter_rng import mixed_seed
 from optbench.data.augment import Augment, change_images, mix_batch
-from optbench.draws import mixed_seed
 
 FLOAT_LIMIT_BYTES = 512 * 2**20  # up to here the normalised training images are kept as well
 

@@ -21,11 +21,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from optbench.contracts import Batch, Seeds
+from optbench.counter_rng import mixed_seed
 from optbench.data.augment import Augment, drawn_mix, mix_batch
 from optbench.data.image_list import ImageList, centred, decoded, shrunk
 from optbench.data.in_memory import Order
 from optbench.data.randaugment import OPERATIONS, randaugment
-from optbench.draws import mixed_seed
 from optbench.errors import ConfigError, MissingError
 
 EVAL_MARGIN = 8 / 7  # evaluation scales the short side to 256 for a crop of 224

@@ -8,11 +8,11 @@ rank has a state of its own and a checkpoint serves any number of ranks.
 The ranks are torchrun's, or, with `devices=N` alone, this process as rank 0 and N-1 helpers that it starts.
 """
 
-from optbench.distributed.norms import synchronised
-from optbench.distributed.place import Place, device_of, place_of
-from optbench.distributed.ranks import RankLost, Ranks
+from optbench.distributed.batch_norm import synchronised
+from optbench.distributed.communicator import RankLost, Ranks
+from optbench.distributed.launch import called, helping, invited
+from optbench.distributed.rank_info import Place, device_of, place_of
 from optbench.distributed.sharding import sharded
-from optbench.distributed.start import called, helping, invited
 
 __all__ = [
     "Place",

@@ -27,8 +27,8 @@ from torch.distributed.tensor import DTensor
 from optbench.clipping import tensor_norms
 from optbench.config import Choice, RunConfig
 from optbench.contracts import Problem
+from optbench.distributed.communicator import Ranks
 from optbench.distributed.layouts import ELEMENTS, TENSORS, layout_of
-from optbench.distributed.ranks import Ranks
 from optbench.distributed.state import described, load_module, local, own
 from optbench.models.roles import problem_of
 

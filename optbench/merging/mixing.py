@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from optbench.errors import ConfigError
-from optbench.merging.trees import Held
-from optbench.report.comparable import Run, check_kinds, data_of, version_of
+from optbench.merging.scan import Held
+from optbench.reports.comparable import Run, check_kinds, data_of, version_of
 
 ALLOWED = "versions"
 SHOWN = 3  # values of a tree in a message

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from optbench.optimizers.adam import AdamW
-from optbench.optimizers.engine import elementwise, mix
+from optbench.optimizers.core.engine import elementwise, mix
 
 
 @elementwise

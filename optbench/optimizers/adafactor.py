@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.engine import Rule, RuleOptimizer
 
 
 def adafactor_matrix(

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from optbench.contracts import Problem
-from optbench.optimizers.engine import Active, RuleOptimizer, elementwise, mix
-from optbench.optimizers.intervals import count_and_see
+from optbench.optimizers.core.engine import Active, RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.every import count_and_see
 
 
 @elementwise

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import Rule, RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import Rule, RuleOptimizer, elementwise, mix
 
 
 @elementwise

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import RuleOptimizer, elementwise, mix
 
 
 @elementwise

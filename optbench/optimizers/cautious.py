@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.wrapper import Wrapper
+from optbench.optimizers.core.wrapper import Wrapper
 
 
 class Cautious(Wrapper):

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from optbench.errors import ConfigError
-from optbench.optimizers.eval_weights import lends_weights
-from optbench.optimizers.wrapper import Wrapper
+from optbench.optimizers.core.eval_weights import lends_weights
+from optbench.optimizers.core.wrapper import Wrapper
 
 
 class EMA(Wrapper):

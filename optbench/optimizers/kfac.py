@@ -41,8 +41,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from optbench.contracts import Problem
-from optbench.optimizers.engine import RuleOptimizer
-from optbench.optimizers.matrices import as_matrix, at_least_float32
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.linear_algebra import as_matrix, at_least_float32
 
 LARGEST_SIDE = 8192  # rows of a factor: 256 MiB in fp32, and seconds to invert
 LEAST_TRACE = 1e-30  # of a factor whose evidence has long been zero

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer
+from optbench.optimizers.core.engine import RuleOptimizer
 
 
 def lars(

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from optbench.errors import ConfigError
-from optbench.optimizers.eval_weights import lends_weights
-from optbench.optimizers.wrapper import Wrapper
+from optbench.optimizers.core.eval_weights import lends_weights
+from optbench.optimizers.core.wrapper import Wrapper
 
 
 class Lookahead(Wrapper):

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from optbench.optimizers.adam import adam_numbers, adamw
-from optbench.optimizers.engine import RuleOptimizer
+from optbench.optimizers.core.engine import RuleOptimizer
 
 
 def mars(

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from optbench.contracts import Problem
 from optbench.optimizers.adam import adam_numbers, adamw
-from optbench.optimizers.engine import Rule, RuleOptimizer
-from optbench.optimizers.groups import check_roles, parameter_groups
+from optbench.optimizers.core.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.groups import check_roles, parameter_groups
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # chosen by the author for the steepest slope at zero
 

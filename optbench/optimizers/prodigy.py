@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import Active, RuleOptimizer, elementwise
+from optbench.optimizers.core.engine import Active, RuleOptimizer, elementwise
 
 
 @elementwise

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import Rule, RuleOptimizer
-from optbench.optimizers.matrices import as_matrix, at_least_float32
+from optbench.optimizers.core.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.linear_algebra import as_matrix, at_least_float32
 
 Probe = Callable[[Tensor], Tensor]
 LARGEST_RMS, RMS_EPS, LEAST_DIVISOR = 1.1, 1e-12, 1e-12

@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import RuleOptimizer, elementwise, mix
 
 
 @elementwise

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from optbench.optimizers.engine import RuleOptimizer
-from optbench.optimizers.matrices import at_least_float32
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.linear_algebra import at_least_float32
 
 NORM_EPS = 1e-12
 

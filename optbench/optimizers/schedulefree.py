@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import Active, RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import Active, RuleOptimizer, elementwise, mix
 
 
 @elementwise

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import Rule, RuleOptimizer
-from optbench.optimizers.matrices import as_matrix, inverse_root
+from optbench.optimizers.core.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.linear_algebra import as_matrix, inverse_root
 
 ADAM_EPS = 1e-8
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.optimizers.engine import RuleOptimizer, elementwise
-from optbench.optimizers.signs import reveal
+from optbench.optimizers.core.engine import RuleOptimizer, elementwise
+from optbench.optimizers.core.nan_guard import reveal
 
 
 @elementwise

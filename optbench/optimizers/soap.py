@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.optimizers.engine import Rule, RuleOptimizer
-from optbench.optimizers.matrices import as_matrix, at_least_float32, eigen
+from optbench.optimizers.core.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.linear_algebra import as_matrix, at_least_float32, eigen
 
 
 def soap(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optbench.report.content import Claim, Report
+    from optbench.reports.model.content import Claim, Report
 
 EVIDENCE, BEHIND = "figure.png", "runs.png"
 USUAL = ("leaderboard",)
@@ -31,7 +31,7 @@ KINDS = {  # by measure, the first that there is something to show for
 
 def draw(report: Report, claim: Claim, asked: Any, folder: Path) -> list[tuple[Path, str]]:
     """Draw them: the files, each with what it shows. `asked`: `claim:` of the study file. Raises StorageError."""
-    from optbench.report import figures
+    from optbench.reports.render import figures
     from optbench.store import explained
 
     looks = figures.looks_of(report)
@@ -53,7 +53,7 @@ def draw(report: Report, claim: Claim, asked: Any, folder: Path) -> list[tuple[P
 def runs_of(report: Report, claim: Claim, asked: Any, together: Mapping[str, Any]) -> tuple[str, str, Any] | None:
     """(words, kind, data) of the first figure there is of those that suit the claim's first criterion. Where it is on
     one workload, of that one."""
-    from optbench.report import figures
+    from optbench.reports.render import figures
 
     first = claim.criteria[0] if claim.criteria else None
     places = [one.where for one in first.evidence] if first else []

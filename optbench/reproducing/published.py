@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.errors import ConfigError
-from optbench.reproducing.publishing import SCHEMA, VERDICT
+from optbench.reproducing.publish import SCHEMA, VERDICT
 
 FOLDER = Path("results") / "claims"
 SHOWN = ("slug", "title", "verdict", "criteria")

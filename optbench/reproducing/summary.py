@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.errors import ConfigError
-from optbench.report.writing import write_text
+from optbench.reports.render.write import write_text
 
 START, END = "<!-- results -->", "<!-- /results -->"
 MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from optbench import draws
+from optbench import counter_rng
 from optbench.contracts import Batch, Seeds, TextData
 from optbench.errors import ConfigError
 from optbench.tasks.language import IGNORED, LanguageTask
@@ -57,7 +57,7 @@ class MaskedLM(LanguageTask):
         """Tokens with targets replaced, the targets' positions and what stood there."""
         tokens, index = batch["tokens"], batch["index"]
         length = tokens.shape[1]
-        chosen = draws.uniform(seed, index, length, CHOICE) + self.is_special[tokens]  # special ones come last
+        chosen = counter_rng.uniform(seed, index, length, CHOICE) + self.is_special[tokens]  # special ones come last
         smallest, positions = chosen.topk(self.targets, dim=1, largest=False)
         is_target = smallest < self.threshold
         is_target[:, 0] = True
@@ -68,8 +68,8 @@ class MaskedLM(LanguageTask):
 
     def replaced(self, pieces: Tensor, positions: Tensor, seed: int, index: Tensor, length: int) -> Tensor:
         """Target pieces (B, K) as the model sees them: the mask, a random ordinary piece, or themselves."""
-        fate = draws.uniform(seed, index, length, FATE).gather(1, positions)
-        lot = draws.uniform(seed, index, length, PIECE).gather(1, positions)
+        fate = counter_rng.uniform(seed, index, length, FATE).gather(1, positions)
+        lot = counter_rng.uniform(seed, index, length, PIECE).gather(1, positions)
         random = self.ordinary[(lot * len(self.ordinary)).long()]
         pieces = torch.where(fate < self.by_either, random, pieces)
         return torch.where(fate < self.by_mask, self.vocabulary.mask, pieces)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from optbench import draws
+from optbench import counter_rng
 
 NOISE, REST = range(2)  # streams of random numbers: how noise and the rest are divided
 
@@ -82,7 +82,7 @@ def destinations(kept: Tensor, sentinels_before: Tensor, spare: int) -> Tensor:
 
 def division(seed: int, index: Tensor, items: int, parts: int, stream: int) -> Tensor:
     """Sizes (B, parts), each at least 1, of `items` divided at parts - 1 random places."""
-    chosen = draws.uniform(seed, index, items - 1, stream)
+    chosen = counter_rng.uniform(seed, index, items - 1, stream)
     cuts = chosen.topk(parts - 1, dim=1, largest=False).indices.sort(1).values + 1
     first, last = cuts.new_zeros(len(index), 1), cuts.new_full((len(index), 1), items)
     return torch.cat([first, cuts, last], 1).diff(dim=1)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from optbench.config.schema import flatten
 from optbench.errors import first_line
 from optbench.records import Record, Status
-from optbench.validity import flatten
 
 INIT_SECONDS = 20  # after which an online start becomes an offline one
 TAG_CHARACTERS = 64  # W&B refuses longer ones

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from optbench import config
-from optbench.assemble import assemble
 from optbench.benches.bare import bare_loop
 from optbench.errors import ConfigError
+from optbench.sessions.assemble import assemble
 
 MODELS = config.options([config.packaged_folder()], "model")
 STEPS = 3

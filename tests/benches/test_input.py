@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from optbench import commands, config
+from optbench import config
 from optbench.benches import input as bench
 from optbench.benches.feeding.torchvision import torchvision_batches
+from optbench.cli import run
 from optbench.errors import ConfigError, MissingError
 
 CPU = torch.device("cpu")
@@ -71,9 +72,7 @@ def test_the_command_takes_its_settings(folder: Path) -> None:
     seen: list[Any] = []
     overrides = ["workers=0", "images=4", "rounds=1", "data=imagefolder", f"data.path={folder}", "data.image_size=16"]
     overrides += ["data.validation=0.2", "batch_size=4", "threads=1"]
-    commands.bench(
-        "input", overrides, None, True, lambda text: None, lambda as_json, report, lines: seen.append(report)
-    )
+    run.bench("input", overrides, None, True, lambda text: None, lambda as_json, report, lines: seen.append(report))
     assert (seen[0]["rounds"], seen[0]["images"], len(seen[0]["rows"])) == (1, 4, 1)
 
 

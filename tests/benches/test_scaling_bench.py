@@ -11,8 +11,8 @@ from optbench.benches import scaling
 from optbench.benches.sweeping import writers
 from optbench.benches.sweeping.paced import conducted
 from optbench.errors import ConfigError
-from optbench.sweep.cells import expand
-from optbench.sweep.study import make_study
+from optbench.sweeps.study.cells import expand
+from optbench.sweeps.study.study import make_study
 
 
 def test_a_study_takes_as_long_as_its_workers_or_its_scheduler() -> None:

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from optbench import commands, config
+from optbench import config
 from optbench.benches import step
 from optbench.benches.stepping import shapes
 from optbench.benches.stepping.contestants import contestants
 from optbench.benches.stepping.timing import Floor, milliseconds, take_turns
+from optbench.cli import run
 from optbench.contracts import ROLES
 from optbench.errors import ConfigError
-from optbench.memory import peak_extra_bytes, peak_of
+from optbench.training.memory import peak_extra_bytes, peak_of
 
 CPU = torch.device("cpu")
 TORCH_STEP_BYTES = 4  # torch's Adam keeps its step of each tensor in a float32 tensor
@@ -135,13 +136,13 @@ def test_the_command_takes_the_benchs_own_settings(capsys: pytest.CaptureFixture
         human()
 
     overrides = ["optimizer=signsgd", "shapes=tiny", "rounds=3", "threads=1", "device=cpu"]
-    commands.bench("step", overrides, None, False, lambda text: None, emit)
+    run.bench("step", overrides, None, False, lambda text: None, emit)
     assert reports[0]["rounds"] == 3
     assert "signsgd on tiny: 23 tensors" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="cannot be read"):
-        commands.bench("step", ["rounds=many"], None, False, lambda text: None, emit)
+        run.bench("step", ["rounds=many"], None, False, lambda text: None, emit)
     with pytest.raises(ConfigError, match="no such bench") as refused:
-        commands.bench("stepping", [], None, False, lambda text: None, emit)
+        run.bench("stepping", [], None, False, lambda text: None, emit)
     assert "step" in refused.value.hint
     assert "stepping" not in refused.value.hint
 

@@ -10,10 +10,10 @@ import torch
 
 from optbench import config
 from optbench.checks import engines, faithful, matrix
-from optbench.checks import run as conformance
-from optbench.checks.finding import DIFFERS, NOT_APPLICABLE, PASS, Finding
+from optbench.checks import run_all as conformance
+from optbench.checks.result import DIFFERS, NOT_APPLICABLE, PASS, Finding
 from optbench.checks.subject import subject_of
-from optbench.cli import main
+from optbench.cli.app import main
 from optbench.errors import ConfigError
 
 WRONG = Path(__file__).parent / "wrong_optimizers.py"

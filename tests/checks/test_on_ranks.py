@@ -8,8 +8,8 @@ import pytest
 
 from optbench import config
 from optbench.checks import matrix
-from optbench.checks.finding import DIFFERS, NOT_APPLICABLE, PASS, Finding
 from optbench.checks.ranks import distance, distributed
+from optbench.checks.result import DIFFERS, NOT_APPLICABLE, PASS, Finding
 
 WRONG = '''
 import torch

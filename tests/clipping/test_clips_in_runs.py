@@ -13,11 +13,11 @@ from conftest import QUICK, Twice
 
 from optbench import config
 from optbench.clipping import GlobalNorm, ZClip
-from optbench.clock import Clock
 from optbench.contracts import Turn
 from optbench.models.roles import problem_of
-from optbench.players import ActivePlayer
-from optbench.session import Ended
+from optbench.sessions.session import Ended
+from optbench.training.clock import Clock
+from optbench.training.player import ActivePlayer
 
 Run = Callable[..., Ended]
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.models.roles import mark, problem_of
 
 NAMES = config.options([config.packaged_folder()], "clip")
@@ -26,7 +27,7 @@ def network(dtype: torch.dtype = torch.float32) -> nn.Module:
 
 def clip_of(name: str, module: nn.Module, *settings: str) -> Any:
     choice = config.load([f"clip={name}", *settings]).clip
-    return locate.load(choice.target)(problem_of(module), **choice.settings)
+    return imports.load(choice.target)(problem_of(module), **choice.settings)
 
 
 def fill(module: nn.Module, seed: int, size: float = 1.0) -> list[Tensor]:

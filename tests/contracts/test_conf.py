@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from optbench import config, locate
+from optbench import config
 from optbench.checks import matrix
-from optbench.clock import Clock
+from optbench.config import imports
+from optbench.config.schema import conform, flatten
 from optbench.contracts import Turn
-from optbench.curvature import BatchCurvature
 from optbench.models.roles import problem_of
-from optbench.optimizers.build import arguments_of, build
-from optbench.validity import conform, flatten
+from optbench.optimizers.core.build import arguments_of, build
+from optbench.training.clock import Clock
+from optbench.training.curvature import BatchCurvature
 
 CONF = config.packaged_folder()
 
@@ -53,7 +54,7 @@ def test_a_modifier_states_its_facts_and_is_switched_on(name: str) -> None:
     assert config.load([]).modifiers == ()
     (modifier,) = config.load([f"{name}=true"]).modifiers
     assert modifier.name == name
-    assert callable(locate.load(modifier.target))
+    assert callable(imports.load(modifier.target))
 
 
 @pytest.mark.parametrize("name", names("workload"))
@@ -117,7 +118,7 @@ def test_an_optimizer_states_paper_box_and_state(name: str) -> None:
 @pytest.mark.parametrize(("name", "impl"), IMPLEMENTATIONS)
 def test_every_argument_is_pinned(name: str, impl: str) -> None:
     choice = chosen(name, impl)
-    parameters = inspect.signature(locate.load(choice.target)).parameters
+    parameters = inspect.signature(imports.load(choice.target)).parameters
     accepted = set(list(parameters)[1:] if "self" not in parameters else parameters) - {"self", "params", "problem"}
     given = set(arguments_of(choice.settings, choice.implementation))
     assert given == accepted, "every argument is pinned, none inherited from the library"
@@ -136,7 +137,7 @@ class Lesson:
         self.curvature = BatchCurvature(self.model, Clock(), contextlib.nullcontext(), None)
         problem = problem_of(self.model, self.curvature)
         needs = list(choice.about["needs"])
-        self.optimizer = build(locate.load(choice.target), settings, choice.implementation, problem, needs)
+        self.optimizer = build(imports.load(choice.target), settings, choice.implementation, problem, needs)
         self.closed = "closure" in needs
 
     def loss(self, batch: Any) -> Any:
@@ -220,7 +221,7 @@ class TestOptimizer:
 
 @pytest.mark.parametrize("name", names("model"))
 def test_a_model_names_data_that_is_embedded_and_trains_at_once(name: str, tmp_path: Path) -> None:
-    from optbench.session import execute
+    from optbench.sessions.session import execute
 
     loaded = config.load([f"model={name}", "steps=3", "batch_size=8", "tracker=none"])
     assert loaded.data.about["embedded"]

@@ -19,7 +19,9 @@ import pytest
 import torch
 from PIL import Image
 
-from optbench import cli, config, locate
+from optbench import config
+from optbench.cli import app
+from optbench.config import imports
 from optbench.contracts import Seeds
 from optbench.data.image_list import Files, centred, decoded, in_rgb, shrunk
 from optbench.data.randaugment import ALL, GREY, OPERATIONS, randaugment
@@ -33,7 +35,7 @@ STREAM = ("data.in_memory_bytes=0",)
 
 def source(*overrides: str) -> Any:
     choice = config.load(overrides).data
-    return locate.load(choice.target)(**choice.settings)
+    return imports.load(choice.target)(**choice.settings)
 
 
 def photograph(width: int = 50, height: int = 40, seed: int = 0) -> Image.Image:
@@ -265,7 +267,7 @@ def test_a_bad_folder_is_one_line_and_leaves_no_result(
     argv = ["run", "optimizer=sgd", "model=mlp", "data=imagefolder", f"data.path={folder}", "data.image_size=16"]
     argv += [f"data.in_memory_bytes={stream}", "data.validation=0.2", "data.workers=1", "tracker=none", "threads=1"]
     with pytest.raises(SystemExit) as caught:
-        cli.main([*argv, "steps=4", "batch_size=12", "--results-dir", str(tmp_path / "results")])
+        app.main([*argv, "steps=4", "batch_size=12", "--results-dir", str(tmp_path / "results")])
     assert caught.value.code == code
     said = capfd.readouterr().err
     errors = [line for line in said.splitlines() if line.startswith("optbench: ")]

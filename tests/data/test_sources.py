@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.contracts import Seeds
 from optbench.data.cifar import read_pickle
 from optbench.data.download import download, unpack
@@ -31,7 +32,7 @@ STREAM = ("data.in_memory_bytes=0",)
 
 def source(*overrides: str) -> Any:
     choice = config.load(overrides).data
-    return locate.load(choice.target)(**choice.settings)
+    return imports.load(choice.target)(**choice.settings)
 
 
 def write_images(folder: Path, counts: dict[str, int], classes: tuple[str, ...] = ("cat", "dog")) -> Path:
@@ -50,7 +51,7 @@ def write_images(folder: Path, counts: dict[str, int], classes: tuple[str, ...] 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_yaml_file_gives_every_argument_of_its_source(name: str) -> None:
     choice = config.load([f"data={name}"]).data
-    parameters = inspect.signature(locate.load(choice.target)).parameters
+    parameters = inspect.signature(imports.load(choice.target)).parameters
     assert set(choice.settings) == set(parameters)
     assert {"title", "source", "licence", "embedded", "sizes", "valid", "target"} <= set(choice.about)
 

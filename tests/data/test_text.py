@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.contracts import Seeds
 from optbench.data import tokens as tokens_module
 from optbench.data.corpus import SPLITS, by_hash, chunks, contiguous, divided
@@ -54,7 +55,7 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_yaml_file_gives_every_argument_of_its_source(name: str) -> None:
     choice = config.load([f"data={name}", "model=gpt"]).data
-    assert set(choice.settings) == set(inspect.signature(locate.load(choice.target)).parameters)
+    assert set(choice.settings) == set(inspect.signature(imports.load(choice.target)).parameters)
     assert choice.about["kind"] == "text"
 
 
@@ -62,7 +63,7 @@ def test_the_yaml_file_gives_every_argument_of_its_source(name: str) -> None:
 def test_an_absent_set_is_one_clear_error(name: str, tmp_path: Path) -> None:
     choice = config.load([f"data={name}", "model=gpt"]).data
     with pytest.raises(OptbenchError) as caught:
-        locate.load(choice.target)(**choice.settings).load(tmp_path, CPU, SEEDS)
+        imports.load(choice.target)(**choice.settings).load(tmp_path, CPU, SEEDS)
     assert caught.value.exit_code in (2, 4)
     assert caught.value.hint
     assert list(tmp_path.iterdir()) == []
@@ -206,7 +207,7 @@ def test_wikitext_from_files(tmp_path: Path) -> None:
     names = ("wiki.train.raw", "wiki.valid.raw", "wiki.test.raw")
     write(tmp_path / "wikitext-2-raw", dict.fromkeys(names, article * 3))
     choice = config.load(["data=wikitext", "data.vocabulary=259", "model=gpt"]).data
-    data = locate.load(choice.target)(**choice.settings).load(tmp_path, CPU, SEEDS)
+    data = imports.load(choice.target)(**choice.settings).load(tmp_path, CPU, SEEDS)
     assert int(data.vocabulary.counts[data.vocabulary.end]) == 3
 
 

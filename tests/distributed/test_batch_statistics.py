@@ -12,9 +12,9 @@ from conftest import rows_of
 from torch import nn
 
 from optbench import config
-from optbench.distributed.norms import SyncBatchNorm, synchronised
+from optbench.distributed.batch_norm import SyncBatchNorm, synchronised
 from optbench.errors import ConfigError
-from optbench.session import execute
+from optbench.sessions.session import execute
 
 RESNET = ("model=resnet", "model.size=20", "model.width=8", "batch_size=33")
 SHORT = ("steps=4", "eval_every=4", "record_every=1", "eval_train_samples=64", "tracker=none", "threads=1")

@@ -19,7 +19,7 @@ from conftest import QUICK, rows_of, same_records
 from optbench import config
 from optbench.distributed import RankLost
 from optbench.errors import ConfigError, Interrupted, MissingError
-from optbench.session import Ended, Session, execute
+from optbench.sessions.session import Ended, Session, execute
 from optbench.store import RunFolder
 
 Run = Callable[..., Any]
@@ -323,7 +323,7 @@ def test_ranks_that_do_not_have_the_same_run_are_refused(tmp_path: Path) -> None
         "from pathlib import Path\n"
         "from optbench import config\n"
         "from optbench.errors import OptbenchError\n"
-        "from optbench.session import execute\n"
+        "from optbench.sessions.session import execute\n"
         f"words = {[*QUICK, *SHORT]!r}\n"
         "try:\n"
         "    execute(config.load([*words, 'seed=' + os.environ['RANK']]), Path(sys.argv[1]))\n"

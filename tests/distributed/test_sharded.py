@@ -17,7 +17,7 @@ from optbench.distributed.layouts import ELEMENTS, TENSORS, check_shardable, lay
 from optbench.distributed.sharding import blocks, owners_of, rows_by_rank
 from optbench.distributed.state import ABSENT, branched
 from optbench.errors import ConfigError, Interrupted
-from optbench.session import Ended, Session, execute
+from optbench.sessions.session import Ended, Session, execute
 
 CONF = config.packaged_folder()
 SHORT = ("steps=8", "eval_every=4", "record_every=2", "tracker=none", "threads=1")
@@ -156,7 +156,7 @@ def test_a_checkpoint_serves_any_number_of_ranks(
 
 @pytest.mark.slow
 def test_a_checkpoint_of_parts_is_the_whole_one_piece_by_piece(tmp_path: Path) -> None:
-    from optbench.session import read_checkpoint
+    from optbench.sessions.session import read_checkpoint
 
     words = [*QUICK, "batch_size=33", "optimizer=muon", "ema=true", *SHORT]
     trees = []

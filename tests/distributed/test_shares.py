@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.data import streamed
 from optbench.distributed import Place, Ranks
-from optbench.distributed.ranks import buckets, is_of_exchange
-from optbench.env import seeds_of
+from optbench.distributed.communicator import buckets, is_of_exchange
+from optbench.training.environment import seeds_of
 
 
 def member(rank: int, count: int) -> Ranks:
@@ -80,7 +81,7 @@ def test_a_rank_decodes_what_it_needs_and_sees_what_one_process_would(
 
     def batches(own: Any) -> list[Any]:
         chosen = config.load(words).data
-        data = locate.load(chosen.target)(**chosen.settings).load(tmp_path, torch.device("cpu"), seeds_of(0))
+        data = imports.load(chosen.target)(**chosen.settings).load(tmp_path, torch.device("cpu"), seeds_of(0))
         data.own = own
         read.clear()
         return list(islice(data.train_batches(8), 3))

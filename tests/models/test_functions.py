@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.models.functions.base import Function
 from optbench.models.functions.logreg import minimiser, objective
 from optbench.models.functions.noisy_sparse import student_t
@@ -27,7 +28,7 @@ def function(name: str, *overrides: str) -> Function:
     torch.manual_seed(0)
     choice = config.load([f"model={name}", *overrides]).model
     settings = {key: value for key, value in choice.settings.items() if key != "task"}
-    return locate.load(choice.target)(SimpleNamespace(), **settings)
+    return imports.load(choice.target)(SimpleNamespace(), **settings)
 
 
 def batch_of(f: Function, index: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.errors import ConfigError
 from optbench.models.roles import trainable
 
@@ -17,7 +18,7 @@ KINDS = ("dcgan", "sngan", "wgan_gp")
 
 def built(kind: str, shape: tuple[int, int, int] = (1, 8, 8), width: int = 4) -> Any:
     data = SimpleNamespace(sample_shape=shape)
-    return locate.load(f"optbench.models.gan.{kind}.build")(data, width=width, noise=6)
+    return imports.load(f"optbench.models.gan.{kind}.build")(data, width=width, noise=6)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)])
@@ -46,7 +47,7 @@ def test_at_32_pixels_they_have_the_papers_numbers_of_parameters() -> None:
     def conv(inputs: int, outputs: int, side: int = 3) -> int:
         return inputs * outputs * side**2 + outputs
 
-    sngan = locate.load("optbench.models.gan.sngan.build")(
+    sngan = imports.load("optbench.models.gan.sngan.build")(
         SimpleNamespace(sample_shape=(3, 32, 32)), width=128, noise=128
     )
     block = 2 * conv(256, 256) + conv(256, 256, 1) + 2 * 2 * 256
@@ -119,7 +120,7 @@ def test_the_first_weights_depend_on_the_seed_alone(kind: str) -> None:
 def test_the_settings_of_a_file_are_what_its_builder_takes(name: str) -> None:
     settings = dict(config.load([f"model={name}"]).model.settings)
     settings.pop("task")
-    model = locate.load(config.load([f"model={name}"]).model.target)(
+    model = imports.load(config.load([f"model={name}"]).model.target)(
         SimpleNamespace(sample_shape=(1, 8, 8)), **settings
     )
     assert list(model) == ["generator", "discriminator"]

@@ -12,15 +12,16 @@ import torch
 from language_data import LENGTH, SIZE, text_batch, text_data
 from torch import nn
 
-from optbench import config, locate
-from optbench.clock import Clock
-from optbench.curvature import BatchCurvature
-from optbench.env import seeds_of
+from optbench import config
+from optbench.config import imports
 from optbench.errors import ConfigError
 from optbench.models import bert, gpt, t5
 from optbench.models.attention import attention_of
 from optbench.models.roles import trainable
 from optbench.tasks.language import LanguageTask
+from optbench.training.clock import Clock
+from optbench.training.curvature import BatchCurvature
+from optbench.training.environment import seeds_of
 
 NAMES = ["bert", "gpt", "t5"]
 BERT = {"size": "base", "dropout": 0.1, "positions": 512}
@@ -35,8 +36,8 @@ def task_of(name: str, *overrides: str) -> LanguageTask:
     settings = dict(choice.settings)
     task = dict(settings.pop("task"))
     torch.manual_seed(0)
-    model = locate.load(choice.target)(data, **settings)
-    return locate.load(task.pop("target"))(model, data, seeds_of(0), **task)
+    model = imports.load(choice.target)(data, **settings)
+    return imports.load(task.pop("target"))(model, data, seeds_of(0), **task)
 
 
 def weights(model: nn.Module) -> int:

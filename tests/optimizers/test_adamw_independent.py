@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from optbench import config
-from optbench.assemble import assemble
 from optbench.optimizers.adam import AdamW
 from optbench.optimizers.adamw_independent import AdamWIndependent
+from optbench.sessions.assemble import assemble
 
 NUMBERS: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-8, "engine": "eager"}
 SCHEDULE = (0.5, 1.0, 0.25, 0.0)

@@ -11,10 +11,10 @@ from torch import nn
 from optbench.contracts import Problem
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
-from optbench.optimizers.build import build
-from optbench.optimizers.eval_weights import eval_weights, evaluating
-from optbench.optimizers.groups import parameter_groups
-from optbench.optimizers.meter import state_bytes
+from optbench.optimizers.core.build import build
+from optbench.optimizers.core.eval_weights import eval_weights, evaluating
+from optbench.optimizers.core.groups import parameter_groups
+from optbench.optimizers.core.state_bytes import state_bytes
 
 
 def network() -> nn.Module:

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.contracts import Parameter, Problem
 from optbench.errors import ConfigError
-from optbench.optimizers.build import build
+from optbench.optimizers.core.build import build
 
 CONF = config.packaged_folder()
 NAMES = config.options([CONF], "optimizer")
@@ -48,7 +49,7 @@ def losses(choice: config.Choice, start: Tensor, loss: Callable[[Tensor], Tensor
     theta = start.clone().requires_grad_()
     problem = Problem((Parameter("theta", theta, "matrix" if theta.ndim > 1 else "bias"),), {}, Oracle(loss))
     needs = list(choice.about["needs"])
-    optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, needs)
+    optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
 
     def closure() -> Tensor:
         theta.grad = None
@@ -112,7 +113,7 @@ def reddi(name: str, steps: int, **values: Any) -> float:
     choice = choice_of(name, betas="[0.9,0.99]", **values)
     x = torch.zeros((), dtype=torch.float64, requires_grad=True)
     optimizer = build(
-        locate.load(choice.target), choice.settings, choice.implementation, Problem((Parameter("x", x, "bias"),)), []
+        imports.load(choice.target), choice.settings, choice.implementation, Problem((Parameter("x", x, "bias"),)), []
     )
     rare, usual = torch.tensor(1010.0, dtype=torch.float64), torch.tensor(-10.0, dtype=torch.float64)
     for t in range(1, steps + 1):
@@ -186,7 +187,7 @@ def test_any_shape_type_and_hyperparameter_in_range_keeps_its_form(
     theta = torch.randn(shape, generator=random).to(dtype).requires_grad_()
     role = ("bias", "bias", "matrix", "matrix", "convolution")[len(shape)]
     problem = Problem((Parameter("theta", theta, role),))
-    optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, [])
+    optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, [])
     for _ in range(3):
         theta.grad = torch.randn(shape, generator=random).to(dtype)
         optimizer.step()

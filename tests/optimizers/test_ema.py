@@ -14,14 +14,14 @@ from conftest import QUICK, Twice
 
 from optbench import config
 from optbench.checks import behaviour, faithful
-from optbench.checks.finding import PASS
 from optbench.checks.papers import ema as paper
 from optbench.checks.papers import momentum
+from optbench.checks.result import PASS
 from optbench.checks.subject import subject_of
 from optbench.errors import ConfigError
+from optbench.optimizers.core.state_bytes import state_bytes
 from optbench.optimizers.ema import EMA
-from optbench.optimizers.meter import state_bytes
-from optbench.session import execute
+from optbench.sessions.session import execute
 
 
 def sgd(theta: torch.Tensor, lr: float = 1.0, **more: Any) -> torch.optim.Optimizer:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from optbench.optimizers import engine as engine_module
 from optbench.optimizers.adabelief import AdaBelief
 from optbench.optimizers.adafactor import Adafactor
 from optbench.optimizers.adam import Adam, AdamW
 from optbench.optimizers.adan import Adan
 from optbench.optimizers.adopt import ADOPT
 from optbench.optimizers.amsgrad import AMSGrad
-from optbench.optimizers.engine import GATHERED_BELOW, RuleOptimizer, elementwise, has_compiler, mix, mixed
+from optbench.optimizers.core import engine as engine_module
+from optbench.optimizers.core.engine import GATHERED_BELOW, RuleOptimizer, elementwise, has_compiler, mix, mixed
 from optbench.optimizers.lamb import LAMB
 from optbench.optimizers.lion import Lion
 from optbench.optimizers.radam import RAdam
@@ -277,7 +277,7 @@ def test_hyperparameters_of_bf16_weights_are_not_rounded_to_bf16() -> None:
 
 
 def test_elementwise_rules_are_called_without_the_compilers_checks() -> None:
-    from optbench.optimizers.direct import direct, places
+    from optbench.optimizers.core.compiled_call import direct, places
     from optbench.optimizers.lion import lion
 
     numbers = [torch.tensor(x) for x in (0.1, 0.1, 0.01, 0.995)]

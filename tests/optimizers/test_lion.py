@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from optbench.optimizers.engine import has_compiler
+from optbench.optimizers.core.engine import has_compiler
 from optbench.optimizers.lion import Lion
 
 SHAPES = [(), (1,), (7,), (3, 5), (2, 3, 4), (2, 2, 3, 3), (0,)]
@@ -82,7 +82,7 @@ def test_small_problems_run_eagerly_and_large_ones_compiled() -> None:
 
 
 def test_without_a_working_compiler_it_runs_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
-    from optbench.optimizers import engine
+    from optbench.optimizers.core import engine
 
     def broken(*given: object) -> object:
         raise RuntimeError("no tool chain")

@@ -12,8 +12,8 @@ from conftest import QUICK, Twice
 from optbench import config
 from optbench.errors import ConfigError
 from optbench.optimizers.cautious import Cautious
+from optbench.optimizers.core.state_bytes import state_bytes
 from optbench.optimizers.lookahead import Lookahead
-from optbench.optimizers.meter import state_bytes
 
 
 def sgd(theta: torch.Tensor, lr: float = 1.0, **more: Any) -> torch.optim.Optimizer:

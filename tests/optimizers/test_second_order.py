@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from optbench import config
-from optbench.clock import Clock
 from optbench.contracts import Turn
-from optbench.curvature import BatchCurvature
 from optbench.models.roles import problem_of
 from optbench.optimizers.kfac import KFAC, layers_of, listening
-from optbench.session import execute
+from optbench.sessions.session import execute
+from optbench.training.clock import Clock
+from optbench.training.curvature import BatchCurvature
 
 KFAC_SETTINGS = {"lr": 0.1, "damping": 1e-3, "ema": 0.9, "momentum": 0.0, "weight_decay": 0.0, "interval": 1}
 

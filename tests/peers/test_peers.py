@@ -13,10 +13,11 @@ import torch
 import torch._dynamo.config
 import torch._inductor.config
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.contracts import Parameter, Problem
 from optbench.errors import ConfigError, MissingError
-from optbench.optimizers.build import (
+from optbench.optimizers.core.build import (
     build,
     engine_of,
     library_defaults,
@@ -85,7 +86,7 @@ def trajectory(name: str, impl: str, settings: tuple[str, ...]) -> list[torch.Te
     parameters = [Parameter(f"p{i}", draw(s).mul(0.5).requires_grad_(), r) for i, (r, s) in enumerate(roles)]
     problem = Problem(tuple(parameters), {}, None)
     needs = list(choice.about["needs"])
-    optimizer = build(locate.load(choice.target), choice.settings, choice.implementation, problem, needs)
+    optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
     passed = [torch.cat([p.tensor.detach().flatten() for p in parameters])]
     for _ in range(STEPS):
         for p in parameters:
@@ -126,7 +127,7 @@ def chosen(name: str, impl: str) -> tuple[Any, ...]:
     required = facts(name)[impl].get("requires", {})
     settings = [f"optimizer.{key}={value}" for key, value in required.items()]
     choice = config.load([f"optimizer={name}", f"optimizer.impl={impl}", *settings]).optimizer
-    return choice.settings, choice.implementation, locate.load(choice.target)
+    return choice.settings, choice.implementation, imports.load(choice.target)
 
 
 def test_what_is_pinned_against_the_librarys_defaults_is_named() -> None:
@@ -153,7 +154,7 @@ def test_a_peer_as_shipped_is_given_two_numbers_at_most(name: str, impl: str) ->
     settings, implementation, target = chosen(name, impl)
     given = shipped_arguments(settings, implementation, target)
     assert given == {key: settings[key] for key in ("lr", "weight_decay")}
-    assert locate.source_sha256(shipped_target(target)) is not None, "a class of the library's, not an adapter"
+    assert imports.source_sha256(shipped_target(target)) is not None, "a class of the library's, not an adapter"
 
 
 def test_what_an_implementation_requires_is_asked_for_as_shipped_too() -> None:
@@ -167,7 +168,7 @@ def test_what_an_implementation_requires_is_asked_for_as_shipped_too() -> None:
 
 def test_an_argument_that_the_library_would_swallow_is_refused() -> None:
     pytest.importorskip("pytorch_optimizer")
-    lion = locate.load("optbench.peers.pytorch_optimizer.Lion")
+    lion = imports.load("optbench.peers.pytorch_optimizer.Lion")
     weight = torch.zeros(2, requires_grad=True)
     with pytest.raises(TypeError, match="wings"):
         lion([weight], lr=0.1, wings=2)
@@ -178,14 +179,14 @@ def test_an_argument_that_the_library_would_swallow_is_refused() -> None:
 def test_a_class_that_the_library_lacks_is_an_error_of_configuration(path: str) -> None:
     pytest.importorskip(path.split(".")[0])
     with pytest.raises(ConfigError, match="has no"):
-        locate.load(f"optbench.peers.{path}")
+        imports.load(f"optbench.peers.{path}")
 
 
 @pytest.mark.parametrize("library", ["pytorch_optimizer", "optimi", "heavyball", "schedulefree"])
 def test_a_missing_library_says_what_installs_it(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)  # as Python marks a module that cannot be imported
     with pytest.raises(MissingError) as caught:
-        locate.load(f"optbench.peers.{library}.AdamW")
+        imports.load(f"optbench.peers.{library}.AdamW")
     assert caught.value.exit_code == 4
     assert "pip install 'optbench[peers]'" in caught.value.hint
 
@@ -214,7 +215,7 @@ def test_heavyball_leaves_torchs_global_settings_and_the_gradients_alone() -> No
     pytest.importorskip("heavyball")
     before = global_state()
     weight = torch.ones(3, requires_grad=True)
-    optimizer = locate.load("optbench.peers.heavyball.SGD")([weight], lr=0.1)
+    optimizer = imports.load("optbench.peers.heavyball.SGD")([weight], lr=0.1)
     weight.grad = torch.ones(3)
     optimizer.step()
     assert weight.grad is not None

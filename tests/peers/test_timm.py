@@ -9,10 +9,11 @@ import timm.optim
 import torch
 from torch import nn
 
-from optbench import config, locate
+from optbench import config
+from optbench.config import imports
 from optbench.errors import ConfigError, MissingError
 from optbench.models.roles import problem_of
-from optbench.optimizers.build import build
+from optbench.optimizers.core.build import build
 
 NAMES = timm.optim.list_optimizers()
 ELSEWHERE = ("bnb", "fused")  # prefixes of what needs bitsandbytes or apex, and a GPU
@@ -21,7 +22,7 @@ ELSEWHERE = ("bnb", "fused")  # prefixes of what needs bitsandbytes or apex, and
 def built(name: str, *settings: str) -> torch.optim.Optimizer:
     choice = config.load([f"optimizer=timm/{name}", *settings]).optimizer
     layers = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 4))
-    return build(locate.load(choice.target), choice.settings, choice.implementation, problem_of(layers), [])
+    return build(imports.load(choice.target), choice.settings, choice.implementation, problem_of(layers), [])
 
 
 @pytest.mark.parametrize("name", NAMES)

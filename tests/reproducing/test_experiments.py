@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from optbench.reproduce_commands import Wanted, prepare
-from optbench.reproducing import finding
-from optbench.sweep_commands import How
+from optbench.cli.reproduce import Wanted, prepare
+from optbench.cli.sweep import How
+from optbench.reproducing import find
 
-FOLDER = finding.experiments_folder()
-ALL = [(slug, scale) for slug in finding.slugs(FOLDER) for scale in finding.find(slug, FOLDER).scales]
+FOLDER = find.experiments_folder()
+ALL = [(slug, scale) for slug in find.slugs(FOLDER) for scale in find.find(slug, FOLDER).scales]
 MANY_CELLS = {("who-wins", "gpu")}
 
 

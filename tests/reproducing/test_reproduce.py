@@ -14,12 +14,12 @@ import pytest
 import yaml
 from conftest import Call
 
-from optbench.cli import main
-from optbench.completion import complete_slug
-from optbench.report.columns import COLUMNS
-from optbench.reproducing import finding
-from optbench.reproducing.publishing import cut, write_runs
-from optbench.sweep.study import make_study
+from optbench.cli.app import main
+from optbench.cli.completion import complete_slug
+from optbench.reports.read.columns import COLUMNS
+from optbench.reproducing import find
+from optbench.reproducing.publish import cut, write_runs
+from optbench.sweeps.study.study import make_study
 
 STATE = {"measure": "state_bytes", "of": "lion", "against": "adamw", "relation": "better_by", "margin": 0.9}
 MORE = STATE | {"of": "adamw", "against": "lion", "text": "AdamW has less state"}
@@ -265,15 +265,15 @@ def test_listing(tmp_path: Path, call: Call) -> None:
     write(tmp_path / "experiments", STATE)
     (tmp_path / "experiments" / "odd").mkdir()
     (tmp_path / "experiments" / "odd" / "study.yaml").write_text("claim: [\n")
-    odd, tiny = finding.listed(tmp_path / "experiments")
+    odd, tiny = find.listed(tmp_path / "experiments")
     assert tiny == {"name": "tiny", "scales": "cpu, other", "about": "Lion has half the state"}
     assert odd["about"].startswith("broken: ")
     code, out, _ = call("list", "experiments", "--json")
-    assert code == 0 and [row["name"] for row in json.loads(out)["experiments"]] == finding.slugs(
-        finding.experiments_folder()
+    assert code == 0 and [row["name"] for row in json.loads(out)["experiments"]] == find.slugs(
+        find.experiments_folder()
     )
 
 
 def test_completion_knows_the_same_slugs() -> None:
-    assert complete_slug(None, [], "") == finding.slugs(finding.experiments_folder())
+    assert complete_slug(None, [], "") == find.slugs(find.experiments_folder())
     assert complete_slug(None, [], "no-such-claim") == []

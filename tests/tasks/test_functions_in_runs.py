@@ -15,7 +15,7 @@ from optbench.contracts import Seeds
 from optbench.data.noise import Noise
 from optbench.errors import ConfigError
 from optbench.models.functions.rosenbrock import Rosenbrock
-from optbench.session import Ended, execute
+from optbench.sessions.session import Ended, execute
 from optbench.tasks.function import FunctionValue
 
 SEEDS = Seeds(init=1, order=2, augment=3)

@@ -14,12 +14,12 @@ from conftest import rows_of
 from torch import Tensor, nn
 
 from optbench import config
-from optbench.assemble import assemble
-from optbench.players import ActivePlayer
 from optbench.records import COLUMNS
-from optbench.session import execute
+from optbench.sessions.assemble import assemble
+from optbench.sessions.session import execute
 from optbench.tasks.generative.image_generation import ImageGeneration, pictured
 from optbench.tasks.generative.losses import LOSSES, gradient_penalty
+from optbench.training.player import ActivePlayer
 
 MODELS = ("gan", "dcgan", "wgan_gp")
 SMALL = ("tracker=none", "threads=1", "device=cpu", "optimizer=adamw", "batch_size=8", "model.width=4", "model.noise=6")

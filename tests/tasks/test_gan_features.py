@@ -90,7 +90,7 @@ def test_the_cifar_network_has_its_papers_size(layers: int) -> None:
 @pytest.mark.skipif(WEIGHTS_AT_HAND is None, reason="no resnet-cifar10-weights in the data folder")
 @pytest.mark.parametrize(("file", "least"), [("resnet20-12fca82f.th", 0.90), ("resnet56-4bfd9763.th", 0.92)])
 def test_the_cifar_network_classifies_with_the_published_weights(file: str, least: float) -> None:
-    from optbench.assemble import assemble
+    from optbench.sessions.assemble import assemble
 
     try:
         data = assemble(config.load(["data=cifar10", "data.verify=off", "model=mlp", "device=cpu"])).data

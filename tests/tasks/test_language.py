@@ -11,13 +11,13 @@ from language_data import END, LENGTH, MASK, PAD, SIZE, text_batch, text_data
 from torch import Tensor, nn
 
 from optbench.contracts import Seeds
-from optbench.curvature import micro_batches
 from optbench.errors import ConfigError
-from optbench.evaluation import gathered
 from optbench.tasks.causal_lm import CausalLM
 from optbench.tasks.language import IGNORED, nats, unigram_nats
 from optbench.tasks.masked_lm import MaskedLM
 from optbench.tasks.span_corruption import SpanCorruption
+from optbench.training.curvature import micro_batches
+from optbench.training.evaluation import gathered
 
 MASKING = {"masking": "fixed", "mask_share": 0.15, "replaced_by_mask": 0.8, "replaced_by_random": 0.1}
 SENTINELS = 5

@@ -14,10 +14,10 @@ import pytest
 from conftest import QUICK
 
 from optbench import config
+from optbench.config.schema import flatten
 from optbench.errors import ConfigError
 from optbench.records import Record, Split
 from optbench.trackers.wandb import WandbTracker, has_key
-from optbench.validity import flatten
 
 pytest.importorskip("wandb")
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from optbench import assemble, config, env, fitting
-from optbench.session import execute
+from optbench import config
+from optbench.sessions import assemble, micro_batch
+from optbench.sessions.session import execute
+from optbench.training import environment
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 MODELS = config.options([config.packaged_folder()], "model")
@@ -41,7 +43,7 @@ def test_cpu_and_cuda_agree_on_the_first_loss(model: str, tmp_path: Path) -> Non
     losses = {}
     for device in ("cpu", "cuda"):
         loaded = config.load([f"model={model}", "batch_size=16", f"device={device}"])
-        place, seeds = torch.device(device), env.seeds_of(0)
+        place, seeds = torch.device(device), environment.seeds_of(0)
         assemble.prepare(loaded, seeds)
         data = assemble.load_data(loaded, place, seeds)
         assemble.prepare(loaded, seeds)
@@ -68,18 +70,18 @@ def test_channels_last_learns_the_same(tmp_path: Path) -> None:
 
 def test_what_is_said_to_fit_fits(tmp_path: Path) -> None:
     loaded = config.load(["model=bert", "model.size=small", "batch_size=512", "device=cuda"])
-    device, seeds = torch.device("cuda"), env.seeds_of(0)
+    device, seeds = torch.device("cuda"), environment.seeds_of(0)
     assemble.prepare(loaded, seeds)
     data = assemble.load_data(loaded, device, seeds)
 
     def make() -> assemble.Trainer:
         return assemble.build_trainer(loaded, data, device, seeds, None)
 
-    need = fitting.measured(make)
+    need = micro_batch.measured(make)
     limit = need.bytes_at(512, 100)
-    chosen = fitting.micro_batch(make, 512, limit, device)
+    chosen = micro_batch.micro_batch(make, 512, limit, device)
     assert 32 <= chosen <= 128
-    assert fitting.fits(make, 512, -(-512 // chosen), limit)
+    assert micro_batch.fits(make, 512, -(-512 // chosen), limit)
     small = dataclasses.replace(loaded, micro_batch="auto", memory_limit=limit, steps=2, eval_every=2, tracker="none")
     result = execute(small, tmp_path)
     assert result.run["micro_batch"] == chosen

@@ -8,7 +8,7 @@ import pytest
 
 from optbench import config
 from optbench.benches import workloads
-from optbench.session import execute
+from optbench.sessions.session import execute
 
 MODELS = config.options([config.packaged_folder()], "model")
 

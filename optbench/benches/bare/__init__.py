@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.assemble import Objects
 from optbench.config import RunConfig
 from optbench.contracts import Batch
 from optbench.errors import ConfigError
+from optbench.sessions.assemble import Objects
 
 
 def bare_loop(objects: Objects, config: RunConfig) -> Iterator[None]:

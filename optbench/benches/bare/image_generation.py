@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.assemble import Objects
 from optbench.benches.bare import Schedule
 from optbench.config import RunConfig
+from optbench.sessions.assemble import Objects
 from optbench.tasks.generative.losses import gradient_penalty
 
 

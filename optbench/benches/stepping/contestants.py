@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench import locate
 from optbench.benches.stepping.shapes import parameters
-from optbench.config import Choice, RunConfig, load
+from optbench.config import Choice, RunConfig, imports, load
 from optbench.contracts import Problem
 from optbench.errors import ConfigError, OptbenchError, first_line
-from optbench.optimizers.build import build, engine_of
+from optbench.optimizers.core.build import build, engine_of
 
 OURS = "optbench"
 OWN_ENGINES = ("eager", "compiled")
@@ -74,7 +73,7 @@ def with_optimizer(config: RunConfig, name: str) -> list[str]:
 def is_elementwise(choice: Choice) -> bool:
     """Whether this project has the algorithm as a rule for each element by itself."""
     own = choice.about.get("implementations", {}).get(OURS)
-    return bool(own) and bool(getattr(getattr(locate.load(own["target"]), "rule", None), "elementwise", False))
+    return bool(own) and bool(getattr(getattr(imports.load(own["target"]), "rule", None), "elementwise", False))
 
 
 def ungiven(choice: Choice) -> list[str]:
@@ -125,7 +124,7 @@ def built(
     problem = Problem(parameters(shapes, device))
     for parameter, gradient in zip(problem.parameters, gradients, strict=True):
         parameter.tensor.grad = gradient
-    target = locate.load(implementation["target"])
+    target = imports.load(implementation["target"])
     return build(target, settings, implementation, problem, list(choice.about.get("needs", ())))
 
 

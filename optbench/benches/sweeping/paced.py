@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optbench.facts import result_before_start
 from optbench.records import Status
-from optbench.sweep.cells import Cell, Planned
-from optbench.sweep.conduct import Conductor
-from optbench.sweep.dashboard import Mirror
-from optbench.sweep.executor import Began, Ended, Event, Job, Measured
-from optbench.sweep.live import Live
-from optbench.sweep.study import Study
+from optbench.sessions.run_documents import result_before_start
+from optbench.sweeps.display.live import Live
+from optbench.sweeps.display.optuna_mirror import Mirror
+from optbench.sweeps.executors.base import Began, Ended, Event, Job, Measured
+from optbench.sweeps.scheduler.scheduler import Conductor
+from optbench.sweeps.study.cells import Cell, Planned
+from optbench.sweeps.study.study import Study
 
 EVALUATIONS = 10  # that a run tells of, as `eval_every` has it where nothing is said
 

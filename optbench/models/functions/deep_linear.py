@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from optbench import draws
+from optbench import counter_rng
 from optbench.contracts import Batch, DataSet
 from optbench.models.functions.base import Function
 from optbench.models.functions.quadratic import log_spaced, rotated
@@ -39,7 +39,7 @@ class DeepLinear(Function):
 
     def drawn(self, seed: int, index: Tensor) -> Mapping[str, Tensor]:
         """ "inputs" (B, width)."""
-        return {"inputs": draws.normal(seed, index, self.width)}
+        return {"inputs": counter_rng.normal(seed, index, self.width)}
 
     def product(self) -> Tensor:
         """W_L ... W_1."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from optbench import draws
+from optbench import counter_rng
 from optbench.contracts import Batch, DataSet
 from optbench.models.functions.base import Function
 from optbench.models.functions.quadratic import log_spaced
@@ -50,7 +50,7 @@ class LogisticRegression(Function):
 
     def drawn(self, seed: int, index: Tensor) -> Mapping[str, Tensor]:
         """ "chosen" (B,): numbers of samples, each as likely as the other."""
-        return {"chosen": (draws.uniform(seed, index, 1)[:, 0] * len(self.labels)).to(torch.int64)}
+        return {"chosen": (counter_rng.uniform(seed, index, 1)[:, 0] * len(self.labels)).to(torch.int64)}
 
     def value(self) -> Tensor:
         return objective(self.layer.weight[0], self.inputs, self.labels, self.l2)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from optbench import draws
+from optbench import counter_rng
 from optbench.contracts import Batch, DataSet
 from optbench.models.functions.base import Function
 
@@ -36,8 +36,8 @@ class NoisySparse(Function):
     def drawn(self, seed: int, index: Tensor) -> Mapping[str, Tensor]:
         """ "weights" (B, d): b_ij / density, and "slopes" (B, d): these times noise xi_ij."""
         dimension = len(self.theta)
-        weights = (draws.uniform(seed, index, dimension) < self.density).to(torch.float64) / self.density
-        first, second = (draws.uniform(seed, index, dimension, stream) for stream in (1, 2))
+        weights = (counter_rng.uniform(seed, index, dimension) < self.density).to(torch.float64) / self.density
+        first, second = (counter_rng.uniform(seed, index, dimension, stream) for stream in (1, 2))
         return {"weights": weights, "slopes": weights * self.noise * student_t(first, second, self.freedom)}
 
     def value(self) -> Tensor:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from optbench import draws
+from optbench import counter_rng
 from optbench.contracts import Batch, DataSet
 from optbench.models.functions.base import Function
 
@@ -34,7 +34,7 @@ class Quadratic(Function):
 
     def drawn(self, seed: int, index: Tensor) -> Mapping[str, Tensor]:
         """ "slopes" (B, d): noise xi_i."""
-        return {"slopes": self.noise * draws.normal(seed, index, len(self.theta))} if self.noise else {}
+        return {"slopes": self.noise * counter_rng.normal(seed, index, len(self.theta))} if self.noise else {}
 
     def along(self) -> Tensor:
         """diag(lambda)^(1/2) Q^T theta: coordinates along the eigenvectors, at the optimum lambda^(1/2)."""

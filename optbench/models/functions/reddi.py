@@ -20,7 +20,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from optbench import draws
+from optbench import counter_rng
 from optbench.contracts import Batch, DataSet
 from optbench.models.functions.base import Function
 
@@ -35,7 +35,7 @@ def online(seed: int, index: Tensor) -> Tensor:
 
 def stochastic(seed: int, index: Tensor) -> Tensor:
     """The same by chance."""
-    return draws.uniform(seed, index, 1)[:, 0] < PROBABILITY
+    return counter_rng.uniform(seed, index, 1)[:, 0] < PROBABILITY
 
 
 VARIANTS = {"online": (online, 1 / PERIOD), "stochastic": (stochastic, PROBABILITY)}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optbench import draws
+from optbench import counter_rng
 from optbench.contracts import Batch, Evaluation, ImageData, Seeds, SumCount, Turn
 from optbench.tasks.base import BaseTask
 from optbench.tasks.generative.distances import frechet, moments, precision_recall
@@ -157,7 +157,7 @@ class ImageGeneration(BaseTask):
         return self._known[key]
 
     def _generated(self, index: Tensor, stream: int) -> Tensor:
-        return self.generator(draws.normal(SEED, index, self.generator.noise, stream).float())
+        return self.generator(counter_rng.normal(SEED, index, self.generator.noise, stream).float())
 
     def _trivial_distance(self, real: Tensor, index: Tensor) -> float:
         """Computed once for each set of real features."""
@@ -171,7 +171,7 @@ class ImageGeneration(BaseTask):
         if self._pixels is None:
             self._pixels = self._pixel_statistics()
         mean, std = self._pixels
-        noise = draws.normal(SEED, index, math.prod(self.shape), PLAIN).float().view(-1, *self.shape)
+        noise = counter_rng.normal(SEED, index, math.prod(self.shape), PLAIN).float().view(-1, *self.shape)
         return pictured(mean + std * noise)
 
     def _pixel_statistics(self, limit: int = 10_000) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,83 @@
+"""optbench from Python: `optbench.run` and `optbench.results`.
+
+Nothing is printed, and errors are raised as `optbench.errors.OptbenchError`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optbench.store import results_root
+
+if TYPE_CHECKING:
+    import polars
+
+    from optbench.reports.read.reading import Results
+
+
+def run(
+    overrides: Sequence[str] = (),
+    *,
+    study: str = "runs",
+    results_dir: str | Path | None = None,
+    config_dir: str | Path | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """One run, as `optbench run` with the same words does it: resumed where it was interrupted, read where it
+    has ended.
+
+    Returns result.json with the run's `folder` beside it. A run that diverges or fails is a result too: see `status`.
+    Raises ConfigError, MissingError (a dependency, data or a device), Interrupted (checkpoint written)."""
+    from optbench.config import Composition
+    from optbench.sessions.session import execute
+    from optbench.store import check_study
+
+    check_study(study)
+    config = Composition(list(overrides), Path(config_dir) if config_dir else None).run_config()
+    ended = execute(config, results_root(results_dir), study=study, force=force, sinks=trackers_of(config))
+    return {**ended.result, "folder": str(ended.folder)}
+
+
+def trackers_of(config: Any) -> Any:
+    """The sinks of a run without a terminal."""
+    from optbench.cli.run import sinks_for
+
+    return sinks_for(config, quiet=True, notice=lambda text: None)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a results folder holds, as tables."""
+
+    read: Results
+
+    @property
+    def runs(self) -> polars.DataFrame:
+        """A row for each run; the columns are those of `optbench.reports.read.columns`."""
+        from optbench.reports.read.frames import runs_frame
+
+        return runs_frame(self.read.runs)
+
+    def records(self, columns: Sequence[str] | None = None) -> polars.DataFrame:
+        """A row for each record, with its run_id; the columns are those of `optbench list columns`. `columns`: only
+        these, which is quicker. nan: it was not finite; null: it was not measured."""
+        wanted = None if columns is None else tuple(dict.fromkeys(("run_id", *columns)))
+        return self.read.records(columns=wanted)[0]
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """(path, why it was left out) of what could not be read."""
+        return self.read.skipped
+
+    def __repr__(self) -> str:
+        return f"<{len(self.read.runs)} runs of {len({run['study'] for run in self.read.runs})} studies>"
+
+
+def results(path: str | Path | None = None) -> Frames:
+    """The runs and records of a study's folder, or of every study below a results folder; without a path, of
+    $OPTBENCH_RESULTS_DIR or ./results. Raises NoResultsError where there are none."""
+    from optbench.reports.read.reading import read
+
+    return Frames(read(results_root(path)))

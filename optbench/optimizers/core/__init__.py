@@ -1,0 +1,1 @@
+"""The machinery behind the optimizers: the engine, building, parameter groups, wrappers, state size."""

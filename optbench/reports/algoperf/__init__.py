@@ -1,0 +1,1 @@
+"""AlgoPerf: its published log folders as tables of times to target."""

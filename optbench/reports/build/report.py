@@ -1,0 +1,145 @@
+"""From tables of runs to a report: which runs are compared, and every section of every workload."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from optbench.errors import NoResultsError
+from optbench.reports.build.across import across
+from optbench.reports.claims.deciding import claims_in, decided
+from optbench.reports.claims.sides import sides_of
+from optbench.reports.contenders import OPEN, PRUNED, TUNE, cells_of, succeeded
+from optbench.reports.model.content import Claim, Failure, Report, RunDetail
+from optbench.reports.build.workload import Asked, at_full_budget, workload
+
+if TYPE_CHECKING:
+    import polars
+
+    from optbench.reports.read.reading import Results
+
+Run = Mapping[str, Any]
+
+
+def build(results: Results, asked: Asked) -> Report:
+    """The report of everything that was read. Raises NoResultsError where no run has ended, ConfigError where runs must
+    not be compared."""
+    from optbench import __version__
+
+    told = [tree["settings"].get("allow_unequal") for tree in results.studies.values()]
+    asked = replace(asked, unequal=bool(told) and all(told))
+    runs = results.runs
+    ended = [run for run in runs if run["status"] != OPEN]
+    if not ended:
+        raise NoResultsError(f"{results.root}: none of {len(runs)} runs has ended yet")
+    cells = cells_of(results.studies)
+    groups = grouped(runs)
+    drawn = [run["run_id"] for group in groups.values() for run in at_full_budget(group) if run["stage"] != TUNE]
+    records, damaged = results.records(drawn) if asked.records and drawn else (None, ())
+    made = [
+        workload(name, group, cells, records_of(group, records), asked, len(drawn)) for name, group in groups.items()
+    ]
+    return Report(
+        title=", ".join(sorted({run["study"] for run in runs})),
+        studies=tuple(sorted({run["study"] for run in runs})),
+        made_with=f"optbench {__version__}",
+        command=asked.command,
+        answer=tuple(line for found, _, _ in made for line in found.answer),
+        assumptions=(*assumptions(asked), *(note for _, _, notes in made for note in notes)),
+        mixed=tuple(line for _, lines, _ in made for line in lines),
+        level=asked.level,
+        workloads=tuple(found for found, _, _ in made),
+        across=across([found for found, _, _ in made], asked.level),
+        runs=tuple(detail(run) for run in runs),
+        failures=tuple(failure(run) for run in ended if run["status"] != PRUNED and not succeeded(run)),
+        skipped=(*results.skipped, *damaged),
+        claim=claim(groups, cells, results.studies, asked.level),
+        open_runs=len(runs) - len(ended),
+    )
+
+
+def claim(
+    groups: Mapping[str, Sequence[Run]],
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    studies: Mapping[str, Mapping[str, Any]],
+    level: float,
+) -> Claim | None:
+    """The verdict on the study's claim, where it has one."""
+    found = claims_in(studies)
+    if found is None:
+        return None
+    title, criteria = found
+    return decided(title, criteria, sides_of([run for group in groups.values() for run in group], cells), level)
+
+
+def grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by workload, in the order of their names."""
+    found: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run["workload"], run["run_id"])):
+        found.setdefault(run["workload"], []).append(run)
+    return found
+
+
+def records_of(runs: Sequence[Run], records: polars.DataFrame | None) -> polars.DataFrame | None:
+    """Those of some runs."""
+    import polars as pl
+
+    if records is None or not records.height:
+        return None
+    return records.filter(pl.col("run_id").is_in([run["run_id"] for run in runs]))
+
+
+def assumptions(asked: Asked) -> list[str]:
+    """How the numbers are made, a sentence each."""
+    margin = (
+        f"{asked.margin.amount:.3g}" if not asked.margin.relative else f"{asked.margin.amount:.3g} of the better mean"
+    )
+    return [
+        "Optimizers are compared at the end of a complete schedule, on fresh seeds that tuning has not seen.",
+        "Validation chose the hyperparameters; test is reported.",
+        f"Intervals of means are Student's t at {asked.level:.0%}; those of differences hold for all pairs at once.",
+        "Differences are tested by Welch's t with the variance that the selection of the winners adds, at the points "
+        "that were searched; p-values are corrected by Holm over the pairs of a workload.",
+        f"A tie is a difference that is shown to be smaller than {margin}.",
+        "A failed seed counts as worse than any that has a result.",
+    ]
+
+
+def detail(run: Run) -> RunDetail:
+    """One run, with the command that reproduces it."""
+    words = " ".join(shlex.quote(word) for word in run["overrides"] or ())
+    return RunDetail(
+        run_id=run["run_id"],
+        study=run["study"],
+        workload=run["workload"],
+        contender=run["contender"],
+        stage=run["stage"],
+        trial=run["trial"],
+        seed=run["seed"],
+        budget=run["budget"],
+        status=run["status"],
+        reason=run["reason"] or "",
+        val=run["val"],
+        test=run["test"],
+        train_seconds=run["train_seconds"],
+        hardware=run["hardware"] or "",
+        command=f"optbench run {words}".strip(),
+        config=json.loads(run["config"]) if run["config"] else {},
+        folder=run["folder"],
+    )
+
+
+def failure(run: Run) -> Failure:
+    """One run without a result."""
+    return Failure(
+        run_id=run["run_id"],
+        contender=run["contender"],
+        workload=run["workload"],
+        stage=run["stage"],
+        status=run["status"],
+        reason=run["reason"] or "",
+        folder=run["folder"],
+    )

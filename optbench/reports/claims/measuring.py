@@ -1,0 +1,201 @@
+"""What each measure of `optbench.config.claims.MEASURES` is on two sides, or on one against a number: the interval of the
+gain of the first, larger is better."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from optbench.config.claims import MEASURES
+from optbench.reports.claims.gains import TINY, Measured, of_difference, of_ratio
+from optbench.reports.claims.sides import Side
+from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
+from optbench.reports.contenders import OPEN, PRUNED, succeeded
+from optbench.reports.model.content import Estimate
+from optbench.reports.statistics.difference import Arm, Difference, difference, luck_of
+from optbench.reports.statistics.intervals import ratio_interval, share_interval
+from optbench.reports.statistics.measures.ladder import Rung, cost_ratio
+from optbench.reports.statistics.measures.paired_intervals import difference_of, wilson
+from optbench.reports.statistics.measures.spread import sd_against, sd_ratio
+from optbench.reports.statistics.measures.to_target import reaches
+from optbench.reports.statistics.verdicts import Margin, verdicts
+
+Against = Side | float
+Measure = Callable[[Side, Against, float], Measured]
+METRICS = {"test_metric": "test", "val_metric": "val", "train_metric": "train"}
+COLUMNS = {"step_ms": "step_ms_median"}  # a measure's column, where it has another name
+TIMES = {"train_seconds", "wall_seconds", "optimizer_seconds", "step_ms", "samples_per_second", "seconds_to_target"}
+
+
+def measure(name: str, of: Side, against: Against, level: float) -> Measured:
+    """A measure on two sides. Numbers that are not there, and times of different hardware, give no interval."""
+    machines = {run["hardware"] for side in (of, against) if isinstance(side, Side) for run in side.contender.succeeded}
+    if name in TIMES and len(machines - {None}) > 1:
+        return Measured(f"times of different hardware ({'; '.join(sorted(filter(None, machines)))})")
+    special = SPECIAL.get(name)
+    if special is not None:
+        return special(of, against, level)
+    return metric(name, of, against, level) if name in METRICS else column(name, of, against, level)
+
+
+def metric(name: str, of: Side, against: Against, level: float) -> Measured:
+    """The metric over final seeds, with the luck of tuning."""
+    a = arm_of(of, METRICS[name])
+    if not isinstance(against, Side):
+        return metric_against(a, of.sign, against, level)
+    b = arm_of(against, METRICS[name])
+    n = min(len(a.values), len(b.values))
+    if a.failed or b.failed:
+        return by_ranks(a, b, level)
+    found = difference(a, b)
+    if found is None:
+        return Measured("fewer than two results on a side", n=n)
+    return of_difference(interval_of(found, of.sign, level, n), of.sign, "difference", n)
+
+
+def arm_of(side: Side, column: str) -> Arm:
+    """The side for the statistics."""
+    if column == "train":  # nothing was selected by it
+        values = tuple(side.sign * value for value in side.contender.values(column))
+        return Arm(side.contender.name, values, side.contender.failed)
+    return side.contender.arm(f"{column}_metric", side.sign)
+
+
+def interval_of(found: Difference, sign: float, level: float, n: int) -> Estimate:
+    """A difference in the metric's own unit."""
+    half = found.half_width(level)
+    return Estimate(sign * found.value, sign * found.value - half, sign * found.value + half, n)
+
+
+def metric_against(a: Arm, sign: float, known: float, level: float) -> Measured:
+    """The mean minus a number, with the luck of tuning. A failed seed has no value, and so the mean has none."""
+    n = len(a.values)
+    if n < 2 or a.failed:
+        return Measured(f"{a.failed} of {n + a.failed} seeds failed" if a.failed else "fewer than two results", n=n)
+    variance = statistics.variance(a.values)
+    value = statistics.fmean(a.values) - sign * known
+    found = Difference(value, variance, variance / n, luck_of(a), n - 1.0, n - 1.0)
+    mean = interval_of(found, sign, level, n)
+    ends = sorted((sign * mean.low, sign * mean.high))  # type: ignore[operator]
+    at = Estimate(*(end + known for end in (mean.value, mean.low, mean.high)))  # type: ignore[operator]
+    words = f"{at.value:.4g} [{at.low:.4g}, {at.high:.4g}] against {known:g}"
+    return Measured(words, *ends, n, value=sign * mean.value)  # type: ignore[operator]
+
+
+def by_ranks(a: Arm, b: Arm, level: float) -> Measured:
+    """Where seeds failed: they are worse than any that has a result, and only an order is known."""
+    pair = verdicts([a, b], Margin(0.0, False), level=level)[0]
+    words = f"failed seeds: {a.failed} of {a.failed + len(a.values)} against {b.failed} of {b.failed + len(b.values)}"
+    n = min(a.failed + len(a.values), b.failed + len(b.values))
+    low, high = {"better": (TINY, math.inf), "worse": (-math.inf, -TINY)}.get(pair.verdict, (-math.inf, math.inf))
+    return Measured(f"{words}, by ranks {pair.verdict}", low, high, n)
+
+
+def column(name: str, of: Side, against: Against, level: float) -> Measured:
+    """A column of the final runs as a ratio of geometric means."""
+    values = [values_of(name, side) for side in (of, against) if isinstance(side, Side)]
+    sign = 1.0 if MEASURES[name][1] else -1.0
+    n = min(map(len, values))
+    if not isinstance(against, Side):
+        ratio = ratio_interval(values[0], [against] * max(2, len(values[0])), level) if n else Estimate(None)
+        return of_ratio(ratio, sign, f"{against:g}", n)
+    return of_ratio(ratio_interval(values[0], values[1], level), sign, f"that of {against.contender.name}", n)
+
+
+def values_of(name: str, side: Side) -> list[float]:
+    """A measure's value of each final run that succeeded."""
+    if name == "optimizer_seconds":
+        return [found for run in side.contender.succeeded if (found := (run["seconds"] or {}).get("optimizer"))]
+    return side.contender.values(COLUMNS.get(name, name))
+
+
+def diverged_share(of: Side, against: Against, level: float) -> Measured:
+    """Shares of failed runs; their difference by Newcombe's interval. Pruned and open runs are not counted. Both sides
+    were tried at the same points, which makes the interval wider than need be."""
+    counts = [counted(side) for side in (of, against) if isinstance(side, Side)]
+    n = min(total for _, total in counts)
+    said = " against ".join(f"{failed} of {total} runs failed" for failed, total in counts)
+    if n == 0:
+        return Measured("no runs", n=0, unit="runs")
+    if isinstance(against, Side):
+        found = difference_of(wilson(*counts[0], level), wilson(*counts[1], level))
+    else:
+        exact = share_interval(*counts[0], level)
+        found = Estimate(*(end - against for end in (exact.value, exact.low, exact.high)), n)  # type: ignore[operator]
+    return of_difference(found, -1.0, f"{said}, difference", n, "runs")
+
+
+def counted(side: Side) -> tuple[int, int]:
+    """Failed and ended runs of the tuning."""
+    ended = [run for run in side.tried if run["status"] not in (OPEN, PRUNED)]
+    return sum(not succeeded(run) for run in ended), len(ended)
+
+
+def seed_sd(of: Side, against: Against, level: float) -> Measured:
+    """Standard deviations over final seeds; a side with failed seeds has none."""
+    sides = [side for side in (of, against) if isinstance(side, Side)]
+    if any(side.contender.failed for side in sides):
+        return Measured("failed seeds have no metric")
+    values = [headline_values(side) for side in sides]
+    n = min(map(len, values))
+    if isinstance(against, Side):
+        return of_ratio(sd_ratio(*values, level), -1.0, f"that of {against.contender.name}", n)
+    return of_ratio(sd_against(values[0], against, level), -1.0, f"{against:g}", n)
+
+
+def headline_values(side: Side) -> list[float]:
+    """The metric on test, on validation where there is none."""
+    return side.contender.values("test") or side.contender.values("val")
+
+
+def steps_to_target(of: Side, against: Against, level: float) -> Measured:
+    """Steps of the shortest complete schedule that reaches the target."""
+    return to_target(of, against, level, "steps")
+
+
+def seconds_to_target(of: Side, against: Against, level: float) -> Measured:
+    """The same in seconds of training, the median of its runs."""
+    return to_target(of, against, level, "train_seconds")
+
+
+def to_target(of: Side, against: Against, level: float, column: str) -> Measured:
+    """Costs from the ladder of complete schedules."""
+    ladders = [rungs(side, column) for side in (of, against) if isinstance(side, Side)]
+    if not all(ladders):
+        return Measured("no target, or no runs that have ended")
+    n = min(rung.of for ladder in ladders for rung in ladder)
+    ratio = cost_ratio(ladders[0], ladders[1] if isinstance(against, Side) else float(against), level)
+    whose = f"that of {against.contender.name}" if isinstance(against, Side) else f"{against:g}"
+    reached = "; ".join(
+        ", ".join(f"{rung.reached} of {rung.of} at {rung.cost:.4g}" for rung in ladder) for ladder in ladders
+    )
+    found = of_ratio(ratio, -1.0, whose, n)
+    return replace(found, words=f"{found.words} (reached: {reached})")
+
+
+def rungs(side: Side, column: str) -> list[Rung]:
+    """The side's ladder; empty where no target is known."""
+    found = []
+    for rung in side.ladder:
+        runs = rung.contender.finals
+        targets = {run["target"] for run in runs if run["target"] is not None}
+        costs = [run[column] for run in rung.contender.succeeded if run[column]]
+        if not runs or not targets or not costs:
+            continue
+        direction = "max" if side.sign > 0 else "min"
+        ended = sum(succeeded(run) and reaches(run["val"], max(targets), direction) for run in runs)
+        found.append(Rung(statistics.median(costs), ended, len(runs)))
+    return found
+
+
+SPECIAL: Mapping[str, Measure] = {
+    "diverged_share": diverged_share,
+    "seed_sd": seed_sd,
+    "trial_sd": trial_sd,
+    "lr_sensitivity": lr_sensitivity,
+    "separability": separable,
+    "steps_to_target": steps_to_target,
+    "seconds_to_target": seconds_to_target,
+}

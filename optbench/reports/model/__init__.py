@@ -1,0 +1,1 @@
+"""The report as plain data: what every renderer reads."""

@@ -1,0 +1,197 @@
+"""The picture of a claim: a forest plot, one row for each piece of evidence.
+
+Every row is the interval of the first side's gain, further right is better for it, against the region in which the
+criterion holds. Criteria of one measure and one margin share an axis; of a ratio it is a factor, on a log scale."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optbench.config.claims import MEASURES, RATIO
+from optbench.reports.model.content import Claim, CriterionVerdict, Evidence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = {True: "#008f68", False: "#d55e00", None: "#5c6670"}
+MARKS = {True: "o", False: "X", None: "D"}
+HOLDS = "#d9efe6"  # where the criterion holds
+WIDTH, ROW, AXIS = 8.4, 0.46, 0.62  # inches: a figure, a row, an axis with its words
+LINE = 52  # characters of a row's words
+FACTORS = (  # ticks above 1, from the finest
+    (1.01, 1.02, 1.03, 1.04, 1.05),
+    (1.02, 1.04, 1.06, 1.08, 1.1),
+    (1.05, 1.1, 1.15, 1.2, 1.25),
+    (1.1, 1.2, 1.3, 1.4, 1.5),
+    (1.25, 1.5, 1.75, 2.0),
+    (1.5, 2.0, 3.0, 4.0),
+    (2.0, 3.0, 5.0, 10.0),
+    (2.0, 5.0, 10.0, 20.0, 50.0),
+    (3.0, 10.0, 30.0, 100.0, 300.0),
+    *(tuple(10.0 ** (n * k) for n in range(1, 6)) for k in (1, 2, 5, 10, 60)),
+)
+MOST = 40  # rows; what is beyond stands in the words alone
+REACH = 0.12  # of the width, for what has no end
+
+
+@dataclass(frozen=True)
+class Row:
+    """One piece of evidence that has an interval."""
+
+    words: str
+    of: Evidence
+
+
+def forest(claim: Claim, looks: dict[str, int] | None = None) -> Figure:
+    """All criteria of a claim, from top to bottom."""
+    from matplotlib.figure import Figure
+
+    groups = grouped(claim)
+    heights = [ROW * len(rows) + AXIS for _, rows in groups]
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.3), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (criterion, rows) in zip(panels, groups, strict=True):
+        panel(axes, criterion, rows)
+    verdicts = {one.holds for one in claim.criteria}
+    figure.legend(handles=keys(verdicts), loc="outside upper left", ncols=4, fontsize=8)
+    return figure
+
+
+def drawable(claim: Claim) -> bool:
+    """Whether any evidence has an interval."""
+    return any(rows for _, rows in grouped(claim))
+
+
+def grouped(claim: Claim) -> list[tuple[CriterionVerdict, list[Row]]]:
+    """Neighbours that can share an axis, by what they have in common."""
+    found: list[tuple[CriterionVerdict, list[Row]]] = []
+    room = MOST
+    for _, group in itertools.groupby(claim.criteria, lambda one: (one.measure, one.relation, one.margin)):
+        criteria = list(group)
+        rows = [Row(words_of(one, evidence), evidence) for one in criteria for evidence in one.evidence]
+        kept = [row for row in rows if row.of.low is not None or row.of.high is not None]
+        if kept[:room]:
+            found.append((criteria[0], kept[:room]))
+        room -= len(kept[:room])
+    return found
+
+
+def words_of(criterion: CriterionVerdict, evidence: Evidence) -> str:
+    """What a row is about; where it is, if the criterion has several."""
+    said = criterion.text or criterion.statement
+    return said if len(criterion.evidence) == 1 else f"{said}\n{evidence.where}"
+
+
+def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Row]) -> None:
+    """One axis with its rows."""
+    share = MEASURES[criterion.measure][0] == RATIO
+    low, high = span(criterion, rows)
+    start, end = holding(criterion, share)
+    axes.axvspan(max(start, low), min(end, high), color=HOLDS, linewidth=0, zorder=0)
+    axes.axvline(0.0, color="#777777", linewidth=0.8, zorder=1)
+    if (edge := beyond(criterion, share)) is not None:
+        axes.axvline(edge, color="#777777", linewidth=0.8, linestyle=":", zorder=1)
+    for at, row in enumerate(reversed(rows)):
+        interval(axes, at, row.of, low, high)
+    axes.set_xlim(low, high)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_yticks(range(len(rows)), [wrapped(row.words) for row in reversed(rows)])
+    axes.tick_params(axis="y", length=0, labelsize=8)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    if share:
+        factors(axes, low, high)
+    axes.set_xlabel(label(criterion, share), fontsize=8)
+
+
+def interval(axes: Axes, at: int, of: Evidence, low: float, high: float) -> None:
+    """One row: the interval, an arrow where it has no end, the gain itself."""
+    colour = COLOURS[of.holds]
+    ends = [of.low if of.low is not None else low, of.high if of.high is not None else high]
+    axes.plot(ends, [at, at], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
+    for end, known, mark in ((low, of.low, "<"), (high, of.high, ">")):
+        if known is None:
+            axes.plot([end], [at], mark, color=colour, markersize=6, clip_on=False, zorder=3)
+    if of.value is not None:
+        axes.plot([of.value], [at], MARKS[of.holds], color=colour, markersize=6, zorder=4)
+
+
+def span(criterion: CriterionVerdict, rows: Sequence[Row]) -> tuple[float, float]:
+    """From the least to the greatest that is drawn, nothing and the margin within."""
+    edge = edge_of(criterion, MEASURES[criterion.measure][0] == RATIO)
+    known = [v for row in rows for v in (row.of.low, row.of.high, row.of.value) if v is not None] + [0.0, edge, -edge]
+    width = (max(known) - min(known)) or 1.0
+    return min(known) - REACH * width, max(known) + REACH * width
+
+
+def edge_of(criterion: CriterionVerdict, share: bool) -> float:
+    """The margin in the unit of the axis."""
+    return math.log1p(criterion.margin) if share else criterion.margin
+
+
+def holding(criterion: CriterionVerdict, share: bool) -> tuple[float, float]:
+    """Where the whole interval must lie for the criterion to hold."""
+    edge = edge_of(criterion, share)
+    return {
+        "better": (0.0, math.inf),
+        "better_by": (edge, math.inf),
+        "not_worse": (-edge, math.inf),
+        "worse": (-math.inf, 0.0),
+        "worse_by": (-math.inf, -edge),
+        "not_better": (-math.inf, edge),
+        "tie": (-edge, edge),
+    }[criterion.relation]
+
+
+def beyond(criterion: CriterionVerdict, share: bool) -> float | None:
+    """The margin, where it is what rules a criterion out: no gain as large as that is left."""
+    edge = edge_of(criterion, share)
+    return {"better": edge, "worse": -edge}.get(criterion.relation) if edge else None
+
+
+def factors(axes: Axes, low: float, high: float) -> None:
+    """Ticks of a logarithm as factors: 2 times as good is x2, half as good x1/2."""
+    above = next((of for of in FACTORS if math.log(of[-1]) >= max(-low, high)), FACTORS[-1])
+    named = {-math.log(f): f"1/{f:g}" for f in reversed(above)} | {0.0: "1"} | {math.log(f): f"{f:g}" for f in above}
+    shown = {at: name for at, name in named.items() if low <= at <= high}
+    axes.set_xticks(list(shown), list(shown.values()))
+
+
+def label(criterion: CriterionVerdict, share: bool) -> str:
+    """What the axis is."""
+    _, more, _ = MEASURES[criterion.measure]
+    better = "larger" if more else "smaller"
+    what = (
+        f"{criterion.measure}: how many times {better}, right is better"
+        if share
+        else f"gain in {criterion.measure}, right is better"
+    )
+    dotted = "dotted: " if beyond(criterion, share) is not None else ""
+    return f"{what} ({dotted}{criterion.margin_words})" if criterion.margin_words else what
+
+
+def wrapped(words: str) -> str:
+    """A row's words on lines that fit."""
+    lines = [part for line in words.split("\n") for part in textwrap.wrap(line, LINE, break_on_hyphens=False)]
+    return "\n".join(lines[:3])
+
+
+def keys(verdicts: set[bool | None]) -> list[object]:
+    """The legend: the verdicts that occur, and the region."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    from optbench.reports.claims.deciding import WORDS
+
+    lines = [
+        Line2D([], [], color=COLOURS[holds], marker=MARKS[holds], linewidth=2.2, label=WORDS[holds])
+        for holds in (True, False, None)
+        if holds in verdicts
+    ]
+    return [*lines, Patch(color=HOLDS, label="where the criterion holds")]

@@ -1,0 +1,78 @@
+"""Pictures inside the page, as many as it can bear."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optbench.reports.model.content import Picture
+from optbench.reports.render.html.palette import Palette
+from optbench.reports.render.html.tags import Markup, join, tag
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Album:
+    """How many pictures, and bytes of them, a page may still take."""
+
+    pictures: int = 60
+    bytes: int = 1_200_000
+
+    def take(self, path: Path) -> str | None:
+        """A PNG file as a data address; None where it cannot be read, is none, or there is no more room."""
+        try:
+            if self.pictures <= 0 or path.stat().st_size > self.bytes:
+                return None
+            content = path.read_bytes()
+        except OSError:
+            return None
+        if not content.startswith(SIGNATURE):
+            return None
+        self.pictures -= 1
+        self.bytes -= len(content)
+        return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def gallery(album: Album, pictures: Sequence[Picture], names: Palette, root: Path) -> Markup:
+    """Pictures by contender, run and step. The latest are taken while there is room; how many are
+    left out is said."""
+    shown: list[tuple[Picture, str]] = []
+    for picture in by_worth(pictures):
+        address = album.take(root / picture.path)
+        if address:
+            shown.append((picture, address))
+    shown.sort(key=lambda one: (names.place(one[0].contender), one[0].run_id, one[0].name, one[0].step))
+    figures = [drawn(picture, address, names) for picture, address in shown]
+    left = len(pictures) - len(shown)
+    note = (
+        f"{left} of {len(pictures)} pictures are not shown here: they are too many, too large or not readable."
+        if left
+        else None
+    )
+    return join(
+        [tag("div", *figures, class_="gallery") if figures else None, tag("p", note, class_="note") if note else None]
+    )
+
+
+def by_worth(pictures: Sequence[Picture]) -> list[Picture]:
+    """The last picture of each run first, of the contenders by turns, then the last but one, and so on."""
+    of_run: dict[tuple[str, str, str], list[Picture]] = {}
+    for picture in pictures:
+        of_run.setdefault((picture.contender, picture.run_id, picture.name), []).append(picture)
+    turns: list[tuple[int, int, Picture]] = []
+    seen: dict[str, int] = {}
+    for key in sorted(of_run):
+        nth = seen[key[0]] = seen.get(key[0], -1) + 1  # runs of a contender
+        latest_first = sorted(of_run[key], key=lambda p: -p.step)
+        turns += [(place, nth, picture) for place, picture in enumerate(latest_first)]
+    return [picture for _, _, picture in sorted(turns, key=lambda turn: turn[:2])]
+
+
+def drawn(picture: Picture, address: str, names: Palette) -> Markup:
+    """A picture with what it shows."""
+    text = f"{picture.name} of {picture.contender} at step {picture.step}, run {picture.run_id}"
+    caption = tag("figcaption", names.who(picture.contender), tag("small", f"{picture.name}, step {picture.step:,}"))
+    return tag("figure", tag("img", src=Markup(address), alt=text, title=text), caption)

@@ -1,0 +1,60 @@
+"""Performance against tuning budget: the expected best of n trials, drawn without replacement from those that were run.
+
+Dodge et al. (2019, arXiv 1909.03004) draw with replacement, which is biased (Tang et al. 2020, arXiv 2004.04564);
+without replacement the expectation is exact: E_n = sum_{i >= n} v_(i) C(i-1, n-1) / C(N, n), v_(1) the worst of N."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import comb, isfinite
+
+from optbench.reports.model.content import BudgetCurve
+
+
+def budget_curve(
+    contender: str,
+    values: Sequence[float | None],
+    direction: str,
+    level: float = 0.95,
+    evaluated_samples: float | None = None,
+) -> BudgetCurve:
+    """The curve of a contender for n = 1..N trials with these validation metrics.
+
+    A trial without one, or whose metric is not finite, has failed and counts as worse than any other, so that no
+    expectation exists while n trials may all be failures; it is None there. `low` and `high` are quantiles of the best
+    over the orders in which these trials might have come, at `level`: the luck of the order, not a confidence interval
+    of the box."""
+    sign = 1.0 if direction == "max" else -1.0
+    known = sorted(sign * value for value in values if value is not None and isfinite(value))
+    failed, total = len(values) - len(known), len(values)
+    expected, low, high = [], [], []
+    for n in range(1, total + 1):
+        shares = best_of(n, total)
+        out_of_reach = n <= failed
+        reached = [share * value for share, value in zip(shares[failed:], known, strict=True)]
+        expected.append(None if out_of_reach else sign * sum(reached))
+        ends = [quantile(shares, q) - failed for q in ((1 - level) / 2, (1 + level) / 2)]
+        worst, best = (sign * known[i] if i >= 0 else None for i in ends)
+        low.append(worst)
+        high.append(best)
+    if sign < 0:  # the least number first, whichever direction is better
+        low, high = high, low
+    return BudgetCurve(
+        contender, tuple(range(1, total + 1)), tuple(expected), tuple(low), tuple(high), evaluated_samples
+    )
+
+
+def best_of(n: int, total: int) -> list[float]:
+    """P(the best of n trials is the i-th worst of all), i = 1..total."""
+    ways = comb(total, n)
+    return [comb(i - 1, n - 1) / ways for i in range(1, total + 1)]
+
+
+def quantile(shares: Sequence[float], q: float) -> int:
+    """The least index up to which the shares sum to q or more."""
+    total = 0.0
+    for index, share in enumerate(shares):
+        total += share
+        if total >= q - 1e-12:
+            return index
+    return len(shares) - 1

@@ -1,0 +1,173 @@
+"""Scores of times to target: performance profiles, AlgoPerf's benchmark score, speed-up, leave-one-out.
+
+Times are seconds by submission and workload; None or infinity: not reached. Sources: Dolan and Moré (2002) for
+profiles, Dahl et al. (2023, arXiv 2306.07179) for the score, its held-out rule and the speed-up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from optbench.reports.model.content import LeaveOneOut, Profile
+
+Times = Mapping[str, Mapping[str, float | None]]
+R_MAX = 4.0
+POINTS = 100  # of the trapezoid in AlgoPerf's code
+
+
+def ratios(times: Times) -> dict[str, dict[str, float]]:
+    """Each time over the least one of its workload; infinity where it was not reached. A workload that nobody reached
+    has infinite ratios. Where one was there from the start, in no time, it alone has the ratio 1."""
+    found: dict[str, dict[str, float]] = {name: {} for name in times}
+    for workload in workloads_of(times):
+        least = min(seconds(times, name, workload) for name in times)
+        for name in times:
+            own = seconds(times, name, workload)
+            found[name][workload] = over(own, least) if math.isfinite(own) else math.inf
+    return found
+
+
+def over(own: float, least: float) -> float:
+    """The ratio of two times, neither of them infinite."""
+    if own == least:
+        return 1.0
+    return own / least if least else math.inf
+
+
+def workloads_of(times: Times) -> list[str]:
+    """All workloads, in the order in which they come."""
+    return list(dict.fromkeys(workload for row in times.values() for workload in row))
+
+
+def seconds(times: Times, name: str, workload: str) -> float:
+    """A time, infinite where it was not reached."""
+    found = times[name].get(workload)
+    return math.inf if found is None else found
+
+
+def score(times: Times, r_max: float = R_MAX, *, trapezoid: bool = False) -> dict[str, float]:
+    """The benchmark score of each submission, 0 to 1: the mean height of its performance profile for tau in [1, r_max].
+
+    Exact by default: the integral of a step function is a sum, (1/n) sum_w max(0, r_max - r_w) / (r_max - 1).
+    `trapezoid`: AlgoPerf's hundred points, which is up to half a step wide of it."""
+    found = ratios(times)
+    if trapezoid:
+        return {name: trapezoid_of(list(row.values()), r_max) for name, row in found.items()}
+    return {
+        name: math.fsum(max(0.0, (r_max - r) / (r_max - 1)) for r in row.values()) / len(row)
+        for name, row in found.items()
+    }
+
+
+def trapezoid_of(ratios: Sequence[float], r_max: float) -> float:
+    """The mean height of a profile by the trapezoid over a hundred points."""
+    taus = [1 + (r_max - 1) * i / (POINTS - 1) for i in range(POINTS)]
+    taus[-1] = r_max
+    heights = [sum(r <= tau for r in ratios) / len(ratios) for tau in taus]
+    inner = math.fsum(heights) - (heights[0] + heights[-1]) / 2
+    return inner / (POINTS - 1)
+
+
+def profiles(times: Times, r_max: float = R_MAX) -> list[Profile]:
+    """The performance profile of each submission as a step function: its height from each tau to the next."""
+    found = ratios(times)
+    made = []
+    for name, row in found.items():
+        steps = sorted({1.0, r_max, *(r for r in row.values() if r <= r_max)})
+        made.append(Profile(name, tuple(steps), tuple(sum(r <= tau for r in row.values()) / len(row) for tau in steps)))
+    return made
+
+
+def speed_ups(times: Times, reference: str, ceilings: Mapping[str, float] | None = None) -> dict[str, float | None]:
+    """Geometric mean over workloads of the reference's time over each submission's, above 1 for the faster.
+
+    `ceilings`: for each workload the time that counts where the target was not reached, as AlgoPerf takes the largest
+    run time there is. A workload without one is left out where either side did not reach the target, which favours
+    those that fail on what is hard for them, and so is one that either side reached in no time; a submission with no
+    workload left has None."""
+    found: dict[str, float | None] = {}
+    for name in times:
+        logs = []
+        for workload in workloads_of(times):
+            limit = (ceilings or {}).get(workload, math.inf)
+            pair = [min(limit, seconds(times, who, workload)) for who in (reference, name)]
+            if all(math.isfinite(time) and time > 0 for time in pair):
+                logs.append(math.log(pair[0] / pair[1]))
+        found[name] = math.exp(math.fsum(logs) / len(logs)) if logs else None
+    return found
+
+
+def with_held_out(
+    times: Times, variants: Mapping[str, Sequence[str]], r_max: float = R_MAX
+) -> dict[str, dict[str, float]]:
+    """The base workloads alone, each counted only where its held-out variants (`variants`: by base) are reached within
+    `r_max` times the fastest; a variant is not reached where the base was not."""
+    held_out = {variant: base for base, own in variants.items() for variant in own}
+    kept = {name: {w: seconds(times, name, w) for w in workloads_of(times)} for name in times}
+    for row in kept.values():
+        for variant, base in held_out.items():
+            if math.isinf(row[base]):
+                row[variant] = math.inf
+    found = ratios(kept)
+    return {
+        name: {
+            base: math.inf if any(found[name][v] > r_max for v in variants.get(base, ())) else row[base]
+            for base in row
+            if base not in held_out
+        }
+        for name, row in kept.items()
+    }
+
+
+def ordered(values: Mapping[str, float]) -> list[str]:
+    """Names, greatest value first; ties in the order of the names."""
+    return sorted(values, key=lambda name: (-values[name], name))
+
+
+def leave_one_out(times: Times, r_max: float = R_MAX, *, trapezoid: bool = False) -> list[LeaveOneOut]:
+    """The order by score without each workload in turn."""
+    workloads = workloads_of(times)
+    found = []
+    for without in workloads if len(workloads) > 1 else ():
+        rest = {name: {w: s for w, s in row.items() if w != without} for name, row in times.items()}
+        scores = score(rest, r_max, trapezoid=trapezoid)
+        order = ordered(scores)
+        found.append(LeaveOneOut(without, tuple(order), tuple(scores[name] for name in order)))
+    return found
+
+
+def rank_table(times: Times) -> dict[str, dict[str, float]]:
+    """{workload: {submission: rank by time}}; equal times share the mean of their ranks, and so do those that did not
+    reach the target."""
+    table = {}
+    for workload in workloads_of(times):
+        row = {name: seconds(times, name, workload) for name in times}
+        table[workload] = {
+            name: sum(other < own for other in row.values()) + (sum(other == own for other in row.values()) + 1) / 2
+            for name, own in row.items()
+        }
+    return table
+
+
+def solved(times: Times) -> dict[str, int]:
+    """How many workloads each submission has reached."""
+    return {name: sum(math.isfinite(seconds(times, name, w)) for w in workloads_of(times)) for name in times}
+
+
+def resampled(
+    draws: Iterable[Times], r_max: float = R_MAX, trapezoid: bool = False
+) -> dict[str, tuple[list[float], float]]:
+    """For each submission its scores in resampled tables, and the share of tables in which it comes first (ties shared
+    equally)."""
+    scores: dict[str, list[float]] = {}
+    first: dict[str, float] = {}
+    count = 0
+    for times in draws:
+        count += 1
+        found = score(times, r_max, trapezoid=trapezoid)
+        best = [name for name, value in found.items() if value == max(found.values())]
+        for name, value in found.items():
+            scores.setdefault(name, []).append(value)
+            first[name] = first.get(name, 0.0) + (name in best) / len(best)
+    return {name: (values, first[name] / count) for name, values in scores.items()}

@@ -1,0 +1,65 @@
+"""Whether a claim is about what its study compares, before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from optbench.config.claims import Criterion, same, spelled
+from optbench.config.schema import flatten
+from optbench.errors import ConfigError
+from optbench.sweeps.study.cells import Cell
+
+BUDGET = "budget"
+
+
+def check_claim(criteria: Sequence[Criterion], cells: Sequence[Cell], where: str) -> None:
+    """ConfigError for a side of a criterion, or its `on`, that no cell of the study is."""
+    facts = [facts_of(cell) for cell in cells]
+    names = [name_of(cell) for cell in cells]
+    for number, criterion in enumerate(criteria, 1):
+        place = f"{where}: claim {number}" if len(criteria) > 1 else f"{where}: claim"
+        for key, side in (("of", criterion.of), ("against", criterion.against), ("on", criterion.on)):
+            if isinstance(side, str):
+                check_name(side, names, f"{place}.{key}")
+            elif isinstance(side, Mapping):
+                check_selector(side, facts, f"{place}.{key}")
+
+
+def name_of(cell: Cell) -> str:
+    """The contender's name, as reports have it."""
+    own = [word for word in cell.choices if word not in cell.workload]
+    return " ".join(word.removeprefix("optimizer=") for word in own) or cell.config.optimizer.name
+
+
+def facts_of(cell: Cell) -> dict[str, Any]:
+    """What a selector may name of a cell: its choices, its budget, and its configuration."""
+    flat = flatten(cell.config.as_dict())
+    groups = {key.removesuffix(".name"): value for key, value in flat.items() if key.endswith(".name")}
+    choices = {key: value for key, _, value in (word.partition("=") for word in cell.choices)}
+    return {**flat, **groups, **choices, BUDGET: cell.budget}
+
+
+def check_name(name: str, known: Sequence[str], where: str) -> None:
+    """ConfigError for a contender that the study does not have."""
+    if name in known:
+        return
+    there = list(dict.fromkeys(known))
+    near = get_close_matches(name, there, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"Contenders: {', '.join(there)}"
+    raise ConfigError(f"{where}={name}: the study compares no such contender", hint)
+
+
+def check_selector(selector: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], where: str) -> None:
+    """ConfigError for a key or a value that no cell has."""
+    for key, value in selector.items():
+        values = [fact[key] for fact in facts if key in fact]
+        if not values:
+            near = get_close_matches(key, sorted({k for fact in facts for k in fact}), 1)
+            raise ConfigError(f"{where}: the study has no key {key}", f"Did you mean {near[0]}?" if near else "")
+        if not any(same(value, known) for known in values):
+            there = ", ".join(dict.fromkeys(map(spelled, values)))
+            raise ConfigError(f"{where}: no cell has {key}={spelled(value)}", f"There: {there}")
+    if not any(all(key in fact and same(fact[key], value) for key, value in selector.items()) for fact in facts):
+        raise ConfigError(f"{where}: no cell has all of {dict(selector)}")

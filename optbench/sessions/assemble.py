@@ -1,0 +1,209 @@
+"""The composition root: a RunConfig becomes objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from optbench.config import Choice, RunConfig, imports
+from optbench.contracts import DataSet, Seeds, Task
+from optbench.distributed import Ranks, sharded, synchronised
+from optbench.errors import ConfigError
+from optbench.models.roles import problem_of
+from optbench.optimizers.core.build import arguments_of, build, engine_of
+from optbench.sessions import micro_batch
+from optbench.training import attention, environment
+from optbench.training.clock import Clock, clock_for
+from optbench.training.curvature import BatchCurvature
+from optbench.training.loop import Plan, Trainer
+from optbench.training.lr_scaling import lr_factor, scaled_schedule
+from optbench.training.player import ActivePlayer, autocast
+
+AUTO = "auto"  # micro_batch=auto: what memory allows
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What a configuration is made into."""
+
+    device: torch.device
+    data: DataSet
+    task: Task
+    trainer: Trainer
+    engine: str
+    micro_batch: int | None
+    """Samples of a forward-backward pass; None where it is the whole batch."""
+
+
+def data_root(config: RunConfig) -> Path:
+    """Where downloaded data lies: data_dir, else $OPTBENCH_DATA_DIR, else ~/.cache/optbench/data."""
+    given = config.data_dir or os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data"
+    return Path(given).expanduser()
+
+
+def assemble(
+    config: RunConfig,
+    on_step: Callable[[Trainer], None] = lambda trainer: None,
+    known_micro_batch: int | None = None,
+    ranks: Ranks | None = None,
+) -> Objects:
+    """Data, model, task, optimizer and trainer of a run.
+
+    `known_micro_batch` is what `micro_batch=auto` was found to be when the run began; `ranks` share the run."""
+    device = ranks.device if ranks else environment.resolve_device(config.device)
+    seeds = environment.seeds_of(config.seed)
+    prepare(config, seeds)
+    load = functools.partial(load_data, config, device, seeds)
+    data = ranks.in_turn(load) if ranks else load()
+    if ranks and hasattr(data, "own"):
+        data.own = ranks.own  # a set that takes long to read a sample reads no more than it must
+    micro_batch = chosen_micro_batch(config, data, device, seeds, known_micro_batch, ranks)
+    prepare(config, seeds)  # loading and fitting may have drawn random numbers
+    trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, ranks)
+    first = next(iter(trainer.players.values()))
+    engine = engine_of(first.optimizer, config.optimizer.implementation)
+    return Objects(device, data, trainer.task, trainer, engine, micro_batch)
+
+
+def prepare(config: RunConfig, seeds: Seeds) -> None:
+    """The process as the run wants it."""
+    environment.prepare(config.threads, config.deterministic, seeds.init)
+    attention.choose(config.attention)
+
+
+def load_data(config: RunConfig, device: torch.device, seeds: Seeds) -> DataSet:
+    """The samples of a run."""
+    return imports.load(config.data.target)(**config.data.settings).load(data_root(config), device, seeds)
+
+
+def chosen_micro_batch(
+    config: RunConfig,
+    data: DataSet,
+    device: torch.device,
+    seeds: Seeds,
+    known: int | None,
+    ranks: Ranks | None = None,
+) -> int | None:
+    """Samples of a forward-backward pass: as configured, as known from the run's beginning, or as memory allows."""
+    if config.micro_batch != AUTO:
+        return int(config.micro_batch) if config.micro_batch is not None else None
+    share = -(-config.batch_size // (ranks.count if ranks else 1))
+    found = known or micro_batch.micro_batch(
+        lambda: build_trainer(config, data, device, seeds, None), share, config.memory_limit, device
+    )
+    found = ranks.smallest(found)[0] if ranks else found
+    return None if found >= share else found
+
+
+def build_trainer(
+    config: RunConfig,
+    data: DataSet,
+    device: torch.device,
+    seeds: Seeds,
+    micro_batch: int | None,
+    on_step: Callable[[Trainer], None] = lambda trainer: None,
+    ranks: Ranks | None = None,
+) -> Trainer:
+    """The task with its players, and what trains them."""
+    task = build_task(config, data, seeds, device, ranks)
+    clock = clock_for(device)
+    players = {name: build_player(config, task, name, device, clock, micro_batch, ranks) for name in task.players}
+    plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
+    if micro_batch is not None:  # what does not fit into memory in training does not fit in evaluation
+        plan = dataclasses.replace(plan, eval_batch_size=min(plan.eval_batch_size, micro_batch))
+    schedule = scaled_schedule(config.schedule.settings, config.scale_warmup, config.batch_size, config.scale_from)
+    factor = imports.load(config.schedule.target)(steps=config.steps, **schedule)
+    return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step, ranks=ranks)
+
+
+def build_task(
+    config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device, ranks: Ranks | None = None
+) -> Task:
+    """The model on its device inside its task."""
+    settings = dict(config.model.settings)
+    task = dict(settings.pop("task"))
+    order = {"memory_format": torch.channels_last} if config.channels_last else {}
+    model = imports.load(config.model.target)(data, **settings).to(device, **order)
+    if ranks and config.batch_statistics == "synchronised":
+        model = synchronised(model, device)
+    return imports.load(task.pop("target"))(model, data, seeds, **task)
+
+
+def build_player(
+    config: RunConfig,
+    task: Task,
+    name: str,
+    device: torch.device,
+    clock: Clock,
+    micro_batch: int | None,
+    ranks: Ranks | None = None,
+) -> ActivePlayer:
+    """A network with its optimizer and clip."""
+    module, choice = task.players[name], config.optimizer_of(name)
+    needs = list(choice.about.get("needs", []))
+    refuse_unfit(config, choice, needs)
+    if ranks and "modules" in needs:
+        raise ConfigError(
+            f"optimizer={choice.name} reads what its layers see, and each of {ranks.count} ranks sees its own samples",
+            "Say devices=1, or take another optimizer",
+        )
+    curvature = None
+    if "curvature" in needs:
+        curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch, ranks)
+    shards = sharded(module, ranks, config, choice)
+    problem = shards.problem if shards else problem_of(module, curvature)
+    optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
+    optimizer = modified(optimizer, config, choice)
+    clip = imports.load(config.clip.target)(problem, **config.clip.settings)
+    if shards:
+        clip.across = shards
+    return ActivePlayer(
+        module,
+        optimizer,
+        clip,
+        needs=needs,
+        precision=config.precision,
+        micro_batch=micro_batch,
+        device=device,
+        clock=clock,
+        curvature=curvature,
+        lr_factor=lr_factor(config.scale_lr, config.batch_size, config.scale_from),
+        task_modules=list(task.players.values()),
+        ranks=ranks,
+        shards=shards,
+    )
+
+
+def modified(optimizer: Any, config: RunConfig, choice: Choice) -> Any:
+    """The optimizer with the modifiers that are switched on around it."""
+    for modifier in config.modifiers:
+        told = {fact: choice.about.get(fact, "") for fact in modifier.about.get("told", ())}
+        arguments = arguments_of(modifier.settings, modifier.implementation)
+        optimizer = imports.load(modifier.target)(optimizer, **arguments, **told)
+    return optimizer
+
+
+def refuse_unfit(config: RunConfig, choice: Choice, needs: list[str]) -> None:
+    """ConfigError where the run cannot give an optimizer what it declares to need."""
+    name = f"optimizer={choice.name}"
+    lacks = config.model.about.get("lacks", {})
+    for need in needs:
+        if need in lacks:
+            raise ConfigError(f"{name} does not fit model={config.model.name}: {lacks[need]}")
+    declared = choice.settings["impl"] != "user"  # a user's own optimizer may need less than it could use
+    if config.precision == "fp16" and {"closure", "curvature"} & set(needs) and declared:
+        raise ConfigError(
+            f"{name} evaluates more than once a step, which fp16's loss scaling does not allow",
+            "Use precision=bf16 or precision=fp32",
+        )
+    if config.compile and "double_backward" in needs:
+        raise ConfigError(f"{name} differentiates twice, which compiled models cannot", "Use compile=false")
+    if "own_schedule" in needs and not config.schedule.about.get("flat"):
+        raise ConfigError(f"{name} brings a schedule of its own", "Use schedule=constant")

@@ -1,0 +1,175 @@
+"""What run.json and result.json say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from optbench.config import RunConfig
+from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes
+from optbench.records import SCHEMA, Status
+from optbench.sessions.assemble import Objects
+from optbench.training import environment
+from optbench.training.clock import PHASES, step_milliseconds
+
+MEMORY = ("parameters", "optimizer_state", "gradients", "peak_allocated", "peak_reserved", "resident")
+SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step", "flops_per_second", "utilisation")
+FINAL = tuple(f"{split}_{score}" for split in ("val", "test", "train") for score in ("loss", "metric", "trivial"))
+
+
+def run_facts(
+    config: RunConfig, objects: Objects | None, study: str, stage: str, sweep: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """run.json: what is run, on what, with which versions; no objects where they did not fit into memory."""
+    device = objects.device if objects else environment.resolve_device(config.device)
+    return {
+        "schema": SCHEMA,
+        "run_id": config.run_id,
+        "trial_id": config.trial_id,
+        "study": study,
+        "stage": stage,
+        "sweep": dict(sweep) if sweep else None,
+        "seed": config.seed,
+        "config": config.as_dict(),
+        "overrides": list(config.overrides),
+        "algorithm": config.optimizer.about["algorithm"],
+        "implementation": config.optimizer.settings["impl"],
+        "modifiers": [modifier.name for modifier in config.modifiers],
+        "versions": environment.versions(),
+        "git": environment.git_state(),
+        "hardware": environment.hardware(device),
+        "threads": config.threads,
+        "sources": {"optimizer_sha256": config.optimizer.about.get("source_sha256")},
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **(
+            object_facts(objects)
+            if objects
+            else dict.fromkeys(("engine", "micro_batch", "metric", "direction", "data"))
+        ),
+    }
+
+
+def object_facts(objects: Objects) -> dict[str, Any]:
+    """What only the objects of a run know."""
+    data, plan = objects.data, objects.trainer.plan
+    return {
+        "engine": objects.engine,
+        "micro_batch": objects.micro_batch or plan.batch_size,
+        "metric": objects.task.metric,
+        "direction": objects.task.direction,
+        "data": {
+            "sha256": data.sha256,
+            "verified": data.verified,
+            "sizes": dict(data.sizes),
+            **data.facts,
+        },
+    }
+
+
+def result_before_start(config: RunConfig, status: Status, reason: str) -> dict[str, Any]:
+    """result.json of a run that ended before its first step: every key, and nothing measured."""
+    unknown = ("metric", "direction", "best", "target", "train_seconds", "wall_seconds", "data_verified")
+    return {
+        "schema": SCHEMA,
+        "run_id": config.run_id,
+        "status": str(status),
+        "reason": reason,
+        **dict.fromkeys((*unknown, "weights_sha256")),
+        "final": dict.fromkeys(FINAL),
+        **dict.fromkeys(("steps", "samples", "gradient_evaluations"), 0),
+        "seconds": dict.fromkeys(PHASES, 0.0),
+        "bytes": {**dict.fromkeys(MEMORY), "optimizer_state": {}, "resident": environment.resident_peak_bytes()},
+        "throughput": dict.fromkeys(SPEED),
+        "attention": [],
+        "resumed_from_steps": [],
+    }
+
+
+def result_facts(
+    config: RunConfig, objects: Objects, status: Status, reason: str, resumed_from: list[int]
+) -> dict[str, Any]:
+    """result.json: how it ended."""
+    trainer, task = objects.trainer, objects.task
+    at, clock = trainer.at, trainer.clock
+    broken = status in (Status.FAILED, Status.OUT_OF_MEMORY)
+    clock.resolve()
+    target = {
+        "metric": task.metric,
+        "direction": task.direction,
+        "value": config.target,
+        "hash": target_hash(config, objects.data.sha256),
+        "step": None,
+        "samples": None,
+        "train_seconds": None,
+        **at.reached,
+    }
+    return {
+        "schema": SCHEMA,
+        "run_id": config.run_id,
+        "status": str(status),
+        "reason": reason,
+        "metric": task.metric,
+        "direction": task.direction,
+        "final": {**dict.fromkeys(FINAL), **at.final},
+        "best": dict(at.best) or None,
+        "target": target if config.target is not None else None,
+        "steps": at.step,
+        "samples": at.samples,
+        "gradient_evaluations": sum(p.gradient_evaluations for p in trainer.players.values()),
+        "seconds": clock.seconds(),
+        "train_seconds": clock.train_seconds,
+        "wall_seconds": clock.wall_seconds,
+        "bytes": bytes_held(objects),
+        "attention": at.attention or [],
+        "throughput": throughput(objects, config.precision),
+        "resumed_from_steps": resumed_from,
+        "data_verified": objects.data.verified,
+        "weights_sha256": None if broken and trainer.sharded else trainer.weights_sha256(),  # the others are gone
+    }
+
+
+def target_hash(config: RunConfig, data_sha256: str | None) -> str | None:
+    """The hash of how the target was set; None where it is the user's own, or was set on other data of the name."""
+    source = config.target_source
+    return source.procedure_sha256 if source is not None and source.data_sha256 == data_sha256 else None
+
+
+def bytes_held(objects: Objects) -> dict[str, Any]:
+    """Bytes of parameters, gradients and optimizer state (by dtype), and the peaks."""
+    device, players = objects.device, objects.trainer.players.values()
+    parameters = [p for player in players for p in player.parameters]
+    state: dict[str, int] = {}
+    for player in players:
+        for dtype, count in state_bytes(player.optimizer).items():
+            state[dtype] = state.get(dtype, 0) + count
+    peaks = {"peak_allocated": None, "peak_reserved": None, "resident": environment.resident_peak_bytes()}
+    if device.type == "cuda":
+        peaks |= {
+            "peak_allocated": torch.cuda.max_memory_allocated(device),
+            "peak_reserved": torch.cuda.max_memory_reserved(device),
+        }
+    return {
+        "parameters": tensor_bytes(parameters),
+        "optimizer_state": state,
+        "gradients": tensor_bytes(p.grad for p in parameters if p.grad is not None),
+        **peaks,
+    }
+
+
+def throughput(objects: Objects, precision: str) -> dict[str, Any]:
+    """Samples a second, step times, FLOPs and utilisation, all over the training phases."""
+    trainer = objects.trainer
+    clock, flops = trainer.clock, trainer.at.flops_per_step
+    seconds = clock.train_seconds
+    peak = environment.peak_flops(objects.device, precision)
+    rate = flops * trainer.at.step / seconds if flops and seconds > 0 else None
+    return {
+        "samples_per_second": trainer.at.samples / seconds if seconds > 0 else None,
+        **step_milliseconds(clock.step_seconds),
+        "flops_per_step": flops,
+        "flops_per_second": rate,
+        "utilisation": rate / peak / (trainer.ranks.count if trainer.ranks else 1) if rate and peak else None,
+    }

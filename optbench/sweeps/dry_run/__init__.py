@@ -1,0 +1,1 @@
+"""The plan of a study, with a short probe of each cell."""

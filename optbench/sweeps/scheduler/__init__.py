@@ -1,0 +1,1 @@
+"""The scheduler of a study: what runs next, and study.json."""

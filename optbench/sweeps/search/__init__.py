@@ -1,0 +1,1 @@
+"""Where a search space is sampled, and which trials are pruned."""

@@ -1,0 +1,112 @@
+"""What a split says of a task: its batches gathered, at the weights that the optimizers lend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optbench.contracts import Batch, DataSet, Ranks, Task
+from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluating
+from optbench.training import environment
+from optbench.training.player import ActivePlayer
+
+REFRESH_BATCHES = 20  # training batches that re-estimate batch statistics for borrowed weights
+
+
+class Evaluator:
+    """Evaluates the players of a task on the splits of its data."""
+
+    def __init__(
+        self,
+        task: Task,
+        data: DataSet,
+        players: Mapping[str, ActivePlayer],
+        *,
+        batch_size: int,
+        refresh_batch_size: int,
+        device: torch.device,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.task, self.data, self.players, self.device = task, data, players, device
+        self.batch_size, self.refresh_batch_size, self.ranks = batch_size, refresh_batch_size, ranks
+
+    def scores(self, source: str, limit: int | None = None) -> Mapping[str, float]:
+        """ "loss", "metric" and the task's other scores of a split, of at most `limit` samples."""
+        with self._lent_weights(), self._at_rest():
+            return self._scored(self.data.eval_batches(source, self.batch_size, limit))
+
+    def scores_and_pictures(self, source: str) -> tuple[Mapping[str, float], Mapping[str, Any]]:
+        """The scores, and what the task has to show at the same weights."""
+        with self._lent_weights(), self._at_rest():
+            scores = self._scored(self.data.eval_batches(source, self.batch_size))
+            with environment.preserved(self._modules, self.device):
+                return scores, self.task.pictures()
+
+    def rehearse(self, source: str) -> None:
+        """Evaluate one batch for nothing: compiled code for evaluation is made here, not in the first evaluation."""
+        with self._at_rest():
+            for batch in self.data.eval_batches(source, self.batch_size, self.batch_size):
+                self.task.evaluate(batch)
+
+    def _scored(self, batches: Iterable[Batch]) -> Mapping[str, float]:
+        if self.ranks is None:
+            return self.task.score(gathered(self.task.evaluate(batch) for batch in batches))
+        whole = gathered(self.ranks.dealt(self.task.evaluate, batches))
+        return self.ranks.told(self.task.score(whole) if self.ranks.rank == 0 else None)
+
+    @property
+    def _modules(self) -> list[nn.Module]:
+        return [player.module for player in self.players.values()]
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        with evaluating(self._modules), torch.no_grad(), next(iter(self.players.values())).autocast:
+            yield
+
+    @contextmanager
+    def _lent_weights(self) -> Iterator[None]:
+        if self.ranks is not None:  # each rank saw its own part of the batches; rank 0's statistics count
+            self.ranks.copied(buffer for module in self._modules for buffer in module.buffers())
+        with ExitStack() as stack:
+            for player in self.players.values():
+                stack.enter_context(
+                    eval_weights(player.optimizer, player.module, self._refresh_statistics, player.changed)
+                )
+            yield
+
+    @torch.no_grad()
+    def _refresh_statistics(self, module: nn.Module) -> None:
+        """Batch statistics for borrowed weights, from a fixed set of training samples as in evaluation."""
+        state = environment.torch_random_state(self.device)
+        norms = batch_norms(module)
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over the batches
+        limit = REFRESH_BATCHES * self.refresh_batch_size
+        with evaluating([other for other in self._modules if other is not module]):
+            for batch in self.data.eval_batches("train", self.refresh_batch_size, limit):
+                self.task.evaluate(batch)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        environment.restore_torch_random_state(state, self.device)
+
+
+def gathered(parts: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Means of the (sum, count) pairs of several batches, and the rows of their plain tensors, one below the other."""
+    sums: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    rows: dict[str, list[Tensor]] = {}
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, Tensor):
+                rows.setdefault(name, []).append(value)
+                continue
+            total, count = value
+            sums[name], counts[name] = sums.get(name, 0.0) + total, counts.get(name, 0) + count
+    means = {name: torch.as_tensor(sums[name]).double() / float(counts[name]) for name in sums}
+    return means | {name: torch.cat(found) for name, found in rows.items()}

@@ -1,0 +1,82 @@
+"""The doctor names what is wrong."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from optbench.cli import doctor
+
+
+def test_this_machine_is_in_order() -> None:
+    findings = doctor.examine()
+    assert {f.name for f in findings} >= {
+        "python",
+        "torch",
+        "torch and torchvision",
+        "compiler",
+        "results folder",
+        "configuration",
+    }
+    assert [f for f in findings if f.state == doctor.FAIL] == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["RuntimeError: operator torchvision::nms does not exist", "ImportError: libcudart.so: undefined symbol: x"],
+)
+def test_a_broken_mix_of_torch_and_torchvision_is_recognised(tmp_path: Path, message: str) -> None:
+    (tmp_path / "torchvision").mkdir()
+    kind, text = message.split(": ", 1)
+    (tmp_path / "torchvision" / "__init__.py").write_text(f"raise {kind}({text!r})")
+    code = "from optbench import doctor; print(doctor.torch_and_torchvision('pair')[0])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert "state='fail'" in done.stdout
+    assert "do not belong together" in done.stdout
+    assert "--force-reinstall torch torchvision" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("hydra", "omegaconf", "state"),
+    [
+        ("1.3.8", "2.3.1", "ok"),
+        ("1.3.8", "2.4.0", "fail"),
+        ("1.4.0rc3", "2.4.1", "ok"),
+        ("1.4.0", "2.3.1", "fail"),
+    ],
+)
+def test_hydra_and_omegaconf_must_fit(monkeypatch: pytest.MonkeyPatch, hydra: str, omegaconf: str, state: str) -> None:
+    versions = {"hydra-core": hydra, "omegaconf": omegaconf}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
+    assert doctor.hydra_and_omegaconf("x")[0].state == state
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "REQUIRED", ("torch", "a-package-that-is-not-there"))
+    found = doctor.packages("packages")
+    assert (found[1].state, found[1].remedy) == ("fail", "pip install a-package-that-is-not-there")
+
+
+def test_no_compiler_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert doctor.compiler("compiler")[0].state == doctor.WARN
+
+
+def test_a_probe_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(name: str) -> list[doctor.Finding]:
+        raise ValueError("oh")
+
+    monkeypatch.setattr(doctor, "PROBES", (breaks,))
+    (finding,) = doctor.examine()
+    assert (finding.state, finding.detail) == ("fail", "the probe broke: ValueError: oh")

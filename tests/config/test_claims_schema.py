@@ -1,0 +1,80 @@
+"""What a study's claim may say, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optbench.config.claims import MEASURES, criteria_of, same
+from optbench.errors import ConfigError
+from optbench.reports.claims.deciding import TOGETHER
+from optbench.reports.claims.measuring import METRICS, SPECIAL
+from optbench.reports.read.columns import COLUMNS
+
+GOOD = {"measure": "test_metric", "of": "lion", "against": "adamw", "relation": "better"}
+
+
+def test_one_and_several() -> None:
+    (one,) = criteria_of(GOOD)
+    assert (one.measure, one.of, one.against, one.margin, one.on) == ("test_metric", "lion", "adamw", 0.0, {})
+    two = criteria_of([GOOD, GOOD | {"of": {"optimizer": "lamb", "batch_size": 512}, "on": {"model": "vit"}}])
+    assert two[1].statement == "optimizer=lamb batch_size=512 is better than adamw in test_metric on model=vit"
+
+
+def test_a_number_in_yaml_s_spelling_and_in_the_one_it_takes_for_text() -> None:
+    assert criteria_of(GOOD | {"against": "1e-3"})[0].against == 0.001
+    assert criteria_of(GOOD | {"against": -1})[0].against == -1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"measure": "test_metrc"}, "study.yaml: claim.measure=test_metrc"),
+        ({"measure": 3}, "study.yaml: claim.measure=3"),
+        ({"relation": "best"}, "study.yaml: claim.relation=best"),
+        ({"margin": -1}, "study.yaml: claim.margin=-1: expected a number from 0 on"),
+        ({"margin": "wide"}, "study.yaml: claim.margin=wide"),
+        ({"margins": 1}, "study.yaml: claim has no key margins"),
+        ({"of": {}}, "study.yaml: claim.of={}: expected a contender's name or a mapping"),
+        ({"of": 3}, "study.yaml: claim.of=3"),
+        ({"against": {"optimizer": ["lion"]}}, "study.yaml: claim.against={'optimizer': ['lion']}"),
+        ({"on": "vit"}, "study.yaml: claim.on=vit: expected values by key"),
+    ],
+)
+def test_mistakes(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        criteria_of(GOOD | change, "study.yaml: claim")
+    assert caught.value.args[0].startswith(said)
+    with pytest.raises(ConfigError) as caught:
+        criteria_of([GOOD, GOOD | change], "study.yaml: claim")
+    assert caught.value.args[0].startswith(said.replace("claim", "claim 2", 1))
+
+
+def test_an_unknown_measure_is_refused_with_those_known() -> None:
+    with pytest.raises(ConfigError) as caught:
+        criteria_of(GOOD | {"measure": "seed_std"})
+    assert caught.value.hint.startswith("Did you mean seed_sd? Known: test_metric, ")
+
+
+@pytest.mark.parametrize("claim", [[], None, "lion wins", 3])
+def test_what_is_no_claim(claim: Any) -> None:
+    with pytest.raises(ConfigError):
+        criteria_of(claim)
+
+
+def test_every_measure_can_be_taken() -> None:
+    columns = {"optimizer_seconds", "step_ms"} | {name for name, (kind, _) in COLUMNS.items() if kind in (int, float)}
+    assert set(MEASURES) <= columns | METRICS.keys() | SPECIAL.keys() | TOGETHER.keys()
+    assert SPECIAL.keys() | METRICS.keys() | TOGETHER.keys() <= MEASURES.keys()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        *[(512, "512", True), (0.001, "1e-3", True), (True, "true", True), ("lamb", "lamb", True)],
+        *[(None, "null", True), (True, 1, False), (512, "32", False), (False, "true", False), ("1e-3", "2e-3", False)],
+    ],
+)
+def test_values_of_keys(a: Any, b: Any, equal: bool) -> None:
+    assert same(a, b) is equal and same(b, a) is equal

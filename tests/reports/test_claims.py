@@ -1,0 +1,321 @@
+"""Claims of several criteria: what is set beside what, every measure, every verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from optbench.config.claims import MEASURES, criteria_of
+from optbench.reports.claims.deciding import decided, together
+from optbench.reports.claims.gains import Gain, relation
+from optbench.reports.claims.sides import Side, pairs_of, sides_of
+from optbench.reports.model.content import Claim
+from optbench.reports.read.columns import COLUMNS
+
+SEEDS = [0.0, 0.01, -0.01, 0.005, -0.005]
+Cells = dict[tuple[str, str], dict[str, Any]]
+
+
+class Made:
+    """A study made by hand: its runs as rows of the table of runs, and its cells."""
+
+    def __init__(self) -> None:
+        self.runs: list[dict[str, Any]] = []
+        self.cells: Cells = {}
+
+    def cell(
+        self,
+        choices: Mapping[str, Any],
+        finals: Sequence[float | None] = (),
+        trials: Sequence[tuple[Mapping[str, float], float | None]] = (),
+        *,
+        budget: float = 1.0,
+        workload: Sequence[str] = ("model", "batch_size"),
+        **columns: Any,
+    ) -> None:
+        words = [f"{key}={value}" for key, value in choices.items()]
+        side = [word for word in words if word.partition("=")[0] in workload]
+        own = [word.removeprefix("optimizer=") for word in words if word not in side]
+        label = " ".join(words) + f" x{budget:g}"
+        listed = [{"trial": i, "values": dict(values)} for i, (values, _) in enumerate(trials)]
+        keys = dict.fromkeys(key for values, _ in trials for key in values)
+        self.cells["made", label] = {
+            "label": label,
+            "choices": words,
+            "workload": [*side, f"budget={budget:g}"],
+            "trials": listed,
+            "dimensions": [{"key": key} for key in keys],
+            "winner": 0 if trials else None,
+        }
+        shared = {"study": "made", "cell": label, "contender": " ".join(own), "workload": " ".join(["mlp", *side])}
+        shared |= {"budget": budget, "steps": int(100 * budget), "batch_size": 8, "metric": "score", "direction": "max"}
+        shared |= {"hardware": "a cpu", "config": json.dumps({"model": {"name": "mlp"}, "steps": 100}), **columns}
+        rows = [(f"t{i}", "tune", i, value) for i, (_, value) in enumerate(trials)]
+        rows += [(f"f{i}", "final", 0, value) for i, value in enumerate(finals)]
+        for number, (name, stage, trial, value) in enumerate(rows):
+            status = "completed" if value is not None else "diverged"
+            own_columns = {
+                "run_id": f"{label} {name}",
+                "stage": stage,
+                "trial": trial,
+                "seed": number,
+                "status": status,
+            }
+            ends = dict.fromkeys(("val", "test", "train"), value)
+            self.runs.append(dict.fromkeys(COLUMNS) | {"seconds": {}} | shared | own_columns | ends)
+
+    @property
+    def sides(self) -> list[Side]:
+        return sides_of(self.runs, self.cells)
+
+    def decide(self, *claims: dict[str, Any], title: str = "") -> Claim:
+        return decided(title, criteria_of(list(claims)), self.sides, 0.95)
+
+
+def around(mean: float) -> list[float]:
+    return [mean + seed for seed in SEEDS]
+
+
+def claim(of: Any, against: Any, word: str = "better", measure: str = "test_metric", **more: Any) -> dict[str, Any]:
+    return {"measure": measure, "of": of, "against": against, "relation": word, **more}
+
+
+def named(pairs: list[tuple[Side, Side | None]]) -> list[tuple[Any, ...]]:
+    return [tuple((dict(side.axes) if side else None) for side in pair) for pair in pairs]
+
+
+@pytest.fixture
+def batches() -> Made:
+    made = Made()
+    for name, small, large in (("lamb", 0.9, 0.9), ("adamw", 0.91, 0.7)):
+        made.cell({"optimizer": name, "batch_size": 32}, around(small))
+        made.cell({"optimizer": name, "batch_size": 512}, around(large))
+    return made
+
+
+# -- what is set beside what -------------------------------------------------------------------------------------------
+
+
+def test_selectors_across_workloads(batches: Made) -> None:
+    large, small = ({"optimizer": "lamb", "batch_size": n} for n in (512, 32))
+    (criterion,) = criteria_of(claim(large, small))
+    (pair,) = named(pairs_of(criterion, batches.sides))
+    assert [side["batch_size"] for side in pair] == ["512", "32"] and {side["optimizer"] for side in pair} == {"lamb"}
+
+
+def test_axes_that_nobody_names_are_the_same_on_both_sides(batches: Made) -> None:
+    (criterion,) = criteria_of(claim({"batch_size": 512}, {"batch_size": "32"}))
+    found = named(pairs_of(criterion, batches.sides))
+    assert [[side["optimizer"] for side in pair] for pair in found] == [["adamw", "adamw"], ["lamb", "lamb"]]
+
+
+def test_a_name_is_looked_up_on_each_workload_and_on_narrows_it(batches: Made) -> None:
+    both, one = (criteria_of(claim("lamb", "adamw", **more))[0] for more in ({}, {"on": {"batch_size": 512}}))
+    assert len(pairs_of(both, batches.sides)) == 2
+    (pair,) = named(pairs_of(one, batches.sides))
+    assert {side["batch_size"] for side in pair} == {"512"}
+    (fixed,) = criteria_of(claim("lamb", "adamw", on={"model": "mlp", "steps": 100}))  # no axis, but configured
+    assert len(pairs_of(fixed, batches.sides)) == 2
+    (other,) = criteria_of(claim("lamb", "adamw", on={"model": "vit"}))
+    assert pairs_of(other, batches.sides) == []
+
+
+def test_the_greatest_budget_unless_one_is_named() -> None:
+    made = Made()
+    for budget in (0.5, 1.0):
+        for name in ("sophia", "adamw"):
+            made.cell({"optimizer": name}, around(budget), budget=budget)
+    (plain,) = criteria_of(claim("sophia", "adamw"))
+    assert [[s["budget"] for s in pair] for pair in named(pairs_of(plain, made.sides))] == [["1", "1"]]
+    half = claim({"optimizer": "sophia", "budget": 0.5}, {"optimizer": "adamw", "budget": 1})
+    (pair,) = named(pairs_of(criteria_of(half)[0], made.sides))
+    assert [(side["optimizer"], side["budget"]) for side in pair] == [("sophia", "0.5"), ("adamw", "1")]
+    assert made.decide(half | {"relation": "worse"}).holds is True
+
+
+# -- verdicts ----------------------------------------------------------------------------------------------------------
+
+
+def test_together() -> None:
+    assert together([True, True]) is True and together([True, None]) is None
+    assert together([True, None, False]) is False and together([]) is None
+
+
+def test_several_criteria(batches: Made) -> None:
+    kept = claim({"optimizer": "lamb", "batch_size": 512}, {"optimizer": "lamb", "batch_size": 32}, "tie", margin=0.05)
+    lost = claim({"optimizer": "adamw", "batch_size": 512}, {"optimizer": "adamw", "batch_size": 32}, "worse")
+    wrong = claim("lamb", "adamw", on={"batch_size": 32})
+    nobody = claim("lamb", "sgd")
+    held = batches.decide(kept, lost, title="LAMB keeps its quality")
+    assert held.holds is True and held.text == "LAMB keeps its quality" and held.verdict == "supported"
+    assert [one.verdict for one in held.criteria] == ["supported", "supported"] and (held.seeds, held.few) == (5, False)
+    assert batches.decide(kept, nobody).verdict == "inconclusive"
+    refuted = batches.decide(kept, lost, claim("lamb", "adamw", "worse_by", on={"batch_size": 512}, margin=0.05))
+    assert refuted.verdict == "not supported" and refuted.lines[2].startswith(
+        "not supported: lamb is worse by the margin"
+    )
+    assert batches.decide(wrong).holds is not True
+
+
+def test_few_seeds_are_said_to_be_few() -> None:
+    made = Made()
+    made.cell({"optimizer": "lion"}, [0.9, 0.91, 0.9])
+    made.cell({"optimizer": "adamw"}, [0.5, 0.51, 0.5])
+    found = made.decide(claim("lion", "adamw"))
+    assert found.holds and found.few and found.seeds == 3 and found.sentence.endswith("It rests on few seeds: 3.")
+
+
+@pytest.mark.parametrize(
+    ("word", "low", "high", "holds"),
+    [
+        *[("better_by", 0.6, 0.7, True), ("better_by", 0.4, 0.7, None), ("better_by", 0.1, 0.4, False)],
+        *[("worse_by", -0.7, -0.6, True), ("worse_by", -0.7, 0.0, None), ("worse_by", 0.1, 0.4, False)],
+    ],
+)
+def test_relations_by_a_margin(word: str, low: float, high: float, holds: bool | None) -> None:
+    assert relation(word, Gain("w", low, high, 0.5, "")) is holds
+
+
+# -- measures ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["max", "min"])
+def test_a_metric_against_a_number(direction: str) -> None:
+    made = Made()
+    made.cell({"optimizer": "adam"}, around(0.5), direction=direction)
+    better, worse = (made.decide(claim("adam", 0.3, word)).holds for word in ("better", "worse"))
+    assert (better, worse) == ((True, False) if direction == "max" else (False, True))
+    assert made.decide(claim("adam", 0.5)).holds is None
+
+
+def test_failed_seeds_are_worse_than_any_result() -> None:
+    made = Made()
+    made.cell({"optimizer": "lamb"}, around(0.1))
+    made.cell({"optimizer": "sgd"}, [None] * 5)
+    found = made.decide(claim("lamb", "sgd"))
+    assert found.holds is True and "0 of 5 against 5 of 5" in found.sentence
+    assert made.decide(claim("sgd", "lamb")).holds is False
+    assert made.decide(claim("sgd", 0.0)).holds is None
+
+
+def test_columns_are_ratios() -> None:
+    made = Made()
+    made.cell({"optimizer": "lion"}, around(0.9), state_bytes=100, samples_per_second=20.0)
+    made.cell({"optimizer": "adamw"}, around(0.9), state_bytes=200, samples_per_second=10.0)
+    found = made.decide(claim("lion", "adamw", "better_by", "state_bytes", margin=0.9))
+    assert found.holds is True and "0.5 [0.5, 0.5] times that of adamw" in found.sentence
+    assert found.criteria[0].margin_words == "margin 0.9 as a share"
+    assert made.decide(claim("lion", "adamw", "better_by", "state_bytes", margin=1.1)).holds is False
+    assert made.decide(claim("lion", "adamw", "better_by", "samples_per_second", margin=0.9)).holds is True
+    assert made.decide(claim("adamw", 150, "worse", "state_bytes")).holds is True
+
+
+def test_times_of_different_hardware_are_not_compared() -> None:
+    made = Made()
+    for name, machine, seconds in (("lion", "a cpu", 1.0), ("adamw", "another", 9.0)):
+        made.cell({"optimizer": name}, around(0.9), hardware=machine, train_seconds=seconds, state_bytes=int(seconds))
+    found = made.decide(claim("lion", "adamw", measure="train_seconds"))
+    assert found.holds is None and "different hardware" in found.sentence
+    assert made.decide(claim("lion", "adamw", measure="state_bytes")).holds is True
+
+
+def test_the_optimizer_s_own_seconds() -> None:
+    made = Made()
+    for name, seconds in (("lion", 1.0), ("adamw", 2.0)):
+        made.cell({"optimizer": name}, around(0.9), seconds={"optimizer": seconds, "forward": 5.0})
+    assert made.decide(claim("lion", "adamw", measure="optimizer_seconds")).holds is True
+
+
+def test_share_of_diverged_runs() -> None:
+    made = Made()
+    made.cell({"clip": "agc"}, trials=[({"optimizer.lr": 0.1}, 0.5)] * 12)
+    made.cell({"clip": "none"}, trials=[({"optimizer.lr": 0.1}, 0.5 if i < 3 else None) for i in range(12)])
+    found = made.decide(claim({"clip": "agc"}, {"clip": "none"}, measure="diverged_share"))
+    assert found.holds is True and "0 of 12 runs failed against 9 of 12 runs failed" in found.sentence
+    assert found.criteria[0].evidence[0].unit == "runs" and found.seeds is None
+    assert made.decide(claim({"clip": "none"}, 0.2, "worse", "diverged_share")).holds is True
+    assert made.decide(claim({"clip": "agc"}, 0.2, "better", "diverged_share")).holds is None  # 12 runs show < 0.26
+
+
+def test_spread_over_seeds() -> None:
+    made = Made()
+    made.cell({"lookahead": "true"}, [0.5 + s for s in SEEDS * 2])
+    made.cell({"lookahead": "false"}, [0.5 + 10 * s for s in SEEDS * 2])
+    made.cell({"lookahead": "broken"}, [0.5, 0.6, None])
+    assert made.decide(claim({"lookahead": True}, {"lookahead": False}, measure="seed_sd")).holds is True
+    assert made.decide(claim({"lookahead": True}, 1.0, measure="seed_sd")).holds is True
+    assert made.decide(claim({"lookahead": "broken"}, {"lookahead": True}, measure="seed_sd")).holds is None
+
+
+def test_spread_over_trials_and_learning_rates() -> None:
+    made = Made()
+    rates = [{"optimizer.lr": 10.0 ** (-i / 4)} for i in range(12)]
+    flat = [(rate, 0.9 - 0.001 * i) for i, rate in enumerate(rates)]
+    steep = [(rate, None if i > 8 else 0.9 - 0.05 * i) for i, rate in enumerate(rates)]
+    made.cell({"optimizer": "flat"}, around(0.9), flat, val_trivial=0.1)
+    made.cell({"optimizer": "steep"}, around(0.9), steep, val_trivial=0.1)
+    assert made.decide(claim("flat", "steep", measure="trial_sd")).holds is True
+    assert made.decide(claim("flat", "steep", measure="lr_sensitivity")).holds is True
+    assert made.decide(claim("steep", 0.01, "worse", measure="lr_sensitivity")).holds is True
+
+
+def test_separability_of_rate_and_decay() -> None:
+    made = Made()
+    grid = [(10.0**x, 10.0**y) for x in range(-5, 0) for y in range(-5, 0)]
+    points = [{"optimizer.lr": x, "optimizer.weight_decay": y} for x, y in grid]
+    centre = 3.0
+    apart = [-((math.log10(x) + centre) ** 2) - (math.log10(y) + centre) ** 2 for x, y in grid]
+    along = [-((math.log10(x) + math.log10(y) + 2 * centre) ** 2) for x, y in grid]
+    made.cell({"optimizer": "adamw"}, around(0.9), list(zip(points, apart, strict=True)))
+    made.cell({"optimizer": "adam"}, around(0.9), list(zip(points, along, strict=True)))
+    found = made.decide(claim("adamw", "adam", measure="separability"))
+    assert found.holds is True, found.sentence
+    assert made.decide(claim("adam", 0.9, "worse", measure="separability")).holds is True
+    few = Made()
+    few.cell({"optimizer": "adamw"}, around(0.9), list(zip(points, apart, strict=True))[:6])
+    few.cell({"optimizer": "adam"}, around(0.9), list(zip(points, along, strict=True))[:6])
+    assert few.decide(claim("adamw", "adam", measure="separability")).holds is None
+
+
+def test_the_shortest_schedule_that_reaches_the_target() -> None:
+    made = Made()
+    for budget in (0.25, 0.5, 1.0):
+        shared = {"budget": budget, "target": 0.8, "train_seconds": 10 * budget}
+        made.cell({"optimizer": "fast"}, around(0.9), **shared)
+        made.cell({"optimizer": "slow"}, around(0.9 if budget == 1.0 else 0.5), **shared)
+        made.cell({"optimizer": "never"}, around(0.1), **shared)
+    for measure in ("steps_to_target", "seconds_to_target"):
+        found = made.decide(claim("fast", "slow", "better_by", measure, margin=1.0))
+        assert found.holds is True and "0.25 [" in found.sentence
+        assert made.decide(claim("slow", "never", measure=measure)).holds is True
+        assert made.decide(claim("never", "never", "tie", measure)).holds is None  # nobody is against itself
+    assert made.decide(claim("fast", 60, "better", "steps_to_target")).holds is True
+
+
+def test_all_workloads_together() -> None:
+    made = Made()
+    for model in ("mlp", "vit", "gpt"):
+        for name, mean in (("good", 0.9), ("middle", 0.7), ("bad", 0.5)):
+            made.cell({"optimizer": name, "model": model}, around(mean))
+    found = made.decide(claim("good", "middle", measure="iqm"))
+    (evidence,) = found.criteria[0].evidence
+    assert found.holds is True and evidence.where == "all workloads" and "over 3 workloads" in evidence.words
+    assert evidence.words.startswith("1.000 against 0.500") and evidence.n == 5
+    assert made.decide(claim("good", 0.6, "worse", "iqm")).holds is False
+    assert made.decide(claim({"model": "vit"}, {"model": "mlp"}, measure="iqm")).holds is None  # of which contender?
+    made.cell({"optimizer": "new", "model": "mlp"}, around(0.9))
+    assert made.decide(claim("new", "bad", measure="iqm")).holds is None  # not on every workload
+
+
+@pytest.mark.parametrize("measure", sorted(MEASURES))
+def test_no_measure_makes_something_of_nothing(measure: str) -> None:
+    made = Made()
+    for name in ("one", "two"):
+        made.cell({"optimizer": name}, [0.5], [({"optimizer.lr": 0.1}, 0.5)])
+    for against in ("two", 0.5):
+        found = made.decide(claim("one", against, "better", measure))
+        assert found.holds is None, found.sentence

@@ -1,0 +1,241 @@
+"""`optbench compare`: verdicts from run folders, refusals, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Call
+from made_runs import write_run, write_study
+
+from optbench.errors import ConfigError, NoResultsError
+from optbench.reports.build.report import build
+from optbench.reports.build.workload import Asked
+from optbench.reports.comparable import check_kinds, check_tuning
+from optbench.reports.read.reading import read
+from optbench.reports.statistics.verdicts import Margin
+
+GOOD, BAD = [0.90, 0.91, 0.89, 0.90, 0.90], [0.50, 0.51, 0.49, 0.50, 0.50]
+TUNING = {"good": [0.9, 0.1, 0.2], "bad": [0.5, 0.1, 0.2], "same": [0.9, 0.1, 0.2]}
+
+
+def test_the_better_one_is_named_first(tmp_path: Path, call: Call) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    code, out, _ = call("compare", "bad", "good", study)
+    assert code == 0
+    assert out.startswith("made-up: use good. It is better than bad in score")
+    code, out, _ = call("compare", "bad", "good", study, "--json")
+    found = json.loads(out)["workloads"][0]
+    assert (code, found["verdict"], found["rows"][0]["contender"]) == (0, "worse", "good")
+    assert found["pair"]["difference"]["value"] == pytest.approx(0.4)
+
+
+def test_of_losses_the_smaller_is_better(tmp_path: Path) -> None:
+    losses = {"good": [1.0, 1.1, 0.9], "bad": [3.0, 3.1, 2.9]}
+    study = write_study(tmp_path, losses, tuning={"good": [1.0, 9.0], "bad": [3.0, 9.0]}, direction="min")
+    workload = build(read(study), Asked()).workloads[0]
+    assert [row.contender for row in workload.rows] == ["good", "bad"]
+    assert [(row.rank_low, row.rank_high) for row in workload.rows] == [(1, 1), (2, 2)]
+    assert workload.pairs[0].difference.value == pytest.approx(-2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("good > bad", 0),
+        ("good >= bad", 0),
+        ("bad<good", 0),
+        ("bad <= good", 0),
+        ("bad >= good", 3),
+        ("good == bad", 3),
+    ],
+)
+def test_an_assertion_is_an_exit_code(text: str, code: int, tmp_path: Path, call: Call) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    found, out, err = call("compare", "good", "bad", study, "--assert", text)
+    assert (found, out != "", "is not shown" in err) == (code, True, code == 3)
+
+
+def test_a_tie_is_enough_for_at_least(tmp_path: Path, call: Call) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "same": GOOD}, tuning=TUNING)
+    words = ("compare", "good", "same", study, "--margin", "0.05", "--assert")
+    assert call(*words, "good >= same")[0] == call(*words, "good == same")[0] == 0
+    assert call(*words, "good > same")[0] == 3
+    strict = call("compare", "good", "same", study, "--margin", "0.0001", "--assert", "good >= same")
+    assert strict[0] == 3  # undecided is no tie
+
+
+def test_ties_and_the_undecided_share_ranks(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "same": GOOD, "bad": BAD}, tuning=TUNING)
+    workload = build(read(study), Asked(margin=Margin(0.05, relative=False))).workloads[0]
+    assert [(row.rank_low, row.rank_high) for row in workload.rows] == [(1, 2), (1, 2), (3, 3)]
+    assert workload.answer[0] == "made-up: use good or same: they are shown to be equal within the margin."
+
+
+def test_seeds_that_failed_are_counted_and_listed(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": [None] * 5}, tuning=TUNING)
+    report = build(read(study), Asked())
+    assert report.workloads[0].rows[1].failed == 5 and report.workloads[0].pairs[0].verdict == "better"
+    assert len(report.failures) == 5 and report.failures[0].reason == "the loss is nan"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"), [("data", {"data": "e" * 64}), ("budgets", {"steps": 200}), ("versions", {"commit": "f" * 40})]
+)
+def test_what_differs_is_refused_unless_it_is_asked_for(kind: str, change: dict, tmp_path: Path, call: Call) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    write_run(study, "bad", "final", 1000, 0, 0.5, "max", **change)
+    code, _, err = call("compare", "good", "bad", study)
+    assert code == 2 and f"--mix {kind}" in err
+    code, out, _ = call("compare", "good", "bad", study, "--mix", kind)
+    assert code == 0 and f"mixed on request: made-up: runs of different {kind}" in out
+
+
+@pytest.mark.parametrize(("evaluations", "alike"), [(100, True), (102, True), (50, False), (150, False)])
+def test_half_the_steps_of_two_gradients_each_are_the_same_budget(
+    tmp_path: Path, evaluations: int, alike: bool
+) -> None:
+    for seed in range(5):
+        write_run(tmp_path / "study", "once", "final", 1000 + seed, 0, 0.9, "max", evaluations=100)
+        write_run(tmp_path / "study", "twice", "final", 1000 + seed, 0, 0.5, "max", steps=50, evaluations=evaluations)
+    results = read(tmp_path / "study")
+    if alike:
+        assert build(results, Asked()).workloads[0].pairs[0].verdict == "better"
+    else:
+        with pytest.raises(ConfigError, match="different budgets: 100 steps of 8; 50 steps of 8"):
+            build(results, Asked())
+
+
+@pytest.mark.parametrize(("samples", "alike"), [(28_776, True), (28_800, True), (14_400, False), (0, False)])
+def test_whole_steps_may_miss_the_budget_of_the_tuning(samples: int, alike: bool) -> None:
+    spent = {"adamw": (6, 28_800.0), "sophia_g": (6, float(samples))}
+    if alike:
+        assert check_tuning("text", spent, (), allowed=False) == ()
+    else:
+        with pytest.raises(ConfigError, match="text: unequal tuning: adamw 6 trials, 28,800 samples"):
+            check_tuning("text", spent, (), allowed=False)
+
+
+def test_metrics_of_different_hardware_are_compared_and_times_are_not(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    write_run(study, "bad", "final", 1000, 0, 0.5, "max", cpu="another cpu")
+    assert any("times are left out" in line for line in build(read(study), Asked()).assumptions)
+    mixed = build(read(study), Asked(mix=check_kinds(["hardware"]))).mixed
+    assert mixed == ("made-up: times of different hardware: a cpu x 2; another cpu x 2",)
+
+
+def test_damaged_and_foreign_files_are_listed_and_left_out(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    runs = len(read(study).runs)
+    damage = {
+        "torn": '{"schema": 1, "run',
+        "empty": "",
+        "list": "[]",
+        "newer": '{"schema": 99}',
+        "poor": '{"schema": 1}',
+    }
+    for name, text in damage.items():
+        (study / name).mkdir()
+        (study / name / "run.json").write_text(text)
+    (study / "latin").mkdir()
+    (study / "latin" / "run.json").write_bytes(b"\xff\xfe{")
+    words = study / "words"
+    write_run(study, "good", "tune", 5, 0, 0.9, "max").rename(words)
+    result = json.loads((words / "result.json").read_text())
+    (words / "result.json").write_text(json.dumps({**result, "final": {"val_metric": "high"}}))
+    (study / "notes.ipynb").write_text("{}")
+    (study / "empty folder").mkdir()
+    (study / ".hidden").mkdir()
+    twin = study / "twin"
+    twin.mkdir()
+    for file in (study / "good-final-0-s1000").iterdir():
+        (twin / file.name).write_bytes(file.read_bytes())
+    found = read(study)
+    assert len(found.runs) == runs
+    assert {Path(path).name for path, _ in found.skipped} == {*damage, "latin", "words", "twin"}
+
+
+def test_a_run_that_has_not_ended_is_open_and_a_torn_result_is_listed(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    (study / "bad-final-0-s1004" / "result.json").unlink()
+    (study / "bad-final-0-s1003" / "result.json").write_text('{"sche')
+    report = build(read(study), Asked())
+    assert (report.open_runs, len(report.skipped), report.workloads[0].rows[1].test.n) == (1, 1, 3)
+
+
+def test_a_torn_study_json_costs_the_names_and_not_the_runs(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    (study / "study.json").write_text('{"cells"')
+    found = read(study)
+    assert found.skipped[0][0] == "made/study.json" and {run["contender"] for run in found.runs} == {"good", "bad"}
+
+
+def test_nothing_to_read_is_no_results(tmp_path: Path) -> None:
+    with pytest.raises(NoResultsError, match="there are no runs"):
+        read(tmp_path)
+    write_study(tmp_path, {"good": GOOD})
+    with pytest.raises(NoResultsError, match=r"Did you mean .*made"):
+        read(tmp_path / "mode")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["good", "bat"], 5, "Did you mean bad?"),
+        (["good", "bad", "--margin", "much"], 2, "--margin much"),
+        (["good", "bad", "--assert", "good"], 2, "--assert good"),
+        (["good", "bad", "--assert", "good > other"], 2, "must be about good and bad"),
+        (["good", "bad", "--mix", "seeds"], 2, "--mix seeds"),
+    ],
+)
+def test_a_mistake_gets_one_clear_error(words: list[str], code: int, text: str, tmp_path: Path, call: Call) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    found, out, err = call("compare", words[0], words[1], study, *words[2:])
+    assert (found, out) == (code, "") and text in err
+
+
+def test_kinds_to_mix_are_known() -> None:
+    assert check_kinds(["data", "hardware"]) == {"data", "hardware"}
+    with pytest.raises(ConfigError, match="--mix time"):
+        check_kinds(["time"])
+
+
+def test_unequal_tuning_is_refused_unless_asked_for(tmp_path: Path, call: Call) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1, 0.2], "bad": [0.5]})
+    code, out, err = call("compare", "good", "bad", study)
+    assert (code, out) == (2, "")
+    assert "unequal tuning: bad 1 trials, 800 samples; good 3 trials, 2,400 samples" in err
+    code, out, _ = call("compare", "good", "bad", study, "--mix", "budgets")
+    assert code == 0 and "mixed on request: made-up: unequal tuning" in out
+    tree = json.loads((study / "study.json").read_text())
+    (study / "study.json").write_text(json.dumps(tree | {"settings": {"allow_unequal": True}}))
+    code, out, _ = call("compare", "good", "bad", study)
+    assert code == 0 and "unequal tuning" in out
+
+
+def test_unequal_tuning_is_no_matter_while_it_goes_on(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1, 0.2], "bad": [0.5]})
+    tree = json.loads((study / "study.json").read_text())
+    tree["cells"][1]["stage"] = "tune"
+    (study / "study.json").write_text(json.dumps(tree))
+    assert build(read(study), Asked()).mixed == ()
+
+
+def test_two_evaluations_a_step_cost_twice(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1], "bad": [0.5, 0.1]})
+    tree = json.loads((study / "study.json").read_text())
+    tree["cells"][1]["evaluations_per_step"] = 2.0
+    (study / "study.json").write_text(json.dumps(tree))
+    with pytest.raises(ConfigError, match=r"bad 2 trials, 3,200 samples; good 2 trials, 1,600"):
+        build(read(study), Asked())
+
+
+def test_final_runs_of_an_earlier_winner_are_no_seeds_of_the_present_one(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1], "bad": [0.5, 0.1]})
+    for seed in (1000, 1001):
+        write_run(study, "good", "final", seed, 1, 0.1, "max")
+    report = build(read(study), Asked())
+    rows = {row.contender: row for row in report.workloads[0].rows}
+    assert rows["good"].values == tuple(GOOD)
+    assert any("2 final runs of an earlier winner of good are left out" in line for line in report.assumptions)

@@ -1,0 +1,441 @@
+"""The HTML report as text: everything is escaped, nothing is loaded, every section is there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_report import NAMES, NASTY, bare_report, failed_report, made_pictures, made_report
+
+from optbench.errors import OptbenchError
+from optbench.reports.model.content import Curve, Estimate, Report
+from optbench.reports.render.html import write_html
+from optbench.reports.render.html.leaderboard import lanes
+from optbench.reports.render.html.numbers import MISSING, estimate, fixed, probability, short, size
+from optbench.reports.render.html.packing import differences, packed, thinned
+from optbench.reports.render.html.page import document, script
+from optbench.reports.render.html.palette import palette, scale
+from optbench.reports.render.html.pictures import Album, gallery
+from optbench.reports.render.html.runs import yaml
+from optbench.reports.render.html.tags import Markup, bare, join, label, tag
+from optbench.reports.render.html.verdicts import groups
+
+NOWHERE = Path("nowhere")
+VOID = {"meta", "img", "input", "br"}
+
+
+class Skeleton(HTMLParser):
+    """The elements of a page with their attributes, the text between them, and what each script holds."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(f"a comment: {data[:80]}")
+
+    def tags(self) -> list[str]:
+        return [tag for tag, _ in self.elements]
+
+    def values(self, name: str) -> list[str]:
+        return [attrs[name] or "" for _, attrs in self.elements if name in attrs]
+
+
+def data_of(page: str) -> dict[str, Any]:
+    """What page.js unpacks."""
+    found = re.search(r'<script type="application/octet-stream" id="data">([^<]*)</script>', page)
+    assert found
+
+    def refused(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(zlib.decompress(base64.b64decode(found[1])), parse_constant=refused)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return document(made_report(), NOWHERE)
+
+
+@pytest.fixture(scope="module")
+def nasty() -> str:
+    return document(made_report(NASTY), NOWHERE)
+
+
+def test_every_section_is_there_in_order_and_listed(page: str) -> None:
+    skeleton = Skeleton(page)
+    ids = skeleton.values("id")
+    parts = ("leaderboard", "pairs", "curves", "budget", "sensitivity", "target", "ladder")
+    parts += ("resources", "pareto", "stability")
+    wanted = [
+        "verdict",
+        "w1",
+        *(f"w1-{part}" for part in parts),
+        "w1-failures",
+        "w2",
+        *(f"w2-{part}" for part in parts),
+    ]
+    wanted += ["across", "across-scores", "across-ranks", "across-profiles", "across-without"]
+    wanted += ["runs", "assumed", "mixed", "skipped", "claim"]
+    assert [found for found in ids if found in wanted] == wanted
+    assert len(ids) == len(set(ids))
+    links = [href.removeprefix("#") for tag, attrs in skeleton.elements if tag == "a" and (href := attrs["href"])]
+    assert set(links) <= set(ids)
+    assert set(wanted) <= set(links)
+
+
+def test_the_verdict_comes_before_everything_else(page: str) -> None:
+    main = page[page.index("<main") :]
+    places = [
+        main.index(text) for text in ("mlp on digits: use lion.", "3 runs have not ended", "Leaderboard", "Runs<")
+    ]
+    assert places == sorted(places)
+
+
+def test_below_its_heading_a_workload_is_not_named_again() -> None:
+    report = made_report()
+    answer = ("mlp on digits: use lion.", "mlp on digits: lion is better.", "mlp on digits: <b>")
+    workload = replace(report.workloads[0], answer=answer)
+    text = Skeleton(document(replace(report, workloads=(workload, report.workloads[1])), NOWHERE)).text
+    assert {"Use lion.", "lion is better.", "<b>"} <= set(text)
+
+
+def test_every_figure_has_its_data_and_every_table_its_caption(page: str) -> None:
+    skeleton = Skeleton(page)
+    figures = data_of(page)["figures"]
+    assert skeleton.values("data-figure") == [str(n) for n in range(len(figures))]
+    assert {figure["kind"] for figure in figures} == {"curves", "lines", "bars", "points"}
+    tags = skeleton.tags()
+    assert tags.count("table") == tags.count("caption") == tags.count("thead")
+    assert skeleton.elements[0] == ("html", {"lang": "en"})
+
+
+def test_names_stay_text(page: str, nasty: str) -> None:
+    plain, found = Skeleton(page), Skeleton(nasty)
+    assert sorted(found.tags()) == sorted(plain.tags())
+    assert len(found.scripts) == 3
+    assert not [name for _, attrs in found.elements for name in attrs if name.startswith("on")]
+    assert all(href.startswith("#") for href in found.values("href"))
+    text = "\n".join(found.text)
+    for name in NASTY:
+        assert text.count(name) > 20
+    assert "train_loss is nan at step 40 <b>of</b> 300" in text
+    assert "lion-vit/<i>odd</i>" in text
+
+
+def test_labels_of_figures_are_escaped_for_plotly(nasty: str) -> None:
+    data = data_of(nasty)
+    assert set(data["names"]) == set(NASTY)  # page.js escapes these
+    bars = [figure for figure in data["figures"] if figure["kind"] == "bars"]
+    labels = bars[0]["y"]["labels"]
+    assert len(labels) == 4
+    assert not [text for text in labels if "<" in text or ">" in text]
+    assert label("<b>&</b>") == "&lt;b&gt;&amp;&lt;/b&gt;"
+    assert label("x" * 50, 10) == "x" * 9 + "…"
+
+
+TEXT = st.text(st.characters(), min_size=1, max_size=40) | st.sampled_from(NASTY)
+
+
+@settings(deadline=None, max_examples=40)
+@given(TEXT, TEXT)
+def test_any_text_leaves_the_elements_as_they_are(name: str, other: str) -> None:
+    report = bare_report()
+    row = replace(report.workloads[0].rows[0], contender=name, implementation=other, tuned={name: other}, trials=1)
+    row = replace(row, edges=((other, name),))
+    workload = replace(report.workloads[0], name=other, metric=name, rows=(row,), warnings=(name,))
+    texts = {"title": name, "answer": (other,), "assumptions": (name,), "skipped": ((name, other),), "command": name}
+    found = Skeleton(document(replace(report, workloads=(workload,), **texts), NOWHERE))
+    same = replace(workload, rows=(replace(row, tuned={"b": "x", "a": "x"}, edges=(("a", "b"),)),))
+    tags = Skeleton(document(replace(report, workloads=(same,), **texts), NOWHERE)).tags()
+    if name != other:
+        assert found.tags() == tags
+    assert set(found.tags()) <= set(tags)
+    assert not [key for _, attrs in found.elements for key in attrs if key.startswith("on")]
+    assert len(found.scripts) == 3
+
+
+def test_nothing_is_asked_of_anybody(page: str) -> None:
+    skeleton = Skeleton(page)
+    assert not skeleton.values("src")
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & set(skeleton.tags())
+    policy = next(attrs["content"] for _, attrs in skeleton.elements if "http-equiv" in attrs)
+    assert policy and policy.startswith("default-src 'none'; ")
+    own = [text for text in skeleton.scripts if len(text) > 1000 and "function" in text]
+    hashes = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in own}
+    assert set(re.findall(r"'sha256-([^']+)'", policy)) == hashes
+    assert len(hashes) == 2
+    assert "url(" not in page[page.index("<style>") : page.index("</style>")]
+
+
+def test_a_script_cannot_be_ended_from_within() -> None:
+    source = 'a = "</script><b>"; b = "<!--"; c = "</SCRIPT >"'
+    text, digest = script(source)
+    inner = text.removeprefix("<script>").removesuffix("</script>")
+    assert "</script" not in inner.lower()
+    assert "<!--" not in inner
+    assert digest == f"'sha256-{base64.b64encode(hashlib.sha256(inner.encode()).digest()).decode()}'"
+
+
+def test_the_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
+    pages = [tmp_path / "one.html", tmp_path / "two.html"]
+    for path in pages:
+        write_html(made_report(root=tmp_path), path, root=tmp_path)
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["lion-vit", "one.html", "two.html"]
+
+
+def test_what_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OptbenchError, match="cannot be written"):
+        write_html(bare_report(), tmp_path / "file" / "report.html", root=tmp_path)
+
+
+@pytest.mark.parametrize("made", [bare_report, failed_report], ids=["bare", "failed"])
+def test_little_is_enough(made: Any) -> None:
+    report: Report = made()
+    skeleton = Skeleton(document(report, NOWHERE))
+    assert report.answer[0] in skeleton.text
+    assert "w1-leaderboard" in skeleton.values("id")
+    absent = ("curves", "budget", "sensitivity", "target", "ladder", "resources", "pareto", "stability", "pictures")
+    assert not {f"w1-{part}" for part in absent} & set(skeleton.values("id"))
+    assert "nan" not in " ".join(skeleton.text).replace("train_loss is nan", "")
+
+
+def test_an_empty_report_is_a_page_too() -> None:
+    report = replace(bare_report(), workloads=(), answer=("Nothing.",))
+    assert "Nothing." in Skeleton(document(report, NOWHERE)).text
+
+
+def test_what_is_not_finite_is_shown_as_missing() -> None:
+    report = made_report(("sgd", "lion"))
+    workload = report.workloads[0]
+    odd = Estimate(math.nan, -math.inf, math.inf, 3)
+    rows = tuple(replace(row, test=odd, gap=odd, values=(math.nan, 1.0)) for row in workload.rows)
+    runs = tuple(replace(run, val=math.inf, config={"lr": math.nan}) for run in report.runs)
+    page = document(replace(report, workloads=(replace(workload, rows=rows),), runs=runs), NOWHERE)
+    found = data_of(page)["runs"][0]
+    assert (found["val"], found["config"]) == (None, "lr: NaN")
+    assert "inf" not in [word for text in Skeleton(page).text for word in text.split()]
+
+
+def test_curves_come_out_as_they_went_in(page: str) -> None:
+    report = made_report()
+    figure = next(figure for figure in data_of(page)["figures"] if figure["kind"] == "curves")
+    assert list(figure["columns"]) == ["val_metric", "train_loss"]
+    assert figure["targets"] == {"val_metric": report.workloads[0].target}
+    drawn = figure["columns"]["train_loss"]["runs"][0]
+    curve = next(c for c in report.workloads[0].curves if (c.contender, c.column) == ("adamw", "train_loss"))
+    assert tuple(running(drawn["step"])) == curve.step
+    assert drawn["samples"] == 64
+    seconds = [tick * drawn["tick"] for tick in running(drawn["seconds"])]
+    assert seconds == pytest.approx(curve.train_seconds, abs=max(curve.train_seconds) / 4000)
+    assert [v is None for v in drawn["value"]] == [v is None for v in curve.value]
+    known = [(a, b) for a, b in zip(drawn["value"], curve.value, strict=True) if b is not None]
+    assert all(a == pytest.approx(b, rel=1e-4) for a, b in known)
+
+
+def running(differences: list[int]) -> list[int]:
+    return [sum(differences[: n + 1]) for n in range(len(differences))]
+
+
+@given(st.lists(st.integers(0, 10**9)))
+def test_differences_add_up_again(values: list[int]) -> None:
+    assert running(differences(values)) == values
+
+
+@settings(deadline=None)
+@given(st.lists(st.none() | st.floats(-1e3, 1e3), min_size=1, max_size=400), st.integers(20, 60), st.booleans())
+def test_thinning_keeps_extremes_and_ends(values: list[float | None], points: int, band: bool) -> None:
+    count = len(values)
+    steps = tuple(range(count))
+    low = tuple(None if v is None else v - (i % 7) for i, v in enumerate(values)) if band else ()
+    high = tuple(None if v is None else v + (i % 5) for i, v in enumerate(values)) if band else ()
+    curve = Curve("a", "train_loss", steps, steps, tuple(map(float, steps)), tuple(values), low, high)
+    thin = thinned(curve, points)
+    assert len(thin.step) <= max(points * 2, points + 4)
+    assert (thin.step[0], thin.step[-1]) == (0, count - 1)
+    assert all(thin.value[i] == values[step] for i, step in enumerate(thin.step))
+    assert (None in thin.value) == (None in values)
+    known = [value for value in values if value is not None]
+    if known:
+        kept = [value for value in thin.value if value is not None]
+        assert (min(kept), max(kept)) == (min(known), max(known))
+    if known and band:
+        assert min(v for v in thin.low if v is not None) == min(v for v in low if v is not None)
+        assert max(v for v in thin.high if v is not None) == max(v for v in high if v is not None)
+
+
+def test_a_large_report_is_a_small_file(tmp_path: Path) -> None:
+    names = tuple(f"contender-{n}" for n in range(10))
+    report = made_report(names, records=1000, trials=45)
+    assert len(report.runs) == 1000
+    assert sum(len(c.step) for w in report.workloads for c in w.curves) > 100_000
+    write_html(report, tmp_path / "report.html", root=tmp_path)
+    assert (tmp_path / "report.html").stat().st_size < 4_000_000
+
+
+def test_many_pairs_stand_in_one_table() -> None:
+    few, many = (made_report(tuple(f"contender-{n}" for n in range(count)), records=2, trials=1) for count in (10, 11))
+    pages = [Skeleton(document(report, NOWHERE)) for report in (few, many)]
+    details = [[a for tag, a in page.elements if tag == "details" and a.get("class") == "pair"] for page in pages]
+    assert [len(found) for found in details] == [2 * 45, 0]
+    assert sum("Welch's t" in text for text in pages[1].text) == 2 * 55
+
+
+def test_points_of_many_curves_stay_within_bounds() -> None:
+    report = made_report(tuple(f"contender-{n}" for n in range(16)), records=1500, trials=1)
+    found = data_of(document(report, NOWHERE))
+    columns = [c for f in found["figures"] if f["kind"] == "curves" for c in f["columns"].values()]
+    assert sum(len(run["step"]) for c in columns for run in c["runs"]) < 300_000
+    assert sum(len(band["step"]) for c in columns for band in c["bands"]) < 120_000
+
+
+def test_pictures_are_inlined_up_to_a_limit(tmp_path: Path) -> None:
+    pictures = made_pictures(NAMES, tmp_path)
+    names = palette(made_report())
+    shown = Skeleton(gallery(Album(), pictures, names, tmp_path))
+    assert len(shown.values("src")) == 8
+    assert all(src.startswith("data:image/png;base64,") for src in shown.values("src"))
+    few = gallery(Album(pictures=5), pictures, names, tmp_path)
+    assert len(Skeleton(few).values("src")) == 5
+    assert "3 of 8 pictures are not shown" in few
+    last = [title for title in Skeleton(few).values("title") if "step 40" in title]
+    assert len(last) == 4  # the latest of each contender first
+    assert "8 of 8 pictures" in gallery(Album(bytes=10), pictures, names, tmp_path)
+
+
+def test_what_is_no_picture_is_left_out(tmp_path: Path) -> None:
+    pictures = made_pictures(NAMES, tmp_path)
+    (tmp_path / pictures[0].path).write_text("<svg onload=alert(1)>")
+    (tmp_path / pictures[1].path).unlink()
+    found = gallery(Album(), pictures, palette(made_report()), tmp_path)
+    assert len(Skeleton(found).values("src")) == 6
+    assert "2 of 8 pictures are not shown" in found
+
+
+def test_groups_are_stretches_without_a_better_one() -> None:
+    workload = made_report().workloads[0]
+    # lion is better than all; adamw ties with sgd, sgd is undecided with muon, adamw is better than muon
+    assert groups(workload.rows, workload.pairs) == [(1, 2), (2, 3)]
+    alike = tuple(replace(pair, verdict="tie") for pair in workload.pairs)
+    assert groups(workload.rows, alike) == [(0, 3)]
+    apart = tuple(replace(pair, verdict="better") for pair in workload.pairs)
+    assert groups(workload.rows, apart) == []
+
+
+def test_bars_stand_beside_each_other_only_where_they_must() -> None:
+    assert lanes([(1, 2), (2, 3), (4, 5)]) == [[(1, 2), (4, 5)], [(2, 3)]]
+    assert lanes([(0, 1), (2, 3)]) == [[(0, 1), (2, 3)]]
+    assert lanes([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [
+        (0.96123, 0.95, 0.97, "0.961 [0.950, 0.970]"),  # half the width is 0.01: two digits of it
+        (0.9612345, 0.9611, 0.9613, "0.96123 [0.96110, 0.96130]"),
+        (1234.5, 1200, 1300, "1,234 [1,200, 1,300]"),
+        (123456.0, 100000, 140000, "123,000 [100,000, 140,000]"),
+        (1.34e9, 1.2e9, 1.5e9, "1.34e9 [1.20e9, 1.50e9]"),
+        (-0.5, -0.7, 0.3, "\u22120.50 [\u22120.70, 0.30]"),
+        (0.5, None, None, "0.5"),
+        (0.5, 0.5, 0.5, "0.5 [0.5, 0.5]"),
+        (None, 0.1, 0.2, MISSING),
+        (None, None, None, MISSING),
+    ],
+)
+def test_digits_follow_the_interval(value: float, low: float, high: float, shown: str) -> None:
+    assert bare(Markup(estimate(Estimate(value, low, high, 5)))) == shown
+
+
+def test_numbers_without_an_interval() -> None:
+    assert [short(x) for x in (0.0, 1.0, 0.12345, 1234.5, 0.00001, 2.5e8, -3.0, None, math.nan)] == [
+        *("0", "1", "0.1235", "1,234", "1e-5", "2.5e8", "\u22123", MISSING, MISSING)
+    ]
+    assert fixed(-0.0001, 2) == "0.00"
+    assert [bare(Markup(size(n))) for n in (0, 1023, 1024, 5 * 2**20, None)] == [
+        *("0 B", "1,023 B", "1 KiB", "5 MiB", MISSING)
+    ]
+    assert [bare(Markup(probability(p))) for p in (0.0004, 0.042, 0.5, None)] == ["< 0.001", "0.042", "0.5", MISSING]
+
+
+def test_a_scale_takes_in_all_ends_and_a_near_target() -> None:
+    found = scale([Estimate(1.0, 0.5, 1.5, 3)], mark=2.0, values=[0.4])
+    assert (found.low, found.high, found.mark) == (0.4, 2.0, 2.0) if found else False
+    assert scale([Estimate(None)]) is None
+    far = scale([Estimate(1.0, 0.5, 1.5, 3)], mark=20.0)
+    assert far and far.mark is None
+
+
+def test_a_config_is_written_exactly() -> None:
+    config = {"optimizer": {"lr": 1.0, "betas": [0.9, 0.999], "none": None}, "seed": 2**60, "empty": {}, "name": 'a"b'}
+    assert yaml(config) == (
+        f'optimizer:\n  lr: 1.0\n  betas: [0.9, 0.999]\n  none: null\nseed: {2**60}\nempty: {{}}\nname: "a\\"b"'
+    )
+
+
+def test_elements_escape_what_is_not_markup() -> None:
+    assert tag("p", "<b>", class_='"x"', hidden=True, title=None) == '<p class="&quot;x&quot;" hidden>&lt;b&gt;</p>'
+    assert tag("p", tag("b", "&")) == "<p><b>&amp;</b></p>"
+    assert tag("p", title=tag("b", "x")) == '<p title="x"></p>'
+    assert join(["<", None, Markup("<br>")], ", ") == "&lt;, <br>"
+    assert tag("p", "a\x00\u202eb\ud800") == "<p>a\ufffd\ufffdb\ufffd</p>"
+
+
+def test_packing_takes_what_is_not_finite() -> None:
+    text = zlib.decompress(base64.b64decode(packed({"a": [1, math.nan, {"b": math.inf}]}))).decode()
+    assert text == '{"a":[1,null,{"b":null}]}'
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    code = "import sys, optbench.reports.render.html.page as page\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {
+        "torch",
+        "hydra",
+        "omegaconf",
+        "numpy",
+        "scipy",
+        "polars",
+        "matplotlib",
+        "rich",
+        "jinja2",
+        "PIL",
+    }

@@ -1,7 +1,7 @@
-"""The protocols that join the parts. Only types live here; nothing is imported at run time.
+"""The protocols that join the packages. Types only: nothing is imported at run time.
 
-Words: a *task* says how a kind of problem is trained and scored; a *player* is a network with its own optimizer
-inside a task (a classifier has one, a GAN two); a *turn* is one optimizer step of one player.
+A *task* defines how a kind of problem is trained and scored. A *player* is a network with its own optimizer inside a
+task: a classifier has one, a GAN two. A *turn* is one optimizer step of one player.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import numpy as np
     import torch
     from torch import Tensor, nn
 
@@ -23,10 +24,17 @@ Batch = Mapping[str, "Tensor"]
 """Named tensors whose first dimension is the sample."""
 
 ROLES = ("embedding", "head", "matrix", "convolution", "norm", "bias")
-"""What a parameter is for; optimizers, decay rules and clips match roles, never names."""
+"""The roles of parameters: optimizers, weight decay rules and clips match roles, never names."""
 
 SumCount = tuple["Tensor", "Tensor | int"]
-"""A sum over terms and the number of terms: means are formed once, over micro-batches, ranks and batches alike."""
+"""A sum over terms and the number of terms. The mean is formed once, over all micro-batches, ranks and batches."""
+
+Evaluation = Mapping[str, "SumCount | Tensor"]
+"""The result of one evaluation batch. (sum, count) pairs become means over the split; a sum may have any shape.
+The rows of plain tensors (B, ...) are gathered over the split."""
+
+Progress = Callable[[str, float], None]
+"""Reports the progress of a download: a name and the fraction done, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +46,15 @@ class Seeds:
     augment: int
 
 
-Evaluation = Mapping[str, "SumCount | Tensor"]
-"""What one evaluation batch gives: (sum, count) pairs, which become means over the split (a sum may have any shape),
-and plain tensors (B, ...), whose rows are gathered over the split."""
-
-
 @dataclass(frozen=True)
 class Turn:
-    """One optimizer step of `player`: `loss(micro_batch)` gives the differentiable sum and the count of its terms."""
+    """One optimizer step of `player`: `loss(micro_batch)` returns the differentiable sum and the count of its terms."""
 
     player: str
     batch: Batch
     loss: Callable[[Batch], SumCount]
     sampled_loss: Callable[[Batch], SumCount] | None = None
-    """The loss at targets drawn from the model's own distribution, where the task has one: for the Fisher matrix."""
+    """The loss at targets sampled from the model's own distribution, for the Fisher matrix; None if it has none."""
 
 
 class Task(Protocol):
@@ -60,101 +63,138 @@ class Task(Protocol):
     metric: str
     """Name of the headline metric, e.g. "accuracy"."""
     direction: str
-    """"max" or "min": which way the metric is better."""
+    """"max" if a larger metric is better, else "min"."""
     players: Mapping[str, nn.Module]
     """Networks by player name; a supervised task has one, called "model"."""
 
     def turns(self, batch: Batch, step: int) -> Iterable[Turn]:
-        """The optimizer steps to take on batch number `step`, in order. Step 0 has a turn of every player."""
+        """Return the optimizer steps for batch number `step`, in order. Step 0 has a turn of every player."""
+        ...
 
     def evaluate(self, batch: Batch) -> Evaluation:
-        """What is needed of one evaluation batch; called without gradients."""
+        """Evaluate one batch; called without gradients."""
+        ...
 
     def score(self, gathered: Mapping[str, Tensor]) -> Mapping[str, float]:
-        """ "loss", "metric" and whatever else there is to say of a split, from the means and gathered rows of its
-        batches. Names are columns of `records.COLUMNS` without the split's prefix."""
+        """Return "loss", "metric" and other scores of a split from the means and gathered rows of its batches.
+
+        Names are columns of `records.COLUMNS` without the split's prefix."""
+        ...
 
     def measures(self) -> Mapping[str, float]:
-        """What to add to a train record: columns of `records.COLUMNS`."""
+        """Return additional values for a train record: columns of `records.COLUMNS`."""
+        ...
 
-    def pictures(self) -> Mapping[str, Any]:
-        """What to show at an evaluation: uint8 arrays (H, W, 3) by name. Called without gradients, in evaluation mode;
-        leaves no trace in any random state."""
+    def pictures(self) -> Mapping[str, np.ndarray]:
+        """Return images to show at an evaluation: uint8 arrays (H, W, 3) by name.
+
+        Called in evaluation mode without gradients; must not change any random state."""
+        ...
 
     def after_step(self, step: int) -> None:
-        """Hook after every turn: projections."""
+        """Run after every turn, e.g. to project parameters."""
 
     def diverged(self, loss: float) -> str:
-        """Why this mean training loss means divergence, or "" where it does not."""
+        """Return the reason if this mean training loss means divergence, else ""."""
+        ...
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """A discriminator with weights normalised by a running estimate, e.g. spectral norm."""
+
+    def renew(self) -> None:
+        """Update the estimate; called once after each step of the discriminator."""
 
 
 @runtime_checkable
 class DataSet(Protocol):
-    """Samples in three splits, on or streamed to one device."""
+    """Samples in three splits, on one device or streamed to it."""
 
     sha256: str
-    """Hash of content and split: results of different hashes are never compared."""
+    """Hash of content and split: results with different hashes are never compared."""
     verified: bool
-    """False where the content was not recognised and `data.verify=off` accepted it."""
+    """False if the content is not the published one and `data.verify=off` accepted it."""
     sizes: Mapping[str, int]
     """Samples by split: "train", "validation", "test"."""
     tokens_per_sample: int
-    """Tokens of one training sample; 0 where samples are no sequences of tokens."""
-    facts: Mapping[str, Any]
-    """What run.json says of the set besides: plain values, e.g. {"classes": 10}."""
+    """Tokens of one training sample; 0 if samples are not sequences of tokens."""
+    facts: Mapping[str, object]
+    """Plain values that run.json stores about the data set, e.g. {"classes": 10}."""
+    own: Callable[[int], slice] | None = None
+    """Set on each rank of a distributed run: this rank's samples in a training batch of the given size.
+
+    A data set may use it to skip reading the other samples."""
 
     def train_batches(self, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
-        """Endless training batches from batch number `first_step` on. Batch k depends on (seeds, batch_size, k)
-        alone, so that a resumed run sees the same batches as one never interrupted."""
+        """Yield training batches without end, from batch number `first_step` on.
+
+        Batch k depends only on (seeds, batch_size, k), so that a resumed run sees the same batches as an uninterrupted
+        one. If the iterator has a method `close`, as generators do, the loop calls it at the end."""
+        ...
 
     def eval_batches(self, split: str, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
-        """Every sample of `split` once, in a fixed order, without augmentation; at most `limit` samples. "index" (B,)
-        int64 is a sample's number in the split."""
+        """Yield every sample of `split` once, in a fixed order, without augmentation; at most `limit` samples.
+
+        "index" (B,) int64 is the sample's number in the split."""
+        ...
 
 
 class ImageData(DataSet, Protocol):
-    """A DataSet of kind `images`: batches of "inputs" (B, C, H, W) float32 and "labels" (B,) int64 or, where images are
-    mixed, shares (B, classes)."""
+    """A DataSet of kind `images`: batches of "inputs" (B, C, H, W) float32 and "labels".
+
+    Labels are classes (B,) int64 or, if images are mixed, class weights (B, classes)."""
 
     sample_shape: tuple[int, ...]
     """Shape of one input, e.g. (3, 32, 32)."""
     classes: int
     """Number of classes."""
     mean: Tensor
-    """Of each channel, (C, 1, 1) on the device, on the scale 0 to 1: inputs are (pixel - mean) / std."""
+    """Mean of each channel, (C, 1, 1) on the device, on the scale 0 to 1: inputs are (pixel - mean) / std."""
     std: Tensor
     """Standard deviation of each channel, likewise."""
 
 
+class FunctionData(DataSet, Protocol):
+    """A DataSet of kind `function`: batches of "index" (B,) int64, the numbers of the samples in an endless stream."""
+
+    def fill(self, draw: Callable[[int, Tensor], Mapping[str, Tensor]], width: int) -> None:
+        """Add the tensors (B, ...) of `draw(seed, index)` to every training batch from now on.
+
+        They must depend only on the seed and each sample's number. `width`: about how many random numbers a sample
+        takes."""
+
+
 @dataclass(frozen=True)
 class Vocabulary:
-    """The pieces that a tokenizer makes of text, numbered 0 .. size-1."""
+    """The pieces into which a tokenizer splits text, numbered 0 .. size-1."""
 
     size: int
-    """Number of pieces, special ones included."""
+    """Number of pieces, including special ones."""
     pad: int
-    """What fills up a sequence; also what T5's decoder starts from."""
+    """The padding piece; T5's decoder starts from it."""
     mask: int
-    """What stands for a hidden piece."""
+    """The piece that replaces a hidden piece."""
     end: int
-    """What ends a document."""
+    """The piece that ends a document."""
     special: tuple[int, ...]
-    """Every piece that stands for no text, the three above included."""
+    """All pieces that represent no text, including the three above."""
     counts: Tensor
-    """Occurrences of each piece in the training part: int64 (size,) on the CPU."""
+    """Occurrences of each piece in the training split: int64 (size,) on the CPU."""
     byte_lengths: Tensor
-    """Bytes of text that each piece stands for, 0 for special ones: int64 (size,) on the CPU."""
+    """Bytes of text of each piece, 0 for special ones: int64 (size,) on the CPU."""
     decode: Callable[[Sequence[int]], str]
-    """Text of a sequence of pieces, special ones left out."""
+    """Returns the text of a sequence of pieces, without special ones."""
 
 
 class TextData(DataSet, Protocol):
-    """A DataSet of kind `text`: batches of "tokens" (B, sequence_length) int64, packed documents without padding, and
-    "index" (B,) int64, in training the sample's position in the endless stream of samples."""
+    """A DataSet of kind `text`: batches of "tokens" (B, sequence_length) int64 and "index" (B,) int64.
+
+    Documents are packed without padding. In training, "index" is the sample's position in the endless stream."""
 
     vocabulary: Vocabulary
     sequence_length: int
-    """Tokens of a sample."""
+    """Tokens per sample."""
 
 
 @dataclass(frozen=True)
@@ -167,42 +207,42 @@ class Parameter:
 
 
 class Curvature(Protocol):
-    """Second-order information about the mean loss of the present batch at the present parameters."""
+    """Second-order information about the mean loss of the current batch at the current parameters."""
 
     def sampled_gradients(self, thetas: Sequence[Tensor]) -> tuple[list[Tensor], int]:
-        """Gradients of the mean loss at targets sampled from the model, and the number of terms of that mean."""
+        """Return gradients of the mean loss at targets sampled from the model, and the number of terms in the mean."""
+        ...
 
     def hessian_products(self, thetas: Sequence[Tensor], vectors: Sequence[Tensor]) -> list[Tensor]:
-        """Hessian times vector for the mean loss, with `vectors` and the products shaped as `thetas`."""
+        """Return Hessian-vector products of the mean loss; `vectors` and products have the shapes of `thetas`."""
+        ...
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What an optimizer may know of the network it trains: named parameters with roles, the modules, and curvature
-    where it declares that it needs it."""
+    """What an optimizer may know about the network: named parameters with roles, and modules.
+
+    `curvature` is given only to optimizers that declare that they need it."""
 
     parameters: tuple[Parameter, ...]
-    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    modules: Mapping[str, nn.Module] = field(default_factory=lambda: {})
     curvature: Curvature | None = None
 
 
-class OptimizerFactory(Protocol):
-    """Builds an optimizer for a problem from hyperparameters; every one of them is given."""
-
-    def __call__(self, problem: Problem, **hyperparameters: Any) -> torch.optim.Optimizer: ...
-
-
 class Sink(Protocol):
-    """Where records go: the store, the terminal, a tracker."""
+    """A receiver of records: the store, the terminal, a tracker."""
 
     def start(self, run: Mapping[str, Any]) -> None:
-        """Called once with the contents of run.json."""
+        """Receive the contents of run.json, once."""
 
     def log(self, record: Record) -> None:
-        """Called for each record, outside the timed phases."""
+        """Receive a record; called outside the timed phases."""
+
+    def tick(self, step: int) -> None:
+        """Receive the current step; called several times a second between steps."""
 
     def finish(self, result: Mapping[str, Any] | None) -> None:
-        """Called once with the contents of result.json, or None where the run was interrupted."""
+        """Receive the contents of result.json, once, or None if the run was interrupted."""
 
 
 class Ranks(Protocol):
@@ -278,17 +318,22 @@ class Shards(Protocol):
 
 
 class DataSource(Protocol):
-    """A data set before its samples are loaded, built from the keyword arguments of its YAML file."""
+    """A data set before its samples are loaded. Its keyword arguments are the keys of its YAML file."""
 
     def locate(self, root: Path) -> Path | None:
-        """The folder (or file) that holds the set, normally under `root`; None where it is absent."""
+        """Return the folder or file that holds the data, normally under `root`; None if it is absent."""
+        ...
 
-    def get(self, root: Path, progress: Callable[[str, float], None]) -> Path:
-        """Fetch the set into `root`, calling `progress(what, fraction)`; returns where it lies.
+    def get(self, root: Path, progress: Progress) -> Path:
+        """Download the data into `root` and return its path.
+
         Raises MissingError with the command or folder that would help."""
+        ...
 
     def verify(self, root: Path) -> list[str]:
-        """Differences from the published checksums, one line each; empty where all agree."""
+        """Return the differences from the published checksums, one line each; empty if all agree."""
+        ...
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> DataSet:
-        """The samples, ready to be drawn. Raises MissingError where the set is absent or not recognised."""
+        """Load the samples. Raises MissingError if the data is absent or not recognised."""
+        ...

@@ -62,8 +62,8 @@ def assemble(
     prepare(config, seeds)
     load = functools.partial(load_data, config, device, seeds)
     data = ranks.in_turn(load) if ranks else load()
-    if ranks and hasattr(data, "own"):
-        data.own = ranks.own  # a set that takes long to read a sample reads no more than it must
+    if ranks:
+        data.own = ranks.own  # a data set that is slow to read can skip the samples of other ranks
     micro_batch = chosen_micro_batch(config, data, device, seeds, known_micro_batch, ranks)
     prepare(config, seeds)  # loading and fitting may have drawn random numbers
     trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, ranks)

@@ -137,7 +137,7 @@ class Session(Member):
         self.folder.write_run(run)
         for sink in sinks:
             sink.start({**run, "resumed_from_steps": self.resumed_from})
-            self.ticks += [sink.tick] if hasattr(sink, "tick") else []
+            self.ticks.append(sink.tick)
         return run
 
     def _parallel_facts(self, modules: Sequence[nn.Module], micro_batch: int | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ START_SECONDS = 10.0  # the longest wait before the first step
 FINISH_SECONDS = 30.0  # the longest wait at the end
 
 
-class Background:
+class Background(Sink):
     """A Sink that passes every call to another on a daemon thread."""
 
     def __init__(

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from optbench.contracts import Sink
 from optbench.records import Record, Split
 
 PLAIN_SECONDS = 5.0  # between two plain lines
 
 
-class Console:
+class Console(Sink):
     """A Sink for people."""
 
     def __init__(

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from optbench.config.schema import flatten
+from optbench.contracts import Sink
 from optbench.errors import first_line
 from optbench.records import Record, Status
 
@@ -30,7 +31,7 @@ W_AND_B_SWEEP = "WANDB_SWEEP_ID"  # set where W&B's own sweep has started us: it
 HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where W&B's clients keep their keys under, by version
 
 
-class WandbTracker:
+class WandbTracker(Sink):
     """A Sink that logs every record to W&B."""
 
     def __init__(self, directory: Path, project: str, notice: Callable[[str], None]) -> None:

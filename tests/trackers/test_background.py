@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from optbench.contracts import Sink
 from optbench.records import Record, Split
 from optbench.trackers.background import Background
 
@@ -17,7 +18,7 @@ def record(step: int) -> Record:
     )
 
 
-class Kept:
+class Kept(Sink):
     """Keeps what it is given; subclasses misbehave."""
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from optbench.contracts import Sink
 from optbench.errors import Interrupted, NotHeld, OptbenchError
 from optbench.records import Record, Split
 from optbench.store import RunFolder
@@ -48,7 +49,7 @@ class Wire:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Teller:
+class Teller(Sink):
     """A Sink that tells the scheduler."""
 
     def __init__(self, run_id: str, wire: Wire) -> None:

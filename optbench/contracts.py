@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from optbench.records import Record
+
+Picklable = TypeVar("Picklable")
 
 Batch = Mapping[str, "Tensor"]
 """Named tensors whose first dimension is the sample."""
@@ -121,7 +123,7 @@ class DataSet(Protocol):
     """Tokens of one training sample; 0 if samples are not sequences of tokens."""
     facts: Mapping[str, object]
     """Plain values that run.json stores about the data set, e.g. {"classes": 10}."""
-    own: Callable[[int], slice] | None = None
+    local_slice: Callable[[int], slice] | None = None
     """Set on each rank of a distributed run: this rank's samples in a training batch of the given size.
 
     A data set may use it to skip reading the other samples."""
@@ -245,76 +247,91 @@ class Sink(Protocol):
         """Receive the contents of result.json, once, or None if the run was interrupted."""
 
 
-class Ranks(Protocol):
-    """The processes that share a run, seen from one of them (optbench/distributed/communicator.py). Whatever is exchanged is
-    asked for by all of them in the same order."""
+class Communicator(Protocol):
+    """The ranks (processes) of one run, seen from one of them (optbench/distributed/communicator.py).
+
+    All ranks call the collective methods in the same order."""
 
     rank: int
-    """This process's number; 0 is the one that writes."""
-    count: int
-    """How many there are."""
+    """Number of this process; rank 0 writes the results."""
+    world_size: int
+    """Number of ranks."""
 
-    def share(self, batch: Batch) -> Batch:
-        """This rank's samples of a batch."""
+    def local_batch(self, batch: Batch) -> Batch:
+        """Return this rank's samples of a global batch."""
+        ...
 
     def begin_step(self, step: int) -> None:
-        """What `private` numbers depend on: the step,"""
+        """Set the step that seeds `rank_rng`."""
 
     def begin_turn(self) -> None:
-        """and the turn in it."""
+        """Count a turn of the step; it seeds `rank_rng` too."""
 
-    def private(self) -> AbstractContextManager[None]:
-        """Random numbers of this rank's own for the length of a block."""
+    def rank_rng(self) -> AbstractContextManager[None]:
+        """Seed torch differently on every rank inside a block, and restore the common random state after it."""
+        ...
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Sums over ranks, in place."""
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
+        """Sum tensors over ranks, in place."""
 
-    def totals(self, *values: Any) -> list[Tensor]:
-        """Sums over ranks of a few numbers."""
+    def sum_scalars(self, *values: Tensor | float) -> list[Tensor]:
+        """Return the sum over ranks of each value, as float64 scalars."""
+        ...
 
-    def told(self, thing: Any) -> Any:
-        """What rank 0 says."""
+    def max_over_ranks(self, *values: int) -> list[int]:
+        """Return the maximum over ranks of each integer."""
+        ...
 
-    def copied(self, tensors: Iterable[Tensor]) -> None:
-        """Rank 0's values in place of this rank's."""
+    def broadcast(self, value: Picklable) -> Picklable:
+        """Return rank 0's value on every rank."""
+        ...
+
+    def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
+        """Copy rank 0's values into the tensors of every rank."""
 
     def raise_if_lost(self, error: BaseException) -> None:
-        """Raise that a rank is gone, where an error comes of that."""
+        """Raise RankLost, or another rank's own error, if `error` comes from a failed collective."""
 
-    def dealt(self, work: Callable[[Any], Mapping[str, Any]], items: Iterable[Any]) -> list[Mapping[str, Any]]:
-        """`work` on each item, the items dealt out over ranks; all have every answer, in the items' order."""
+    def map_over_ranks(self, work: Callable[[Batch], Evaluation], batches: Iterable[Batch]) -> list[Evaluation]:
+        """Return `work(batch)` for each batch, in order, on every rank; each rank computes a part of them."""
+        ...
 
 
 class Shards(Protocol):
-    """The parameters of a network that lie in parts on several ranks, seen from one of them
-    (optbench/distributed/sharding.py). An optimizer trains plain tensors in their place."""
+    """The parameters of a network that are split over ranks, seen from one of them (optbench/distributed/sharding.py).
 
-    def forget(self) -> None:
-        """No gradient any more."""
+    The optimizer trains plain tensors in their place."""
 
-    def take(self, count: Tensor) -> None:
-        """Give what the optimizer trains its gradients: sums over all ranks, divided by `count`."""
+    def zero_grad(self) -> None:
+        """Set every gradient to None."""
 
-    def drop_empty(self) -> None:
-        """Take the gradient from what has no elements here, before the optimizer's step."""
+    def collect_gradients(self, count: Tensor) -> None:
+        """Give the optimizer's tensors their gradients: sums over all ranks, divided by `count`."""
 
-    def put(self) -> None:
-        """What the optimizer has changed becomes the network's."""
+    def drop_empty_gradients(self) -> None:
+        """Set the gradient of tensors without elements on this rank to None; call it before the optimizer's step."""
 
-    def state_of(self, optimizer: Any) -> Any:
-        """The optimizer's state for a checkpoint."""
+    def sync_to_module(self) -> None:
+        """Copy updated values from the optimizer's tensors into the module."""
 
-    def load(self, module: nn.Module, optimizer: Any, state: Mapping[str, Any]) -> None:
-        """Give the network and its optimizer the "module" and "optimizer" of a checkpoint."""
+    def optimizer_state(self, optimizer: torch.optim.Optimizer) -> Any:
+        """Return the optimizer's state for a checkpoint."""
+        ...
+
+    def load_state(self, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+        """Load the "module" and "optimizer" of a checkpoint."""
 
     def norms(self, tensors: Sequence[Tensor]) -> Tensor:
-        """L2 norms of whole tensors, of which each rank has a part, shape (len(tensors),)."""
+        """Return the L2 norms of whole tensors, given this rank's part of each; shape (len(tensors),)."""
+        ...
 
-    def joint_norm(self, tensors: Sequence[Tensor]) -> Tensor:
-        """L2 norm of all of them together, a scalar."""
+    def total_norm(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return the L2 norm of all tensors together, a scalar."""
+        ...
 
-    def anywhere(self, flag: Tensor) -> Tensor:
-        """Whether a flag is true on any rank."""
+    def any_rank(self, flag: Tensor) -> Tensor:
+        """Return True if the flag is true on any rank."""
+        ...
 
 
 class DataSource(Protocol):

@@ -62,7 +62,7 @@ class Across(Protocol):
     def norms(self, tensors: Sequence[Tensor]) -> Tensor:
         """L2 norm of each tensor, shape (len(tensors),)."""
 
-    def anywhere(self, flag: Tensor) -> Tensor:
+    def any_rank(self, flag: Tensor) -> Tensor:
         """Whether a flag is true on any rank."""
 
 
@@ -73,7 +73,7 @@ class Whole:
         """L2 norm of each tensor, shape (len(tensors),)."""
         return tensor_norms(tensors)
 
-    def anywhere(self, flag: Tensor) -> Tensor:
+    def any_rank(self, flag: Tensor) -> Tensor:
         """The flag."""
         return flag
 

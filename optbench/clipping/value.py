@@ -26,4 +26,4 @@ class Value(Clip):
         largest = torch.stack(ends).abs().max() if ends else torch.zeros_like(norm)
         clip_grad_value_(present, self.max_value)
         scale = torch.where(norm > 0, gradient_norm(present, self.across) / norm, 1.0)
-        return Clipped(norm, self.across.anywhere(largest > self.max_value), scale)
+        return Clipped(norm, self.across.any_rank(largest > self.max_value), scale)

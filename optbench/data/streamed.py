@@ -37,7 +37,7 @@ class StreamedImages:
     """A DataSet of images that are decoded as they are needed."""
 
     tokens_per_sample = 0
-    own: Callable[[int], slice] | None = None
+    local_slice: Callable[[int], slice] | None = None
     """Where several processes share each training batch of so many samples: which of them are this one's. Others are
     left black, except where they are mixed into its own."""
 
@@ -89,9 +89,9 @@ class StreamedImages:
 
     def _needed(self, step: int, batch_size: int) -> set[int] | None:
         """Which samples of a batch this process reads: its own and those that are mixed into them; None: all."""
-        if self.own is None:
+        if self.local_slice is None:
             return None
-        own = range(batch_size)[self.own(batch_size)]
+        own = range(batch_size)[self.local_slice(batch_size)]
         if not self.augment.mixes:
             return set(own)
         generator = Generator().manual_seed(mixed_seed(self.seeds.augment, step))

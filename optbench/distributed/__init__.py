@@ -8,21 +8,21 @@ rank has a state of its own and a checkpoint serves any number of ranks.
 The ranks are torchrun's, or, with `devices=N` alone, this process as rank 0 and N-1 helpers that it starts.
 """
 
-from optbench.distributed.batch_norm import synchronised
-from optbench.distributed.communicator import RankLost, Ranks
-from optbench.distributed.launch import called, helping, invited
-from optbench.distributed.rank_info import Place, device_of, place_of
-from optbench.distributed.sharding import sharded
+from optbench.distributed.batch_norm import sync_batch_norms
+from optbench.distributed.communicator import Communicator, RankLost
+from optbench.distributed.launch import await_launch, connect_as_helper, open_launcher
+from optbench.distributed.rank_info import RankInfo, rank_device, rank_info_of
+from optbench.distributed.sharding import shard_parameters
 
 __all__ = [
-    "Place",
+    "Communicator",
+    "RankInfo",
     "RankLost",
-    "Ranks",
-    "called",
-    "device_of",
-    "helping",
-    "invited",
-    "place_of",
-    "sharded",
-    "synchronised",
+    "await_launch",
+    "connect_as_helper",
+    "open_launcher",
+    "rank_device",
+    "rank_info_of",
+    "shard_parameters",
+    "sync_batch_norms",
 ]

@@ -13,7 +13,7 @@ from optbench.errors import ConfigError
 KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
+def sync_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
     """The model with its batch norms synchronised: by torch's module on CUDA, by ours on the CPU, where torch has none.
     Raises ConfigError for a batch norm of another kind, which may do more than that."""
     for name, norm in model.named_modules():

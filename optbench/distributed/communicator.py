@@ -15,7 +15,7 @@ from torch import distributed as dist
 
 from optbench.contracts import Batch
 from optbench.counter_rng import mixed_seed
-from optbench.distributed.rank_info import Place
+from optbench.distributed.rank_info import RankInfo
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
 from optbench.training import environment
 
@@ -29,12 +29,12 @@ class RankLost(MissingError):
     """A rank is gone; the run goes on from its checkpoint."""
 
 
-class Ranks:
+class Communicator:
     """The ranks of a run, seen from one of them. Every method of the exchange is called by all of them in the
     same order; RankLost, or the error that another rank reports, where one is gone."""
 
-    def __init__(self, place: Place, device: torch.device, seed: int, store: Any, strategy: str = "ddp") -> None:
-        self.rank, self.count, self.device = place.rank, place.count, device
+    def __init__(self, rank_info: RankInfo, device: torch.device, seed: int, store: Any, strategy: str = "ddp") -> None:
+        self.rank, self.world_size, self.device = rank_info.rank, rank_info.world_size, device
         self.seed, self.store, self.strategy = seed, store, strategy
         self.sharded = strategy == "fsdp"
         self.fate: Callable[[], str] = lambda: ""  # what became of the others, where this process started them
@@ -44,7 +44,7 @@ class Ranks:
                 "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
                 store=dist.PrefixStore("optbench", store),
                 rank=self.rank,
-                world_size=self.count,
+                world_size=self.world_size,
                 timeout=PATIENCE,
             )
 
@@ -55,15 +55,15 @@ class Ranks:
 
     # -- shares ------------------------------------------------------------------------------------------------------
 
-    def share(self, batch: Batch) -> Batch:
+    def local_batch(self, batch: Batch) -> Batch:
         """This rank's samples of a global batch: a run of neighbours; the first ranks have one more where it does not
         divide evenly."""
-        own = self.own(len(next(iter(batch.values()))))
+        own = self.local_slice(len(next(iter(batch.values()))))
         return {name: tensor[own] for name, tensor in batch.items()}
 
-    def own(self, size: int) -> slice:
+    def local_slice(self, size: int) -> slice:
         """Which of so many samples are this rank's."""
-        each, more = divmod(size, self.count)
+        each, more = divmod(size, self.world_size)
         first = self.rank * each + min(self.rank, more)
         return slice(first, first + each + (self.rank < more))
 
@@ -76,7 +76,7 @@ class Ranks:
         self._turn += 1
 
     @contextmanager
-    def private(self) -> Iterator[None]:
+    def rank_rng(self) -> Iterator[None]:
         """Random numbers of this rank's own, the same whenever a turn is evaluated again; then the common ones."""
         state = environment.torch_random_state(self.device)
         seed = mixed_seed(mixed_seed(mixed_seed(self.seed, self._step), self._turn), self.rank)
@@ -88,7 +88,7 @@ class Ranks:
 
     # -- exchange ----------------------------------------------------------------------------------------------------
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Sums over ranks, in place."""
         with self._exchange(), torch.no_grad():
             sent = [(bucket, *begun(bucket)) for bucket in buckets(tensors)]
@@ -97,38 +97,38 @@ class Ranks:
                 parts = flat.split([tensor.numel() for tensor in bucket])
                 torch._foreach_copy_(bucket, [p.view(t.shape) for p, t in zip(parts, bucket, strict=True)])
 
-    def totals(self, *values: Any) -> list[Tensor]:
+    def sum_scalars(self, *values: Any) -> list[Tensor]:
         """Sums over ranks of a few numbers, as float64 scalars on the device."""
         row = torch.stack([torch.as_tensor(value, device=self.device).detach().double() for value in values])
-        self.add_up([row])
+        self.all_reduce([row])
         return list(row)
 
-    def largest(self, *values: int) -> list[int]:
+    def max_over_ranks(self, *values: int) -> list[int]:
         """The largest over ranks of each integer; the device is not waited for."""
         row = torch.tensor(values, dtype=torch.int64)
         with self._exchange():
             dist.all_reduce(row, dist.ReduceOp.MAX)
         return row.tolist()
 
-    def smallest(self, *values: int) -> list[int]:
+    def min_over_ranks(self, *values: int) -> list[int]:
         """The smallest likewise."""
-        return [-value for value in self.largest(*(-value for value in values))]
+        return [-value for value in self.max_over_ranks(*(-value for value in values))]
 
-    def told(self, thing: Any) -> Any:
+    def broadcast(self, thing: Any) -> Any:
         """What rank 0 says, to all: anything that pickles, tensors on the CPU."""
         box = [thing if self.rank == 0 else None]
         with self._exchange():
             dist.broadcast_object_list(box, 0)
         return box[0]
 
-    def gathered(self, thing: Any) -> list[Any]:
+    def all_gather(self, thing: Any) -> list[Any]:
         """What each rank says, in their order."""
-        box: list[Any] = [None] * self.count
+        box: list[Any] = [None] * self.world_size
         with self._exchange():
             dist.all_gather_object(box, thing)
         return box
 
-    def swapped(self, sent: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
+    def all_to_all(self, sent: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
         """What every rank sends this one; `sent` and the elements to come, `sizes`, are by rank, one dimension each."""
         whole = torch.cat(list(sent))
         came = whole.new_empty(sum(sizes))
@@ -136,34 +136,34 @@ class Ranks:
             dist.all_to_all_single(came, whole, list(sizes), [len(part) for part in sent])
         return list(came.split(list(sizes)))
 
-    def copied(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
         """Rank 0's values in place of this rank's."""
         with self._exchange(), torch.no_grad():
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
-    def in_turn(self, work: Callable[[], Any]) -> Any:
+    def rank_zero_first(self, work: Callable[[], Any]) -> Any:
         """Let rank 0 do something first, then the others: what it leaves on disk is there for them."""
         found = work() if self.rank == 0 else None
-        self.largest(0)
+        self.max_over_ranks(0)
         return found if self.rank == 0 else work()
 
-    def dealt(self, work: Callable[[Any], Mapping[str, Any]], items: Iterable[Any]) -> list[Mapping[str, Any]]:
+    def map_over_ranks(self, work: Callable[[Any], Mapping[str, Any]], items: Iterable[Any]) -> list[Mapping[str, Any]]:
         """`work` on each item, the items dealt out over ranks; every rank has all the answers, in the items' order. Of
         a sharded network all ranks work as often, since each needs the others' parts."""
         own, number = [], -1
         for number, item in enumerate(items):
-            if number % self.count == self.rank:
+            if number % self.world_size == self.rank:
                 own.append(moved(work(item), "cpu"))
-        if self.sharded and number >= 0 and len(own) * self.count <= number:
+        if self.sharded and number >= 0 and len(own) * self.world_size <= number:
             work(item)  # for the others' sake alone
-        piles = self.gathered(own)
+        piles = self.all_gather(own)
         rounds = max(map(len, piles))
         return [moved(pile[at], self.device) for at in range(rounds) for pile in piles if at < len(pile)]
 
-    def check_alike(self, facts: Mapping[str, Any]) -> None:
+    def require_equal(self, facts: Mapping[str, Any]) -> None:
         """ConfigError where another rank has another version, other data or other weights than rank 0."""
-        everyone = self.gathered(dict(facts))
+        everyone = self.all_gather(dict(facts))
         for rank, other in enumerate(everyone):
             for name, value in other.items():
                 if value != everyone[0][name]:
@@ -202,7 +202,7 @@ class Ranks:
             if reported is not None:
                 return reported
             if gone or time.monotonic() > until:
-                words = gone or f"another of the {self.count} ranks is gone ({first_line(error)[-80:]})"
+                words = gone or f"another of the {self.world_size} ranks is gone ({first_line(error)[-80:]})"
                 return RankLost(words, "The same command goes on from the last checkpoint")
             time.sleep(0.05)
 

@@ -20,8 +20,8 @@ from typing import Any
 from torch import distributed as dist
 
 from optbench.config import RunConfig
-from optbench.distributed.communicator import PATIENCE, RankLost, Ranks
-from optbench.distributed.rank_info import Place, device_of
+from optbench.distributed.communicator import PATIENCE, Communicator, RankLost
+from optbench.distributed.rank_info import RankInfo, rank_device
 from optbench.training import environment
 
 HOST = "127.0.0.1"
@@ -33,13 +33,15 @@ ENTRY = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from {
 
 
 @contextmanager
-def called(place: Place | None, config: RunConfig, entry: Callable[[], None]) -> Iterator[Callable[[], Ranks | None]]:
+def open_launcher(
+    rank_info: RankInfo | None, config: RunConfig, entry: Callable[[], None]
+) -> Iterator[Callable[[], Communicator | None]]:
     """For rank 0: a function that calls the others together, once; None where there are none. `entry` is what a helper
     runs. Others that were not called are sent home."""
-    if place is None:
+    if rank_info is None:
         yield lambda: None
         return
-    crew = Launched(place) if in_torchrun() else Helpers(place, entry)
+    crew = Launched(rank_info) if in_torchrun() else Helpers(rank_info, entry)
     try:
         yield lambda: crew.together(config)
     finally:
@@ -51,10 +53,10 @@ def in_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def ranks_at(place: Place, config: RunConfig, store: Any) -> Ranks:
+def communicator_at(rank_info: RankInfo, config: RunConfig, store: Any) -> Communicator:
     """The ranks as seen from one place."""
     seed = environment.derive_seed(config.seed, "ranks")
-    return Ranks(place, device_of(config.device, place), seed, store, config.strategy or "ddp")
+    return Communicator(rank_info, rank_device(config.device, rank_info), seed, store, config.strategy or "ddp")
 
 
 def met() -> Any:
@@ -82,69 +84,69 @@ def leave_with_launcher() -> None:
 class Launched:
     """Rank 0 of torchrun's: the others wait for its word."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, rank_info: RankInfo) -> None:
+        self.rank_info = rank_info
         leave_with_launcher()
         self.store = met()
-        self.ranks: Ranks | None = None
+        self.comm: Communicator | None = None
 
-    def together(self, config: RunConfig) -> Ranks:
+    def together(self, config: RunConfig) -> Communicator:
         """Call them."""
         self.store.set(WORD, GO)
-        self.ranks = ranks_at(self.place, config, self.store)
-        return self.ranks
+        self.comm = communicator_at(self.rank_info, config, self.store)
+        return self.comm
 
     def dismiss(self) -> None:
         """Leave them, or send them home."""
-        if self.ranks is not None:
-            self.ranks.close()
+        if self.comm is not None:
+            self.comm.close()
         else:
             self.store.set(WORD, STAY)
 
 
-def invited(place: Place, config: RunConfig) -> Ranks | None:
+def await_launch(rank_info: RankInfo, config: RunConfig) -> Communicator | None:
     """For torchrun's other ranks: all together once rank 0 calls; None where it does not."""
     leave_with_launcher()
     store = met()
     with suppress(RuntimeError):  # rank 0 held the store and is gone
         store.wait([WORD], PATIENCE)
         if store.get(WORD) == GO:
-            return ranks_at(place, config, store)
+            return communicator_at(rank_info, config, store)
     return None
 
 
 class Helpers:
     """Processes that this one starts as the ranks after it. They end when their standard input does."""
 
-    def __init__(self, place: Place, entry: Callable[[], None]) -> None:
-        self.place, self.code = place, ENTRY.format(module=entry.__module__, name=entry.__name__)
+    def __init__(self, rank_info: RankInfo, entry: Callable[[], None]) -> None:
+        self.rank_info, self.code = rank_info, ENTRY.format(module=entry.__module__, name=entry.__name__)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self.errors = tempfile.TemporaryDirectory(prefix="optbench-ranks-")
-        self.ranks: Ranks | None = None
+        self.comm: Communicator | None = None
 
-    def together(self, config: RunConfig) -> Ranks:
+    def together(self, config: RunConfig) -> Communicator:
         """Start them, and wait until they are there."""
         store = dist.TCPStore(HOST, 0, None, True, PATIENCE, wait_for_workers=False)
-        for rank in range(1, self.place.count):
+        for rank in range(1, self.rank_info.world_size):
             self.processes[rank] = self._started(
-                replace(self.place, rank=rank, local_rank=rank, port=store.port), config
+                replace(self.rank_info, rank=rank, local_rank=rank, port=store.port), config
             )
         while not store.check([ready(rank) for rank in self.processes]):
             if self.fate():
                 raise RankLost(self.fate(), "It had not begun; run the same command again")
             time.sleep(0.02)
-        self.ranks = ranks_at(self.place, config, store)
-        self.ranks.fate = self.fate
-        return self.ranks
+        self.comm = communicator_at(self.rank_info, config, store)
+        self.comm.fate = self.fate
+        return self.comm
 
-    def _started(self, place: Place, config: RunConfig) -> subprocess.Popen[bytes]:
-        with open(self._error_file(place.rank), "wb") as errors:
+    def _started(self, rank_info: RankInfo, config: RunConfig) -> subprocess.Popen[bytes]:
+        with open(self._error_file(rank_info.rank), "wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-c", self.code], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
             )
         assert process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended already, which is found where it is waited for
-            process.stdin.write(pickle.dumps(list(sys.path)) + pickle.dumps((place, config)))
+            process.stdin.write(pickle.dumps(list(sys.path)) + pickle.dumps((rank_info, config)))
             process.stdin.flush()
         return process
 
@@ -166,8 +168,8 @@ class Helpers:
         for process in self.processes.values():
             with suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
-        if self.ranks is not None:
-            self.ranks.close()
+        if self.comm is not None:
+            self.comm.close()
         for process in self.processes.values():
             try:
                 process.wait(LEAVE_SECONDS)
@@ -182,16 +184,16 @@ def ready(rank: int) -> str:
     return f"optbench/ready/{rank}"
 
 
-def helping() -> tuple[RunConfig, Ranks]:
+def connect_as_helper() -> tuple[RunConfig, Communicator]:
     """A helper's run and the ranks it belongs to, from its standard input. Signals are rank 0's to answer: a terminal
     sends Ctrl-C to all of them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    place, config = pickle.load(sys.stdin.buffer)
+    rank_info, config = pickle.load(sys.stdin.buffer)
     threading.Thread(target=end_with_input, daemon=True).start()
-    store = dist.TCPStore(HOST, place.port, None, False, timedelta(minutes=1))
-    store.set(ready(place.rank), b"")
-    return config, ranks_at(place, config, store)
+    store = dist.TCPStore(HOST, rank_info.port, None, False, timedelta(minutes=1))
+    store.set(ready(rank_info.rank), b"")
+    return config, communicator_at(rank_info, config, store)
 
 
 def end_with_input() -> None:

@@ -14,18 +14,18 @@ from optbench.training import environment
 
 
 @dataclass(frozen=True)
-class Place:
+class RankInfo:
     """A process's place among the ranks of a run."""
 
     rank: int
-    count: int
+    world_size: int
     local_rank: int
     """Number among the ranks of its machine: which device it takes."""
     port: int | None = None
     """Of the store on this machine that rank 0 holds; None under torchrun, which has one."""
 
 
-def place_of(config: RunConfig) -> Place | None:
+def rank_info_of(config: RunConfig) -> RankInfo | None:
     """This process's place; None where it is the only one.
 
     Raises ConfigError where devices=, strategy= and torchrun do not agree, MissingError where devices are missing."""
@@ -43,9 +43,9 @@ def place_of(config: RunConfig) -> Place | None:
     if launched is not None:
         rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
         check_devices(config, int(os.environ["LOCAL_WORLD_SIZE"]))
-        return Place(rank, count, local)
+        return RankInfo(rank, count, local)
     check_devices(config, count)
-    return Place(0, count, 0)
+    return RankInfo(0, count, 0)
 
 
 def check_share(config: RunConfig, count: int) -> None:
@@ -65,10 +65,10 @@ def check_devices(config: RunConfig, wanted: int) -> None:
         raise MissingError(f"devices={wanted}: this machine has {there} {what}", f"Say devices={there} or fewer")
 
 
-def device_of(name: str, place: Place) -> torch.device:
+def rank_device(name: str, rank_info: RankInfo) -> torch.device:
     """A rank's device: on CUDA the one of its number on its machine."""
     device = environment.resolve_device(name)
     if device.type == "cuda":
-        device = torch.device("cuda", place.local_rank)
+        device = torch.device("cuda", rank_info.local_rank)
         torch.cuda.set_device(device)
     return device

@@ -15,9 +15,9 @@ from torch.distributed import checkpoint
 from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter
 from torch.distributed.tensor import DTensor, Shard, zeros
 
-from optbench.distributed.communicator import Ranks
+from optbench.distributed.communicator import Communicator
 from optbench.distributed.layouts import ELEMENTS
-from optbench.distributed.sharding import Sharded
+from optbench.distributed.sharding import FsdpShards
 from optbench.distributed.state import Owned, branched, mapped, numbers_of
 from optbench.errors import ConfigError
 
@@ -25,10 +25,10 @@ REST = "rest.pt"
 PLACE = "optbench part"  # key of what stands in rest.pt where a tensor was
 
 
-def write(folder: Path, tree: Mapping[str, Any], ranks: Ranks) -> None:
+def write(folder: Path, tree: Mapping[str, Any], comm: Communicator) -> None:
     """Write a state to an empty folder, by all ranks; rank 0's word counts for what all have alike. Raises ConfigError
     where a rank does not see the folder."""
-    if not min(ranks.gathered(folder.is_dir())):
+    if not min(comm.all_gather(folder.is_dir())):
         raise ConfigError(
             f"{folder.parent}: not every rank sees this folder",
             "Under strategy=fsdp every machine writes to it: share it",
@@ -37,8 +37,8 @@ def write(folder: Path, tree: Mapping[str, Any], ranks: Ranks) -> None:
     rest = emptied(tree, (), tensors)
     with quietly():
         checkpoint.save(tensors, storage_writer=FileSystemWriter(folder))
-    rests = ranks.gathered(rest)
-    if ranks.rank == 0:
+    rests = comm.all_gather(rest)
+    if comm.rank == 0:
         for other in rests[1:]:
             rest = joined(rest, other)
         torch.save(rest, folder / REST)
@@ -106,7 +106,7 @@ def key_of(blank: Tensor) -> str:
     return blank.optbench_key  # type: ignore[attr-defined]
 
 
-def read_parts(folder: Path, shards: Mapping[str, tuple[Sharded, Any]]) -> Any:
+def read_parts(folder: Path, shards: Mapping[str, tuple[FsdpShards, Any]]) -> Any:
     """The state of a Trainer with the tensors that this rank has of sharded networks, by player, and their optimizers.
     Each rank reads for itself."""
     tree = rest_of(folder)["trainer"]
@@ -127,18 +127,18 @@ def read_parts(folder: Path, shards: Mapping[str, tuple[Sharded, Any]]) -> Any:
         player = tree["players"][name]
         player["module"] = mapped(player["module"], rows)
 
-        def here(branch: Any, i: int, part: Sharded = part) -> Any:
+        def here(branch: Any, i: int, part: FsdpShards = part) -> Any:
             if part.layout == ELEMENTS:
                 return mapped(branch, rows)
             has = len(part.stand_ins[i]) > 0
-            return mapped(branch, lambda blank: owned(blank, has, part.ranks.device) if blank.is_meta else blank)
+            return mapped(branch, lambda blank: owned(blank, has, part.comm.device) if blank.is_meta else blank)
 
         player["optimizer"] = branched(player["optimizer"], numbers_of(part, optimizer), here)
     fill(folder, tensors)
     return tree
 
 
-def blank_rows(blank: Tensor, shards: Sharded) -> DTensor:
+def blank_rows(blank: Tensor, shards: FsdpShards) -> DTensor:
     """Memory for this rank's rows of a tensor."""
     return zeros(blank.shape, dtype=blank.dtype, device_mesh=shards.parts[0].device_mesh, placements=[Shard(0)])
 

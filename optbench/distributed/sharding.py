@@ -27,30 +27,30 @@ from torch.distributed.tensor import DTensor
 from optbench.clipping import tensor_norms
 from optbench.config import Choice, RunConfig
 from optbench.contracts import Problem
-from optbench.distributed.communicator import Ranks
+from optbench.distributed.communicator import Communicator
 from optbench.distributed.layouts import ELEMENTS, TENSORS, layout_of
 from optbench.distributed.state import described, load_module, local, own
 from optbench.models.roles import problem_of
 
 
-class Sharded:
+class FsdpShards:
     """The sharded parameters of one network, in the order of its problem; what `contracts.Shards` promises."""
 
-    def __init__(self, module: nn.Module, ranks: Ranks, layout: str) -> None:
-        self.ranks, self.layout = ranks, layout
+    def __init__(self, module: nn.Module, comm: Communicator, layout: str) -> None:
+        self.comm, self.layout = comm, layout
         whole = problem_of(module)
         names = {id(parameter): name for name, parameter in module.named_parameters()}
-        shard(module, DeviceMesh.from_group(dist.group.WORLD, ranks.device.type))  # type: ignore[arg-type]
+        shard(module, DeviceMesh.from_group(dist.group.WORLD, comm.device.type))  # type: ignore[arg-type]
         self.gathering = [part for part in module.modules() if isinstance(part, FSDPModule)]
         by_name = dict(module.named_parameters())
         self.parts: list[DTensor] = [by_name[names[id(p.tensor)]] for p in whole.parameters]  # type: ignore[misc]
-        self.rows = [rows_by_rank(len(part), ranks.count) for part in self.parts]
-        self.owners = owners_of([work_of(part.shape) for part in self.parts], ranks.count)
+        self.rows = [rows_by_rank(len(part), comm.world_size) for part in self.parts]
+        self.owners = owners_of([work_of(part.shape) for part in self.parts], comm.world_size)
         self.stand_ins = [self._stand_in(i) for i in range(len(self.parts))]
         pairs = zip(whole.parameters, self.stand_ins, strict=True)
         self.problem = Problem(tuple(replace(parameter, tensor=stand_in) for parameter, stand_in in pairs))
         if layout == TENSORS:
-            self.fetch()
+            self.sync_from_module()
 
     def _stand_in(self, i: int) -> nn.Parameter:
         part = self.parts[i]
@@ -60,20 +60,20 @@ class Sharded:
 
     def _owned(self, i: int) -> int:
         """Rows of the stand-in of parameter i where whole tensors are dealt out."""
-        return len(self.parts[i]) if self.owners[i] == self.ranks.rank else 0
+        return len(self.parts[i]) if self.owners[i] == self.comm.rank else 0
 
     # -- around a step -----------------------------------------------------------------------------------------------
 
-    def forget(self) -> None:
+    def zero_grad(self) -> None:
         """No gradient any more."""
         for tensor in (*self.parts, *self.stand_ins):
             tensor.grad = None
 
-    def take(self, count: Tensor) -> None:
+    def collect_gradients(self, count: Tensor) -> None:
         """Give the stand-ins their gradients, of sums over all ranks, divided by `count`: FSDP2 leaves means over
         ranks."""
         present = [i for i, part in enumerate(self.parts) if part.grad is not None]
-        gradients = {i: local(self.parts[i].grad).mul_(self.ranks.count) for i in present}
+        gradients = {i: local(self.parts[i].grad).mul_(self.comm.world_size) for i in present}
         if self.layout == TENSORS:
             gradients = dict(zip(present, self._to_owners(present, list(gradients.values())), strict=True))
         for i, gradient in gradients.items():
@@ -81,14 +81,14 @@ class Sharded:
         for part in self.parts:
             part.grad = None
 
-    def drop_empty(self) -> None:
+    def drop_empty_gradients(self) -> None:
         """Take the gradient from stand-ins without rows: an optimizer may not know what to do with such."""
         for stand_in in self.stand_ins:
             if not len(stand_in):
                 stand_in.grad = None
 
     @torch.no_grad()
-    def put(self) -> None:
+    def sync_to_module(self) -> None:
         """What the stand-ins are now is what the network computes with."""
         for module in self.gathering:
             module.reshard()  # a forward pass without a backward one leaves parameters gathered, which are old now
@@ -98,7 +98,7 @@ class Sharded:
                 local(self.parts[i]).copy_(rows)
 
     @torch.no_grad()
-    def fetch(self) -> None:
+    def sync_from_module(self) -> None:
         """Bring what the parts are now into the owners' tensors."""
         if self.layout == TENSORS:
             every = range(len(self.parts))
@@ -108,24 +108,24 @@ class Sharded:
     def norms(self, tensors: Sequence[Tensor]) -> Tensor:
         """L2 norms, shape (len(tensors),), of tensors of which each rank has its rows, in the parameters' order."""
         squares = tensor_norms(tensors).double().square()
-        self.ranks.add_up([squares])
+        self.comm.all_reduce([squares])
         return squares.sqrt().float()
 
-    def joint_norm(self, tensors: Sequence[Tensor]) -> Tensor:
+    def total_norm(self, tensors: Sequence[Tensor]) -> Tensor:
         """L2 norm of them together, a scalar."""
         return torch.linalg.vector_norm(self.norms(tensors))
 
-    def anywhere(self, flag: Tensor) -> Tensor:
+    def any_rank(self, flag: Tensor) -> Tensor:
         """Whether a flag is true on any rank."""
-        return self.ranks.totals(flag)[0] > 0
+        return self.comm.sum_scalars(flag)[0] > 0
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def state_of(self, optimizer: Any) -> Any:
+    def optimizer_state(self, optimizer: Any) -> Any:
         """The optimizer's state for a checkpoint, as parts of a whole."""
         return described(self, optimizer)
 
-    def load(self, module: nn.Module, optimizer: Any, state: Mapping[str, Any]) -> None:
+    def load_state(self, module: nn.Module, optimizer: Any, state: Mapping[str, Any]) -> None:
         """Give the network and its optimizer the state of a checkpoint, in whole tensors or in this rank's parts."""
         load_module(self, module, state["module"])
         optimizer.load_state_dict(own(self, optimizer, state["optimizer"]))
@@ -134,7 +134,7 @@ class Sharded:
 
     def _to_owners(self, which: Sequence[int], rows: Sequence[Tensor]) -> list[Tensor]:
         """Each parameter's rows from all ranks, joined at its owner; no rows elsewhere."""
-        me, count = self.ranks.rank, self.ranks.count
+        me, count = self.comm.rank, self.comm.world_size
         sent = [[r for i, r in zip(which, rows, strict=True) if self.owners[i] == rank] for rank in range(count)]
         own = [i for i in which if self.owners[i] == me]
         came = self._exchanged(sent, [[self._shape(i, self.rows[i][rank]) for i in own] for rank in range(count)])
@@ -143,7 +143,7 @@ class Sharded:
 
     def _to_parts(self, which: Sequence[int], tensors: Sequence[Tensor]) -> list[Tensor]:
         """The rows that this rank keeps of each parameter, from its owner's tensor."""
-        me, count = self.ranks.rank, self.ranks.count
+        me, count = self.comm.rank, self.comm.world_size
         own = [(i, tensor) for i, tensor in zip(which, tensors, strict=True) if self.owners[i] == me]
         cut = [tensor.split(self.rows[i]) for i, tensor in own]
         of = [[i for i in which if self.owners[i] == rank] for rank in range(count)]
@@ -161,7 +161,7 @@ class Sharded:
         """What every rank sends this one, of the given shapes by rank; `sent` is by rank too. One type of numbers."""
         flat = [torch.cat([t.reshape(-1) for t in some]) if some else self._nothing() for some in sent]
         sizes = [sum(torch.Size(shape).numel() for shape in some) for some in shapes]
-        came = self.ranks.swapped(flat, sizes)
+        came = self.comm.all_to_all(flat, sizes)
         return [
             [
                 piece.view(shape)
@@ -171,7 +171,7 @@ class Sharded:
         ]
 
     def _nothing(self) -> Tensor:
-        return torch.zeros(0, dtype=self.parts[0].dtype, device=self.ranks.device)
+        return torch.zeros(0, dtype=self.parts[0].dtype, device=self.comm.device)
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
@@ -218,8 +218,10 @@ def owners_of(sizes: Sequence[int], count: int) -> list[int]:
     return owners
 
 
-def sharded(module: nn.Module, ranks: Ranks | None, config: RunConfig, optimizer: Choice) -> Sharded | None:
+def shard_parameters(
+    module: nn.Module, comm: Communicator | None, config: RunConfig, optimizer: Choice
+) -> FsdpShards | None:
     """The network cut into parts, where a run asks for it."""
-    if ranks is None or not ranks.sharded:
+    if comm is None or not comm.sharded:
         return None
-    return Sharded(module, ranks, layout_of(config, optimizer))
+    return FsdpShards(module, comm, layout_of(config, optimizer))

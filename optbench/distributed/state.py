@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, Shard
 from optbench.distributed.layouts import ELEMENTS
 
 if TYPE_CHECKING:
-    from optbench.distributed.sharding import Sharded
+    from optbench.distributed.sharding import FsdpShards
 
 ABSENT = object()  # in place of a branch that this rank does not have
 
@@ -30,21 +30,21 @@ class Owned:
     tensor: Tensor
 
 
-def described(shards: Sharded, optimizer: Any) -> Any:
+def described(shards: FsdpShards, optimizer: Any) -> Any:
     """The optimizer's state with its tensors as parts of whole ones (DTensor) or Owned, and None for a branch that
     another rank has."""
     numbers = numbers_of(shards, optimizer)
     return branched(optimizer.state_dict(), numbers, lambda branch, i: whole_of(shards, branch, i))
 
 
-def whole_of(shards: Sharded, branch: Any, i: int) -> Any:
+def whole_of(shards: FsdpShards, branch: Any, i: int) -> Any:
     """The branch of parameter i."""
     if not len(shards.stand_ins[i]):
         return None
     return mapped(branch, lambda tensor: part_of(shards, tensor, i) if tensor.ndim else tensor)
 
 
-def part_of(shards: Sharded, tensor: Tensor, i: int) -> DTensor | Owned:
+def part_of(shards: FsdpShards, tensor: Tensor, i: int) -> DTensor | Owned:
     """A tensor of the branch of parameter i as what it is of a whole."""
     if shards.layout != ELEMENTS:
         return Owned(tensor)
@@ -56,13 +56,13 @@ def part_of(shards: Sharded, tensor: Tensor, i: int) -> DTensor | Owned:
     )
 
 
-def own(shards: Sharded, optimizer: Any, tree: Any) -> Any:
+def own(shards: FsdpShards, optimizer: Any, tree: Any) -> Any:
     """What this rank's optimizer has of a state whose tensors are whole ones or parts (DTensor)."""
     numbers = numbers_of(shards, optimizer)
     return branched(tree, numbers, lambda branch, i: branch_here(shards, branch, i))
 
 
-def branch_here(shards: Sharded, branch: Any, i: int) -> Any:
+def branch_here(shards: FsdpShards, branch: Any, i: int) -> Any:
     """This rank's branch of parameter i."""
     stand_in = shards.stand_ins[i]
     if isinstance(branch, Tensor):  # a member of a list, which stays as long as it is
@@ -70,7 +70,7 @@ def branch_here(shards: Sharded, branch: Any, i: int) -> Any:
     return mapped(branch, lambda tensor: tensor_here(shards, tensor, i)) if len(stand_in) else ABSENT
 
 
-def tensor_here(shards: Sharded, tensor: Tensor, i: int) -> Tensor:
+def tensor_here(shards: FsdpShards, tensor: Tensor, i: int) -> Tensor:
     """What this rank has of a tensor of the branch of parameter i."""
     if isinstance(tensor, DTensor):
         return local(tensor)
@@ -81,13 +81,13 @@ def tensor_here(shards: Sharded, tensor: Tensor, i: int) -> Tensor:
     return tensor if len(shards.stand_ins[i]) else tensor[:0]
 
 
-def rows_of(shards: Sharded, whole: Tensor, i: int) -> Tensor:
+def rows_of(shards: FsdpShards, whole: Tensor, i: int) -> Tensor:
     """This rank's rows of a tensor that is shaped as parameter i."""
-    return whole.split(shards.rows[i])[shards.ranks.rank]
+    return whole.split(shards.rows[i])[shards.comm.rank]
 
 
 @torch.no_grad()
-def load_module(shards: Sharded, module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
+def load_module(shards: FsdpShards, module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give a sharded network the weights and buffers of a state whose tensors are whole ones or parts."""
     numbers = {id(part): i for i, part in enumerate(shards.parts)}
     named = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
@@ -99,7 +99,7 @@ def load_module(shards: Sharded, module: torch.nn.Module, state: Mapping[str, Te
             local(mine).copy_(
                 local(tensor) if isinstance(tensor, DTensor) else rows_of(shards, tensor, numbers[id(mine)])
             )
-    shards.fetch()
+    shards.sync_from_module()
 
 
 def local(tensor: Any) -> Tensor:
@@ -110,7 +110,7 @@ def local(tensor: Any) -> Tensor:
 # -- trees -------------------------------------------------------------------------------------------------------------
 
 
-def numbers_of(shards: Sharded, optimizer: Any) -> list[int]:
+def numbers_of(shards: FsdpShards, optimizer: Any) -> list[int]:
     """Of the optimizer's parameters in its own order, their numbers in the network's."""
     by_id = {id(stand_in): i for i, stand_in in enumerate(shards.stand_ins)}
     return [by_id[id(p)] for group in optimizer.param_groups for p in group["params"]]

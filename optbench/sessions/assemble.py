@@ -14,7 +14,7 @@ import torch
 
 from optbench.config import Choice, RunConfig, imports
 from optbench.contracts import DataSet, Seeds, Task
-from optbench.distributed import Ranks, sharded, synchronised
+from optbench.distributed import Communicator, shard_parameters, sync_batch_norms
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build, engine_of
@@ -52,21 +52,21 @@ def assemble(
     config: RunConfig,
     on_step: Callable[[Trainer], None] = lambda trainer: None,
     known_micro_batch: int | None = None,
-    ranks: Ranks | None = None,
+    comm: Communicator | None = None,
 ) -> Objects:
     """Data, model, task, optimizer and trainer of a run.
 
     `known_micro_batch` is what `micro_batch=auto` was found to be when the run began; `ranks` share the run."""
-    device = ranks.device if ranks else environment.resolve_device(config.device)
+    device = comm.device if comm else environment.resolve_device(config.device)
     seeds = environment.seeds_of(config.seed)
     prepare(config, seeds)
     load = functools.partial(load_data, config, device, seeds)
-    data = ranks.in_turn(load) if ranks else load()
-    if ranks:
-        data.own = ranks.own  # a data set that is slow to read can skip the samples of other ranks
-    micro_batch = chosen_micro_batch(config, data, device, seeds, known_micro_batch, ranks)
+    data = comm.rank_zero_first(load) if comm else load()
+    if comm:
+        data.local_slice = comm.local_slice  # a data set that is slow to read can skip the samples of other ranks
+    micro_batch = chosen_micro_batch(config, data, device, seeds, known_micro_batch, comm)
     prepare(config, seeds)  # loading and fitting may have drawn random numbers
-    trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, ranks)
+    trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm)
     first = next(iter(trainer.players.values()))
     engine = engine_of(first.optimizer, config.optimizer.implementation)
     return Objects(device, data, trainer.task, trainer, engine, micro_batch)
@@ -89,16 +89,16 @@ def chosen_micro_batch(
     device: torch.device,
     seeds: Seeds,
     known: int | None,
-    ranks: Ranks | None = None,
+    comm: Communicator | None = None,
 ) -> int | None:
     """Samples of a forward-backward pass: as configured, as known from the run's beginning, or as memory allows."""
     if config.micro_batch != AUTO:
         return int(config.micro_batch) if config.micro_batch is not None else None
-    share = -(-config.batch_size // (ranks.count if ranks else 1))
+    share = -(-config.batch_size // (comm.world_size if comm else 1))
     found = known or micro_batch.micro_batch(
         lambda: build_trainer(config, data, device, seeds, None), share, config.memory_limit, device
     )
-    found = ranks.smallest(found)[0] if ranks else found
+    found = comm.min_over_ranks(found)[0] if comm else found
     return None if found >= share else found
 
 
@@ -109,30 +109,30 @@ def build_trainer(
     seeds: Seeds,
     micro_batch: int | None,
     on_step: Callable[[Trainer], None] = lambda trainer: None,
-    ranks: Ranks | None = None,
+    comm: Communicator | None = None,
 ) -> Trainer:
     """The task with its players, and what trains them."""
-    task = build_task(config, data, seeds, device, ranks)
+    task = build_task(config, data, seeds, device, comm)
     clock = clock_for(device)
-    players = {name: build_player(config, task, name, device, clock, micro_batch, ranks) for name in task.players}
+    players = {name: build_player(config, task, name, device, clock, micro_batch, comm) for name in task.players}
     plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
     if micro_batch is not None:  # what does not fit into memory in training does not fit in evaluation
         plan = dataclasses.replace(plan, eval_batch_size=min(plan.eval_batch_size, micro_batch))
     schedule = scaled_schedule(config.schedule.settings, config.scale_warmup, config.batch_size, config.scale_from)
     factor = imports.load(config.schedule.target)(steps=config.steps, **schedule)
-    return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step, ranks=ranks)
+    return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step, comm=comm)
 
 
 def build_task(
-    config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device, ranks: Ranks | None = None
+    config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device, comm: Communicator | None = None
 ) -> Task:
     """The model on its device inside its task."""
     settings = dict(config.model.settings)
     task = dict(settings.pop("task"))
     order = {"memory_format": torch.channels_last} if config.channels_last else {}
     model = imports.load(config.model.target)(data, **settings).to(device, **order)
-    if ranks and config.batch_statistics == "synchronised":
-        model = synchronised(model, device)
+    if comm and config.batch_statistics == "synchronised":
+        model = sync_batch_norms(model, device)
     return imports.load(task.pop("target"))(model, data, seeds, **task)
 
 
@@ -143,21 +143,21 @@ def build_player(
     device: torch.device,
     clock: Clock,
     micro_batch: int | None,
-    ranks: Ranks | None = None,
+    comm: Communicator | None = None,
 ) -> ActivePlayer:
     """A network with its optimizer and clip."""
     module, choice = task.players[name], config.optimizer_of(name)
     needs = list(choice.about.get("needs", []))
     refuse_unfit(config, choice, needs)
-    if ranks and "modules" in needs:
+    if comm and "modules" in needs:
         raise ConfigError(
-            f"optimizer={choice.name} reads what its layers see, and each of {ranks.count} ranks sees its own samples",
+            f"optimizer={choice.name} reads what its layers see, and each of {comm.world_size} ranks sees its own samples",
             "Say devices=1, or take another optimizer",
         )
     curvature = None
     if "curvature" in needs:
-        curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch, ranks)
-    shards = sharded(module, ranks, config, choice)
+        curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch, comm)
+    shards = shard_parameters(module, comm, config, choice)
     problem = shards.problem if shards else problem_of(module, curvature)
     optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
     optimizer = modified(optimizer, config, choice)
@@ -176,7 +176,7 @@ def build_player(
         curvature=curvature,
         lr_factor=lr_factor(config.scale_lr, config.batch_size, config.scale_from),
         task_modules=list(task.players.values()),
-        ranks=ranks,
+        comm=comm,
         shards=shards,
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import RunConfig
-from optbench.distributed import Place, RankLost, Ranks, helping, invited, sharded_checkpoint
+from optbench.distributed import Communicator, RankInfo, RankLost, await_launch, connect_as_helper, sharded_checkpoint
 from optbench.errors import Interrupted, OptbenchError
 from optbench.records import Status
 from optbench.sessions.assemble import Objects, assemble
@@ -25,8 +25,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Member:
     """What every process of a run does alike: ask to stop, and agree on it with the other ranks."""
 
-    def __init__(self, config: RunConfig, ranks: Ranks | None) -> None:
-        self.config, self.ranks = config, ranks
+    def __init__(self, config: RunConfig, comm: Communicator | None) -> None:
+        self.config, self.comm = config, comm
         self.signal: int | None = None
         self.heard = 0
         """The signal that ends the run after this step."""
@@ -36,8 +36,8 @@ class Member:
         """Whether to write a checkpoint after this step; what `heard` is then is the same on every rank."""
         due = time.monotonic() - self.checkpointed >= self.config.checkpoint_seconds
         self.heard = self.signal or 0
-        if self.ranks is not None:  # a signal that comes while they agree waits for the next step
-            self.heard, due = self.ranks.largest(self.heard, due)
+        if self.comm is not None:  # a signal that comes while they agree waits for the next step
+            self.heard, due = self.comm.max_over_ranks(self.heard, due)
         return bool(due or self.heard)
 
     def _stop_if_asked(self, step: int) -> None:
@@ -70,14 +70,14 @@ class Member:
 
     def _write_parts(self, folder: Path | None, state: dict[str, Any]) -> None:
         """Write this rank's part of a checkpoint to the folder that rank 0 names."""
-        assert self.ranks is not None
-        sharded_checkpoint.write(self.ranks.told(folder), state, self.ranks)
+        assert self.comm is not None
+        sharded_checkpoint.write(self.comm.broadcast(folder), state, self.comm)
 
     def _begin_alike(self, objects: Objects, state: dict[str, Any] | Path | None) -> None:
         """Go on from a checkpoint, that of rank 0 on every rank, which must be one of the same run; each rank reads its
         own part of a folder."""
-        if self.ranks is not None:
-            state = self.ranks.told(state)
+        if self.comm is not None:
+            state = self.comm.broadcast(state)
         if isinstance(state, Path):
             players = objects.trainer.players.items()
             state = sharded_checkpoint.read_parts(
@@ -85,9 +85,9 @@ class Member:
             )
         if state is not None:
             objects.trainer.load_state_dict(state)
-        if self.ranks is not None:
+        if self.comm is not None:
             found = environment.versions()
-            self.ranks.check_alike(
+            self.comm.require_equal(
                 {"optbench": found["optbench"], "torch": found["torch"], "run": self.config.run_id}
                 | {"data": objects.data.sha256, "weights": objects.trainer.weights_sha256()}
             )
@@ -110,17 +110,17 @@ class Follower(Member):
 
     def run(self) -> Ended:
         """Train to the end; what came out is as rank 0 tells it."""
-        assert self.ranks is not None
-        known = self.ranks.told(None)
-        objects = assemble(self.config, self._on_step, known, self.ranks)
+        assert self.comm is not None
+        known = self.comm.broadcast(None)
+        objects = assemble(self.config, self._on_step, known, self.comm)
         self._begin_alike(objects, None)
         with self._signals():
             for _ in objects.trainer.records():
                 pass
         if objects.trainer.sharded:
             self._finish(objects.trainer)
-        path, run, result = self.ranks.told(None)
-        return Ended(path, run, result, False, self.ranks.rank)
+        path, run, result = self.comm.broadcast(None)
+        return Ended(path, run, result, False, self.comm.rank)
 
     def _finish(self, trainer: Trainer) -> None:
         """What rank 0 needs the other ranks for at the end."""
@@ -136,32 +136,32 @@ class Follower(Member):
         self._stop_if_asked(trainer.at.step)
 
 
-def followed(config: RunConfig, ranks: Ranks) -> Ended:
+def followed(config: RunConfig, comm: Communicator) -> Ended:
     """A run by a rank that follows; what it fails of is left for rank 0 to say."""
     try:
-        return Follower(config, ranks).run()
+        return Follower(config, comm).run()
     except (RankLost, Interrupted):
         raise
     except BaseException as error:
-        ranks.raise_if_lost(error)
-        ranks.report(error)
+        comm.raise_if_lost(error)
+        comm.report(error)
         raise
     finally:
-        ranks.close()
+        comm.close()
 
 
-def join(config: RunConfig, place: Place, folder: RunFolder) -> Ended:
+def join(config: RunConfig, rank_info: RankInfo, folder: RunFolder) -> Ended:
     """A run by a rank of torchrun's that follows; rank 0 may find that there is nothing to do."""
-    ranks = invited(place, config)
-    if ranks is None:
-        return Ended(folder.path, folder.run() or {}, folder.result() or {}, True, place.rank)
-    return followed(config, ranks)
+    comm = await_launch(rank_info, config)
+    if comm is None:
+        return Ended(folder.path, folder.run() or {}, folder.result() or {}, True, rank_info.rank)
+    return followed(config, comm)
 
 
-def help_out() -> None:
+def run_helper() -> None:
     """The whole life of a helper: a process that rank 0 started. It ends without a word."""
-    config, ranks = helping()
+    config, comm = connect_as_helper()
     try:
-        followed(config, ranks)
+        followed(config, comm)
     except OptbenchError as error:
         raise SystemExit(error.exit_code) from None

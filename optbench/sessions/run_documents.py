@@ -171,5 +171,5 @@ def throughput(objects: Objects, precision: str) -> dict[str, Any]:
         **step_milliseconds(clock.step_seconds),
         "flops_per_step": flops,
         "flops_per_second": rate,
-        "utilisation": rate / peak / (trainer.ranks.count if trainer.ranks else 1) if rate and peak else None,
+        "utilisation": rate / peak / (trainer.comm.world_size if trainer.comm else 1) if rate and peak else None,
     }

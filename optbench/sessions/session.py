@@ -15,12 +15,12 @@ from torch import nn
 
 from optbench.config import RunConfig
 from optbench.contracts import Sink
-from optbench.distributed import Ranks, called, place_of, sharded_checkpoint
+from optbench.distributed import Communicator, open_launcher, rank_info_of, sharded_checkpoint
 from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
 from optbench.sessions.assemble import assemble
-from optbench.sessions.follower import Ended, Member, help_out, join
+from optbench.sessions.follower import Ended, Member, join, run_helper
 from optbench.sessions.run_documents import result_before_start, result_facts, run_facts
 from optbench.store import RunFolder
 from optbench.training.clock import CHECKPOINT, LOGGING
@@ -45,11 +45,11 @@ def execute(
 
     Raises Interrupted after SIGINT or SIGTERM (checkpoint written), ConfigError and MissingError before training."""
     folder = RunFolder(root, study, config.run_id)
-    place = place_of(config)
-    if place is not None and place.rank:
-        return join(config, place, folder)
+    rank_info = rank_info_of(config)
+    if rank_info is not None and rank_info.rank:
+        return join(config, rank_info, folder)
     make = functools.partial(Session, config, folder, study, stage, notice, sweep)
-    with called(place, config, help_out) as call:
+    with open_launcher(rank_info, config, run_helper) as call:
         return led(folder, force, notice, lambda: make(call()).ended(list(sinks(folder))))
 
 
@@ -78,9 +78,9 @@ class Session(Member):
         stage: str,
         notice: Callable[[str], None],
         sweep: Mapping[str, Any] | None = None,
-        ranks: Ranks | None = None,
+        comm: Communicator | None = None,
     ) -> None:
-        super().__init__(config, ranks)
+        super().__init__(config, comm)
         self.folder, self.study, self.stage, self.notice, self.sweep = folder, study, stage, notice, sweep
         self.resumed_from: list[int] = []
         self.ticked = time.monotonic()
@@ -90,7 +90,7 @@ class Session(Member):
         """Train, and write the result."""
         try:
             known = self._known_micro_batch()
-            self.objects = assemble(self.config, self._on_step, known, self.ranks)
+            self.objects = assemble(self.config, self._on_step, known, self.comm)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -103,22 +103,22 @@ class Session(Member):
                 except OptbenchError:
                     raise
                 except Exception as error:
-                    if self.ranks is not None:
-                        self.ranks.raise_if_lost(error)
+                    if self.comm is not None:
+                        self.comm.raise_if_lost(error)
                     status, reason = self._failure(error)
             result = result_facts(self.config, self.objects, status, reason, self.resumed_from)
             self._close(result)
-            if self.ranks is not None and status not in (Status.FAILED, Status.OUT_OF_MEMORY):
-                self.ranks.told((self.folder.path, run, result))
+            if self.comm is not None and status not in (Status.FAILED, Status.OUT_OF_MEMORY):
+                self.comm.broadcast((self.folder.path, run, result))
             finish(result)
         return Ended(self.folder.path, run, result, False)
 
     def _known_micro_batch(self) -> int | None:
         """What was found to fit when the run began, if it began on as many ranks; the same for all of them."""
         before = self.folder.run() or {}
-        count = self.ranks.count if self.ranks is not None else 1
+        count = self.comm.world_size if self.comm is not None else 1
         known = before.get("micro_batch") if before.get("ranks", 1) == count else None
-        return self.ranks.told(known) if self.ranks is not None else known
+        return self.comm.broadcast(known) if self.comm is not None else known
 
     def _ended_before_start(self, error: Exception) -> Ended:
         """Data, model or optimizer did not fit into memory; trackers have nothing to show of that."""
@@ -142,15 +142,15 @@ class Session(Member):
 
     def _parallel_facts(self, modules: Sequence[nn.Module], micro_batch: int | None) -> dict[str, Any]:
         """How many ranks share the run; of a model with batch statistics, whose samples they are of."""
-        if self.ranks is None:
+        if self.comm is None:
             return {"ranks": 1, "strategy": None, "batch_statistics": None}
         norms = [norm for module in modules for norm in batch_norms(module)]
         synchronised = all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
         kind = "synchronised" if synchronised else "local"
         return {
-            "ranks": self.ranks.count,
-            "micro_batch": micro_batch and min(micro_batch, -(-self.config.batch_size // self.ranks.count)),
-            "strategy": self.ranks.strategy,
+            "ranks": self.comm.world_size,
+            "micro_batch": micro_batch and min(micro_batch, -(-self.config.batch_size // self.comm.world_size)),
+            "strategy": self.comm.strategy,
             "batch_statistics": kind if norms else None,
         }
 

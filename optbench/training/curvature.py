@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from optbench.contracts import Batch, Ranks, SumCount, Turn
+from optbench.contracts import Batch, Communicator, SumCount, Turn
 from optbench.errors import ConfigError
 from optbench.optimizers.core.eval_weights import frozen_statistics
 from optbench.training.clock import BACKWARD, FORWARD, OPTIMIZER, Clock
@@ -24,10 +24,10 @@ class BatchCurvature:
     """The Curvature of a network on the batch of its `turn`."""
 
     def __init__(
-        self, module: nn.Module, clock: Clock, autocast: Any, micro_batch: int | None, ranks: Ranks | None = None
+        self, module: nn.Module, clock: Clock, autocast: Any, micro_batch: int | None, comm: Communicator | None = None
     ) -> None:
         self.module, self.clock, self.autocast, self.micro_batch = module, clock, autocast, micro_batch
-        self.ranks = ranks
+        self.comm = comm
         self.turn: Turn | None = None
         self.evaluations = 0
 
@@ -66,8 +66,8 @@ class BatchCurvature:
         self, loss: Callable[[Batch], SumCount], thetas: Sequence[Tensor], of: Callable[[Tensor], list[Tensor]]
     ) -> tuple[list[Tensor], int]:
         sums, count = [torch.zeros_like(theta) for theta in thetas], 0
-        private = self.ranks.private() if self.ranks is not None else contextlib.nullcontext()
-        with private, frozen_statistics(self.module), torch.enable_grad():
+        rank_rng = self.comm.rank_rng() if self.comm is not None else contextlib.nullcontext()
+        with rank_rng, frozen_statistics(self.module), torch.enable_grad():
             for micro in self._micro_batches():
                 self.clock.to(FORWARD)
                 with self.autocast:
@@ -76,9 +76,9 @@ class BatchCurvature:
                 for part, piece in zip(sums, of(total), strict=True):
                     part.add_(piece.detach())
                 count += int(terms)
-        if self.ranks is not None:
-            self.ranks.add_up(sums)
-            count = int(self.ranks.totals(count)[0])
+        if self.comm is not None:
+            self.comm.all_reduce(sums)
+            count = int(self.comm.sum_scalars(count)[0])
         self.clock.to(OPTIMIZER)
         return [part.div_(count) for part in sums], count
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optbench.contracts import Batch, DataSet, Ranks, Task
+from optbench.contracts import Batch, Communicator, DataSet, Task
 from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluating
 from optbench.training import environment
 from optbench.training.player import ActivePlayer
@@ -29,10 +29,10 @@ class Evaluator:
         batch_size: int,
         refresh_batch_size: int,
         device: torch.device,
-        ranks: Ranks | None = None,
+        comm: Communicator | None = None,
     ) -> None:
         self.task, self.data, self.players, self.device = task, data, players, device
-        self.batch_size, self.refresh_batch_size, self.ranks = batch_size, refresh_batch_size, ranks
+        self.batch_size, self.refresh_batch_size, self.comm = batch_size, refresh_batch_size, comm
 
     def scores(self, source: str, limit: int | None = None) -> Mapping[str, float]:
         """ "loss", "metric" and the task's other scores of a split, of at most `limit` samples."""
@@ -53,10 +53,10 @@ class Evaluator:
                 self.task.evaluate(batch)
 
     def _scored(self, batches: Iterable[Batch]) -> Mapping[str, float]:
-        if self.ranks is None:
+        if self.comm is None:
             return self.task.score(gathered(self.task.evaluate(batch) for batch in batches))
-        whole = gathered(self.ranks.dealt(self.task.evaluate, batches))
-        return self.ranks.told(self.task.score(whole) if self.ranks.rank == 0 else None)
+        whole = gathered(self.comm.map_over_ranks(self.task.evaluate, batches))
+        return self.comm.broadcast(self.task.score(whole) if self.comm.rank == 0 else None)
 
     @property
     def _modules(self) -> list[nn.Module]:
@@ -69,12 +69,12 @@ class Evaluator:
 
     @contextmanager
     def _lent_weights(self) -> Iterator[None]:
-        if self.ranks is not None:  # each rank saw its own part of the batches; rank 0's statistics count
-            self.ranks.copied(buffer for module in self._modules for buffer in module.buffers())
+        if self.comm is not None:  # each rank saw its own part of the batches; rank 0's statistics count
+            self.comm.broadcast_tensors(buffer for module in self._modules for buffer in module.buffers())
         with ExitStack() as stack:
             for player in self.players.values():
                 stack.enter_context(
-                    eval_weights(player.optimizer, player.module, self._refresh_statistics, player.changed)
+                    eval_weights(player.optimizer, player.module, self._refresh_statistics, player.sync_shards)
                 )
             yield
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from optbench.contracts import Batch, DataSet, Ranks, Task, Turn
+from optbench.contracts import Batch, Communicator, DataSet, Task, Turn
 from optbench.records import Record, Split, Status
 from optbench.training import environment
 from optbench.training.attention import Watch
@@ -69,11 +69,11 @@ class Trainer:
         device: torch.device,
         clock: Clock,
         on_step: Callable[[Trainer], None] = lambda trainer: None,
-        ranks: Ranks | None = None,
+        comm: Communicator | None = None,
     ) -> None:
         self.plan, self.task, self.data, self.players = plan, task, data, players
         self.factor, self.device, self.clock, self.on_step = factor, device, clock, on_step
-        self.ranks = ranks
+        self.comm = comm
         self.at = Progress()
         self.evaluator = Evaluator(
             task,
@@ -82,7 +82,7 @@ class Trainer:
             batch_size=plan.eval_batch_size,
             refresh_batch_size=plan.batch_size,
             device=device,
-            ranks=ranks,
+            comm=comm,
         )
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -131,18 +131,18 @@ class Trainer:
 
     def _turns(self, batch: Batch, step: int) -> Iterable[Turn]:
         """The turns of a step; of several ranks each takes its share of every one."""
-        if self.ranks is None:
+        if self.comm is None:
             return self.task.turns(batch, step)
-        self.ranks.begin_step(step)
-        return (replace(turn, batch=self.ranks.share(turn.batch)) for turn in self.task.turns(batch, step))
+        self.comm.begin_step(step)
+        return (replace(turn, batch=self.comm.local_batch(turn.batch)) for turn in self.task.turns(batch, step))
 
     def _check_time(self) -> None:
         limit, done = self.plan.max_seconds, self.at.step >= self.plan.steps
         if limit is None or done or self.at.status != Status.COMPLETED:
             return
         over = self.clock.wall_seconds >= limit
-        if self.ranks is not None:
-            over = self.ranks.told(over)
+        if self.comm is not None:
+            over = self.comm.broadcast(over)
         if over:
             self._end(
                 Status.TIMED_OUT, f"max_seconds={limit:g} were over after {self.at.step} of {self.plan.steps} steps"
@@ -196,7 +196,7 @@ class Trainer:
         except Exception:  # the counter knows no formula for some operator
             return None
         flops = counter.get_total_flops()
-        return (flops if self.ranks is None else int(self.ranks.totals(flops)[0])) or None
+        return (flops if self.comm is None else int(self.comm.sum_scalars(flops)[0])) or None
 
     # -- records -----------------------------------------------------------------------------------------------------
 

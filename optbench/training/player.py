@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.clipping import Clip, Clipped, gradient_norm
-from optbench.contracts import Batch, Ranks, Shards, Turn
+from optbench.contracts import Batch, Communicator, Shards, Turn
 from optbench.errors import ConfigError
 from optbench.optimizers.core.build import requires_closure, takes_closure
 from optbench.optimizers.core.eval_weights import frozen_statistics
@@ -43,7 +43,7 @@ class ActivePlayer:
         curvature: BatchCurvature | None = None,
         lr_factor: float = 1.0,
         task_modules: Sequence[nn.Module] = (),
-        ranks: Ranks | None = None,
+        comm: Communicator | None = None,
         shards: Shards | None = None,
     ) -> None:
         self.module, self.optimizer, self.clip = module, optimizer, clip
@@ -55,7 +55,7 @@ class ActivePlayer:
                 group["peak_lr"] = peak
         self.micro_batch, self.device, self.clock = micro_batch, device, clock
         self.autocast = autocast(precision, device)
-        self.curvature, self.ranks, self.shards = curvature, ranks, shards
+        self.curvature, self.comm, self.shards = curvature, comm, shards
         # whether a forward pass waits for the other ranks: for their parts, or for their batch statistics
         self.in_step = shards is not None or any(
             isinstance(part, nn.SyncBatchNorm) for network in self.task_modules for part in network.modules()
@@ -81,8 +81,8 @@ class ActivePlayer:
         """One optimizer step at `factor` times the peak learning rate; `watch` measures norms as well."""
         self.clock.to(OPTIMIZER)
         self._set_lr(factor)
-        if self.ranks is not None:
-            self.ranks.begin_turn()
+        if self.comm is not None:
+            self.comm.begin_turn()
         if self.curvature is not None:
             self.curvature.turn = turn
         self._random_state = environment.torch_random_state(self.device) if self.reevaluates else None
@@ -103,8 +103,8 @@ class ActivePlayer:
         """Fill the gradients of the mean loss over the whole batch; returns that loss, detached."""
         self.forget_gradients()
         self.gradient_evaluations += 1
-        if self.ranks is not None:
-            with self.ranks.private():
+        if self.comm is not None:
+            with self.comm.rank_rng():
                 return self._accumulated(turn)
         if self.micro_batch is None:
             return self._whole(turn)
@@ -115,7 +115,7 @@ class ActivePlayer:
         for parameter in self.parameters:
             parameter.grad = None
         if self.shards is not None:
-            self.shards.forget()
+            self.shards.zero_grad()
 
     def _whole(self, turn: Turn) -> Tensor:
         self.clock.to(FORWARD)
@@ -146,28 +146,28 @@ class ActivePlayer:
             self._backward(total, None)
             loss_sum = loss_sum + total.detach()
             count_sum = count_sum + count
-        if self.ranks is not None:
+        if self.comm is not None:
             kind = loss_sum.dtype
-            loss_sum, count_sum = (total.to(kind) for total in self.ranks.totals(loss_sum, count_sum))
+            loss_sum, count_sum = (total.to(kind) for total in self.comm.sum_scalars(loss_sum, count_sum))
         self._divide_gradients(count_sum)
         return loss_sum / count_sum
 
     def _pieces(self, batch: Batch) -> Iterator[Batch]:
         """The micro-batches of this rank's share; every rank has as many where each pass waits for all."""
         size = self.micro_batch or samples_of(batch)
-        if self.ranks is None or not self.in_step:
+        if self.comm is None or not self.in_step:
             return micro_batches(batch, size)
-        return pieces_of(batch, self.ranks.largest(-(-samples_of(batch) // size))[0])
+        return pieces_of(batch, self.comm.max_over_ranks(-(-samples_of(batch) // size))[0])
 
     def _divide_gradients(self, count: Any) -> None:
         """Sums become means over the global batch."""
         if self.shards is not None:
             self.clock.to(OPTIMIZER)  # what an optimizer that needs whole tensors has them gathered for
-            self.shards.take(count)
+            self.shards.collect_gradients(count)
             return
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        if self.ranks is not None:
-            self.ranks.add_up(gradients)
+        if self.comm is not None:
+            self.comm.all_reduce(gradients)
         for gradient in gradients:
             gradient.div_(count)
 
@@ -196,7 +196,7 @@ class ActivePlayer:
 
     def _update(self, turn: Turn, loss: Tensor) -> None:
         if self.shards is not None:
-            self.shards.drop_empty()
+            self.shards.drop_empty_gradients()
         if self.scaler:
             scale = self.scaler.get_scale()
             self.scaler.step(self.optimizer)
@@ -206,12 +206,12 @@ class ActivePlayer:
             self.optimizer.step(self._closure(turn, loss))
         else:
             self.optimizer.step()
-        self.changed()
+        self.sync_shards()
 
-    def changed(self) -> None:
+    def sync_shards(self) -> None:
         """What the optimizer trains has other values now."""
         if self.shards is not None:
-            self.shards.put()
+            self.shards.sync_to_module()
 
     def _closure(self, turn: Turn, first: Tensor) -> Callable[[], Tensor]:
         pending = [first]
@@ -241,7 +241,7 @@ class ActivePlayer:
     @torch.no_grad()
     def _watch_after(self, before: list[Tensor]) -> None:
         self.clock.to(LOGGING)
-        joint = torch.nn.utils.get_total_norm if self.shards is None else self.shards.joint_norm
+        joint = torch.nn.utils.get_total_norm if self.shards is None else self.shards.total_norm
         weights = joint(before)
         torch._foreach_sub_(before, self.parameters)
         self.watched["update_ratio"] = joint(before) / weights
@@ -269,7 +269,9 @@ class ActivePlayer:
         """For a checkpoint."""
         return {
             "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict() if self.shards is None else self.shards.state_of(self.optimizer),
+            "optimizer": self.optimizer.state_dict()
+            if self.shards is None
+            else self.shards.optimizer_state(self.optimizer),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "loss_sum": self.loss_sum,
             "clip": self.clip.state_dict(),
@@ -283,7 +285,7 @@ class ActivePlayer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         if self.shards is not None:
-            self.shards.load(self.module, self.optimizer, state)
+            self.shards.load_state(self.module, self.optimizer, state)
         else:
             self.module.load_state_dict(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])

@@ -12,7 +12,7 @@ from conftest import rows_of
 from torch import nn
 
 from optbench import config
-from optbench.distributed.batch_norm import SyncBatchNorm, synchronised
+from optbench.distributed.batch_norm import SyncBatchNorm, sync_batch_norms
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
 
@@ -47,7 +47,7 @@ def test_ours_is_torchs_norm_on_one_rank(
     plain, shape = make()
     other, _ = make()
     plain.momentum = other.momentum = momentum
-    ours = synchronised(nn.Sequential(other), torch.device("cpu"))
+    ours = sync_batch_norms(nn.Sequential(other), torch.device("cpu"))
     assert isinstance(ours[0], SyncBatchNorm)
     torch.manual_seed(0)
     for training in (True, True, False):
@@ -69,4 +69,4 @@ def test_a_batch_norm_that_may_do_more_is_refused() -> None:
         pass
 
     with pytest.raises(ConfigError, match="0 is a Activated"):
-        synchronised(nn.Sequential(Activated(2)), torch.device("cpu"))
+        sync_batch_norms(nn.Sequential(Activated(2)), torch.device("cpu"))

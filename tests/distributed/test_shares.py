@@ -14,23 +14,23 @@ from PIL import Image
 from optbench import config
 from optbench.config import imports
 from optbench.data import streamed
-from optbench.distributed import Place, Ranks
+from optbench.distributed import Communicator, RankInfo
 from optbench.distributed.communicator import buckets, is_of_exchange
 from optbench.training.environment import seeds_of
 
 
-def member(rank: int, count: int) -> Ranks:
+def member(rank: int, count: int) -> Communicator:
     """A rank that is not connected to any other."""
-    ranks = Ranks.__new__(Ranks)
-    place = Place(rank, count, rank)
-    ranks.rank, ranks.count, ranks.device, ranks.seed = place.rank, place.count, torch.device("cpu"), 0
-    return ranks
+    comm = Communicator.__new__(Communicator)
+    rank_info = RankInfo(rank, count, rank)
+    comm.rank, comm.world_size, comm.device, comm.seed = rank_info.rank, rank_info.world_size, torch.device("cpu"), 0
+    return comm
 
 
 @pytest.mark.parametrize(("size", "count"), [(8, 2), (7, 2), (3, 3), (10, 4)])
 def test_shares_are_neighbours_that_differ_by_one_at_most(size: int, count: int) -> None:
     batch = {"x": torch.arange(size), "y": torch.arange(2 * size).view(size, 2)}
-    shares = [member(rank, count).share(batch) for rank in range(count)]
+    shares = [member(rank, count).local_batch(batch) for rank in range(count)]
     for name, whole in batch.items():
         assert torch.equal(torch.cat([share[name] for share in shares]), whole)
     sizes = [len(share["x"]) for share in shares]
@@ -39,11 +39,11 @@ def test_shares_are_neighbours_that_differ_by_one_at_most(size: int, count: int)
 
 def test_private_numbers_differ_by_rank_and_turn_and_leave_the_common_ones_alone() -> None:
     def drawn(rank: int, step: int, turn: int) -> float:
-        ranks = member(rank, 2)
-        ranks.begin_step(step)
+        comm = member(rank, 2)
+        comm.begin_step(step)
         for _ in range(turn):
-            ranks.begin_turn()
-        with ranks.private():
+            comm.begin_turn()
+        with comm.rank_rng():
             return float(torch.rand(()))
 
     torch.manual_seed(1)
@@ -82,17 +82,17 @@ def test_a_rank_decodes_what_it_needs_and_sees_what_one_process_would(
     def batches(own: Any) -> list[Any]:
         chosen = config.load(words).data
         data = imports.load(chosen.target)(**chosen.settings).load(tmp_path, torch.device("cpu"), seeds_of(0))
-        data.own = own
+        data.local_slice = own
         read.clear()
         return list(islice(data.train_batches(8), 3))
 
     whole = batches(None)
     assert len(read) == 3 * 8
     for rank in range(2):
-        ranks = member(rank, 2)
-        for mine, full in zip(batches(ranks.own), whole, strict=True):
-            for name, tensor in ranks.share(full).items():
-                assert torch.equal(ranks.share(mine)[name], tensor)
+        comm = member(rank, 2)
+        for mine, full in zip(batches(comm.local_slice), whole, strict=True):
+            for name, tensor in comm.local_batch(full).items():
+                assert torch.equal(comm.local_batch(mine)[name], tensor)
         assert 3 * 4 <= len(read) < 3 * 8 if augment else len(read) == 3 * 4
 
 

@@ -160,7 +160,9 @@ class Helpers:
             if code is not None:
                 lines = self._error_file(rank).read_text(errors="replace").strip().splitlines()
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-                return f"rank {rank} of {self.place.count} {how}" + (f": {lines[-1]}" if lines and code > 0 else "")
+                return f"rank {rank} of {self.rank_info.world_size} {how}" + (
+                    f": {lines[-1]}" if lines and code > 0 else ""
+                )
         return ""
 
     def dismiss(self) -> None:

@@ -151,8 +151,8 @@ def build_player(
     refuse_unfit(config, choice, needs)
     if comm and "modules" in needs:
         raise ConfigError(
-            f"optimizer={choice.name} reads what its layers see, and each of {comm.world_size} ranks sees its own samples",
-            "Say devices=1, or take another optimizer",
+            f"optimizer={choice.name} needs the inputs of its layers, but each of {comm.world_size} ranks has its own",
+            "Use devices=1 or another optimizer",
         )
     curvature = None
     if "curvature" in needs:

@@ -269,9 +269,7 @@ class ActivePlayer:
         """For a checkpoint."""
         return {
             "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict()
-            if self.shards is None
-            else self.shards.optimizer_state(self.optimizer),
+            "optimizer": self._optimizer_state(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "loss_sum": self.loss_sum,
             "clip": self.clip.state_dict(),
@@ -281,6 +279,9 @@ class ActivePlayer:
             "gradient_evaluations": self.gradient_evaluations,
             "watched": dict(self.watched),
         }
+
+    def _optimizer_state(self) -> Any:
+        return self.optimizer.state_dict() if self.shards is None else self.shards.optimizer_state(self.optimizer)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from optbench.contracts import Batch, Communicator, SumCount, Turn
+from optbench.contracts import Batch, SumCount, Turn
 from optbench.errors import ConfigError
 from optbench.optimizers.core.eval_weights import frozen_statistics
 from optbench.training.clock import BACKWARD, FORWARD, OPTIMIZER, Clock
+from optbench.training.parallel import Communicator
 
 
 class BatchCurvature:

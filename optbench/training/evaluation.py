@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optbench.contracts import Batch, Communicator, DataSet, Task
+from optbench.contracts import Batch, DataSet, Task
 from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluating
 from optbench.training import environment
+from optbench.training.parallel import Communicator
 from optbench.training.player import ActivePlayer
 
 REFRESH_BATCHES = 20  # training batches that re-estimate batch statistics for borrowed weights

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from optbench.contracts import Batch, Communicator, DataSet, Task, Turn
+from optbench.contracts import Batch, DataSet, Task, Turn
 from optbench.records import Record, Split, Status
 from optbench.training import environment
 from optbench.training.attention import Watch
 from optbench.training.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
 from optbench.training.evaluation import Evaluator
+from optbench.training.parallel import Communicator
 from optbench.training.player import ActivePlayer
 
 

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from optbench.clipping import Clip, Clipped, gradient_norm
-from optbench.contracts import Batch, Communicator, Shards, Turn
+from optbench.contracts import Batch, Turn
 from optbench.errors import ConfigError
 from optbench.optimizers.core.build import requires_closure, takes_closure
 from optbench.optimizers.core.eval_weights import frozen_statistics
 from optbench.training import environment
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, pieces_of
+from optbench.training.parallel import Communicator, Shards
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

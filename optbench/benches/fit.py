@@ -14,7 +14,8 @@ from typing import Any
 from optbench.config import Choice, RunConfig, load
 from optbench.sessions import assemble, micro_batch
 from optbench.trackers.console import size
-from optbench.training import environment
+from optbench.training.device import resolve_device
+from optbench.training.seeding import seeds_of
 
 SETTINGS = {"optimizers": "", "memory": 0.0}
 """What the command line may say: names separated by commas (none: that of optimizer=), bytes (0: what is free)."""
@@ -24,7 +25,7 @@ def measure(
     config: RunConfig, notice: Callable[[str], None], optimizers: str = "", memory: float = 0.0
 ) -> dict[str, Any]:
     """Bytes by kind, and the largest batch, for each optimizer."""
-    device, seeds = environment.resolve_device(config.device), environment.seeds_of(config.seed)
+    device, seeds = resolve_device(config.device), seeds_of(config.seed)
     assemble.prepare(config, seeds)
     data = assemble.load_data(config, device, seeds)
     limit = micro_batch.limit_bytes(memory or config.memory_limit, device)

@@ -23,7 +23,8 @@ from optbench.config import RunConfig, imports
 from optbench.contracts import Batch, DataSet
 from optbench.errors import ConfigError
 from optbench.sessions.assemble import data_root
-from optbench.training import environment
+from optbench.training.device import configure_torch, resolve_device
+from optbench.training.seeding import seed_all, seeds_of
 
 SETTINGS = {"workers": "0,1,2", "images": 2048, "rounds": 5}
 """What the command line may say: numbers of worker processes separated by commas, images timed in a turn, turns of
@@ -37,8 +38,9 @@ def measure(
     config: RunConfig, notice: Callable[[str], None], workers: str = "0,1,2", images: int = 2048, rounds: int = 5
 ) -> dict[str, Any]:
     """Images a second of both pipelines for each number of workers."""
-    device = environment.resolve_device(config.device)
-    environment.prepare(config.threads, config.deterministic, environment.seeds_of(config.seed).init)
+    device = resolve_device(config.device)
+    configure_torch(config.threads, config.deterministic)
+    seed_all(seeds_of(config.seed).init)
     if rounds < 1 or images < 1:
         raise ConfigError(f"rounds={rounds} images={images}: at least one turn and one image are needed")
     folder = image_folder(config)
@@ -87,7 +89,7 @@ def streamed(config: RunConfig, workers: int, device: torch.device) -> DataSet:
     """The set as it is where it does not fit into memory."""
     settings = {**config.data.settings, "in_memory_bytes": 0, "workers": workers}
     source = imports.load(config.data.target)(**settings)
-    return source.load(data_root(config), device, environment.seeds_of(config.seed))
+    return source.load(data_root(config), device, seeds_of(config.seed))
 
 
 def duel(

@@ -20,8 +20,9 @@ from optbench.benches.stepping.timing import Floor, milliseconds, take_turns
 from optbench.config import Choice, RunConfig
 from optbench.errors import ConfigError
 from optbench.optimizers.core.state_bytes import state_bytes
-from optbench.training import environment
+from optbench.training.device import configure_torch, resolve_device
 from optbench.training.memory import peak_extra_bytes
+from optbench.training.seeding import seed_all, seeds_of
 
 SETTINGS = {"algorithms": "", "shapes": "", "rounds": 30}
 """What the command line may say: names separated by commas (none: that of optimizer=; or "elementwise"), parameter sets
@@ -43,8 +44,9 @@ def measure(
     config: RunConfig, notice: Callable[[str], None], algorithms: str = "", shapes: str = "", rounds: int = 30
 ) -> dict[str, Any]:
     """Every implementation of every algorithm on every parameter set."""
-    device = environment.resolve_device(config.device)
-    environment.prepare(config.threads, config.deterministic, environment.seeds_of(config.seed).init)
+    device = resolve_device(config.device)
+    configure_torch(config.threads, config.deterministic)
+    seed_all(seeds_of(config.seed).init)
     names = known_shapes(shapes or DEFAULT_SHAPES[device.type])
     if rounds < 1:
         raise ConfigError(f"rounds={rounds}: at least one turn is needed")

@@ -61,11 +61,11 @@ def check_all(
         raise ConfigError(f"-o {output}: there is no folder {output.parent}")
     from optbench.checks import matrix
     from optbench.checks.run_all import check as examine
-    from optbench.training import environment
+    from optbench.training.provenance import package_versions
 
     cells = matrix.matrix(config_dir, overrides, examine, notice, on_ranks if distributed else lambda config: [])
     if output is not None:
-        output.write_text(matrix.markdown(cells, environment.versions()), encoding="utf-8")
+        output.write_text(matrix.markdown(cells, package_versions()), encoding="utf-8")
         notice(f"written to {output}")
     tree = [
         {"optimizer": c.optimizer, "implementation": c.implementation, "findings": [f.as_dict() for f in c.every]}

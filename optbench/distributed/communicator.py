@@ -17,7 +17,7 @@ from optbench.contracts import Batch
 from optbench.counter_rng import mixed_seed
 from optbench.distributed.rank_info import RankInfo
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
-from optbench.training import environment
+from optbench.training.seeding import restore_torch_random_state, torch_random_state
 
 BUCKET_BYTES = 32 * 2**20  # of gradients that travel together
 PATIENCE = timedelta(hours=2)  # with a rank that is late: one may tokenise or download what the others wait for
@@ -78,13 +78,13 @@ class Communicator:
     @contextmanager
     def rank_rng(self) -> Iterator[None]:
         """Random numbers of this rank's own, the same whenever a turn is evaluated again; then the common ones."""
-        state = environment.torch_random_state(self.device)
+        state = torch_random_state(self.device)
         seed = mixed_seed(mixed_seed(mixed_seed(self.seed, self._step), self._turn), self.rank)
         torch.manual_seed(seed)
         try:
             yield
         finally:
-            environment.restore_torch_random_state(state, self.device)
+            restore_torch_random_state(state, self.device)
 
     # -- exchange ----------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from torch import distributed as dist
 from optbench.config import RunConfig
 from optbench.distributed.communicator import PATIENCE, Communicator, RankLost
 from optbench.distributed.rank_info import RankInfo, rank_device
-from optbench.training import environment
+from optbench.training.seeding import derive_seed
 
 HOST = "127.0.0.1"
 WORD, GO, STAY = "optbench/word", b"go", b"stay"  # what rank 0 tells torchrun's other ranks
@@ -55,7 +55,7 @@ def in_torchrun() -> bool:
 
 def communicator_at(rank_info: RankInfo, config: RunConfig, store: Any) -> Communicator:
     """The ranks as seen from one place."""
-    seed = environment.derive_seed(config.seed, "ranks")
+    seed = derive_seed(config.seed, "ranks")
     return Communicator(rank_info, rank_device(config.device, rank_info), seed, store, config.strategy or "ddp")
 
 

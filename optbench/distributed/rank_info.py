@@ -10,7 +10,7 @@ import torch
 from optbench.config import RunConfig
 from optbench.distributed.layouts import check_shardable
 from optbench.errors import ConfigError, MissingError
-from optbench.training import environment
+from optbench.training.device import resolve_device
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def check_share(config: RunConfig, count: int) -> None:
 
 def check_devices(config: RunConfig, wanted: int) -> None:
     """MissingError where this machine has fewer devices than ranks."""
-    kind = environment.resolve_device(config.device).type
+    kind = resolve_device(config.device).type
     there = torch.cuda.device_count() if kind == "cuda" else max(2, os.cpu_count() or 1)
     if wanted > there:
         what = "CUDA devices" if kind == "cuda" else "CPU cores"
@@ -67,7 +67,7 @@ def check_devices(config: RunConfig, wanted: int) -> None:
 
 def rank_device(name: str, rank_info: RankInfo) -> torch.device:
     """A rank's device: on CUDA the one of its number on its machine."""
-    device = environment.resolve_device(name)
+    device = resolve_device(name)
     if device.type == "cuda":
         device = torch.device("cuda", rank_info.local_rank)
         torch.cuda.set_device(device)

@@ -19,12 +19,14 @@ from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build, engine_of
 from optbench.sessions import micro_batch
-from optbench.training import attention, environment
+from optbench.training import attention
 from optbench.training.clock import Clock, clock_for
 from optbench.training.curvature import BatchCurvature
+from optbench.training.device import configure_torch, resolve_device
 from optbench.training.loop import Plan, Trainer
 from optbench.training.lr_scaling import lr_factor, scaled_schedule
 from optbench.training.player import ActivePlayer, autocast
+from optbench.training.seeding import seed_all, seeds_of
 
 AUTO = "auto"  # micro_batch=auto: what memory allows
 
@@ -57,8 +59,8 @@ def assemble(
     """Data, model, task, optimizer and trainer of a run.
 
     `known_micro_batch` is what `micro_batch=auto` was found to be when the run began; `ranks` share the run."""
-    device = comm.device if comm else environment.resolve_device(config.device)
-    seeds = environment.seeds_of(config.seed)
+    device = comm.device if comm else resolve_device(config.device)
+    seeds = seeds_of(config.seed)
     prepare(config, seeds)
     load = functools.partial(load_data, config, device, seeds)
     data = comm.rank_zero_first(load) if comm else load()
@@ -74,7 +76,8 @@ def assemble(
 
 def prepare(config: RunConfig, seeds: Seeds) -> None:
     """The process as the run wants it."""
-    environment.prepare(config.threads, config.deterministic, seeds.init)
+    configure_torch(config.threads, config.deterministic)
+    seed_all(seeds.init)
     attention.choose(config.attention)
 
 

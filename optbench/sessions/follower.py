@@ -16,8 +16,8 @@ from optbench.errors import Interrupted, OptbenchError
 from optbench.records import Status
 from optbench.sessions.assemble import Objects, assemble
 from optbench.store import RunFolder
-from optbench.training import environment
 from optbench.training.loop import Trainer
+from optbench.training.provenance import package_versions
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -86,7 +86,7 @@ class Member:
         if state is not None:
             objects.trainer.load_state_dict(state)
         if self.comm is not None:
-            found = environment.versions()
+            found = package_versions()
             self.comm.require_equal(
                 {"optbench": found["optbench"], "torch": found["torch"], "run": self.config.run_id}
                 | {"data": objects.data.sha256, "weights": objects.trainer.weights_sha256()}

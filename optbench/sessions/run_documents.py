@@ -12,8 +12,10 @@ from optbench.config import RunConfig
 from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes
 from optbench.records import SCHEMA, Status
 from optbench.sessions.assemble import Objects
-from optbench.training import environment
 from optbench.training.clock import PHASES, step_milliseconds
+from optbench.training.device import peak_flops, resolve_device
+from optbench.training.memory import resident_peak_bytes
+from optbench.training.provenance import git_state, hardware, package_versions
 
 MEMORY = ("parameters", "optimizer_state", "gradients", "peak_allocated", "peak_reserved", "resident")
 SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step", "flops_per_second", "utilisation")
@@ -24,7 +26,7 @@ def run_facts(
     config: RunConfig, objects: Objects | None, study: str, stage: str, sweep: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """run.json: what is run, on what, with which versions; no objects where they did not fit into memory."""
-    device = objects.device if objects else environment.resolve_device(config.device)
+    device = objects.device if objects else resolve_device(config.device)
     return {
         "schema": SCHEMA,
         "run_id": config.run_id,
@@ -38,9 +40,9 @@ def run_facts(
         "algorithm": config.optimizer.about["algorithm"],
         "implementation": config.optimizer.settings["impl"],
         "modifiers": [modifier.name for modifier in config.modifiers],
-        "versions": environment.versions(),
-        "git": environment.git_state(),
-        "hardware": environment.hardware(device),
+        "versions": package_versions(),
+        "git": git_state(),
+        "hardware": hardware(device),
         "threads": config.threads,
         "sources": {"optimizer_sha256": config.optimizer.about.get("source_sha256")},
         "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -81,7 +83,7 @@ def result_before_start(config: RunConfig, status: Status, reason: str) -> dict[
         "final": dict.fromkeys(FINAL),
         **dict.fromkeys(("steps", "samples", "gradient_evaluations"), 0),
         "seconds": dict.fromkeys(PHASES, 0.0),
-        "bytes": {**dict.fromkeys(MEMORY), "optimizer_state": {}, "resident": environment.resident_peak_bytes()},
+        "bytes": {**dict.fromkeys(MEMORY), "optimizer_state": {}, "resident": resident_peak_bytes()},
         "throughput": dict.fromkeys(SPEED),
         "attention": [],
         "resumed_from_steps": [],
@@ -145,7 +147,7 @@ def bytes_held(objects: Objects) -> dict[str, Any]:
     for player in players:
         for dtype, count in state_bytes(player.optimizer).items():
             state[dtype] = state.get(dtype, 0) + count
-    peaks = {"peak_allocated": None, "peak_reserved": None, "resident": environment.resident_peak_bytes()}
+    peaks = {"peak_allocated": None, "peak_reserved": None, "resident": resident_peak_bytes()}
     if device.type == "cuda":
         peaks |= {
             "peak_allocated": torch.cuda.max_memory_allocated(device),
@@ -164,7 +166,7 @@ def throughput(objects: Objects, precision: str) -> dict[str, Any]:
     trainer = objects.trainer
     clock, flops = trainer.clock, trainer.at.flops_per_step
     seconds = clock.train_seconds
-    peak = environment.peak_flops(objects.device, precision)
+    peak = peak_flops(objects.device, precision)
     rate = flops * trainer.at.step / seconds if flops and seconds > 0 else None
     return {
         "samples_per_second": trainer.at.samples / seconds if seconds > 0 else None,

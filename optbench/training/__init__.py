@@ -1,1 +1,1 @@
-"""The training loop and what it needs: players, evaluation, the clock, schedules, memory, the environment."""
+"""The training loop and what it needs: players, evaluation, clock, schedules, seeds, device, memory."""

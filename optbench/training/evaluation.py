@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from optbench.contracts import Batch, DataSet, Task
 from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluating
-from optbench.training import environment
 from optbench.training.parallel import Communicator
 from optbench.training.player import ActivePlayer
+from optbench.training.seeding import preserve_state, restore_torch_random_state, torch_random_state
 
 REFRESH_BATCHES = 20  # training batches that re-estimate batch statistics for borrowed weights
 
@@ -44,7 +44,7 @@ class Evaluator:
         """The scores, and what the task has to show at the same weights."""
         with self._lent_weights(), self._at_rest():
             scores = self._scored(self.data.eval_batches(source, self.batch_size))
-            with environment.preserved(self._modules, self.device):
+            with preserve_state(self._modules, self.device):
                 return scores, self.task.pictures()
 
     def rehearse(self, source: str) -> None:
@@ -82,7 +82,7 @@ class Evaluator:
     @torch.no_grad()
     def _refresh_statistics(self, module: nn.Module) -> None:
         """Batch statistics for borrowed weights, from a fixed set of training samples as in evaluation."""
-        state = environment.torch_random_state(self.device)
+        state = torch_random_state(self.device)
         norms = batch_norms(module)
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
@@ -94,7 +94,7 @@ class Evaluator:
                 self.task.evaluate(batch)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-        environment.restore_torch_random_state(state, self.device)
+        restore_torch_random_state(state, self.device)
 
 
 def gathered(parts: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:

@@ -13,12 +13,13 @@ from torch import nn
 
 from optbench.contracts import Batch, DataSet, Task, Turn
 from optbench.records import Record, Split, Status
-from optbench.training import environment
 from optbench.training.attention import Watch
 from optbench.training.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
 from optbench.training.evaluation import Evaluator
+from optbench.training.memory import resident_peak_bytes
 from optbench.training.parallel import Communicator
 from optbench.training.player import ActivePlayer
+from optbench.training.seeding import preserve_state, random_state, restore_random_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +174,7 @@ class Trainer:
 
     def dry_step(self, batch: Batch) -> None:
         """Forward and backward of a batch without a trace: no update, no count, no phase but the current one."""
-        with environment.preserved(self.modules, self.device):
+        with preserve_state(self.modules, self.device):
             for turn in self._turns(batch, 0):
                 player = self.players[turn.player]
                 clock, evaluations = player.clock, player.gradient_evaluations
@@ -229,7 +230,7 @@ class Trainer:
 
     def _memory(self) -> dict[str, int | None]:
         if self.device.type != "cuda":
-            return {"resident_bytes": environment.resident_peak_bytes()}
+            return {"resident_bytes": resident_peak_bytes()}
         return {
             "peak_allocated_bytes": torch.cuda.max_memory_allocated(self.device),
             "peak_reserved_bytes": torch.cuda.max_memory_reserved(self.device),
@@ -310,7 +311,7 @@ class Trainer:
         return {
             "progress": dict(vars(self.at)),
             "clock": self.clock.state_dict(),
-            "random": environment.random_state(self.device),
+            "random": random_state(self.device),
             "players": {name: player.state_dict() for name, player in self.players.items()},
         }
 
@@ -320,7 +321,7 @@ class Trainer:
         self.clock.load_state_dict(state["clock"])
         for name, player in self.players.items():
             player.load_state_dict(state["players"][name])
-        environment.restore_random_state(state["random"], self.device)
+        restore_random_state(state["random"], self.device)
 
     def weights_sha256(self) -> str:
         """Hash of every player's weights and buffers, by name."""

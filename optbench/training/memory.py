@@ -1,11 +1,12 @@
-"""Memory: what is free, and the most that a call holds."""
+"""Memory: free bytes, and the peak of a process or of one call."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that are free on a device; of a system that does not tell, half of its memory."""
+    """Return the free bytes on a device; half of the machine's memory if the system does not tell."""
     if device.type == "cuda":
         return (
             torch.cuda.mem_get_info(device)[0]
@@ -27,8 +28,18 @@ def free_bytes(device: torch.device) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 
 
-def peak_extra_bytes(step: Callable[[], Any], device: torch.device) -> int:
-    """The most memory that a step holds beyond what was held before it, in bytes."""
+def resident_peak_bytes() -> int | None:
+    """Return the peak resident memory of this process; None if the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_extra_bytes(step: Callable[[], object], device: torch.device) -> int:
+    """Call `step` and return the peak of the memory it allocates, in bytes."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -36,7 +47,7 @@ def peak_extra_bytes(step: Callable[[], Any], device: torch.device) -> int:
         step()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own lines, which nobody asked for
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's own lines
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         step()
     with tempfile.TemporaryDirectory() as folder:
@@ -45,8 +56,8 @@ def peak_extra_bytes(step: Callable[[], Any], device: torch.device) -> int:
         return peak_of(json.loads(file.read_text(encoding="utf-8"))["traceEvents"])
 
 
-def peak_of(events: Sequence[dict[str, Any]]) -> int:
-    """The highest sum of the allocations (positive) and releases (negative) that torch's profiler recorded."""
+def peak_of(events: Sequence[Mapping[str, Any]]) -> int:
+    """Return the peak of the running sum of allocations (positive) and releases (negative) in a profiler trace."""
     memory = sorted((e for e in events if e.get("name") == "[memory]"), key=lambda event: event["ts"])
     held = peak = 0
     for event in memory:

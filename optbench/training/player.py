@@ -19,10 +19,10 @@ from optbench.contracts import Batch, Turn
 from optbench.errors import ConfigError
 from optbench.optimizers.core.build import requires_closure, takes_closure
 from optbench.optimizers.core.eval_weights import frozen_statistics
-from optbench.training import environment
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, pieces_of
 from optbench.training.parallel import Communicator, Shards
+from optbench.training.seeding import restore_torch_random_state, torch_random_state
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -86,7 +86,7 @@ class ActivePlayer:
             self.comm.begin_turn()
         if self.curvature is not None:
             self.curvature.turn = turn
-        self._random_state = environment.torch_random_state(self.device) if self.reevaluates else None
+        self._random_state = torch_random_state(self.device) if self.reevaluates else None
         loss = self.gradients(turn)
         self.clock.to(OPTIMIZER)
         seen = self._clip(first=True)
@@ -225,7 +225,7 @@ class ActivePlayer:
                 "the optimizer evaluates its closure twice", "Declare it in its YAML: about.needs: [closure]"
             )
         with frozen_statistics(*self.task_modules):
-            environment.restore_torch_random_state(self._random_state, self.device)
+            restore_torch_random_state(self._random_state, self.device)
             loss = self.gradients(turn)
         self.clock.to(OPTIMIZER)
         self._clip(first=False)

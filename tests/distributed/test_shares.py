@@ -16,7 +16,7 @@ from optbench.config import imports
 from optbench.data import streamed
 from optbench.distributed import Communicator, RankInfo
 from optbench.distributed.communicator import buckets, is_of_exchange
-from optbench.training.environment import seeds_of
+from optbench.training.seeding import seeds_of
 
 
 def member(rank: int, count: int) -> Communicator:

@@ -21,7 +21,7 @@ from optbench.models.roles import trainable
 from optbench.tasks.language import LanguageTask
 from optbench.training.clock import Clock
 from optbench.training.curvature import BatchCurvature
-from optbench.training.environment import seeds_of
+from optbench.training.seeding import seeds_of
 
 NAMES = ["bert", "gpt", "t5"]
 BERT = {"size": "base", "dropout": 0.1, "positions": 512}

@@ -16,9 +16,9 @@ from optbench.errors import ConfigError, Interrupted
 from optbench.sessions import assemble, micro_batch
 from optbench.sessions.micro_batch import Need
 from optbench.sessions.session import Session, execute
-from optbench.training import environment
 from optbench.training.loop import Trainer
 from optbench.training.memory import free_bytes, peak_extra_bytes
+from optbench.training.seeding import seeds_of
 
 CPU = torch.device("cpu")
 NEED = Need(
@@ -28,7 +28,7 @@ NEED = Need(
 
 def maker(*overrides: str) -> Any:
     loaded = config.load([*QUICK, *overrides])
-    seeds = environment.seeds_of(0)
+    seeds = seeds_of(0)
     data = assemble.load_data(loaded, CPU, seeds)
 
     def make() -> Trainer:

@@ -19,8 +19,8 @@ from optbench.sessions.assemble import assemble
 from optbench.sessions.session import execute
 from optbench.trackers.console import summary_lines
 from optbench.training.clock import Clock
-from optbench.training.environment import preserved
 from optbench.training.player import ActivePlayer
+from optbench.training.seeding import preserve_state
 
 Run = Callable[..., Any]
 
@@ -285,7 +285,7 @@ def test_evaluation_and_flop_counting_leave_no_trace(tmp_path: Path) -> None:
 def test_preserved_restores_buffers_and_random_state() -> None:
     module = torch.nn.BatchNorm1d(3)
     state = torch.get_rng_state()
-    with preserved([module], torch.device("cpu")):
+    with preserve_state([module], torch.device("cpu")):
         module(torch.randn(5, 3))
         assert module.running_mean.abs().sum() > 0
     assert module.running_mean.abs().sum() == 0

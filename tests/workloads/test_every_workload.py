@@ -14,7 +14,7 @@ from optbench.errors import ConfigError
 from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.sessions import assemble
 from optbench.sessions.session import execute
-from optbench.training import environment
+from optbench.training.seeding import seeds_of
 
 CONF = config.packaged_folder()
 MODELS = config.options([CONF], "model")
@@ -77,7 +77,7 @@ def test_interrupted_and_resumed_bit_for_bit(model: str, overrides: tuple[str, .
 
 def gradients(loaded: config.RunConfig, micro_batch: int | None) -> dict[str, tuple[torch.Tensor, list[torch.Tensor]]]:
     """Loss and gradients of each player on the first batch, in pieces of `micro_batch`."""
-    device, seeds = torch.device("cpu"), environment.seeds_of(loaded.seed)
+    device, seeds = torch.device("cpu"), seeds_of(loaded.seed)
     assemble.prepare(loaded, seeds)
     data = assemble.load_data(loaded, device, seeds)
     assemble.prepare(loaded, seeds)
@@ -95,7 +95,7 @@ def gradients(loaded: config.RunConfig, micro_batch: int | None) -> dict[str, tu
 @pytest.mark.parametrize("model", MODELS)
 def test_pieces_of_a_batch_give_the_gradient_of_the_whole(model: str) -> None:
     loaded = settings(model, "batch_size=14")
-    loaded_task = assemble.build_task(loaded, data_of(loaded), environment.seeds_of(0), torch.device("cpu"))
+    loaded_task = assemble.build_task(loaded, data_of(loaded), seeds_of(0), torch.device("cpu"))
     if any(batch_norms(module) for module in loaded_task.players.values()):
         pytest.skip("batch norm makes a sample's loss depend on the others of its piece")
     whole, pieces = gradients(loaded, None), gradients(loaded, 4)  # 4 + 4 + 4 + 2
@@ -107,7 +107,7 @@ def test_pieces_of_a_batch_give_the_gradient_of_the_whole(model: str) -> None:
 
 
 def data_of(loaded: config.RunConfig) -> Any:
-    return assemble.load_data(loaded, torch.device("cpu"), environment.seeds_of(0))
+    return assemble.load_data(loaded, torch.device("cpu"), seeds_of(0))
 
 
 # -- what is said of it ------------------------------------------------------------------------------------------------
@@ -129,4 +129,4 @@ def test_every_recorded_value_is_a_column_and_the_trivial_answer_is_there(model:
 
 def ended_players(model: str) -> list[str]:
     loaded = settings(model)
-    return list(assemble.build_task(loaded, data_of(loaded), environment.seeds_of(0), torch.device("cpu")).players)
+    return list(assemble.build_task(loaded, data_of(loaded), seeds_of(0), torch.device("cpu")).players)

@@ -11,7 +11,7 @@ import torch
 from optbench import config
 from optbench.sessions import assemble, micro_batch
 from optbench.sessions.session import execute
-from optbench.training import environment
+from optbench.training.seeding import seeds_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 MODELS = config.options([config.packaged_folder()], "model")
@@ -43,7 +43,7 @@ def test_cpu_and_cuda_agree_on_the_first_loss(model: str, tmp_path: Path) -> Non
     losses = {}
     for device in ("cpu", "cuda"):
         loaded = config.load([f"model={model}", "batch_size=16", f"device={device}"])
-        place, seeds = torch.device(device), environment.seeds_of(0)
+        place, seeds = torch.device(device), seeds_of(0)
         assemble.prepare(loaded, seeds)
         data = assemble.load_data(loaded, place, seeds)
         assemble.prepare(loaded, seeds)
@@ -70,7 +70,7 @@ def test_channels_last_learns_the_same(tmp_path: Path) -> None:
 
 def test_what_is_said_to_fit_fits(tmp_path: Path) -> None:
     loaded = config.load(["model=bert", "model.size=small", "batch_size=512", "device=cuda"])
-    device, seeds = torch.device("cuda"), environment.seeds_of(0)
+    device, seeds = torch.device("cuda"), seeds_of(0)
     assemble.prepare(loaded, seeds)
     data = assemble.load_data(loaded, device, seeds)
 

@@ -146,7 +146,7 @@ def measured(config: RunConfig, began: float) -> Measured:
     """A run's beginning and what ends it, which together say what the whole takes."""
     from optbench.sessions.assemble import assemble
     from optbench.sessions.run_documents import run_facts
-    from optbench.training import environment
+    from optbench.training.memory import resident_peak_bytes
 
     timer = Timer()
     objects = assemble(config, timer)
@@ -171,7 +171,7 @@ def measured(config: RunConfig, began: float) -> Measured:
         record_bytes=lines[-1],
         facts_bytes=len(facts),
         checkpoint_bytes=checkpoint,
-        resident_bytes=environment.resident_peak_bytes() or 0,
+        resident_bytes=resident_peak_bytes() or 0,
         allocated_bytes=peak_bytes(objects.device),
         steps=timer.steps,
     )

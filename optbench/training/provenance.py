@@ -1,0 +1,69 @@
+"""Where results come from: package versions, hardware, git state."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("optbench", "torch", "torchvision", "timm", "transformers", "hydra-core", "omegaconf", "numpy", "wandb")
+PACKAGES += ("pytorch-optimizer", "torch-optimi", "heavyball", "schedulefree")  # the extra `peers`
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the installed versions, without importing the packages; None if absent."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def hardware(device: torch.device) -> dict[str, str | int | None]:
+    """Return the hardware that a run's times depend on: device, CPU model, cores, memory."""
+    facts: dict[str, str | int | None] = {
+        "device": device.type,
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "host": platform.node(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
+    if device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(device)
+        facts |= {"gpu": gpu.name, "gpu_memory_bytes": gpu.total_memory, "cuda": torch.version.cuda}
+    return facts
+
+
+def cpu_name() -> str:
+    """Return the CPU's model name, or its architecture if the model is unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """Return commit and dirtiness of the optbench checkout; None for an installed package."""
+    package = Path(__file__).resolve().parent.parent
+    if not (package.parent / ".git").exists():
+        return {"commit": None, "dirty": None}
+    try:
+        commit = git(package, "rev-parse", "HEAD")
+        status = git(package, "status", "--porcelain", "-uno")
+    except (OSError, subprocess.TimeoutExpired):
+        return {"commit": None, "dirty": None}
+    return {"commit": commit or None, "dirty": bool(status)}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Return the output of a git command in a folder."""
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10)
+    return done.stdout.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -64,6 +65,25 @@ class Interrupted(OptbenchError):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message."""
     return (str(error).splitlines() or [""])[0]
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name closest to `name`, or None. A dotted key may also match by its last part."""
+    import difflib
+
+    names = list(known)
+    last = name.rpartition(".")[2]
+    similar = difflib.get_close_matches(name, names, 1) or [n for n in names if n.rpartition(".")[2] == last]
+    return similar[0] if similar else None
+
+
+def suggest(name: str, known: Iterable[str], form: str = "{}") -> str:
+    """Return "Did you mean lion?" for the nearest known name, else "Known: adam, lion".
+
+    `form` is what to type for a name, e.g. "optimizer={}"."""
+    names = list(known)
+    match = nearest(name, names)
+    return f"Did you mean {form.format(match)}?" if match else f"Known: {', '.join(names) or 'none'}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

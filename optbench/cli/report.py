@@ -6,12 +6,11 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.cli.run import Emit, Notice
-from optbench.errors import ConfigError, NoResultsError, NotHeld
+from optbench.errors import ConfigError, NoResultsError, NotHeld, suggest
 from optbench.store import results_root
 
 if TYPE_CHECKING:
@@ -205,8 +204,7 @@ def check_name(name: str, known: Sequence[str]) -> None:
     """NoResultsError for a contender that has no runs."""
     if name in known:
         return
-    near = get_close_matches(name, known, 1)
-    raise NoResultsError(f"{name}: no run of it", f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}")
+    raise NoResultsError(f"{name}: no run of it", suggest(name, known))
 
 
 def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:

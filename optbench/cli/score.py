@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.cli.run import Emit, Notice
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
     from optbench.reports.statistics.score_table import ScoreTable
@@ -43,10 +42,7 @@ def check_reference(name: str | None, known: Sequence[str]) -> None:
     """ConfigError for a reference that is not in the table."""
     if name is None or name in known:
         return
-    near = get_close_matches(name, known, 1)
-    raise ConfigError(
-        f"--reference {name}: not in the table", f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}"
-    )
+    raise ConfigError(f"--reference {name}: not in the table", suggest(name, known))
 
 
 def rows_of(found: ScoreTable, reference: str | None) -> list[dict[str, Any]]:

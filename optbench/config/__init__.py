@@ -8,7 +8,6 @@ where there is one, sets the budget that suits the pair.
 
 from optbench.config.composition import Composition, load
 from optbench.config.files import config_folders, find_option, options, packaged_folder, read_yaml
-from optbench.config.overrides import as_typed
 from optbench.config.runconfig import GROUPS, Choice, RunConfig, without_null
 from optbench.config.schema import flatten
 from optbench.config.study_overrides import (
@@ -20,6 +19,7 @@ from optbench.config.study_overrides import (
     dimension_of_spec,
     parse_sweep,
 )
+from optbench.config.values import as_typed
 from optbench.config.variation import Variation
 
 PLURALS = {

@@ -12,12 +12,13 @@ from optbench.config import imports
 from optbench.config.custom_optimizer import custom_optimizer, peer_optimizer
 from optbench.config.files import compose, config_folders, find_option, options, read_yaml, root_defaults, short_path
 from optbench.config.modifiers import active, modifier_files, modifier_nodes, spelled_out
-from optbench.config.overrides import Assignment, near, parse, root_cause, shown
+from optbench.config.overrides import Assignment, parse, root_cause
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig
 from optbench.config.schema import conform, flatten, unflatten
 from optbench.config.second_player import belongs_to, check_players, first_of, group_of
-from optbench.config.target import off_is_null, says_target, target_file, with_target
-from optbench.errors import ConfigError
+from optbench.config.target import off_is_null, sets_target, target_file, with_target
+from optbench.config.values import shown
+from optbench.errors import ConfigError, nearest, suggest
 
 PREFERRED = {"model": "data", "data": "model", "schedule": "optimizer"}  # a choice left open goes by another group's
 
@@ -71,11 +72,8 @@ class Composition:
         name = assignment.value
         if isinstance(name, str) and find_option(self.folders, group, name):
             return name
-        known = options(self.folders, group)
-        hint = f"Did you mean {assignment.key}={near(str(name), known)}?" if near(str(name), known) else ""
-        raise ConfigError(
-            f"{shown(assignment.text)}: there is no {group} '{shown(str(name))}'", hint or f"Known: {', '.join(known)}"
-        )
+        hint = suggest(str(name), options(self.folders, group), f"{assignment.key}={{}}")
+        raise ConfigError(f"{shown(assignment.text)}: there is no {group} '{shown(name)}'", hint)
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -157,12 +155,10 @@ class Composition:
                 f"{shown(assignment.text)}: '{key}' is a group of keys", f"Set one of: {', '.join(inner[:8])}"
             )
         group = key.split(".")[0]
-        match = near(key, [*GROUPS, *SECOND, *known])
-        hint = f"Did you mean {match}?" if match else ""
+        names = [*GROUPS, *SECOND, *known]
         siblings = [name for name in known if name.startswith(group + ".")] or [n for n in known if "." not in n]
-        raise ConfigError(
-            f"{shown(assignment.text)}: there is no key '{shown(key)}'", hint or f"Known: {', '.join(siblings[:12])}"
-        )
+        hint = suggest(key, names if nearest(key, names) else siblings[:12])
+        raise ConfigError(f"{shown(assignment.text)}: there is no key '{shown(key)}'", hint)
 
     @functools.cached_property
     def known_keys(self) -> dict[str, Any]:
@@ -297,7 +293,7 @@ class Composition:
     @functools.cached_property
     def target_file(self) -> Path | None:
         """The workload's file of its target, unless something else says what the target is."""
-        return None if says_target(self.values, self.layers) else target_file(self.folders, self.names)
+        return None if sets_target(self.values, self.layers) else target_file(self.folders, self.names)
 
     @property
     def shadowed(self) -> list[str]:

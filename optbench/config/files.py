@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optbench.config.overrides import root_cause, shown
+from optbench.config.overrides import root_cause
 from optbench.config.runconfig import GROUPS
+from optbench.config.values import shown
 from optbench.errors import ConfigError
 
 _HYDRA_LOCK = threading.Lock()  # Hydra keeps its state in a process-wide singleton

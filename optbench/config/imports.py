@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
+from optbench.errors import ConfigError, MissingError, OptbenchError, first_line, nearest
 
 
 def is_path(text: str) -> bool:
@@ -30,8 +29,8 @@ def load(path: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        near = difflib.get_close_matches(name, [n for n in dir(module) if not n.startswith("_")], 1)
-        hint = f"Did you mean {near[0]}?" if near else ""
+        match = nearest(name, [n for n in dir(module) if not n.startswith("_")])
+        hint = f"Did you mean {match}?" if match else ""
         raise ConfigError(f"{path}: {module_text} has no '{name}'", hint) from None
 
 

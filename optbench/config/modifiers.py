@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config.files import find_option, options, read_yaml
-from optbench.config.overrides import Assignment, shown
+from optbench.config.overrides import Assignment
 from optbench.config.runconfig import Choice
+from optbench.config.values import shown
 from optbench.errors import ConfigError
 
 FOLDER = "modifier"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optbench.config import imports
+from optbench.config.values import shown
 from optbench.errors import ConfigError
 
 
@@ -93,30 +93,6 @@ def quoting_hint(text: str) -> str:
             return f"A '{right if text.count(left) > text.count(right) else left}' is missing"
     key, _, value = text.partition("=")
     return f"Quote the value: '{shown(key)}=\"{shown(value)}\"'"
-
-
-def as_typed(value: Any) -> str:
-    """A value as one would type it in an override."""
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(as_typed, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
-
-
-def shown(text: Any, limit: int = 80) -> str:
-    """Text fit for a one-line message: printable, shortened."""
-    line = "".join(c if c.isprintable() else "?" for c in str(text))
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def near(name: str, known: Sequence[str]) -> str | None:
-    """The known name closest to `name`, if any is close; a key may also match by its last part."""
-    match = difflib.get_close_matches(name, known, 1, 0.6)
-    if not match:
-        last = name.rsplit(".", 1)[-1]
-        match = [k for k in known if k.rsplit(".", 1)[-1] == last][:1]
-    return match[0] if match else None
 
 
 def root_cause(error: BaseException) -> str:

@@ -18,9 +18,10 @@ from typing import Any
 from optbench.config import imports
 from optbench.config.files import config_folders, options
 from optbench.config.modifiers import modifier_files
-from optbench.config.overrides import near, parse_override, root_cause, shown, unquoted
+from optbench.config.overrides import parse_override, root_cause, unquoted
 from optbench.config.runconfig import GROUPS, SECOND
-from optbench.errors import ConfigError
+from optbench.config.values import shown
+from optbench.errors import ConfigError, suggest
 
 SEARCHED = ("optimizer", "optimizer_d", "schedule", "clip")  # groups whose numbers are hyperparameters
 TAGS = {"log", "compare"}
@@ -161,10 +162,7 @@ def glob_names(key: str, override: Any, text: str, folders: Sequence[Path]) -> l
 def check_tags(tags: set[str], text: str) -> None:
     """ConfigError for a tag without a meaning."""
     for tag in sorted(set(tags) - TAGS):
-        match = near(tag, sorted(TAGS))
-        raise ConfigError(
-            f"{shown(text)}: the tag '{shown(tag)}' has no meaning", f"Did you mean {match}?" if match else ""
-        )
+        raise ConfigError(f"{shown(text)}: unknown tag '{shown(tag)}'", suggest(tag, sorted(TAGS)))
 
 
 def dimension_of_spec(key: str, spec: str) -> Dimension:

@@ -1,33 +1,89 @@
-"""What pydantic finds wrong with a file or with settings, as one ConfigError."""
+"""What pydantic finds wrong with a YAML tree, as one ConfigError.
+
+pydantic takes 0.1 s to load: import it, and files that define models, inside functions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-from optbench.config.overrides import near, shown
-from optbench.errors import ConfigError
+from optbench.config.values import shown
+from optbench.errors import ConfigError, nearest, suggest
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+    Model = TypeVar("Model", bound=BaseModel)
+
+Path = tuple[str | int, ...]
+WORDS = {
+    "Value error, ": "",
+    "Input should be": "expected",
+    "valid dictionary": "mapping",
+    "a valid string": "text",
+    "a valid integer": "a whole number",
+    "a valid boolean": "true or false",
+    "valid ": "",
+}
+
+
+def validated(model: type[Model], tree: object, where: str) -> Model:
+    """Return `tree` as a `model`, or raise the ConfigError of `config_error`."""
     from pydantic import ValidationError
 
-
-def config_error(error: ValidationError, where: str = "", known: Collection[str] = ()) -> ConfigError:
-    """Return the first problem as a ConfigError: `where`, the key, its value, and what the value must be.
-
-    An unknown key gets the nearest one of `known` as its hint, or all of them."""
-    problem = error.errors(include_url=False)[0]
-    key = where + key_at(problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        match = near(str(problem["loc"][-1]), list(known))
-        hint = f"Known: {', '.join(known)}" if known else ""
-        return ConfigError(f"{key}: unknown key", f"Did you mean {match}?" if match else hint)
-    if problem["type"].startswith("missing"):
-        return ConfigError(f"{key}: missing")
-    expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
-    return ConfigError(f"{key}={shown(str(problem['input']))}: {expected}")
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise config_error(error, tree, where, model.model_fields) from None
 
 
-def key_at(location: tuple[int | str, ...]) -> str:
-    """Return a place in a tree as people write it: ("claim", 0, "of") is claim[0].of."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+def config_error(error: ValidationError, tree: object, where: str = "", known: Collection[str] = ()) -> ConfigError:
+    """Return a ConfigError that names the key, what is wrong, and the nearest known key or value.
+
+    `where` comes before the key: "study.yaml: " or "study.yaml: claim". `known` are the keys of the outermost mapping.
+    A validator may raise PydanticCustomError with a `hint` in its context."""
+    found = [(path_of(one["loc"], tree), one) for one in error.errors(include_url=False)]
+    path, first = max(found, key=lambda pair: len(pair[0]))  # the innermost: a union reports its outer types as well
+    last = str(first["loc"][-1]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        hint = suggest(last, known) if known and len(path) == 1 else ""
+        return ConfigError(f"{place(where, path)}: unknown key", hint)
+    if first["type"].startswith("missing"):
+        return ConfigError(f"{place(where, (*path, last))}: missing")
+    wrong = dict.fromkeys(message_of(one) for other, one in found if other == path)  # one for each part of a union
+    message = " or ".join(wrong).replace(" or expected ", " or ")
+    return ConfigError(f"{place(where, path)}={shown(first['input'])}: {message}", hint_of(first))
+
+
+def path_of(location: Path, tree: object) -> Path:
+    """Return the keys and indices of pydantic's location that are in the tree; it also names the parts of a union."""
+    path: list[str | int] = []
+    for part in location:
+        if (isinstance(tree, Mapping) and part in tree) or (isinstance(tree, Sequence) and isinstance(part, int)):
+            tree = tree[part]
+            path.append(part)
+    return tuple(path)
+
+
+def place(where: str, path: Path) -> str:
+    """Return the place of a mistake: "study.yaml: claim.measure"."""
+    keys = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return where + (keys if where and not where.endswith(" ") else keys.lstrip("."))
+
+
+def message_of(error: ErrorDetails) -> str:
+    """Return pydantic's message as "expected a number"."""
+    message = re.sub(r"Input should be (?=greater|less)", "expected a number ", error["msg"])
+    for word, plain in WORDS.items():
+        message = message.replace(word, plain)
+    return re.split(r", unable to| or instance of", message)[0]
+
+
+def hint_of(error: ErrorDetails) -> str:
+    """Return a validator's own hint, or the literal nearest to a misspelt one."""
+    context = error.get("ctx", {})
+    literals = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+    match = nearest(str(error["input"]), literals)
+    return str(context.get("hint", f"Did you mean {match}?" if match else ""))

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from optbench.config.composition import Composition
-from optbench.config.overrides import as_typed
 from optbench.config.runconfig import Choice, RunConfig
 from optbench.config.schema import conform, flatten, unflatten
-from optbench.config.target import of_workload, with_target
+from optbench.config.target import is_workload_key, with_target
+from optbench.config.values import as_typed
 from optbench.errors import ConfigError
 
 
@@ -35,7 +35,7 @@ class Variation:
             return Composition([*self.base.overrides, *texts], self._config_dir).run_config()
         changed = varied(self.base, values)
         file = self.composition.target_file
-        return with_target(changed, file) if file and any(map(of_workload, values)) else changed
+        return with_target(changed, file) if file and any(map(is_workload_key, values)) else changed
 
     @property
     def _config_dir(self) -> Any:

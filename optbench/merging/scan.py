@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import ConfigError, NoResultsError
+from optbench.errors import ConfigError, NoResultsError, suggest
 from optbench.reports.read.plain_runs import name_plain
 from optbench.reports.read.reading import FILES, rows_of, studies_below, study_of
 from optbench.reports.read.run_rows import OPEN, PRUNED
@@ -77,8 +76,7 @@ def studies_in(path: Path) -> dict[str, Path]:
     such folder or it is that of one run."""
     if not path.is_dir():
         there = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, there, 1)
-        raise NoResultsError(f"{path}: there are no results", f"Did you mean {path.parent / near[0]}?" if near else "")
+        raise NoResultsError(f"{path}: there are no results", suggest(path.name, there, f"{path.parent}/{{}}"))
     if any((path / name).exists() for name in FILES):
         raise NoResultsError(f"{path}: this is one run", f"Its study is {path.parent}")
     place = Path(os.path.abspath(path))

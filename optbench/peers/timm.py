@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -12,7 +11,7 @@ from typing import Any
 import timm.optim
 import torch
 
-from optbench.errors import ConfigError, MissingError, first_line
+from optbench.errors import ConfigError, MissingError, first_line, nearest
 from optbench.peers import KEYWORDS, Adapter, matrices_and_rest
 
 AHEAD = "lookahead_"  # timm's prefix for its own Lookahead around another optimizer
@@ -54,9 +53,8 @@ def check(name: str) -> None:
     base = name.removeprefix(AHEAD)
     if base in known:
         return
-    near = difflib.get_close_matches(base, known, 1)
-    prefix = AHEAD if name.startswith(AHEAD) else ""
-    hint = f"Did you mean timm/{prefix}{near[0]}? " if near else ""
+    match, prefix = nearest(base, known), AHEAD if name.startswith(AHEAD) else ""
+    hint = f"Did you mean timm/{prefix}{match}? " if match else ""
     raise ConfigError(
         f"timm/{name}: timm has no optimizer '{name}'",
         f"{hint}timm.optim.list_optimizers() names {len(known)}, and '{AHEAD}' may stand before each",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from optbench.config import packaged_folder, read_yaml
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, suggest
 
 FOLDER, FILE = "experiments", "study.yaml"
 
@@ -43,9 +42,7 @@ def find(slug: str, folder: Path) -> Experiment:
     """One by its name. Raises ConfigError where there is none, or its file is broken."""
     known = slugs(folder)
     if slug not in known:
-        near = get_close_matches(slug, known, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known) or 'none'}"
-        raise ConfigError(f"{slug}: there is no such experiment in {folder}", hint)
+        raise ConfigError(f"{slug}: there is no such experiment in {folder}", suggest(slug, known))
     file = folder / slug / FILE
     tree = read_yaml(file)
     scales = tree.get("scales") or {}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optbench.config.claims import Criterion, same, spelled
 from optbench.config.schema import flatten
-from optbench.errors import ConfigError
+from optbench.config.values import as_typed, same
+from optbench.errors import ConfigError, suggest
 from optbench.sweeps.study.cells import Cell
+
+if TYPE_CHECKING:
+    from optbench.config.claims import Criterion
 
 BUDGET = "budget"
 
@@ -45,10 +47,7 @@ def check_name(name: str, known: Sequence[str], where: str) -> None:
     """ConfigError for a contender that the study does not have."""
     if name in known:
         return
-    there = list(dict.fromkeys(known))
-    near = get_close_matches(name, there, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"Contenders: {', '.join(there)}"
-    raise ConfigError(f"{where}={name}: the study compares no such contender", hint)
+    raise ConfigError(f"{where}={name}: the study compares no such contender", suggest(name, dict.fromkeys(known)))
 
 
 def check_selector(selector: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], where: str) -> None:
@@ -56,10 +55,10 @@ def check_selector(selector: Mapping[str, Any], facts: Sequence[Mapping[str, Any
     for key, value in selector.items():
         values = [fact[key] for fact in facts if key in fact]
         if not values:
-            near = get_close_matches(key, sorted({k for fact in facts for k in fact}), 1)
-            raise ConfigError(f"{where}: the study has no key {key}", f"Did you mean {near[0]}?" if near else "")
+            hint = suggest(key, sorted({k for fact in facts for k in fact}))
+            raise ConfigError(f"{where}: the study has no key {key}", hint)
         if not any(same(value, known) for known in values):
-            there = ", ".join(dict.fromkeys(map(spelled, values)))
-            raise ConfigError(f"{where}: no cell has {key}={spelled(value)}", f"There: {there}")
+            there = ", ".join(dict.fromkeys(map(as_typed, values)))
+            raise ConfigError(f"{where}: no cell has {key}={as_typed(value)}", f"There: {there}")
     if not any(all(key in fact and same(fact[key], value) for key, value in selector.items()) for fact in facts):
         raise ConfigError(f"{where}: no cell has all of {dict(selector)}")

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from optbench.config.claims import MEASURES, criteria_of, same
+from optbench.config.claims import criteria_of
+from optbench.config.measures import MEASURES
+from optbench.config.values import same
 from optbench.errors import ConfigError
 from optbench.reports.claims.deciding import TOGETHER
 from optbench.reports.claims.measuring import METRICS, SPECIAL
@@ -30,25 +32,28 @@ def test_a_number_in_yaml_s_spelling_and_in_the_one_it_takes_for_text() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"measure": "test_metrc"}, "study.yaml: claim.measure=test_metrc"),
+        (
+            {"measure": "test_metrc"},
+            "study.yaml: claim.measure=test_metrc: unknown measure\nDid you mean test_metric? Known: ",
+        ),
         ({"measure": 3}, "study.yaml: claim.measure=3"),
-        ({"relation": "best"}, "study.yaml: claim.relation=best"),
-        ({"margin": -1}, "study.yaml: claim.margin=-1: expected a number from 0 on"),
-        ({"margin": "wide"}, "study.yaml: claim.margin=wide"),
-        ({"margins": 1}, "study.yaml: claim has no key margins"),
-        ({"of": {}}, "study.yaml: claim.of={}: expected a contender's name or a mapping"),
+        ({"relation": "beter"}, "study.yaml: claim.relation=beter: expected 'better', 'worse', "),
+        ({"margin": -1}, "study.yaml: claim.margin=-1: expected a number greater than or equal to 0"),
+        ({"margin": "wide"}, "study.yaml: claim.margin=wide: expected a number"),
+        ({"margins": 1}, "study.yaml: claim.margins: unknown key\nDid you mean margin?"),
+        ({"of": {}}, "study.yaml: claim.of={}: expected a contender's name or a mapping of keys to values\ne.g. lamb"),
         ({"of": 3}, "study.yaml: claim.of=3"),
         ({"against": {"optimizer": ["lion"]}}, "study.yaml: claim.against={'optimizer': ['lion']}"),
-        ({"on": "vit"}, "study.yaml: claim.on=vit: expected values by key"),
+        ({"on": "vit"}, "study.yaml: claim.on=vit: expected a mapping"),
     ],
 )
 def test_mistakes(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         criteria_of(GOOD | change, "study.yaml: claim")
-    assert caught.value.args[0].startswith(said)
+    assert str(caught.value).startswith(said)
     with pytest.raises(ConfigError) as caught:
         criteria_of([GOOD, GOOD | change], "study.yaml: claim")
-    assert caught.value.args[0].startswith(said.replace("claim", "claim 2", 1))
+    assert str(caught.value).startswith(said.replace("claim", "claim 2", 1))
 
 
 def test_an_unknown_measure_is_refused_with_those_known() -> None:

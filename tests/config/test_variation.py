@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from optbench import config
 from optbench.config import Composition, RunConfig, Variation
-from optbench.config.overrides import as_typed
+from optbench.config.values import as_typed
 from optbench.errors import ConfigError
 
 BASES = {

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from optbench.config.claims import MEASURES, criteria_of
+from optbench.config.claims import criteria_of
+from optbench.config.measures import MEASURES
 from optbench.reports.claims.deciding import decided, together
 from optbench.reports.claims.gains import Gain, relation
 from optbench.reports.claims.sides import Side, pairs_of, sides_of

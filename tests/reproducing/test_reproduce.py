@@ -223,7 +223,7 @@ def test_bad_words(tmp_path: Path, call: Call, words: list[str], said: str) -> N
         ({"claim": STATE | {"on": {"model": "vit"}}}, "claim.on: no cell has model=vit\nThere: mlp"),
         ({"claim": STATE | {"of": {"optimizer": "lion", "budget": 0.5}}}, "claim.of: no cell has budget=0.5"),
         ({"claim": STATE | {"measure": "state"}}, "claim.measure=state"),
-        ({"scales": {"cpu": 4}}, "scales.cpu=4: must be a valid dictionary"),
+        ({"scales": {"cpu": 4}}, "scales.cpu=4: expected a mapping"),
         ({"trails": 3}, "trails: unknown key"),
         ({"overrides": ["optimizer=lino,adamw", "model=mlp"]}, "lino"),
     ],

@@ -183,7 +183,7 @@ def test_a_target_is_of_the_identity_only_where_the_run_stops_at_it(tmp_path: Pa
 
 def test_no_stop_at_a_target_that_there_is_not(tmp_path: Path) -> None:
     written(tmp_path)
-    with pytest.raises(ConfigError, match="mlp on digits has none\nSay target=VALUE, or: optbench targets set mlp"):
+    with pytest.raises(ConfigError, match="model=mlp data=digits has none\nSet target=VALUE, or run: optbench targets set mlp"):
         config.load([*MLP, "stop_at_target=true", "target=none"], tmp_path)
 
 
@@ -201,7 +201,7 @@ def test_a_variation_of_the_workload_loses_the_target_and_finds_it_again(tmp_pat
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("value: 0.5\n", "batch_size is missing"), (None, "value=high: expected a number")],
+    [("value: 0.5\n", "batch_size: missing"), (None, "value=high: expected a number")],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, expected: str) -> None:
     file = written(tmp_path)

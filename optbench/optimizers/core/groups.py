@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from optbench.contracts import ROLES, Problem
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, suggest
 
 
 def parameter_groups(problem: Problem, no_decay: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -27,9 +26,7 @@ def check_roles(roles: Sequence[str]) -> None:
     """ConfigError for a role that does not exist."""
     for role in roles:
         if role not in ROLES:
-            match = difflib.get_close_matches(role, ROLES, 1)
-            hint = f"Did you mean {match[0]}?" if match else f"Roles: {', '.join(ROLES)}"
-            raise ConfigError(f"optimizer.no_decay: there is no role '{role}'", hint)
+            raise ConfigError(f"optimizer.no_decay: there is no role '{role}'", suggest(role, ROLES))
 
 
 def assert_covered(optimizer: Any, problem: Problem) -> None:

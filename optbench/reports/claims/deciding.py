@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optbench.config.claims import MEASURES, RATIO, Criterion, criteria_of
+from optbench.config.measures import MEASURES
 from optbench.errors import ConfigError
 from optbench.reports.claims.gains import Gain, Measured, relation
 from optbench.reports.claims.measuring import measure
 from optbench.reports.claims.sides import BUDGET, Side, named_keys, pairs_of, rest_of
 from optbench.reports.claims.together import WHERE, iqm
 from optbench.reports.model.content import Claim, CriterionVerdict, Evidence
+
+if TYPE_CHECKING:
+    from optbench.config.claims import Criterion
 
 WORDS = {True: "supported", False: "not supported", None: "inconclusive"}
 TOGETHER = {"iqm": iqm}
@@ -26,6 +29,8 @@ def claims_in(studies: Mapping[str, Mapping[str, Any]]) -> tuple[str, tuple[Crit
     settings = next(iter(studies.values()))["settings"] if len(studies) == 1 else {}
     if not settings.get("claim"):
         return None
+    from optbench.config.claims import criteria_of
+
     try:
         return str(settings.get("title") or ""), criteria_of(settings["claim"])
     except ConfigError:
@@ -111,6 +116,6 @@ def evidence_of(criterion: Criterion, where: str, found: Measured) -> Evidence:
 
 def gain_of(criterion: Criterion, where: str, found: Measured) -> Gain:
     """The gain with the criterion's margin in its unit: of a ratio its logarithm."""
-    share = MEASURES[criterion.measure][0] == RATIO
+    share = MEASURES[criterion.measure].is_ratio
     margin = math.log1p(criterion.margin) if share else criterion.margin
     return Gain(where, found.low, found.high, margin, found.words)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What each measure of `optbench.config.claims.MEASURES` is on two sides, or on one against a number: the interval of the
+"""What each measure of `optbench.config.measures` is on two sides, or on one against a number: the interval of the
 gain of the first, larger is better."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from optbench.config.claims import MEASURES
+from optbench.config.measures import MEASURES
 from optbench.reports.claims.gains import TINY, Measured, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
 from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
@@ -96,7 +96,7 @@ def by_ranks(a: Arm, b: Arm, level: float) -> Measured:
 def column(name: str, of: Side, against: Against, level: float) -> Measured:
     """A column of the final runs as a ratio of geometric means."""
     values = [values_of(name, side) for side in (of, against) if isinstance(side, Side)]
-    sign = 1.0 if MEASURES[name][1] else -1.0
+    sign = 1.0 if MEASURES[name].more_is_better else -1.0
     n = min(map(len, values))
     if not isinstance(against, Side):
         ratio = ratio_interval(values[0], [against] * max(2, len(values[0])), level) if n else Estimate(None)

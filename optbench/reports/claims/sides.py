@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optbench.config.claims import Criterion, same
+from optbench.config.values import same
 from optbench.reports.contenders import Contender, contenders_of
+
+if TYPE_CHECKING:
+    from optbench.config.claims import Criterion
 
 Run = Mapping[str, Any]
 Cells = Mapping[tuple[str, str], Mapping[str, Any]]

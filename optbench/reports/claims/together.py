@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from optbench.config.claims import Criterion
 from optbench.reports.claims.gains import Measured, of_difference
 from optbench.reports.claims.sides import Side, greatest, pairs_of
 from optbench.reports.model.content import Estimate
 from optbench.reports.statistics.difference import luck_of
 from optbench.reports.statistics.measures.iqm import iqm_interval, normalised, scales
 from optbench.reports.statistics.measures.paired_intervals import difference_of
+
+if TYPE_CHECKING:
+    from optbench.config.claims import Criterion
 
 WHERE = "all workloads"
 

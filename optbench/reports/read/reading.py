@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.errors import NoResultsError
+from optbench.errors import NoResultsError, suggest
 from optbench.reports.read.plain_runs import name_plain
 from optbench.reports.read.run_rows import OPEN, Strange, known, row_of
 from optbench.reports.read.study_file import checked
@@ -61,9 +60,7 @@ def read(path: Path) -> Results:
     none."""
     if not path.is_dir():
         there = [entry.name for entry in studies_below(path.parent)] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, there, 1)
-        hint = f"Did you mean {path.parent / near[0]}?" if near else f"Studies there: {', '.join(there) or 'none'}"
-        raise NoResultsError(f"{path}: there are no results", hint)
+        raise NoResultsError(f"{path}: there are no results", suggest(path.name, there, f"{path.parent}/{{}}"))
     if (path / "run.json").exists():
         raise NoResultsError(f"{path}: this is one run", f"Its study is {path.parent}")
     path = Path(os.path.abspath(path))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import RunConfig, config_folders, find_option, options, read_yaml
-from optbench.config.overrides import near, parse_one
+from optbench.config.overrides import parse_one
 from optbench.config.schema import conform
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, suggest
 from optbench.sweeps.executors.base import Executor
 
 GROUP, LOCAL = "executor", "local"
@@ -114,9 +114,7 @@ def assigned(word: str, name: str, known: Mapping[str, Any]) -> tuple[str, Any]:
         raise ConfigError(f"--executor {name},{word}: expected KEY=VALUE", f"e.g. --executor {name},{example(known)}")
     one = parse_one(word)
     if one.key not in known:
-        match = near(one.key, list(known))
-        hint = f"Did you mean {match}?" if match else f"Known: {', '.join(known) or 'none'}"
-        raise ConfigError(f"--executor {name}: there is no setting {one.key}", hint)
+        raise ConfigError(f"--executor {name}: there is no setting {one.key}", suggest(one.key, known))
     return one.key, one.value
 
 

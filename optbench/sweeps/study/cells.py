@@ -22,9 +22,8 @@ from optbench.config import (
     options,
     parse_sweep,
 )
-from optbench.config.overrides import near
 from optbench.config.schema import flatten
-from optbench.errors import ConfigError, OptbenchError
+from optbench.errors import ConfigError, OptbenchError, suggest
 from optbench.sweeps.study.space import Box
 from optbench.sweeps.study.study import Study
 
@@ -120,8 +119,7 @@ def check_boxes(study: Study, config_dir: Path | None) -> None:
     known = options(config_folders(config_dir), "optimizer")
     for name in study.boxes:
         if name.isidentifier() and name not in known:  # others are somebody's own: ./mine.py:Mine, timm/NAME
-            match = near(name, known)
-            raise ConfigError(f"boxes: there is no optimizer '{name}'", f"Did you mean {match}?" if match else "")
+            raise ConfigError(f"boxes: there is no optimizer '{name}'", suggest(name, known))
 
 
 def make_cell(

@@ -11,10 +11,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 from annotated_types import Gt, Interval, Le
 
 from optbench.config import config_folders, find_option, options, parse_sweep, read_yaml
-from optbench.config.overrides import near
 from optbench.config.runconfig import short_hash
 from optbench.config.validation import config_error
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, suggest
 from optbench.sweeps.study.study_yaml import read_study_file
 
 GROUP = "protocol"
@@ -99,7 +98,7 @@ def checked(values: Mapping[str, Any], sources: Mapping[str, str]) -> Study:
     try:
         study = Study(**dict(model.model_validate(plain)))
     except ValidationError as error:
-        raise config_error(error, sources.get(str(error.errors()[0]["loc"][0]), ""), KEYS) from None
+        raise config_error(error, plain, sources.get(str(error.errors()[0]["loc"][0]), ""), KEYS) from None
     if len(set(study.budgets)) < len(study.budgets) or not study.budgets:
         raise ConfigError(f"budgets={values['budgets']}: give one or more different shares, e.g. 0.25,0.5,1")
     if study.trials % study.groups:
@@ -117,9 +116,7 @@ def protocol_settings(name: str, config_dir: Path | None) -> tuple[dict[str, Any
     folders = config_folders(config_dir)
     base, file = (find_option(folders, GROUP, choice) for choice in ("default", name))
     if base is None or file is None:
-        known = options(folders, GROUP)
-        match = near(name, known)
-        hint = f"Did you mean --protocol {match}?" if match else f"Known: {', '.join(known)}"
+        hint = suggest(name, options(folders, GROUP), "--protocol {}")
         raise ConfigError(f"--protocol {name}: unknown protocol", hint)
     settings = {**read_yaml(base), "about": {}, **read_yaml(file)}
     return settings, set(settings.pop("about").get("fixed", ()))

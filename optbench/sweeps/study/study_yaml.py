@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import read_yaml
-from optbench.config.claims import criteria_of, normalised
 from optbench.config.validation import config_error
 from optbench.errors import ConfigError
 
@@ -32,6 +31,8 @@ def read_study_file(file: Path, scale: str | None) -> dict[str, Any]:
         if key in tree:
             raise ConfigError(f"{file}: {key}: unknown key", hint)
     if tree.get("claim") is not None:
+        from optbench.config.claims import criteria_of, normalised
+
         tree["claim"] = normalised(tree["claim"])
         criteria_of(tree["claim"], f"{file}: claim")
     study = tree.pop("study", None) or file.parent.resolve().name
@@ -51,4 +52,4 @@ def check_form(tree: dict[str, Any], file: Path) -> None:
     try:
         StudyFile.model_validate(tree)
     except ValidationError as error:
-        raise config_error(error, f"{file}: ") from None
+        raise config_error(error, tree, f"{file}: ") from None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optbench.config.claims import MEASURES, RATIO
+from optbench.config.measures import MEASURES
 from optbench.reports.model.content import Claim, CriterionVerdict, Evidence
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def words_of(criterion: CriterionVerdict, evidence: Evidence) -> str:
 
 def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Row]) -> None:
     """One axis with its rows."""
-    share = MEASURES[criterion.measure][0] == RATIO
+    share = MEASURES[criterion.measure].is_ratio
     low, high = span(criterion, rows)
     start, end = holding(criterion, share)
     axes.axvspan(max(start, low), min(end, high), color=HOLDS, linewidth=0, zorder=0)
@@ -124,7 +124,7 @@ def interval(axes: Axes, at: int, of: Evidence, low: float, high: float) -> None
 
 def span(criterion: CriterionVerdict, rows: Sequence[Row]) -> tuple[float, float]:
     """From the least to the greatest that is drawn, nothing and the margin within."""
-    edge = edge_of(criterion, MEASURES[criterion.measure][0] == RATIO)
+    edge = edge_of(criterion, MEASURES[criterion.measure].is_ratio)
     known = [v for row in rows for v in (row.of.low, row.of.high, row.of.value) if v is not None] + [0.0, edge, -edge]
     width = (max(known) - min(known)) or 1.0
     return min(known) - REACH * width, max(known) + REACH * width
@@ -165,7 +165,7 @@ def factors(axes: Axes, low: float, high: float) -> None:
 
 def label(criterion: CriterionVerdict, share: bool) -> str:
     """What the axis is."""
-    _, more, _ = MEASURES[criterion.measure]
+    more = MEASURES[criterion.measure].more_is_better
     better = "larger" if more else "smaller"
     what = (
         f"{criterion.measure}: how many times {better}, right is better"

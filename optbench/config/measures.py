@@ -1,0 +1,49 @@
+"""The measures that a claim may compare. `optbench.reports.claims` computes them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DIFFERENCE, RATIO = "difference", "ratio"
+
+
+class Measure(NamedTuple):
+    """One measure; a claim's margin is in the unit of its comparison."""
+
+    comparison: str
+    """A difference, or a ratio whose margin is a share."""
+    more_is_better: bool | None
+    """None: by the direction of the task's metric."""
+    meaning: str
+
+    @property
+    def is_ratio(self) -> bool:
+        """True for a measure compared by ratio."""
+        return self.comparison == RATIO
+
+
+MEASURES = {
+    "test_metric": Measure(DIFFERENCE, None, "metric on test at the end, by the task's direction"),
+    "val_metric": Measure(DIFFERENCE, None, "metric on validation at the end"),
+    "train_metric": Measure(DIFFERENCE, None, "metric on training samples at the end"),
+    "test_loss": Measure(RATIO, False, "loss on test at the end"),
+    "val_loss": Measure(RATIO, False, "loss on validation at the end"),
+    "train_loss": Measure(RATIO, False, "loss on training samples at the end"),
+    "iqm": Measure(DIFFERENCE, True, "interquartile mean over all workloads: 1 the best contender's, 0 the worst's"),
+    "diverged_share": Measure(DIFFERENCE, False, "share of the tuning runs that failed"),
+    "seed_sd": Measure(RATIO, False, "standard deviation of the final metric over seeds"),
+    "trial_sd": Measure(RATIO, False, "standard deviation of the metric over the trials of the tuning"),
+    "lr_sensitivity": Measure(DIFFERENCE, False, "metric lost by a learning rate drawn at random from its search box"),
+    "separability": Measure(DIFFERENCE, True, "separability of learning rate and weight decay, 0 to 1"),
+    "steps_to_target": Measure(RATIO, False, "steps of the shortest complete schedule that reaches the target"),
+    "seconds_to_target": Measure(RATIO, False, "training seconds of that schedule"),
+    "train_seconds": Measure(RATIO, False, "seconds of data, forward, backward and optimizer"),
+    "wall_seconds": Measure(RATIO, False, "wall-clock seconds of the run"),
+    "optimizer_seconds": Measure(RATIO, False, "seconds of optimizer steps"),
+    "step_ms": Measure(RATIO, False, "milliseconds of the median training step"),
+    "samples_per_second": Measure(RATIO, True, "samples over seconds of training"),
+    "state_bytes": Measure(RATIO, False, "bytes of optimizer state"),
+    "peak_bytes": Measure(RATIO, False, "peak memory, bytes"),
+    "flops_per_step": Measure(RATIO, False, "floating-point operations of a step"),
+    "gradient_evaluations": Measure(RATIO, False, "gradient evaluations of a run"),
+}

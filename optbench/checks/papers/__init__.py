@@ -1,1 +1,20 @@
-"""The papers' rules in NumPy and float64: the second copy that every implementation is held against."""
+"""The papers' rules in NumPy float64: a second copy, against which every implementation is compared.
+
+Each file has one generator, `paper(theta, steps, *, hyperparameters)`. theta is a float64 array: the rule changes it in
+place and yields it after each step. `steps` holds one item per step, a gradient of theta's shape unless the rule's
+docstring names another. A modifier's `steps` is the generator of the inner rule, over the same theta.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+
+Array = np.ndarray
+Betas = tuple[float, float]
+Gradients = Iterable[Array]
+Trajectory = Iterator[Array]
+"""theta after each step."""
+Function = Callable[[Array], tuple[float, Array]]
+"""The loss of one batch: theta -> (loss, gradient)."""
+Evidence = Mapping[str, Array]
+"""Curvature in one step: "probe" z and "product" H z, or "sampled" and "count". Rules describe what they read."""

@@ -1,4 +1,4 @@
-"""AdaBelief: Adam with the deviation of the gradient from its mean.
+"""AdaBelief: Adam whose second moment is that of the gradient's deviation from its mean.
 
 Juntang Zhuang, Tommy Tang, Yifan Ding, Sekhar Tatikonda, Nicha Dvornek, Xenophon Papademetris, James Duncan (2020),
 "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients", arXiv:2010.07468, Algorithm 2.
@@ -7,17 +7,19 @@ Juntang Zhuang, Tommy Tang, Yifan Ding, Sekhar Tatikonda, Nicha Dvornek, Xenopho
     s_t = b2 s_{t-1} + (1 - b2) (g_t - m_t)^2 + eps
     theta <- theta - lr (mhat / (sqrt(shat) + eps) + wd theta),  mhat = m_t / (1 - b1^t), shat = s_t / (1 - b2^t)
 
-m_t in s_t is the mean that already holds g_t, so the first deviation is b1 g. eps is added INTO the stored s in every
-step, not only where s is used: it accumulates to eps (1 - b2^t) / (1 - b2), so that the bias-corrected shat always
-holds eps / (1 - b2) of it (1000 eps at b2 = 0.999). It is added once more to the root. No rectification (the authors'
-package switches RAdam's on by default). Weight decay, not part of the algorithm, is decoupled.
+s_t uses m_t, which already contains g_t, so the first deviation is b1 g. eps is added to the stored s in every step and
+accumulates to eps (1 - b2^t) / (1 - b2): the bias-corrected shat always contains eps / (1 - b2), which is 1000 eps at
+b2 = 0.999. eps is also added to the root. No rectification (the authors' package enables RAdam's by default). Weight
+decay is not part of the algorithm; it is decoupled here.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     m, s = np.zeros_like(theta), np.zeros_like(theta)
     for t, g in enumerate(steps, 1):

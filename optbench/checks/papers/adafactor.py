@@ -1,4 +1,4 @@
-"""Adafactor: a factored second moment and steps relative to the parameters.
+"""Adafactor: a factored second moment, and steps relative to the size of the parameters.
 
 Noam Shazeer and Mitchell Stern (2018), "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
 arXiv:1804.04235, Algorithms 4 (matrices) and 5 (vectors), with the settings of section 9.
@@ -11,24 +11,36 @@ arXiv:1804.04235, Algorithms 4 (matrices) and 5 (vectors), with the settings of 
     U = g / sqrt(V_t),  U <- U / max(1, RMS(U) / clip_threshold)
     theta <- (1 - alpha_t wd) theta - alpha_t U
 
-eps1 is added to every squared gradient before the sums (1e-30: it only keeps 0 / 0 away); torch instead clamps V, at
-its own eps1 squared. lr is the cap of the relative step, 1e-2 in the paper, not a learning rate. b_1 = 0, so there is
-no bias to correct, and the first U of a vector is sign(g). A tensor of more than two dimensions, which the paper does
-not treat, is a stack of matrices in its last two, each factored by itself; every RMS is over the whole tensor. A matrix
-with a side of length 1 is factored like any other; 0 and 1 dimensions are not factored. No momentum.
-Weight decay is not in the paper: it is decoupled and scaled by alpha_t (torch: by lr). alpha_t is the RMS of theta
-before the decay, and decay and step use that same alpha_t, so their order does not matter.
+eps1 is added to every squared gradient before the sums (1e-30: it only prevents 0 / 0). torch instead clamps V at its
+own eps1 squared. lr is the cap of the relative step (1e-2 in the paper), not a learning rate. b_1 = 0, so no bias needs
+correction, and the first U of a vector is sign(g). The paper does not treat tensors of more than two dimensions. Here
+their last two dimensions form matrices, each factored by itself; every RMS is over the whole tensor. A matrix with a
+side of length 1 is factored like any other; 0 and 1 dimensions are not factored. No momentum.
+Weight decay is not in the paper: it is decoupled and scaled by alpha_t (torch: by lr). alpha_t uses the RMS of theta
+before the decay. Decay and step share this alpha_t, so their order does not matter.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Gradients, Trajectory
 
-def _rms(x):
+
+def _rms(x: Array) -> float:
     return np.sqrt(np.sum(x**2) / max(1, x.size))
 
 
-def paper(theta, steps, *, lr, decay_power, eps1, eps2, clip_threshold, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+def paper(
+    theta: Array,
+    steps: Gradients,
+    *,
+    lr: float,
+    decay_power: float,
+    eps1: float,
+    eps2: float,
+    clip_threshold: float,
+    weight_decay: float,
+) -> Trajectory:
+    """Yield theta after each step."""
     R = C = V = 0.0
     for t, g in enumerate(steps, 1):
         b = 1 - t**-decay_power

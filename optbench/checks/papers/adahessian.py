@@ -10,33 +10,46 @@ Second Order Optimizer for Machine Learning", arXiv:2006.00719, Algorithm 1, wit
     theta <- theta - lr (mhat / (sqrt(vhat)^k + eps) + wd theta)        k = hessian_power
 
 Blocks of the spatial average: the last two dimensions of a 4-D tensor (a filter of a convolution), the last one of 2-D
-and 3-D, none below. The absolute value is taken before the average (the authors' code; the paper averages z (H z)
-itself). Their code knows no interval; a kept D enters v again in every step, as in davda54/ada-hessian (where
-pytorch-optimizer leaves v alone but corrects its bias all the same). Weight decay is decoupled, from the theta before
-the step.
+and 3-D, none below. The absolute value is taken before the average, as in the authors' code; the paper averages z (H z)
+itself. Their code has no interval. A kept D enters v again in every step, as in davda54/ada-hessian; pytorch-optimizer
+leaves v unchanged but still corrects its bias. Weight decay is decoupled and uses the theta before the step.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
+
+from optbench.checks.papers import Array, Betas, Evidence, Trajectory
 
 AXES = {4: (2, 3), 3: (2,), 2: (1,)}  # by ndim
 
 
-def _diagonal(probe, product):
+def _diagonal(probe: Array, product: Array) -> Array:
     D = np.abs(probe * product)
     axes = AXES.get(D.ndim, ())
     return D.mean(axis=axes, keepdims=True) if axes and D.size else D
 
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay, hessian_power, interval):
-    """Yields theta, changed in place, after each step. steps: iterable of (gradient, evidence); evidence is
-    {"probe": z, "product": H z} at (t - 1) % interval = 0 and None at all others."""
+def paper(
+    theta: Array,
+    steps: Iterable[tuple[Array, Evidence | None]],
+    *,
+    lr: float,
+    betas: Betas,
+    eps: float,
+    weight_decay: float,
+    hessian_power: float,
+    interval: int,
+) -> Trajectory:
+    """Yield theta after each step. `steps`: (gradient, evidence), where evidence is {"probe": z, "product": H z} at
+    (t - 1) % interval = 0 and None otherwise."""
     b1, b2 = betas
-    m, v, D = np.zeros(theta.shape), np.zeros(theta.shape), None
+    m, v, D = (np.zeros(theta.shape) for _ in range(3))
     for t, (g, evidence) in enumerate(steps, 1):
         due = (t - 1) % interval == 0
         if due == (evidence is None):
             raise ValueError(f"step {t}: evidence on the curvature is {'missing' if due else 'not wanted'}")
-        if due:
+        if evidence is not None:
             D = _diagonal(evidence["probe"], evidence["product"])
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * D**2

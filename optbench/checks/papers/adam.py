@@ -6,16 +6,18 @@ Diederik Kingma and Jimmy Ba (2015), "Adam: A Method for Stochastic Optimization
     m_t = b1 m_{t-1} + (1 - b1) G_t,  v_t = b2 v_{t-1} + (1 - b2) G_t^2       m_0 = v_0 = 0
     theta <- theta - lr mhat / (sqrt(vhat) + eps),  mhat = m_t / (1 - b1^t), vhat = v_t / (1 - b2^t)
 
-eps is added to the root of the bias-corrected v, as in Algorithm 1. The faster form of the paper's section 2,
-alpha_t m / (sqrt(v) + epshat), means another eps ("epshat" is not bias-corrected). The paper has no weight decay; it is
-L2 here, added to the gradient, so that both moments see it.
+eps is added to the root of the bias-corrected v, as in Algorithm 1. The faster form in the paper's section 2,
+alpha_t m / (sqrt(v) + epshat), has a different eps: "epshat" is not bias-corrected. The paper has no weight decay.
+Here it is L2: added to the gradient, so both moments include it.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for t, g in enumerate(steps, 1):

@@ -1,4 +1,4 @@
-"""AdamW with the weight decay of its own paper, which the learning rate's height does not scale.
+"""AdamW with its paper's weight decay, which is independent of the base learning rate.
 
 Ilya Loshchilov and Frank Hutter (2019), "Decoupled Weight Decay Regularization", arXiv:1711.05101, Algorithm 2.
 
@@ -6,14 +6,16 @@ Ilya Loshchilov and Frank Hutter (2019), "Decoupled Weight Decay Regularization"
     theta <- theta - eta_t (alpha mhat / (sqrt(vhat) + eps) + lambda theta)
     mhat = m_t / (1 - b1^t), vhat = v_t / (1 - b2^t)
 
-Here eta_t = 1 throughout: lr is alpha, weight_decay is lambda. The theta decayed is the one before the step.
+Here eta_t = 1 throughout: lr is alpha, weight_decay is lambda. The decay uses theta before the step.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for t, g in enumerate(steps, 1):

@@ -11,16 +11,20 @@ Faster Optimizing Deep Models", arXiv:2208.06677, Algorithm 1, with the start an
     theta <- (theta - lr (mhat + b2 vhat) / (sqrt(nhat) + eps)) / (1 + lr wd)
 
 The betas are decay rates, as in the authors' code: the paper's are 1 minus these (0.02, 0.08, 0.01). The paper starts
-at m = g and n = g^2 instead of correcting the bias; the code, and this, start at 0 and correct all three moments. eps
-is added to the root of the corrected n. Weight decay is the paper's proximal one: a division after the step. The
-paper's restarts are left out, as in the code's step.
+at m = g and n = g^2 and does not correct the bias. Here, as in the code, all three moments start at 0 and are
+corrected. eps is added to the root of the corrected n. Weight decay is the paper's proximal one: a division after the
+step. The paper's restarts are left out, as in the code's step.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(
+    theta: Array, steps: Gradients, *, lr: float, betas: tuple[float, float, float], eps: float, weight_decay: float
+) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2, b3 = betas
     m, v, n, last = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta), None
     for t, g in enumerate(steps, 1):

@@ -10,20 +10,24 @@ arXiv:2411.02853, the clipped ADOPT of its later versions.
     theta <- theta - lr (m_t + wd theta)
     v_t = b2 v_{t-1} + (1 - b2) g_t^2
 
-The gradient is divided by the second moment of the steps before it and the momentum is taken afterwards, both unlike
-Adam. No bias correction. eps is the smallest root, not a summand. t counts the steps that move, so the first of them is
-clipped at 1. Weight decay, not in the algorithm, is decoupled. (The first version of the paper had no clipping: it took
-the first m whole and raised the smallest root in the early steps.)
+Unlike Adam, the gradient is divided by the second moment of the earlier steps, and the momentum is taken afterwards. No
+bias correction. eps is the lower bound of the root, not a summand. t counts the steps that move theta, so the first of
+them is clipped at 1. Weight decay is not part of the algorithm; it is decoupled here. (The paper's first version had no
+clipping: it started with m equal to the first normalised gradient, and with a larger lower bound in the early steps.)
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, clip_power, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(
+    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, clip_power: float, weight_decay: float
+) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
-    for t, g in enumerate(steps):  # t = 0 is the step that only starts v
+    for t, g in enumerate(steps):  # step 0 only sets v
         if t == 0:
             v = g**2
         else:

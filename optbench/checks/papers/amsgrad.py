@@ -1,4 +1,4 @@
-"""AMSGrad: Adam whose second moment never falls.
+"""AMSGrad: Adam whose second moment never decreases.
 
 Sashank Reddi, Satyen Kale, Sanjiv Kumar (2018), "On the Convergence of Adam and Beyond", arXiv:1904.09237,
 Algorithm 2.
@@ -8,22 +8,24 @@ Algorithm 2.
     vhat_t = max(vhat_{t-1}, x_t)
     theta <- theta - lr y_t / (sqrt(z_t) + eps)
 
-and three rules go by this name:
+Three rules have this name:
 
     variant     x_t (enters the maximum)    y_t               z_t
     paper       v_t                         m_t               vhat_t
     torch       v_t                         m_t / (1 - b1^t)  vhat_t / (1 - b2^t)
     optax       v_t / (1 - b2^t)            m_t / (1 - b1^t)  vhat_t
 
-Only in "paper" and "optax" is the divisor non-decreasing: torch's bias correction falls with t after the maximum.
-The paper has no eps (it divides by sqrt(vhat)); where every gradient so far is 0 that is 0 / 0, so eps is added to the
-root in every variant. The paper's b1 and lr may change with t (b1t, alpha_t) and its step is projected onto the
-feasible set: neither is part of the rule here. Weight decay is not in the paper; it is L2, added to the gradient.
+The divisor is non-decreasing only in "paper" and "optax": torch corrects the bias after the maximum, by a factor that
+falls with t. The paper has no eps and divides by sqrt(vhat), which gives 0 / 0 while every gradient is 0; so every
+variant adds eps to the root. The paper's b1 and lr may change with t, and it projects its step onto the feasible set;
+both are left out. Weight decay is not in the paper; it is L2, added to the gradient.
 """
 
 import numpy as np
 
-# c1, c2: 1 minus the decay rate to the power of t. Each gives what enters the maximum, the numerator and the divisor.
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+
+# x, y, z of each variant, with c1 = 1 - b1^t and c2 = 1 - b2^t
 VARIANTS = {
     "paper": (lambda v, c2: v, lambda m, c1: m, lambda vhat, c2: vhat),
     "torch": (lambda v, c2: v, lambda m, c1: m / c1, lambda vhat, c2: vhat / c2),
@@ -31,8 +33,10 @@ VARIANTS = {
 }
 
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay, variant):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+def paper(
+    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float, variant: str
+) -> Trajectory:
+    """Yield theta after each step."""
     x, y, z = VARIANTS[variant]
     b1, b2 = betas
     m, v, vhat = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta)

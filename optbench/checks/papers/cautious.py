@@ -1,4 +1,4 @@
-"""Cautious updates: entries that would go against the gradient stand still. A modifier of any rule.
+"""Cautious updates: entries whose update opposes the gradient do not move. A modifier of any rule.
 
 Kaizhao Liang, Lizhang Chen, Bo Liu, Qiang Liu (2024), "Cautious Optimizers: Improving Training with One Line of Code",
 arXiv:2411.16085, Algorithm 1.
@@ -7,18 +7,20 @@ arXiv:2411.16085, Algorithm 1.
     mask = 1 where u g > 0, else 0
     theta <- theta_before - u mask / max(mean(mask), floor)
 
-The paper scales by d / (nnz(mask) + 1), d the number of entries; here it is one over the share that is left, at least
-floor, as in the authors' later code and in timm (floor 1e-3). The share is taken per tensor. The mask is of the whole
-update; the authors' AdamW takes the sign of its first moment, which is the same, for the divisor is positive. The
-inner state (momentum) does not see the mask. Where weight decay is wanted, the caller applies it around this modifier.
+The paper scales by d / (nnz(mask) + 1), d the number of entries. Here the update is divided by mean(mask), or by floor
+if that is larger, as in the authors' later code and in timm (floor 1e-3). The mean is per tensor. The mask uses the
+whole update; the authors' AdamW uses the sign of its first moment, which is the same because the divisor is positive.
+The mask does not change the inner state (momentum). The caller applies weight decay, if any, around this modifier.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Gradients, Trajectory
 
-def paper(theta, steps, gradients, *, floor):
-    """Yields theta, changed in place, after each step. steps: the generator of an inner rule's paper over the same
-    theta, with weight_decay 0; gradients: the gradients that it is fed, one a step."""
+
+def paper(theta: Array, steps: Trajectory, gradients: Gradients, *, floor: float) -> Trajectory:
+    """Yield theta after each step. `steps`: the inner rule's generator, with weight_decay 0; `gradients`: the gradients
+    that the inner rule receives."""
     before = theta.copy()
     for g, _ in zip(gradients, steps, strict=True):
         u = before - theta
@@ -26,4 +28,4 @@ def paper(theta, steps, gradients, *, floor):
         share = mask.sum() / max(mask.size, 1)
         theta[...] = before - u * mask / max(share, floor)
         yield theta
-        before = theta.copy()  # an outer modifier may have changed theta in between
+        before = theta.copy()  # an outer modifier may have changed theta

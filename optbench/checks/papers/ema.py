@@ -7,18 +7,20 @@ Architecture for Computer Vision", arXiv:1512.00567, section 8, evaluates such a
     every step:     the inner rule moves theta,  abar <- d abar + (1 - d) theta
     d = decay, with warm-up never more than (1 + t) / (10 + t) after t steps (TensorFlow's ExponentialMovingAverage)
 
-The trained weights do not depend on the average, so `paper`, which says where they are, lays nothing over the inner
-rule; `averages` says what is evaluated.
+The trained weights do not depend on the average, so `paper` leaves the inner rule as it is; `averages` gives the
+weights to evaluate.
 """
 
+from optbench.checks.papers import Array, Trajectory
 
-def paper(theta, steps, *, decay, warmup):
-    """Yields theta after each inner step, as the inner rule left it."""
+
+def paper(theta: Array, steps: Trajectory, *, decay: float, warmup: bool) -> Trajectory:
+    """Yield theta after each inner step, unchanged."""
     yield from steps
 
 
-def averages(theta, steps, *, decay, warmup):
-    """Yields a new array after each inner step: the weights to evaluate."""
+def averages(theta: Array, steps: Trajectory, *, decay: float, warmup: bool) -> Trajectory:
+    """Yield the weights to evaluate after each inner step, as a new array."""
     mean = theta.copy()
     for t, now in enumerate(steps, 1):
         d = decay

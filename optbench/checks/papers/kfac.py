@@ -6,7 +6,7 @@ arXiv:1503.05671: the block-diagonal approximation (section 4.2) with factored T
 Layer y = W a + b, theta = [W b] of shape (out, in + 1), abar = [a; 1], g = the gradient of one sample's loss in y:
 
     A_t = ema A_{t-1} + (1 - ema) mean(abar abar^T),  S_t = ema S_{t-1} + (1 - ema) mean(g g^T)
-    (the first step takes both means whole)
+    (in the first step A and S are these means)
     pi = sqrt((trace(A) / dim(A)) / (trace(S) / dim(S)))
     at (t - 1) % interval = 0:  A^-1 <- (A_t + pi sqrt(damping) I)^-1,  S^-1 <- (S_t + sqrt(damping) / pi I)^-1
     G = mean(g abar^T) + wd theta
@@ -14,21 +14,35 @@ Layer y = W a + b, theta = [W b] of shape (out, in + 1), abar = [a; 1], g = the 
     b = momentum b + N,  b_0 = 0
     theta <- theta - lr b
 
-Left out of the paper's Algorithm 2: the exact-Fisher rescaling and momentum (sections 6.4 and 7), the adaptation of
-the damping, and the block-tridiagonal inverse. Weight decay is L2, added to the gradient but not to the curvature. The
-ema is the constant given (the paper: min(1 - 1/t, 0.95)). One g makes both the gradient and S, so with gradients at the
-true targets S is the "empirical Fisher"; the paper draws S's targets from the model.
+Of the paper's Algorithm 2 these are left out: the exact-Fisher rescaling and momentum (sections 6.4 and 7), the
+adaptation of the damping, and the block-tridiagonal inverse. Weight decay is L2, added to the gradient but not to the
+curvature. ema is constant (the paper: min(1 - 1/t, 0.95)). The gradient and S use the same g. With true targets S is
+the "empirical Fisher"; the paper draws the targets for S from the model.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 
+from optbench.checks.papers import Array, Trajectory
 
-def paper(theta, steps, *, lr, damping, ema, momentum, weight_decay, interval):
-    """Yields theta, changed in place, after each step. theta: float64 (out, in + 1); steps: iterable of (activations
-    (B, in), output gradients of each sample's own loss (B, out): those of the mean loss times B)."""
+
+def paper(
+    theta: Array,
+    steps: Iterable[tuple[Array, Array]],
+    *,
+    lr: float,
+    damping: float,
+    ema: float,
+    momentum: float,
+    weight_decay: float,
+    interval: int,
+) -> Trajectory:
+    """Yield theta (out, in + 1) after each step. `steps`: (activations (B, in), output gradients (B, out)). The output
+    gradients are those of each sample's own loss: B times those of the mean loss."""
     rows, cols = theta.shape
     A = S = None
-    b = np.zeros((rows, cols))
+    A_inv, S_inv, b = np.eye(cols), np.eye(rows), np.zeros((rows, cols))  # the first step sets both inverses
     for t, (a, g) in enumerate(steps, 1):
         a, g = np.asarray(a, dtype=np.float64), np.asarray(g, dtype=np.float64)
         B = len(a)

@@ -8,17 +8,19 @@ arXiv:1904.00962, Algorithm 2.
     u_t = mhat / (sqrt(vhat) + eps) + wd theta,  mhat = m_t / (1 - b1^t), vhat = v_t / (1 - b2^t)
     theta <- theta - lr (||theta|| / ||u_t||) u_t          Euclidean norms of the whole tensor
 
-phi, the paper's bound on ||theta||, is the identity (the paper leaves it open). The ratio is 1 where either norm is 0:
-otherwise a tensor that starts at 0 would never move. The ratio is taken with and without weight decay alike (apex and
-timm switch it off at wd = 0), and the decay is inside it. Both moments are bias-corrected. The gradient is not
-normalised beforehand (apex and timm clip its global norm to 1).
+phi, the paper's bound on ||theta||, is the identity (the paper leaves it open). The ratio is 1 if either norm is 0:
+otherwise a tensor that starts at 0 would never move. The ratio applies with and without weight decay (apex and timm
+disable it at wd = 0), and includes the decay. Both moments are bias-corrected. The gradient is not normalised first
+(apex and timm clip its global norm to 1).
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for t, g in enumerate(steps, 1):

@@ -7,19 +7,23 @@ Algorithm 1.
     v_t = mu v_{t-1} + lr rate (g_t + wd theta)                     v_0 = 0
     theta <- theta - v_t
 
-lr is inside the buffer, as in Algorithm 1 (torch's momentum has it outside): the same for a constant lr, but not under
-a schedule. The rate is inside it too, so that past gradients keep the rates of their own steps. The gradient's norm in
-the rate is taken before the decay is added. The paper has no eps; it is added to the sum of the norms. Nor does it say
-what a zero norm means: as it stands, a tensor that starts at 0 would never move, so the rate is 1 where ||theta|| or
-||g|| is 0, as in timm. The rate applies with and without weight decay alike (timm leaves it out at wd = 0). The
-polynomial fall of lr in Algorithm 1 is the schedule's business.
+lr is inside the buffer, as in Algorithm 1 (torch's momentum has it outside): the two differ only under a schedule. The
+rate is inside too, so past gradients keep the rates of their own steps. The gradient's norm in the rate excludes weight
+decay. The paper has no eps; it is added to the sum of the norms. The paper does not define the rate for a zero norm: by
+its formula a tensor that starts at 0 would never move. So the rate is 1 if ||theta|| or ||g|| is 0, as in timm. The
+rate applies with and without weight decay (timm leaves it out at wd = 0). The polynomial decay of lr in Algorithm 1 is
+left to the schedule.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, momentum, weight_decay, trust, eps):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(
+    theta: Array, steps: Gradients, *, lr: float, momentum: float, weight_decay: float, trust: float, eps: float
+) -> Trajectory:
+    """Yield theta after each step."""
     v = np.zeros_like(theta)
     for g in steps:
         size, slope = np.sqrt(np.sum(theta**2)), np.sqrt(np.sum(g**2))

@@ -14,33 +14,36 @@ One step, on one batch (one closure), is up to max_iter inner iterations. With g
     stop if g.d > -tolerance_change (theta stays)
     theta <- theta + t d
     stop after max_iter iterations or max_iter * 5 // 4 evaluations
-    loss and g anew, unless it was the last iteration of the step
+    evaluate loss and g again, unless this was the last iteration of the step
     stop if max|g| <= tolerance_grad, or max|t d| <= tolerance_change, or |loss - loss before| < tolerance_change
 
-d, t, g_old, the pairs and H live on over the steps: the first y of a step compares gradients of two batches, at
-parameters one move apart, and s is that move. The papers have a Wolfe line search, which alone makes y.s > 0; with a
-fixed step, pairs that fail it are left out. The bound on evaluations is torch's default max_eval: it cuts an iteration
-off only for max_iter 2 and 3.
+d, t, g_old, the pairs and H are kept between steps: the first y of a step is the difference of the gradients of two
+batches, at parameters one move apart, and s is that move. The papers use a Wolfe line search, which guarantees y.s > 0;
+with a fixed step, pairs with y.s too small are left out. The limit on evaluations is torch's default max_eval. It
+removes an iteration only for max_iter 2 and 3.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from optbench.checks.papers import Array, Function, Trajectory
+
 
 @dataclass
 class Memory:
-    """What lives on over the steps. old: the gradient before; pairs: (y, s), the newest last; H: a number."""
+    """State kept between steps. old: the previous gradient; pairs: (y, s), newest last; H: the scale of the Hessian."""
 
-    d: np.ndarray | None = None
+    d: Array | None = None
     t: float = 0.0
-    old: np.ndarray | None = None
-    pairs: list = field(default_factory=list)
-    H: float = 1.0
+    old: Array | None = None
+    pairs: list[tuple[Array, Array]] = field(default_factory=list)
+    H: float | Array = 1.0
 
 
-def _two_loop(g, pairs, H):
-    """Inverse Hessian of the pairs, times g."""
+def _two_loop(g: Array, pairs: list[tuple[Array, Array]], H: float | Array) -> Array:
+    """Return the inverse Hessian of the pairs times g."""
     q, alphas = g.copy(), []
     for y, s in reversed(pairs):
         alphas.append(s @ q / (y @ s))
@@ -51,9 +54,9 @@ def _two_loop(g, pairs, H):
     return r
 
 
-def _turn(memory, g, lr, history_size):
-    """Learn from the last move, then choose the next direction and length."""
-    if memory.d is None:
+def _next_move(memory: Memory, g: Array, lr: float, history_size: int) -> Array:
+    """Update the pairs from the last move; set and return the next direction."""
+    if memory.d is None or memory.old is None:
         memory.d, memory.t = -g, min(1.0, 1.0 / np.abs(g).sum()) * lr
     else:
         y, s = g - memory.old, memory.t * memory.d
@@ -62,22 +65,33 @@ def _turn(memory, g, lr, history_size):
             memory.H = y @ s / (y @ y)
         memory.d, memory.t = -_two_loop(g, memory.pairs, memory.H), lr
     memory.old = g
+    return memory.d
 
 
-def _evaluate(gradient, theta):
+def _evaluate(gradient: Function, theta: Array) -> tuple[float, Array]:
     loss, g = gradient(theta)
     return loss, np.array(g, dtype=np.float64).reshape(-1)
 
 
-def _step(theta, gradient, memory, lr, max_iter, history_size, tolerance_grad, tolerance_change):
+def _step(
+    theta: Array,
+    gradient: Function,
+    memory: Memory,
+    lr: float,
+    max_iter: int,
+    history_size: int,
+    tolerance_grad: float,
+    tolerance_change: float,
+) -> None:
+    """Take one step: up to max_iter iterations on one batch."""
     loss, g = _evaluate(gradient, theta)
     if np.abs(g).max() <= tolerance_grad:
         return
     for n in range(1, max_iter + 1):
-        _turn(memory, g, lr, history_size)
-        if g @ memory.d > -tolerance_change:
+        d = _next_move(memory, g, lr, history_size)
+        if g @ d > -tolerance_change:
             return
-        move = memory.t * memory.d
+        move = memory.t * d
         theta += move.reshape(theta.shape)
         if n == max_iter:
             return
@@ -89,8 +103,17 @@ def _step(theta, gradient, memory, lr, max_iter, history_size, tolerance_grad, t
             return
 
 
-def paper(theta, steps, *, lr, max_iter, history_size, tolerance_grad, tolerance_change):
-    """Yields theta, changed in place, after each step. steps: iterable of functions theta -> (loss, gradient)."""
+def paper(
+    theta: Array,
+    steps: Iterable[Function],
+    *,
+    lr: float,
+    max_iter: int,
+    history_size: int,
+    tolerance_grad: float,
+    tolerance_change: float,
+) -> Trajectory:
+    """Yield theta after each step. `steps`: one function per batch."""
     memory = Memory()
     for gradient in steps:
         if theta.size:

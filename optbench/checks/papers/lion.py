@@ -7,15 +7,17 @@ Hsieh, Yifeng Lu, Quoc Le (2023), "Symbolic Discovery of Optimization Algorithms
     theta <- theta - lr (sign(c_t) + wd theta)
     m_t = b2 m_{t-1} + (1 - b2) g_t
 
-c is used for the step and thrown away; the momentum itself has the longer memory, b2. No bias correction. sign(0) = 0.
-The authors' code decays theta first and then steps, which is the same sum.
+c is used for the step only; the momentum itself has the longer memory, b2. No bias correction. sign(0) = 0. The
+authors' code decays theta before the step, which gives the same sum.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     m = np.zeros_like(theta)
     for g in steps:

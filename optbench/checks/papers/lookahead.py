@@ -7,15 +7,16 @@ arXiv:1907.08610, Algorithm 1.
     every step:                     the inner rule moves theta (the fast weights)
     after each k-th inner step:     slow <- slow + alpha (theta - slow),  theta <- slow
 
-The slow weights are those of the start, as in the paper and the authors' code. timm copies them at the first
-synchronisation instead, which makes that one do nothing. The inner rule's state (momentum) is kept over a
-synchronisation: the authors' default; they also offer to reset it or to average it.
+The slow weights start as the initial weights, as in the paper and the authors' code. timm copies them at the first
+synchronisation instead, which therefore does nothing. A synchronisation keeps the inner rule's state (momentum). This
+is the authors' default; they also offer to reset or average it.
 """
 
+from optbench.checks.papers import Array, Trajectory
 
-def paper(theta, steps, *, k, alpha):
-    """Yields theta, changed in place, after each inner step. steps: the generator of an inner rule's paper over the
-    same theta; a step that ends a cycle is yielded after its synchronisation."""
+
+def paper(theta: Array, steps: Trajectory, *, k: int, alpha: float) -> Trajectory:
+    """Yield theta after each inner step, including its synchronisation if it ends a cycle."""
     slow = theta.copy()
     for t, _ in enumerate(steps, 1):
         if t % k == 0:

@@ -2,7 +2,7 @@
 
 Huizhuo Yuan, Yifeng Liu, Shuang Wu, Xun Zhou, Quanquan Gu (2024), "MARS: Unleashing the Power of Variance Reduction for
 Training Large Models", arXiv:2411.10438, Algorithm 2 (MARS-AdamW) with the approximation of section 3: the gradient
-of the last step stands for that of the last parameters on the new batch.
+of the last step replaces that of the last parameters on the new batch.
 
     c_t = g_t + gamma b1 / (1 - b1) (g_t - g_{t-1}),  g_0 = g_1
     c_t <- c_t / max(1, ||c_t||)                                per tensor
@@ -10,20 +10,24 @@ of the last step stands for that of the last parameters on the new batch.
     mhat = m_t / (1 - b1^t),  vhat = v_t / (1 - b2^t)
     theta <- theta - lr (mhat / (sqrt(vhat) + eps) + wd theta)
 
-The first step has no last gradient. The paper starts with x_1 = x_0, so the difference is zero, hence g_0 = g_1 (timm
-does so too); the authors' code starts with g_0 = 0, which makes c_1 larger by 1 + gamma b1 / (1 - b1) where the clip
-does not bite. Their code gives tensors that are not 2-D to AdamW by default; here every tensor follows the rule.
+The first step has no last gradient. The paper starts with x_1 = x_0, so the difference is zero, hence g_0 = g_1 (also
+in timm). The authors' code starts with g_0 = 0, which multiplies an unclipped c_1 by 1 + gamma b1 / (1 - b1). By
+default it uses AdamW for tensors that are not 2-D; here every tensor follows the rule.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, gamma, weight_decay):
-    """Yields theta, changed in place, after each step. steps: iterable of gradients of its shape."""
+
+def paper(
+    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, gamma: float, weight_decay: float
+) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     m, v, last = np.zeros(theta.shape), np.zeros(theta.shape), None
     for t, given in enumerate(steps, 1):
-        g = np.array(given, dtype=np.float64)  # a copy: the caller may reuse its array
+        g = np.array(given, dtype=np.float64)  # the caller may reuse its array
         c = g + gamma * b1 / (1 - b1) * (g - (g if last is None else last))
         c = c / max(1.0, np.linalg.norm(c))
         last = g

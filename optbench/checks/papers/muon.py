@@ -12,19 +12,20 @@ arXiv:2502.16982, equation 4.
     theta <- (1 - lr wd) theta - lr * factor * O_t         O_t = the last X, transposed back
 
 factor: "original" sqrt(max(1, rows / cols)), "rms" 0.2 sqrt(max(rows, cols)). Tensors of more than two dimensions are
-flattened to (shape[0], -1) and rows and cols are those of the flattened matrix. (The reference code takes the last
-two dimensions of the unflattened gradient for its factor, so it differs for convolutions.) The iteration here runs
-in float64; the reference runs it in bfloat16, which costs it about two digits.
+flattened to (shape[0], -1); rows and cols are those of the flattened matrix. (The reference code computes its factor
+from the last two dimensions of the unflattened gradient, so it differs for convolutions.) The iteration here runs in
+float64. The reference runs it in bfloat16 and loses about two digits.
 
-Fewer than two dimensions: AdamW with adam_lr, adam_betas and adam_eps, decay by 1 - adam_lr wd.
+Fewer than two dimensions: AdamW with adam_lr, adam_betas and adam_eps; the decay is 1 - adam_lr wd.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 from optbench.checks.papers.adamw import paper as adamw
 
 
-def _newton_schulz(U, steps):
+def _newton_schulz(U: Array, steps: int) -> Array:
     a, b, c = 3.4445, -4.7750, 2.0315
     X = U.T if U.shape[0] > U.shape[1] else U
     X = X / (np.linalg.norm(X) + 1e-7)
@@ -34,8 +35,18 @@ def _newton_schulz(U, steps):
     return X.T if U.shape[0] > U.shape[1] else X
 
 
-def _matrix(theta, steps, *, lr, momentum, nesterov, ns_steps, weight_decay, scale):
-    if theta.size == 0:  # nothing to orthogonalise, and no shape factor
+def _matrix(
+    theta: Array,
+    steps: Gradients,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    ns_steps: int,
+    weight_decay: float,
+    scale: str,
+) -> Trajectory:
+    if theta.size == 0:  # nothing to orthogonalise
         yield from (theta for _ in steps)
         return
     rows, cols = theta.shape[0], theta[0].size
@@ -51,11 +62,31 @@ def _matrix(theta, steps, *, lr, momentum, nesterov, ns_steps, weight_decay, sca
         yield theta
 
 
-def paper(theta, steps, *, lr, momentum, nesterov, ns_steps, scale, weight_decay, adam_lr, adam_betas, adam_eps):
-    """Yields theta, changed in place, after each step. theta: float64 array; steps: iterable of gradients of its
-    shape."""
+def paper(
+    theta: Array,
+    steps: Gradients,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    ns_steps: int,
+    scale: str,
+    weight_decay: float,
+    adam_lr: float,
+    adam_betas: Betas,
+    adam_eps: float,
+) -> Trajectory:
+    """Yield theta after each step."""
     if theta.ndim < 2:
         yield from adamw(theta, steps, lr=adam_lr, betas=adam_betas, eps=adam_eps, weight_decay=weight_decay)
     else:
-        shared = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
-        yield from _matrix(theta, steps, **shared, weight_decay=weight_decay, scale=scale)
+        yield from _matrix(
+            theta,
+            steps,
+            lr=lr,
+            momentum=momentum,
+            nesterov=nesterov,
+            ns_steps=ns_steps,
+            weight_decay=weight_decay,
+            scale=scale,
+        )

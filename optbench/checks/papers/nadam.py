@@ -8,16 +8,19 @@ Timothy Dozat (2016), "Incorporating Nesterov Momentum into Adam", ICLR workshop
     mbar = (1 - mu_t) G_t / (1 - mu_1 ... mu_t)  +  mu_{t+1} m_t / (1 - mu_1 ... mu_{t+1})
     theta <- theta - lr mbar / (sqrt(v_t / (1 - b2^t)) + eps)
 
-This is torch's form, in which the schedule of mu enters mbar only: the moment m itself decays by the constant b1, where
-Dozat's m decays by mu_t. Dozat's schedule is 0.96^(t / 250): psi = 0.004. The paper has no weight decay; it is L2 here,
-added to the gradient.
+This is torch's form: the schedule of mu enters mbar only, and m decays by the constant b1. Dozat's m decays by mu_t.
+His schedule is 0.96^(t / 250): psi = 0.004. The paper has no weight decay; it is L2 here, added to the gradient.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, momentum_decay, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(
+    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, momentum_decay: float, weight_decay: float
+) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     m, v, product = np.zeros_like(theta), np.zeros_like(theta), 1.0
     for t, g in enumerate(steps, 1):

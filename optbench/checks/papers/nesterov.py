@@ -8,17 +8,19 @@ importance of initialization and momentum in deep learning", ICML, equations 3 a
     b_t = mu b_{t-1} + G_t                                 b_0 = 0
     theta <- theta - lr (G_t + mu b_t)
 
-Sutskever et al. take the gradient at the point looked ahead to, phi + mu v. This is the same iteration written for the
-looked-ahead point itself, theta = phi + mu v with v = -lr b, so that the gradient is taken where theta is: torch's
-form, exact while lr and mu are constant. No dampening: the first step is b = G, so theta moves by (1 + mu) lr G. Weight
-decay is L2, added to the gradient. Nesterov's own mu changes with t; here it is constant.
+Sutskever et al. take the gradient at the look-ahead point phi + mu v. This is the same iteration written for that
+point, theta = phi + mu v with v = -lr b, so the gradient is taken at theta. This is torch's form, exact while lr and mu
+are constant. No dampening: the first step is b = G, so theta moves by (1 + mu) lr G. Weight decay is L2, added to the
+gradient. Nesterov's own mu changes with t; here it is constant.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, momentum, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, momentum: float, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     b = np.zeros_like(theta)
     for g in steps:
         G = g + weight_decay * theta

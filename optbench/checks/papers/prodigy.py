@@ -13,24 +13,37 @@ arXiv:2306.06101, Algorithm 4 (the Adam version), in the form of the authors' co
     theta <- (1 - d_t lr wd) theta
     theta <- theta - d_t lr m_t / (sqrt(v_t) + d_{t+1} eps)
 
-The paper's factors 1 - b3 of r and s are left out, and both are divided by d0: neither changes dhat. The paper has d_t
-before eps; the code, as here, the renewed one. The step itself still uses d_t. No bias correction, no safeguard for
-warm-up. The first growth, away from d0, is not limited by growth_rate. While s is zero (no gradient yet), nothing
-happens, not even decay. r and ||s||_1 are sums over all that the optimizer holds; here that is one tensor.
+The paper's factors 1 - b3 of r and s are left out, and both are divided by d0; neither changes dhat. The paper
+multiplies eps by d_t; the code, as here, by d_{t+1}. The step itself still uses d_t. No bias correction, no safeguard
+for warm-up. growth_rate does not limit the first growth, away from d0. While s is zero (no gradient yet), theta neither
+moves nor decays. r and ||s||_1 are sums over all parameters of the optimizer; here that is one tensor.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def _renewed(d, dhat, top, d0, growth):
-    """d_{t+1}, given the largest estimate so far (at least d0)."""
+
+def _next_d(d: float, dhat: float, top: float, d0: float, growth: float) -> float:
+    """Return d_{t+1}."""
     if d == d0:
         d = max(d, dhat)
     return min(top, d * growth)
 
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay, d0, d_coef, growth_rate):
-    """Yields theta, changed in place, after each step. steps: iterable of gradients of its shape."""
+def paper(
+    theta: Array,
+    steps: Gradients,
+    *,
+    lr: float,
+    betas: Betas,
+    eps: float,
+    weight_decay: float,
+    d0: float,
+    d_coef: float,
+    growth_rate: float | None,
+) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     b3 = np.sqrt(b2)
     growth = np.inf if growth_rate is None else growth_rate
@@ -47,7 +60,7 @@ def paper(theta, steps, *, lr, betas, eps, weight_decay, d0, d_coef, growth_rate
         if size > 0:
             dhat = d_coef * r / size
             top = max(top, dhat)
-            rate, d = d * lr, _renewed(d, dhat, top, d0, growth)
+            rate, d = d * lr, _next_d(d, dhat, top, d0, growth)
             theta *= 1 - rate * weight_decay
             theta -= rate * m / (np.sqrt(v) + d * eps)
         yield theta

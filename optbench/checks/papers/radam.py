@@ -10,19 +10,30 @@ the Adaptive Learning Rate and Beyond", arXiv:1908.03265, Algorithm 2.
     otherwise:          step = mhat (early "momentum")  or  0 (early "frozen")
     theta <- (1 - lr wd) theta - lr step
 
-The paper's threshold is 4, where r_t is 0; torch takes 5 (rho_t > 5) and the authors' code, timm and optax rho_t >= 5.
-At b2 = 0.999 rho_5 = 4.996 and rho_6 = 5.994, so 4 and 5 differ in step 5 alone, and > and >= do not differ. The
-paper's early steps are mhat, without an adaptive rate; the authors' code by default does not move at all there.
-Algorithm 2 has no eps; it is added to the root of the uncorrected v, as the authors and torch do. Weight decay is not
-in Algorithm 2 either: here it is decoupled and in every step, the early ones too (the authors' code skips it in a
-frozen step).
+The paper's threshold is 4, where r_t is 0. torch uses rho_t > 5; the authors' code, timm and optax use rho_t >= 5. At
+b2 = 0.999, rho_5 = 4.996 and rho_6 = 5.994, so 4 and 5 differ in step 5 only, and > and >= do not differ. The paper's
+early steps are mhat, without an adaptive rate; by default the authors' code does not move there. Algorithm 2 has no
+eps; it is added to the root of the uncorrected v, as in the authors' code and torch. Algorithm 2 has no weight decay;
+here it is decoupled and applies in every step, also the early ones (the authors' code skips it in a frozen step).
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay, threshold, early):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(
+    theta: Array,
+    steps: Gradients,
+    *,
+    lr: float,
+    betas: Betas,
+    eps: float,
+    weight_decay: float,
+    threshold: float,
+    early: str,
+) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     before = {"momentum": 1.0, "frozen": 0.0}[early]
     m, v = np.zeros_like(theta), np.zeros_like(theta)

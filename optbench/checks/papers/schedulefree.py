@@ -1,4 +1,4 @@
-"""Schedule-free AdamW: the average of the iterates in place of a schedule.
+"""Schedule-free AdamW: averages the iterates instead of using a schedule.
 
 Aaron Defazio, Xingyu Alice Yang, Harsh Mehta, Konstantin Mishchenko, Ahmed Khaled, Ashok Cutkosky (2024), "The Road
 Less Scheduled", arXiv:2405.15682, Algorithm 1, as in the authors' AdamWScheduleFreePaper (schedulefree).
@@ -11,18 +11,22 @@ Less Scheduled", arXiv:2405.15682, Algorithm 1, as in the authors' AdamWSchedule
     x_{t+1} = (1 - c) x_t + c z_{t+1}                                       the weights to evaluate
     theta = y_{t+1} = (1 - b1) z_{t+1} + b1 x_{t+1}
 
-Here x is not stored but read off theta and z: x = (y - (1 - b1) z) / b1. So where something else moves theta, x moves.
-eps is added to the root of the uncorrected moment, and the bias correction is part of lr_t, so it also scales the
-decay and the weights w. The library's default class AdamWScheduleFree differs: it corrects v itself, and
-lr_t is lr min(1, t / warmup_steps); its early averages are then plain means. w: the library's r = 0 and
-weight_lr_power = 2. For the constant lr given here, lr_t never falls, so w_t is lr_t^2 as in the paper.
+x is not stored but computed from theta and z: x = (y - (1 - b1) z) / b1. So x moves when anything else moves theta. eps
+is added to the root of the uncorrected moment. The bias correction is part of lr_t, so it also scales the decay and the
+weights w. The library's default class AdamWScheduleFree differs: it corrects v itself, and lr_t is
+lr min(1, t / warmup_steps), so its early averages are plain means. The weights w are those of the library's r = 0 and
+weight_lr_power = 2. With the constant lr used here, lr_t never falls, so w_t is lr_t^2 as in the paper.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay, warmup_steps):
-    """Yields theta (y, the training point), changed in place, after each step. steps: iterable of gradients at y."""
+
+def paper(
+    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float, warmup_steps: int
+) -> Trajectory:
+    """Yield theta, the training point y, after each step. `steps`: gradients at y."""
     b1, b2 = betas
     z, v = theta.copy(), np.zeros(theta.shape)
     largest = total = 0.0

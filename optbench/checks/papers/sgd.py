@@ -7,9 +7,11 @@ Herbert Robbins and Sutton Monro (1951), "A Stochastic Approximation Method", An
 The paper has no weight decay; it is L2 here, added to the gradient. No state.
 """
 
+from optbench.checks.papers import Array, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     for g in steps:
         theta -= lr * (g + weight_decay * theta)
         yield theta

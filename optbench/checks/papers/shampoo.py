@@ -8,45 +8,56 @@ arXiv:2002.09018.
     L_t = b2 L_{t-1} + (1 - b2) G G^T,  R_t = b2 R_{t-1} + (1 - b2) G^T G       L_0 = R_0 = eps I
     (b2 = 1, the 2018 paper: L_t = L_{t-1} + G G^T, R_t = R_{t-1} + G^T G; no bias correction of L or R in either)
     m_t = b1 m_{t-1} + (1 - b1) G,  mhat = m_t / (1 - b1^t)
-    P_t = L^{-1/4} mhat R^{-1/4}          roots from eigh, eigenvalues raised to at least eps, taken from L_t and R_t
-                                          at the steps with (t - 1) % interval = 0 and kept in between
+    P_t = L^{-1/4} mhat R^{-1/4}          roots by eigh, eigenvalues at least eps; computed from L_t and R_t in steps
+                                          with (t - 1) % interval = 0 and kept in between
     grafting "none":  step = P_t
     grafting "adam":  step = P_t ||a||_F / ||P_t||_F,  a = mhat / (sqrt(vhat) + 1e-8),
                       v_t = b v_{t-1} + (1 - b) G^2, vhat = v_t / (1 - b^t), b = b2 (0.999 if b2 = 1)
     theta <- (1 - lr wd) theta - lr step
 
-Momentum is of the raw gradient, before preconditioning. Tensors of more than two dimensions are flattened to
-(shape[0], -1), one matrix without blocking. With fewer than two dimensions the step is Adam's own, a, whatever the
-grafting. A zero P_t gives a zero step.
+Momentum averages the raw gradient, before preconditioning. Tensors of more than two dimensions are flattened to
+(shape[0], -1), one matrix without blocking. With fewer than two dimensions the step is Adam's, a, for either grafting.
+A zero P_t gives a zero step.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def _inverse_fourth_root(M, eps):
+
+def _inverse_fourth_root(M: Array, eps: float) -> Array:
     w, Q = np.linalg.eigh(M)
     return (Q * np.maximum(w, eps) ** -0.25) @ Q.T
 
 
-def _as_long_as(P, a):
+def _with_norm_of(P: Array, a: Array) -> Array:
     size = np.linalg.norm(P)
     return P * (np.linalg.norm(a) / size) if size > 0 else P
 
 
-GRAFTINGS = {"adam": _as_long_as, "none": lambda P, a: P}
+GRAFTINGS = {"adam": _with_norm_of, "none": lambda P, a: P}
 
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay, interval, grafting):
-    """Yields theta, changed in place, after each step. theta: float64 array; steps: iterable of gradients of its
-    shape."""
+def paper(
+    theta: Array,
+    steps: Gradients,
+    *,
+    lr: float,
+    betas: Betas,
+    eps: float,
+    weight_decay: float,
+    interval: int,
+    grafting: str,
+) -> Trajectory:
+    """Yield theta after each step."""
     if grafting not in GRAFTINGS:
         raise ValueError(f"grafting must be one of {', '.join(GRAFTINGS)}, not {grafting!r}")
     b1, b2 = betas
     bv, new = (0.999, 1.0) if b2 == 1 else (b2, 1 - b2)
     matrix = theta.ndim >= 2
     shape = (theta.shape[0], int(np.prod(theta.shape[1:]))) if matrix else theta.shape
-    if matrix:
-        L, R = eps * np.eye(shape[0]), eps * np.eye(shape[1])
+    L, R = (eps * np.eye(side) for side in (shape if matrix else (1, 1)))
+    L_root, R_root = L, R  # the first step sets both
     m, v = np.zeros(shape), np.zeros(shape)
     for t, g in enumerate(steps, 1):
         G = np.asarray(g, dtype=np.float64).reshape(shape)

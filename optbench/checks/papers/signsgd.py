@@ -5,15 +5,17 @@ Non-Convex Problems", arXiv:1802.04434, Algorithm 1.
 
     theta <- theta - lr (sign(g) + wd theta)
 
-sign(0) = 0: such an element does not move. Algorithm 1 has no weight decay; it is decoupled here. (Inside the sign, L2
-would only matter where the gradient is smaller than wd theta.) No state.
+sign(0) = 0: an element with a zero gradient only decays. Algorithm 1 has no weight decay; it is decoupled here. (L2
+inside the sign would matter only where the gradient is smaller than wd theta.) No state.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     for g in steps:
         theta -= lr * (np.sign(g) + weight_decay * theta)
         yield theta

@@ -6,15 +6,17 @@ Non-Convex Problems", arXiv:1802.04434, Algorithm 2.
     m_t = b m_{t-1} + (1 - b) g_t                          m_0 = 0
     theta <- theta - lr (sign(m_t) + wd theta)
 
-No bias correction: it would not change a sign. For the same reason b m + g (the heavy-ball buffer) gives the same
-steps as the average. sign(0) = 0. Weight decay is decoupled, and not part of Algorithm 2.
+No bias correction, because it changes no sign. For the same reason the heavy-ball buffer b m + g gives the same steps
+as the average. sign(0) = 0. Weight decay is not part of Algorithm 2; it is decoupled here.
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Gradients, Trajectory
 
-def paper(theta, steps, *, lr, momentum, weight_decay):
-    """Yields theta after each step. theta: float64 array, changed in place; steps: float64 gradients of its shape."""
+
+def paper(theta: Array, steps: Gradients, *, lr: float, momentum: float, weight_decay: float) -> Trajectory:
+    """Yield theta after each step."""
     m = np.zeros_like(theta)
     for g in steps:
         m = momentum * m + (1 - momentum) * g

@@ -11,35 +11,46 @@ Algorithm 4), in the order of the official code (nikhilvyas/SOAP).
     G' = QL^T G QR,  m' = QL^T m QR
     v = b2 v + (1 - b2) G'^2                                in the rotated space
     N = QL [m' / (sqrt(v) + eps)] QR^T
-    theta <- theta - lr sqrt(1 - b2^t) / (1 - b1^t) N       so eps is added before v's bias correction
+    theta <- theta - lr sqrt(1 - b2^t) / (1 - b1^t) N       eps is added before v's bias correction
     theta <- (1 - lr wd) theta                              decay after the step
     L = s L + (1 - s) G G^T,  R = s R + (1 - s) G^T G
     if t % interval = 0, for each side: e = diag(Q^T L Q); reorder the columns of Q, and that axis of v, by
     descending e; Q <- the orthogonal factor of QR(L Q)
 
-The signs of QR's and eigh's columns are not normalised: the result does not depend on them, since Adam's second moment
-is sign-invariant (flipping a column flips that row of G' and m', leaves v alone, and is undone on the way back).
-It does depend on the basis chosen inside a repeated eigenvalue: the first R of a wide gradient has a null space of
-cols - rows dimensions (L of a tall one likewise), and where that exceeds 1 the trajectory depends on the eigh used.
+The signs of QR's and eigh's columns are not normalised. The result does not depend on them: flipping a column flips
+that row of G' and m', leaves v unchanged, and is undone on the way back. The result does depend on the basis chosen for
+a repeated eigenvalue. The first R of a wide gradient has a null space of cols - rows dimensions (likewise L of a tall
+one); if that exceeds 1, the trajectory depends on the eigh used.
 Tensors of more than two dimensions are flattened to (shape[0], -1). With fewer than two, Q stays the identity: AdamW
-in the same conventions (first gradient skipped, eps before the bias correction, decay after the step).
+with the same conventions (first gradient skipped, eps before the bias correction, decay after the step).
 """
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Gradients, Trajectory
 
-def _eigenvectors(M):
+
+def _eigenvectors(M: Array) -> Array:
     return np.linalg.eigh(M)[1][:, ::-1]
 
 
-def _power_iteration(M, Q):
+def _power_iteration(M: Array, Q: Array) -> tuple[Array, Array]:
     order = np.argsort(-np.diag(Q.T @ M @ Q), kind="stable")
     return np.linalg.qr(M @ Q[:, order])[0], order
 
 
-def paper(theta, steps, *, lr, betas, eps, weight_decay, interval, shampoo_beta):
-    """Yields theta, changed in place, after each step. theta: float64 array; steps: iterable of gradients of its
-    shape."""
+def paper(
+    theta: Array,
+    steps: Gradients,
+    *,
+    lr: float,
+    betas: Betas,
+    eps: float,
+    weight_decay: float,
+    interval: int,
+    shampoo_beta: float,
+) -> Trajectory:
+    """Yield theta after each step."""
     b1, b2 = betas
     s = shampoo_beta
     matrix = theta.ndim >= 2
@@ -47,7 +58,7 @@ def paper(theta, steps, *, lr, betas, eps, weight_decay, interval, shampoo_beta)
     m, v = np.zeros((rows, cols)), np.zeros((rows, cols))
     L, R = np.zeros((rows, rows)), np.zeros((cols, cols))
     QL, QR = np.eye(rows), np.eye(cols)
-    for t, g in enumerate(steps):  # t = 0 is the step that only initialises
+    for t, g in enumerate(steps):  # step 0 only initialises
         G = np.asarray(g, dtype=np.float64).reshape(rows, cols)
         if t > 0:
             m = b1 * m + (1 - b1) * G

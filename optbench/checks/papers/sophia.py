@@ -1,4 +1,4 @@
-"""Sophia: momentum over a clipped diagonal Hessian, in both of its forms.
+"""Sophia: momentum divided by a diagonal Hessian estimate, clipped; forms G and H.
 
 Hong Liu, Zhiyuan Li, David Hall, Percy Liang, Tengyu Ma (2023), "Sophia: A Scalable Stochastic Second-order Optimizer
 for Language Model Pre-training", arXiv:2305.14342, Algorithm 3; estimators: Algorithms 1 (H) and 2 (G).
@@ -11,23 +11,37 @@ for Language Model Pre-training", arXiv:2305.14342, Algorithm 3; estimators: Alg
     theta <- (1 - lr wd) theta
     theta <- theta - lr clip(m_t / max(rho h, eps), -1, 1)
 
-The paper writes gamma for rho (the authors' code has had both names). The fresh estimate is used in its own step. The
-authors' code adds 1e-15 to the divisor of G in place of the max, and their H corrects the bias of m; both follow the
-paper here.
+The paper writes gamma for rho (the authors' code has used both names). A new estimate is already used in its own step.
+The authors' code adds 1e-15 to the divisor of G instead of taking the max, and their H corrects the bias of m. Here
+both follow the paper.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 
+from optbench.checks.papers import Array, Betas, Evidence, Trajectory
 
-def _estimate(evidence):
+
+def _estimate(evidence: Evidence) -> Array:
     if "sampled" in evidence:
         return evidence["count"] * evidence["sampled"] ** 2
     return evidence["probe"] * evidence["product"]
 
 
-def paper(theta, steps, *, lr, betas, rho, eps, weight_decay, interval):
-    """Yields theta, changed in place, after each step. steps: iterable of (gradient, evidence); evidence is
-    {"sampled": s, "count": B} or {"probe": z, "product": H z} at (t - 1) % interval = 0 and None at all others."""
+def paper(
+    theta: Array,
+    steps: Iterable[tuple[Array, Evidence | None]],
+    *,
+    lr: float,
+    betas: Betas,
+    rho: float,
+    eps: float,
+    weight_decay: float,
+    interval: int,
+) -> Trajectory:
+    """Yield theta after each step. `steps`: (gradient, evidence), where evidence is {"sampled": s, "count": B} or
+    {"probe": z, "product": H z} at (t - 1) % interval = 0 and None otherwise."""
     b1, b2 = betas
     m, h = np.zeros(theta.shape), np.zeros(theta.shape)
     for t, (g, evidence) in enumerate(steps, 1):
@@ -35,7 +49,7 @@ def paper(theta, steps, *, lr, betas, rho, eps, weight_decay, interval):
         if due == (evidence is None):
             raise ValueError(f"step {t}: evidence on the curvature is {'missing' if due else 'not wanted'}")
         m = b1 * m + (1 - b1) * g
-        if due:
+        if evidence is not None:
             h = b2 * h + (1 - b2) * _estimate(evidence)
         theta *= 1 - lr * weight_decay
         theta -= lr * np.clip(m / np.maximum(rho * h, eps), -1, 1)

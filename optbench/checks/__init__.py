@@ -1,5 +1,5 @@
-"""Conformance: is an implementation the algorithm that it is named after, and does it behave?
+"""Conformance: does an implementation follow its algorithm's paper, and does it behave well?
 
-`run.check(config)` gives one Finding per check. The papers' rules are written a second time in `papers/`, in NumPy and
-float64, sharing no code with the implementations.
+`run_all.check(config)` gives one CheckResult per check. `papers/` contains the papers' rules a second time, in NumPy
+float64, and shares no code with the implementations.
 """

@@ -1,213 +1,135 @@
-"""Is it the paper's rule? Two hundred steps of an implementation beside the same steps of `papers/NAME.py`."""
+"""Checks that an implementation is the paper's rule: its steps against those of `papers/NAME.py`."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from optbench import config as configuration
-from optbench.checks.gradient_feeds import feed_of
-from optbench.checks.result import differs, not_applicable, passes
-from optbench.checks.subject import Subject
+from optbench.checks.deviation import Deviation, deviation
+from optbench.checks.gradient_feeds import GradientFeed, feed_type
+from optbench.checks.paper_rules import absent_hyperparameters, default_settings, hyperparameters, paper_rule
+from optbench.checks.papers import Array, Rule
+from optbench.checks.result import Observation, differs, not_applicable, passes
+from optbench.checks.subject import Facts, Subject
 from optbench.config import imports
 from optbench.errors import ConfigError
 from optbench.optimizers.core.build import SHIPPED_SETTINGS, pinned_differences
 
 STEPS = 200
-SHIPPED_STEPS = 20  # of a library's defaults: what differs shows early
+SHIPPED_STEPS = 20  # at a library's defaults: differences show early
 DECAYS = (0.0, 0.1)
-TOLERANCE = 1e-6  # of the farthest distance from the start; rounding in float64 stays below 1e-9
-HOW_IT_RUNS = ("foreach", "fused", "capturable", "differentiable", "triton", "multi_tensor", "compile_step")
-"""Constructor arguments of the libraries that choose an engine and change no rule."""
-Outcome = tuple[str, str]
+TOLERANCE = 1e-6  # of the farthest distance from the start; float64 rounding stays below 1e-9
+ENGINE_ARGUMENTS = ("foreach", "fused", "capturable", "differentiable", "triton", "multi_tensor", "compile_step")
+"""The libraries' arguments that choose an engine and do not change the rule."""
 
 
-@dataclass(frozen=True)
-class Deviation:
-    """How far two trajectories (T, ...) from one start part, in units of the farthest distance from it."""
-
-    case: str
-    steps: int
-    first_step: int | None
-    """The first step (from 1) in which they are apart by more than the tolerance; None: never."""
-    largest: float
-    first_ratio: float | None
-    """Length of the first move over that of the paper's; None where the paper's first step moves nothing."""
-
-    def __str__(self) -> str:
-        ratio = self.first_ratio
-        first = "" if ratio is None or abs(ratio - 1) < 1e-3 else f"; first step {ratio:.3g}x the paper's"
-        if self.first_step is None:
-            return f"{self.case}: equal to {self.largest:.1e}"
-        return f"{self.case}: differs from step {self.first_step} of {self.steps} on, by {self.largest:.2g}{first}"
+def faithful(subject: Subject) -> Observation:
+    """Check the rule at the file's settings, for tensors of rank 0 to 4, with and without weight decay."""
+    return compare(subject.without_modifiers(), subject.all_settings)
 
 
-def faithful(subject: Subject) -> Outcome:
-    """The rule at the settings of the file, over ranks 0 to 4, with weight decay and without."""
-    return compared(subject.without_modifiers(), subject.all_settings)
-
-
-def as_shipped(subject: Subject) -> Outcome:
-    """The library's own defaults for everything but learning rate and weight decay, against the paper."""
+def as_shipped(subject: Subject) -> Observation:
+    """Compare the library's defaults, except learning rate and weight decay, with the paper."""
     if subject.is_users_own or subject.config.optimizer.target.startswith("optbench.optimizers."):
-        return not_applicable("ours or one's own: no library's defaults")
-    if paper_of(subject.against) is None:
-        return not_applicable(f"no paper's rule is written down for '{subject.against}'")
+        return not_applicable("our own or the user's own: no library defaults")
+    if paper_rule(subject.against) is None:
+        return no_rule(subject)
     shipped = replace(subject.without_modifiers(), shipped=True)
     given = {key: subject.all_settings[key] for key in SHIPPED_SETTINGS if key in subject.all_settings}
-    state, detail = compared(shipped, {**default_settings(subject.against), **given})
-    named = differences(subject)
-    return state, "; ".join(filter(None, [detail, ", ".join(named)]))
+    state, detail = compare(shipped, {**default_settings(subject.against), **given})
+    return Observation(state, "; ".join(filter(None, [detail, ", ".join(shipped_differences(subject))])))
 
 
-def differences(subject: Subject) -> list[str]:
-    """Every default of the library that is not what we pin, and every value of ours that the implementation lacks."""
+def shipped_differences(subject: Subject) -> list[str]:
+    """Return the library defaults that differ from the pinned ones, and the required values that differ from ours."""
     target = imports.load(subject.config.optimizer.target)
-    named = pinned_differences(subject.all_settings, subject.implementation, target)
-    named = [sentence for sentence in named if sentence.split()[0] not in HOW_IT_RUNS]
+    sentences = pinned_differences(subject.all_settings, subject.implementation, target)
+    sentences = [sentence for sentence in sentences if sentence.split()[0] not in ENGINE_ARGUMENTS]
     ours, required = default_settings(subject.against), subject.implementation.get("requires", {})
-    return named + [f"{k} {v} (the paper's file: {ours[k]})" for k, v in required.items() if ours.get(k, v) != v]
+    return sentences + [f"{k} {v} (the paper's file: {ours[k]})" for k, v in required.items() if ours.get(k, v) != v]
 
 
-def modifiers(subject: Subject) -> Outcome:
-    """What is laid over the optimizer, over the paper's rule, without weight decay."""
+def modifiers(subject: Subject) -> Observation:
+    """Check the modifiers around the optimizer against those around the paper's rule, without weight decay."""
     if not subject.config.modifiers:
         return not_applicable("no modifier is on")
-    return compared(subject, subject.all_settings, decays=(0.0,))
+    return compare(subject, subject.all_settings, decays=(0.0,))
 
 
-def compared(subject: Subject, settings: Mapping[str, Any], decays: Sequence[float] = DECAYS) -> Outcome:
-    """A subject against its paper at these settings."""
-    rule = paper_of(subject.against)
+def no_rule(subject: Subject) -> Observation:
+    """Return that `papers/` has no rule for this optimizer."""
+    return not_applicable(f"no rule in checks/papers for '{subject.against}'")
+
+
+def compare(subject: Subject, settings: Facts, decays: Sequence[float] = DECAYS) -> Observation:
+    """Compare a subject with its paper's rule at these settings."""
+    rule = paper_rule(subject.against)
     if rule is None:
-        return not_applicable(f"no paper's rule is written down for '{subject.against}'")
+        return no_rule(subject)
     cases = list(deviations(subject, rule, settings, decays))
-    taken = [case for case in cases if isinstance(case, Deviation)]
+    compared = [case for case in cases if isinstance(case, Deviation)]
     refused = refusals([case for case in cases if not isinstance(case, Deviation)])
-    apart = [case for case in taken if case.first_step is not None]
-    notes = "; ".join([*refused, *borrowed(rule, settings, subject.against)])
-    if apart or not taken:
-        share = f"{len(apart)} of {len(taken)} cases" if 0 < len(apart) < len(taken) else ""
-        return differs("; ".join(filter(None, [*map(str, earliest(apart)), share, notes])))
-    return passes("; ".join(filter(None, [f"{len(taken)} cases equal to {max(c.largest for c in taken):.1e}", notes])))
+    beyond = [case for case in compared if case.first_step is not None]
+    absent = absent_hyperparameters(rule, settings)
+    notes = [*refused, *([f"{', '.join(absent)} of the paper as in optimizer={subject.against}"] if absent else [])]
+    if beyond or not compared:
+        share = f"{len(beyond)} of {len(compared)} cases" if 0 < len(beyond) < len(compared) else ""
+        return differs("; ".join(filter(None, [*map(str, earliest(beyond)), share, *notes])))
+    largest = max(case.largest for case in compared)
+    return passes("; ".join([f"{len(compared)} cases equal to {largest:.1e}", *notes]))
 
 
 def refusals(cases: Sequence[tuple[int, str]]) -> list[str]:
-    """Each reason once, with the ranks that it concerns."""
+    """Return one sentence per reason, with the ranks of the refused tensors."""
     ranks: dict[str, list[int]] = {}
     for rank, reason in dict.fromkeys(cases):
         ranks.setdefault(reason, []).append(rank)
-    return [f"refuses rank {', '.join(map(str, found))}: {reason}" for reason, found in ranks.items()]
+    return [f"refuses rank {', '.join(map(str, refused))}: {reason}" for reason, refused in ranks.items()]
 
 
-def earliest(apart: Sequence[Deviation]) -> list[Deviation]:
-    """For each weight decay the case that differs first, and most."""
-    found: dict[str, Deviation] = {}
-    for case in sorted(apart, key=lambda case: (case.first_step, -case.largest)):
-        found.setdefault(case.case.partition("weight decay")[2], case)
-    return list(found.values())
+def earliest(beyond: Sequence[Deviation]) -> list[Deviation]:
+    """Return, for each weight decay, the case that differs first; the largest of several."""
+    chosen: dict[float, Deviation] = {}
+    for case in sorted(beyond, key=lambda case: (case.first_step, -case.largest)):
+        chosen.setdefault(case.decay, case)
+    return list(chosen.values())
 
 
 def deviations(
-    subject: Subject, rule: Any, settings: Mapping[str, Any], decays: Sequence[float]
+    subject: Subject, rule: Rule, settings: Facts, decays: Sequence[float]
 ) -> Iterator[Deviation | tuple[int, str]]:
-    """One deviation for every rank and decay, or the rank that the subject does not take, with the reason."""
+    """Yield a Deviation for every shape and weight decay, or (rank, reason) where the subject refuses the shape."""
     decays = decays if "weight_decay" in subject.all_settings else (0.0,)
     steps = SHIPPED_STEPS if subject.shipped else subject.fact("horizon", STEPS)
     tolerance = subject.fact("tolerance", TOLERANCE)
-    for shape in map(tuple, subject.fact("shapes", feed_of(subject).SHAPES)):
+    for shape in map(tuple, subject.fact("shapes", feed_type(subject).SHAPES)):
         for decay in decays:
             case = f"shape {shape}".replace(",)", ")") + (f", weight decay {decay:g}" if len(decays) > 1 else "")
             try:
-                feed = feed_of(subject)(subject.having(weight_decay=decay), shape)
+                feed = feed_type(subject)(subject.with_settings(weight_decay=decay), shape)
             except ConfigError as error:
                 yield len(shape), str(error.args[0])
                 continue
-            ours = [feed.values() for _ in range(steps) if feed.advance() is None]
-            theirs = list(trajectory(rule, feed, {**settings, "weight_decay": decay}, subject))
-            yield deviation(case, feed.start, ours, theirs, tolerance)
+            ours = []
+            for _ in range(steps):
+                feed.advance()
+                ours.append(feed.values())
+            theirs = list(paper_trajectory(rule, feed, {**settings, "weight_decay": decay}, subject))
+            yield deviation(case, decay, feed.start, ours, theirs, tolerance)
 
 
-def trajectory(rule: Any, feed: Any, settings: Mapping[str, Any], subject: Subject) -> Iterator[np.ndarray]:
-    """The paper's parameters after every step of a feed, modifiers laid over."""
+def paper_trajectory(rule: Rule, feed: GradientFeed, settings: Facts, subject: Subject) -> Iterator[Array]:
+    """Yield the paper's parameters after every step of a feed, with the subject's modifiers."""
     theta = feed.start.copy()
-    steps = rule(theta, iter(feed.seen), **keywords(rule, settings, subject.against))
-    slopes = [seen[0] if isinstance(seen, tuple) else seen for seen in feed.seen]
+    steps = rule(theta, iter(feed.paper_steps), **hyperparameters(rule, settings, subject.against))
+    gradients = [inputs[0] if isinstance(inputs, tuple) else inputs for inputs in feed.paper_steps]
     for modifier in subject.config.modifiers:
-        over = paper_of(modifier.name)
-        extra = {"gradients": iter(slopes)} if "gradients" in inspect.signature(over).parameters else {}
-        steps = over(theta, steps, **extra, **keywords(over, modifier.settings, modifier.name))
+        outer = paper_rule(modifier.name)
+        assert outer is not None, f"no rule in checks/papers for modifier '{modifier.name}'"
+        extra = {"gradients": iter(gradients)} if "gradients" in inspect.signature(outer).parameters else {}
+        steps = outer(theta, steps, **extra, **hyperparameters(outer, modifier.settings, modifier.name))
     for values in steps:
         yield np.asarray(values).copy()
-
-
-def deviation(
-    case: str, start: np.ndarray, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], tolerance: float
-) -> Deviation:
-    """The deviation of one trajectory from another."""
-    reach = max(float(np.abs(values - start).max()) for values in theirs)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        apart = np.array([np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True)]) / (reach or 1.0)
-    off = np.flatnonzero(~(apart <= tolerance))  # a nan is off too
-    moved = next((t for t, values in enumerate(theirs) if np.any(values != start)), 0)
-    lengths = [float(np.linalg.norm(values[moved] - start)) for values in (ours, theirs)]
-    ratio = lengths[0] / lengths[1] if lengths[1] > 0 else None
-    return Deviation(case, len(ours), int(off[0]) + 1 if len(off) else None, float(apart.max()), ratio)
-
-
-def paper_of(name: str) -> Any:
-    """The generator function of `papers/NAME.py`, or None where there is none."""
-    module = f"optbench.checks.papers.{name}"
-    if not name.isidentifier() or importlib.util.find_spec(module) is None:
-        return None
-    return importlib.import_module(module).paper
-
-
-def papers() -> list[str]:
-    """Names of the papers' rules of optimizers that are written down."""
-    import pkgutil
-
-    from optbench.checks import papers as folder
-
-    laid_over = configuration.options(configuration.config_folders(None), "modifier")
-    return [module.name for module in pkgutil.iter_modules(folder.__path__) if module.name not in laid_over]
-
-
-def keywords(rule: Any, settings: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A rule's hyperparameters: those of the settings, else of the paper's own file. ConfigError where one is
-    nowhere."""
-    wanted = [p.name for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    absent = [key for key in wanted if key not in settings]
-    spare = default_settings(name) if absent else {}
-    missing = [key for key in absent if key not in spare]
-    if missing:
-        raise ConfigError(f"the rule of '{name}' needs {', '.join(missing)}, which the optimizer does not have")
-    return {key: settings[key] if key in settings else spare[key] for key in wanted}
-
-
-def borrowed(rule: Any, settings: Mapping[str, Any], name: str) -> list[str]:
-    """A remark on the hyperparameters that the optimizer does not have and the paper's own file gives."""
-    wanted = [p.name for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    absent = [key for key in wanted if key not in settings]
-    return [f"{', '.join(absent)} of the paper as in optimizer={name}"] if absent else []
-
-
-def default_settings(name: str) -> dict[str, Any]:
-    """The settings of `conf/optimizer/NAME.yaml`; of the first that refers to this paper where there is none."""
-    folders = configuration.config_folders(None)
-    known = configuration.options(folders, "optimizer")
-    referring = [n for n in known if optimizer_about(n).get("reference") == name]
-    return dict(configuration.load([f"optimizer={(name if name in known else referring[0])}"]).optimizer.settings)
-
-
-def optimizer_about(name: str) -> dict[str, Any]:
-    """The facts of an optimizer's file."""
-    file = configuration.find_option(configuration.config_folders(None), "optimizer", name)
-    return configuration.read_yaml(file).get("about", {}) if file else {}

@@ -1,33 +1,35 @@
-"""What an optimizer is fed in a check: a fixed sequence of gradients, and whatever else it needs.
+"""The inputs of an optimizer in a check: a fixed sequence of gradients, and whatever else it needs.
 
-A feed owns one tensor and its optimizer. `advance()` takes a step; `seen` collects what the paper is told of each step
-(see `papers/`): a gradient, a gradient with evidence of the curvature, or a function of the parameters.
+A feed owns one tensor and its optimizer. `advance()` takes a step and adds what the paper's rule receives for it to
+`paper_steps` (see `papers/`): a gradient, a gradient with evidence of the curvature, or a function of the parameters.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from optbench.checks.papers import Array, Evidence, Function
+from optbench.checks.scripted_curvature import SAMPLES, ScriptedCurvature
 from optbench.checks.subject import Subject
 from optbench.contracts import Batch, SumCount, Turn
 from optbench.optimizers.core.build import requires_closure
 from optbench.training.clock import Clock
 from optbench.training.curvature import BatchCurvature
 
-SAMPLES = 12  # terms of the mean loss that the scripted curvature claims
+PaperStep = Array | tuple[Array, Evidence | None] | tuple[Array, Array] | Function
+"""The inputs of a paper's rule for one step."""
 
 
 class GradientFeed:
-    """Gradients of a drift with noise, whose size changes over the steps; the same for every optimizer."""
+    """Gradients with a drift, noise and a slowly changing size; the same for every optimizer."""
 
-    DIRECT = True
-    """Whether the optimizer sees the gradients as they are given."""
+    SETS_GRADIENTS = True
+    """True if the optimizer reads gradients that are set before `step`, not through a closure or layers."""
     SHAPES: tuple[tuple[int, ...], ...] = ((), (7,), (3, 5), (2, 3, 4), (4, 2, 3, 3))
 
     def __init__(
@@ -38,158 +40,130 @@ class GradientFeed:
         self.drift = np.asarray(self.random.standard_normal(shape))
         self.theta = torch.tensor(self.start, dtype=dtype).requires_grad_()
         self.t = 0
-        self.seen: list[Any] = []
         self.scale = 1.0
-        self._prepare(subject)
+        self.paper_steps: list[PaperStep] = []
+        self.optimizer = self._build(subject)
 
-    def _prepare(self, subject: Subject) -> None:
-        self.optimizer = subject.build([self.theta])
-        self.closed = requires_closure(self.optimizer)
-        self.evidence: dict[str, Any] | None = None
-        self.probes = hasattr(self.optimizer, "probe")
-        if self.probes:
-            self.optimizer.probe = self._probe
+    def _build(self, subject: Subject) -> Any:
+        optimizer = subject.build([self.theta])
+        self.has_probes = hasattr(optimizer, "probe")
+        self.evidence: Evidence | None = None
+        if self.has_probes:
+            optimizer.probe = self._probe
+        return optimizer
 
     def _probe(self, theta: Tensor) -> Tensor:
-        """A probe from the feed's own numbers, on record."""
+        """Draw a probe from the feed's random numbers and record it."""
         probe = self.random.standard_normal(tuple(theta.shape))
         self.evidence = {"probe": probe}
         return torch.as_tensor(probe, dtype=theta.dtype)
 
-    def gradient(self) -> np.ndarray:
-        """The gradient of the next step."""
+    def next_gradient(self) -> Array:
+        """Return the gradient of the next step."""
         self.t += 1
         size = self.scale * (1 + 0.5 * np.sin(self.t / 7))
         return np.asarray(size * (self.drift + self.random.standard_normal(self.drift.shape)))
 
-    def give(self, gradient: np.ndarray) -> None:
-        """Make it the gradient of the tensor."""
+    def set_gradient(self, gradient: Array) -> None:
+        """Make this the gradient of the tensor."""
         self.theta.grad = torch.tensor(np.ascontiguousarray(gradient), dtype=self.theta.dtype).view_as(self.theta)
 
-    def advance(self, gradient: np.ndarray | None = None) -> None:
-        """One step of the optimizer, at the next gradient or at the one given."""
-        gradient = self.gradient() if gradient is None else gradient
+    def advance(self, gradient: Array | None = None) -> None:
+        """Take one step with this gradient; by default with the next one."""
+        gradient = self.next_gradient() if gradient is None else gradient
         self.evidence = None
-        self.give(gradient)
-        self.optimizer.step(*([lambda: torch.zeros(())] if self.closed else []))
-        self.seen.append(self._told(gradient))
+        self.set_gradient(gradient)
+        step(self.optimizer)
+        self.paper_steps.append(self._paper_step(gradient))
 
-    def _told(self, gradient: np.ndarray) -> Any:
-        return (gradient, self.evidence) if self.probes else gradient
+    def _paper_step(self, gradient: Array) -> PaperStep:
+        return (gradient, self.evidence) if self.has_probes else gradient
 
-    def values(self) -> np.ndarray:
-        """A copy of the tensor as float64."""
+    def values(self) -> Array:
+        """Return a copy of the tensor as float64."""
         return self.theta.detach().double().numpy().copy()
 
 
-class Oracle:
-    """Answers about the curvature of a loss whose Hessian is a constant diagonal plus a coupling of all elements."""
-
-    def __init__(self, random: np.random.Generator) -> None:
-        self.random, self.scale = random, 1.0
-        self.evidence: dict[str, Any] | None = None
-
-    def sampled_gradients(self, thetas: Sequence[Tensor]) -> tuple[list[Tensor], int]:
-        """Gradients at sampled targets; that of the last tensor is on record."""
-        answers = [np.asarray(self.scale * self.random.standard_normal(tuple(theta.shape))) for theta in thetas]
-        self.evidence = {"sampled": answers[-1], "count": SAMPLES}
-        return [torch.as_tensor(a, dtype=t.dtype) for a, t in zip(answers, thetas, strict=True)], SAMPLES
-
-    def hessian_products(self, thetas: Sequence[Tensor], vectors: Sequence[Tensor]) -> list[Tensor]:
-        """Products with the vectors that the optimizer chose; the last of both is on record."""
-        return [self._product(vector) for vector in vectors]
-
-    def _product(self, vector: Tensor) -> Tensor:
-        probe = vector.detach().double().numpy().copy()
-        diagonal = 0.8 + np.cos(np.arange(probe.size)).reshape(probe.shape)  # some of it negative
-        product = np.asarray(self.scale * (diagonal * probe + 0.1 * probe.mean()))
-        self.evidence = {"probe": probe, "product": product}
-        return torch.as_tensor(product, dtype=vector.dtype)
-
-
 class CurvatureFeed(GradientFeed):
-    """Gradients, and an oracle for the curvature."""
+    """Gradients and curvature."""
 
-    def _prepare(self, subject: Subject) -> None:
-        self.closed, self.probes = False, False
-        self.oracle = Oracle(self.random)
-        self.optimizer = subject.build([self.theta], curvature=self.oracle)
+    def _build(self, subject: Subject) -> Any:
+        self.curvature = ScriptedCurvature(self.random)
+        return subject.build([self.theta], curvature=self.curvature)
 
-    def advance(self, gradient: np.ndarray | None = None) -> None:
-        """One step; what the oracle was asked in it is on record."""
-        self.oracle.scale, self.oracle.evidence, self.oracle.random = self.scale, None, self.random
+    def advance(self, gradient: Array | None = None) -> None:
+        """Take one step and record what the optimizer asks about the curvature."""
+        self.curvature.scale, self.curvature.evidence, self.curvature.random = self.scale, None, self.random
         super().advance(gradient)
 
-    def _told(self, gradient: np.ndarray) -> Any:
-        return gradient, self.oracle.evidence
+    def _paper_step(self, gradient: Array) -> PaperStep:
+        return gradient, self.curvature.evidence
 
 
 class ClosureFeed(GradientFeed):
-    """A new quadratic in every step, which the optimizer may evaluate as often as it likes."""
+    """A new quadratic in every step, which the optimizer may evaluate any number of times."""
 
-    DIRECT = False
+    SETS_GRADIENTS = False
 
-    def advance(self, gradient: np.ndarray | None = None) -> None:
-        """One step; the closure's first call returns what is already there, as in a run."""
-        centre = self.gradient() if gradient is None else gradient
+    def _build(self, subject: Subject) -> Any:
+        return subject.build([self.theta])
+
+    def advance(self, gradient: Array | None = None) -> None:
+        """Take one step; as in a run, the closure's first call returns an earlier evaluation."""
+        centre = self.next_gradient() if gradient is None else gradient
         curvature = 0.2 + self.random.uniform(size=self.drift.shape)
 
-        def function(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        def function(theta: Array) -> tuple[float, Array]:
             offset = theta - self.start + centre
             return float(0.5 * (curvature * offset**2).sum()), np.asarray(curvature * offset)
 
         def evaluate() -> Tensor:
             loss, slope = function(self.values())
-            self.give(slope)
+            self.set_gradient(slope)
             return torch.tensor(loss, dtype=torch.float64)
 
         pending = [evaluate()]
         self.optimizer.step(lambda: pending.pop() if pending else evaluate())
-        self.seen.append(function)
-
-    def _prepare(self, subject: Subject) -> None:
-        self.closed, self.probes, self.evidence = True, False, None
-        self.optimizer = subject.build([self.theta])
+        self.paper_steps.append(function)
 
 
 class LayerFeed(GradientFeed):
-    """A linear layer (out, in + 1) and its bias: fixed inputs and gradients of outputs, for rules that see both."""
+    """A linear layer (out, in + 1), bias included, with fixed inputs and output gradients: for rules that read both."""
 
-    DIRECT = False
+    SETS_GRADIENTS = False
     SHAPES = ((3, 5), (4, 3))
 
-    def _prepare(self, subject: Subject) -> None:
-        self.closed, self.probes, self.evidence = False, False, None
+    def _build(self, subject: Subject) -> Any:
         rows, columns = self.start.shape
         self.layer = nn.Linear(columns - 1, rows).to(self.theta.dtype)
         with torch.no_grad():
             self.layer.weight.copy_(self.theta[:, :-1])
             self.layer.bias.copy_(self.theta[:, -1])
-        self.oracle = BatchCurvature(self.layer, Clock(), contextlib.nullcontext(), None)
-        self.optimizer = subject.build([self.layer.weight, self.layer.bias], {"": self.layer}, self.oracle)
+        self.curvature = BatchCurvature(self.layer, Clock(), contextlib.nullcontext(), None)
+        return subject.build([self.layer.weight, self.layer.bias], {"": self.layer}, self.curvature)
 
-    def advance(self, gradient: np.ndarray | None = None) -> None:
-        """One forward and backward of a batch, and a step; its targets pass for sampled ones too."""
+    def advance(self, gradient: Array | None = None) -> None:
+        """Run forward and backward on one batch and take a step; sampled targets are the batch's own."""
         rows, columns = self.start.shape
         inputs = self.random.standard_normal((SAMPLES, columns - 1))
-        outward = self.scale * (self.random.standard_normal((SAMPLES, rows)) + self.drift[:, 0])
-        batch = {"inputs": self._tensor(inputs), "outward": self._tensor(outward)}
-        self.oracle.turn = Turn("model", batch, self._loss, self._loss)
+        output_gradients = self.scale * (self.random.standard_normal((SAMPLES, rows)) + self.drift[:, 0])
+        batch = {"inputs": self._tensor(inputs), "output_gradients": self._tensor(output_gradients)}
+        self.curvature.turn = Turn("model", batch, self._loss, self._loss)
         self.optimizer.zero_grad()
         total, count = self._loss(batch)
         (total / count).backward()
         self.optimizer.step()
-        self.seen.append((inputs, outward))
+        self.paper_steps.append((inputs, output_gradients))
 
     def _loss(self, batch: Batch) -> SumCount:
-        """A loss whose gradient in the outputs is as the batch says."""
-        return (self.layer(batch["inputs"]) * batch["outward"]).sum(), SAMPLES
+        """Return a loss whose gradient in the outputs is batch["output_gradients"]."""
+        return (self.layer(batch["inputs"]) * batch["output_gradients"]).sum(), SAMPLES
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
+    def _tensor(self, values: Array) -> Tensor:
         return torch.tensor(values, dtype=self.theta.dtype)
 
-    def values(self) -> np.ndarray:
-        """Weight and bias side by side."""
+    def values(self) -> Array:
+        """Return a copy of weight and bias, side by side, as float64."""
         joined = torch.cat([self.layer.weight, self.layer.bias[:, None]], 1)
         return joined.detach().double().numpy().copy()
 
@@ -197,6 +171,11 @@ class LayerFeed(GradientFeed):
 FEEDS = {"curvature": CurvatureFeed, "closure": ClosureFeed, "modules": LayerFeed}
 
 
-def feed_of(subject: Subject) -> type[GradientFeed]:
-    """The feed that gives a subject what it needs."""
+def feed_type(subject: Subject) -> type[GradientFeed]:
+    """Return the class of feed that provides what a subject needs."""
     return next((FEEDS[need] for need in subject.needs if need in FEEDS), GradientFeed)
+
+
+def step(optimizer: Any) -> None:
+    """Take a step with the gradients already set, with a dummy closure if `step` requires one."""
+    optimizer.step(*([lambda: torch.zeros(())] if requires_closure(optimizer) else []))

@@ -1,4 +1,4 @@
-"""Does an optimizer do on two ranks what it does on one? A short training of a small network, by gloo on the CPU."""
+"""Checks that two ranks train as one rank does: a short training of a small network, with gloo on the CPU."""
 
 from __future__ import annotations
 
@@ -8,57 +8,48 @@ from dataclasses import replace
 from pathlib import Path
 
 from optbench import config as configuration
-from optbench.checks.result import Finding, differs, not_applicable, passes
-from optbench.checks.subject import subject_of
+from optbench.checks.result import CheckResult, Observation, differs, not_applicable, passes
+from optbench.checks.subject import make_subject
 from optbench.config import RunConfig
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
 from optbench.store import RunFolder
 
 RANKS = 2
-WORKLOAD = (
-    "model=mlp",
-    "data=digits",
-    "batch_size=63",
-    "threads=1",
-    "device=cpu",
-)  # a batch that does not divide evenly
+WORKLOAD = ("model=mlp", "data=digits", "batch_size=63", "threads=1", "device=cpu")  # 63: ranks get unequal shares
 LENGTH = ("steps=8", "eval_every=8", "record_every=1", "eval_train_samples=64", "tracker=none", "keep_checkpoint=false")
-FLAT = "own_schedule"  # of an optimizer that allows a constant learning rate alone
-TOLERANCE = 0.02  # float sums come in another order, of which an eigenbasis or bfloat16 makes more
-SAME = 1e-4  # between two ways to hold the same sums on as many ranks
+OWN_SCHEDULE = "own_schedule"  # the declared need of an optimizer that allows only a constant learning rate
+TOLERANCE = 0.02  # float sums run in another order; an eigenbasis or bfloat16 amplifies that
+STRATEGY_TOLERANCE = 1e-4  # between two strategies on the same number of ranks
 STRATEGIES = ("ddp", "fsdp")
-Outcome = tuple[str, str]
 
 
-def distributed(config: RunConfig) -> Iterator[Finding]:
-    """A finding for "ddp" and one for "fsdp": the losses of a few steps on two ranks against those on one, as a share
-    of what they fall; FSDP against DDP more closely. A refusal with a reason is not applicable. Losses, and no weights:
-    in directions without a gradient, SOAP's step is the sign of a rounding."""
-    subject, asked = subject_of(config, ""), small(config)
+def distributed(config: RunConfig) -> Iterator[CheckResult]:
+    """Yield one result for "ddp" and one for "fsdp".
+
+    Compares the losses of a few steps on two ranks with those on one, as a share of the fall of the loss, and FSDP with
+    DDP more closely. A refusal with a reason is not applicable. Weights are not compared: in directions without a
+    gradient, SOAP's step is the sign of a rounding error."""
+    subject, small = make_subject(config, ""), small_run(config)
     with tempfile.TemporaryDirectory(prefix="optbench-check-") as folder:
         root = Path(folder)
-        one = losses(replace(asked, devices=1), root / "one")
+        one = losses(replace(small, devices=1), root / "one")
         found: dict[str, list[float]] = {}
         for strategy in STRATEGIES:
-            state, detail = outcome(lambda s=strategy: losses(on_ranks(asked, s), root / s), one, found, strategy)
-            yield Finding(strategy, state, detail, subject.declared(strategy))
+            run = replace(small, devices=RANKS, strategy=strategy)
+            state, detail = compare(lambda r=run, s=strategy: losses(r, root / s), one, found, strategy)
+            yield CheckResult(strategy, state, detail, subject.declared_difference(strategy))
 
 
-def small(config: RunConfig) -> RunConfig:
-    """The optimizer and its modifiers on a workload of seconds."""
-    flat = ["schedule=constant"] if FLAT in config.optimizer.about.get("needs", ()) else []
-    base = configuration.load([*WORKLOAD, *LENGTH, *flat])
+def small_run(config: RunConfig) -> RunConfig:
+    """Return a run of a few seconds with this optimizer and its modifiers."""
+    constant = ["schedule=constant"] if OWN_SCHEDULE in config.optimizer.about.get("needs", ()) else []
+    base = configuration.load([*WORKLOAD, *LENGTH, *constant])
     return replace(base, optimizer=config.optimizer, modifiers=config.modifiers)
 
 
-def on_ranks(config: RunConfig, strategy: str) -> RunConfig:
-    """The same run on RANKS ranks."""
-    return replace(config, devices=RANKS, strategy=strategy)
-
-
 def losses(config: RunConfig, root: Path) -> list[float]:
-    """The training loss of every step, and that on validation at the end."""
+    """Run and return the training loss of every step and the final validation loss."""
     ended = execute(config, root)
     if ended.result["reason"]:
         raise RuntimeError(f"{ended.result['status']}: {ended.result['reason']}")
@@ -66,24 +57,24 @@ def losses(config: RunConfig, root: Path) -> list[float]:
     return [row[key] for key in ("train_loss", "val_loss") for row in rows if key in row]
 
 
-def outcome(
+def compare(
     measure: Callable[[], list[float]], one: list[float], found: dict[str, list[float]], strategy: str
-) -> Outcome:
-    """What a strategy's losses say; they are kept in `found` for the next one."""
+) -> Observation:
+    """Compare a strategy's losses with those of one rank and of the strategies in `found`; add them to `found`."""
     try:
         own = found[strategy] = measure()
     except ConfigError as refusal:
         return not_applicable(str(refusal).splitlines()[0])
-    apart = distance(own, one)
-    said = f"losses up to {apart:.1g} of what they fall apart from one rank's"
-    if not apart <= TOLERANCE:
-        return differs(said)
+    share = distance(own, one)
+    detail = f"losses differ from one rank's by up to {share:.1g} of the fall of the loss"
+    if not share <= TOLERANCE:
+        return differs(detail)
     for name, other in found.items():
-        if not distance(own, other) <= SAME:
-            return differs(f"{said}, and {distance(own, other):.1g} from those of {name}")
-    return passes(said)
+        if not distance(own, other) <= STRATEGY_TOLERANCE:
+            return differs(f"{detail}, and from those of {name} by {distance(own, other):.1g}")
+    return passes(detail)
 
 
 def distance(a: Sequence[float], b: Sequence[float]) -> float:
-    """The largest difference of two courses of the loss, as a share of how far the second one moves."""
+    """Return the largest difference of two sequences of losses, as a share of the largest change in the second."""
     return max(abs(x - y) for x, y in zip(a, b, strict=True)) / max(abs(y - b[0]) for y in b)

@@ -1,46 +1,54 @@
-"""What a check finds."""
+"""The result of a conformance check."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-BY_DEFAULT = "its defaults are not what the paper's file pins"  # what is said of a library as it ships
+BY_DEFAULT = "the library's defaults differ from the pinned settings"
+"""The declared difference of every library at its own defaults."""
 PASS, DIFFERS, NOT_APPLICABLE = "pass", "differs", "not applicable"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check: PASS, DIFFERS or NOT_APPLICABLE, with what was seen.
+class Observation(NamedTuple):
+    """What a check returns: PASS, DIFFERS or NOT_APPLICABLE, and the details."""
 
-    `declared` is what the optimizer's file says of a difference; a difference so declared is expected."""
+    state: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The result of the check named `check`."""
 
     check: str
     state: str
+    """PASS, DIFFERS or NOT_APPLICABLE."""
     detail: str
     declared: str = ""
+    """The difference that the optimizer's file declares for this check, or ""."""
 
     @property
     def holds(self) -> bool:
-        """Whether this is as it should be: a pass that was promised, or a difference that was declared."""
+        """True for an expected result: a pass without a declared difference, or a declared difference."""
         return self.state == NOT_APPLICABLE or (self.state == DIFFERS) == bool(self.declared)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
+    def as_dict(self) -> dict[str, str | bool]:
+        """Return plain data for JSON."""
         return {**dataclasses.asdict(self), "holds": self.holds}
 
 
-def passes(detail: str = "") -> tuple[str, str]:
-    """A check that found what it should."""
-    return PASS, detail
+def passes(detail: str) -> Observation:
+    """Return a pass."""
+    return Observation(PASS, detail)
 
 
-def differs(detail: str) -> tuple[str, str]:
-    """A check that found something else."""
-    return DIFFERS, detail
+def differs(detail: str) -> Observation:
+    """Return a difference."""
+    return Observation(DIFFERS, detail)
 
 
-def not_applicable(reason: str) -> tuple[str, str]:
-    """A check that has nothing to look at."""
-    return NOT_APPLICABLE, reason
+def not_applicable(reason: str) -> Observation:
+    """Return that the check does not apply."""
+    return Observation(NOT_APPLICABLE, reason)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
-from optbench.checks import behaviour, engines, invariances
-from optbench.checks.faithful import as_shipped, faithful, modifiers, optimizer_about, papers
-from optbench.checks.result import BY_DEFAULT, DIFFERS, NOT_APPLICABLE, Finding, differs
-from optbench.checks.subject import Subject, subject_of
+from optbench.checks import behaviour, engines, gradient_handling, invariances
+from optbench.checks.faithful import as_shipped, faithful, modifiers
+from optbench.checks.paper_rules import optimizer_about, paper_names
+from optbench.checks.result import BY_DEFAULT, DIFFERS, NOT_APPLICABLE, CheckResult, Observation, differs
+from optbench.checks.subject import Subject, make_subject
 from optbench.config import RunConfig
 from optbench.errors import ConfigError, OptbenchError, first_line
 
-CHECKS: tuple[Callable[[Subject], tuple[str, str]], ...] = (
+Check = Callable[[Subject], Observation]
+CHECKS: tuple[Check, ...] = (
     faithful,
     as_shipped,
     modifiers,
@@ -24,52 +26,48 @@ CHECKS: tuple[Callable[[Subject], tuple[str, str]], ...] = (
     invariances.rotation,
     behaviour.state_dict,
     behaviour.groups,
-    behaviour.missing_gradient,
-    behaviour.zero_gradient,
-    behaviour.nan_gradient,
+    gradient_handling.missing_gradient,
+    gradient_handling.zero_gradient,
+    gradient_handling.nan_gradient,
     behaviour.low_precision,
     behaviour.closure,
-    behaviour.gradients,
-    behaviour.memory_layout,
+    gradient_handling.gradients,
+    gradient_handling.memory_layout,
     engines.engines,
     engines.recompiles,
 )
+"""Each function's name is the check's name in results and under `about.differs`."""
 
 
-def check(config: RunConfig, against: str = "") -> list[Finding]:
-    """One finding per check, in the order of CHECKS. Raises ConfigError where the optimizer cannot be built at all,
-    or `against` names no paper."""
-    return list(findings(config, against))
+def check(config: RunConfig, against: str = "") -> list[CheckResult]:
+    """Return one result per check, in the order of CHECKS.
 
-
-def findings(config: RunConfig, against: str = "") -> Iterator[Finding]:
-    """The same one by one."""
-    if against and against not in papers():
-        raise ConfigError(f"--against {against}: no such rule is written down", f"Known: {', '.join(papers())}")
-    subject = subject_of(config, against)
+    Raises ConfigError if the optimizer cannot be built or `against` names no rule."""
+    if against and against not in paper_names():
+        raise ConfigError(f"--against: unknown rule '{against}'", f"Choose from {', '.join(paper_names())}")
+    subject = make_subject(config, against)
     subject = replace(subject, paper_about=optimizer_about(subject.against))
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny tensors: a second thread only waits
+    torch.set_num_threads(1)  # the tensors are tiny: a second thread only waits
     try:
-        for one in CHECKS:
-            yield looked_at(one, subject)
+        return [run_check(one, subject) for one in CHECKS]
     finally:
         torch.set_num_threads(threads)
 
 
-def looked_at(one: Callable[[Subject], tuple[str, str]], subject: Subject) -> Finding:
-    """The finding of one check; what an optimizer raises in it is a difference. Its random numbers are fixed."""
+def run_check(function: Check, subject: Subject) -> CheckResult:
+    """Run one check with fixed random numbers; an exception of the optimizer is a difference."""
     torch.manual_seed(0)
-    name = one.__name__
+    name = function.__name__
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other libraries' own
-            state, detail = one(subject)
-        by_default = BY_DEFAULT if one is as_shipped and state == DIFFERS else ""
+            warnings.simplefilter("ignore")  # other libraries warn
+            state, detail = function(subject)
+        by_default = BY_DEFAULT if function is as_shipped and state == DIFFERS else ""
     except OptbenchError:
         raise
-    except Exception as error:  # never declared by default: it may be ours
+    except Exception as error:  # never declared by default: the fault may be ours
         state, detail = differs(f"raises {type(error).__name__}: {first_line(error)[:120]}")
         by_default = ""
-    declared = subject.declared(name) or by_default
-    return Finding(name, state, detail, declared if state != NOT_APPLICABLE else "")
+    declared = subject.declared_difference(name) or by_default
+    return CheckResult(name, state, detail, declared if state != NOT_APPLICABLE else "")

@@ -1,4 +1,4 @@
-"""The optimizer under check, built for any tensors as a run would build it."""
+"""The optimizer under check, built for any tensors in the same way as in a run."""
 
 from __future__ import annotations
 
@@ -15,71 +15,75 @@ from optbench.optimizers.core.eval_weights import lends_weights
 from optbench.sessions.assemble import modified
 
 ROLE_BY_RANK = ("bias", "bias", "matrix", "matrix", "convolution")
-USER = "user"  # the implementation of an optimizer that has no file of ours
+USER = "user"  # the implementation of an optimizer without a file in conf/optimizer
+Facts = Mapping[str, Any]
+"""Values from a YAML file."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An optimizer with its settings and modifiers. `against` names its paper; `settings` stand over the file's."""
+    """The optimizer under check, with its settings and modifiers."""
 
     config: RunConfig
     against: str
-    paper_about: Mapping[str, Any] = field(default_factory=dict)
-    """The facts of the file of the algorithm that it is held against."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The name of the paper's rule, as in papers/NAME.py."""
+    paper_about: Facts = field(default_factory=dict)
+    """The `about` facts of the optimizer that implements this rule."""
+    settings: Facts = field(default_factory=dict)
+    """Settings that override those of the configuration."""
     shipped: bool = False
-    """Built with the learning rate and the weight decay alone: everything else as the library has it."""
+    """True to set learning rate and weight decay only and leave the rest to the library's defaults."""
 
-    def having(self, **settings: Any) -> Subject:
-        """The same with other values of those settings that it has."""
+    def with_settings(self, **settings: object) -> Subject:
+        """Return a copy with new values for those of these settings that the optimizer has."""
         known = {key: value for key, value in settings.items() if key in self.all_settings}
         return replace(self, settings={**self.settings, **known})
 
     def without_modifiers(self) -> Subject:
-        """The optimizer itself."""
+        """Return a copy without modifiers."""
         return replace(self, config=replace(self.config, modifiers=()))
 
     @property
-    def all_settings(self) -> dict[str, Any]:
+    def all_settings(self) -> Facts:
         """Every setting with its value in this check."""
         return {**self.config.optimizer.settings, **self.settings}
 
     @property
-    def about(self) -> Mapping[str, Any]:
+    def about(self) -> Facts:
         """The facts of the optimizer's file."""
         return self.config.optimizer.about
 
     @property
-    def implementation(self) -> Mapping[str, Any]:
+    def implementation(self) -> Facts:
         """The facts of the chosen implementation."""
         return self.config.optimizer.implementation
 
     @property
     def is_users_own(self) -> bool:
-        """Whether no file of ours describes it."""
+        """True for a user's class without a file in conf/optimizer."""
         return self.config.optimizer.settings["impl"] == USER
 
     @property
     def needs(self) -> list[str]:
-        """What it is fed beside gradients; a user's own is taken to need what its paper does."""
+        """The declared needs beside gradients; for a user's own optimizer, those of its paper."""
         return list((self.paper_about if self.is_users_own else self.about).get("needs", []))
 
     @property
-    def invariances(self) -> Mapping[str, Mapping[str, Any]]:
-        """What its theory promises, by name, with the settings at which it holds."""
+    def invariances(self) -> Mapping[str, Facts]:
+        """The invariances that the theory promises, by name, with the settings under which they hold."""
         promised = self.about.get("invariant", self.paper_about.get("invariant", ()))
         return promised if isinstance(promised, Mapping) else {name: {} for name in promised}
 
-    def fact(self, name: str, default: Any = None) -> Any:
-        """A fact of the implementation, else of the optimizer."""
+    def fact(self, name: str, default: Any) -> Any:
+        """Return a fact of the implementation, or else of the optimizer."""
         return self.implementation.get(name, self.about.get(name, default))
 
-    def declared(self, check: str) -> str:
-        """What the files say about a difference in this check, or ""."""
-        said = {**self.about.get("differs", {}), **self.implementation.get("differs", {})}
+    def declared_difference(self, check: str) -> str:
+        """Return the difference that the files declare for a check, or ""."""
+        declared = {**self.about.get("differs", {}), **self.implementation.get("differs", {})}
         for modifier in self.config.modifiers:
-            said |= modifier.implementation.get("differs", {})
-        return str(said.get(check, ""))
+            declared |= modifier.implementation.get("differs", {})
+        return str(declared.get(check, ""))
 
     def build(
         self,
@@ -87,29 +91,26 @@ class Subject:
         modules: Mapping[str, nn.Module] | None = None,
         curvature: Curvature | None = None,
     ) -> Any:
-        """An optimizer of these tensors, whose roles follow from their rank. Raises ConfigError."""
+        """Build the optimizer for these tensors; their number of dimensions sets their roles. Raises ConfigError."""
         named = [(f"theta{i}", theta, ROLE_BY_RANK[min(theta.ndim, 4)]) for i, theta in enumerate(thetas)]
         problem = Problem(tuple(Parameter(*triple) for triple in named), modules or {}, curvature)
         choice, needs = self.config.optimizer, list(self.about.get("needs", []))
-        target, settings = imports.load(choice.target), self.all_settings
+        target = imports.load(choice.target)
         if self.shipped:
-            arguments = shipped_arguments(settings, self.implementation, target)
-            return in_training(build(shipped_target(target), arguments, {}, problem, needs))
-        return modified(build(target, settings, self.implementation, problem, needs), self.config, choice)
+            arguments = shipped_arguments(self.all_settings, self.implementation, target)
+            optimizer = build(shipped_target(target), arguments, {}, problem, needs)
+            if lends_weights(optimizer):
+                optimizer.train()
+            return optimizer
+        return modified(build(target, self.all_settings, self.implementation, problem, needs), self.config, choice)
 
 
-def in_training(optimizer: Any) -> Any:
-    """The optimizer with its training weights in place, where it must be told."""
-    if lends_weights(optimizer):
-        optimizer.train()
-    return optimizer
+def make_subject(config: RunConfig, against: str = "") -> Subject:
+    """Return the subject of a configuration, at the settings that make it comparable with the paper.
 
-
-def subject_of(config: RunConfig, against: str = "") -> Subject:
-    """The subject of a configuration: every tensor is decayed alike, and what makes it comparable is set
-    (`about.exact`)."""
+    These are the same weight decay for every tensor and the values of `about.exact`."""
     choice = config.optimizer
     subject = Subject(config, against or str(choice.about.get("reference", choice.about["algorithm"])))
     exact = {**choice.about.get("exact", {}), **choice.implementation.get("exact", {})}
-    fixed = choice.implementation.get("requires", {})
-    return subject.having(no_decay=[], **{key: value for key, value in exact.items() if key not in fixed})
+    required = choice.implementation.get("requires", {})
+    return subject.with_settings(no_decay=[], **{key: value for key, value in exact.items() if key not in required})

@@ -11,7 +11,7 @@ from optbench.cli.tables import table
 from optbench.errors import ConfigError, NotHeld
 
 if TYPE_CHECKING:
-    from optbench.checks.result import Finding
+    from optbench.checks.result import CheckResult
     from optbench.config import RunConfig
 
 
@@ -59,30 +59,30 @@ def check_all(
         raise ConfigError("--all checks every optimizer", "Leave out optimizer= and --against")
     if output is not None and not output.absolute().parent.is_dir():
         raise ConfigError(f"-o {output}: there is no folder {output.parent}")
-    from optbench.checks import matrix
+    from optbench.checks import matrix, matrix_tables
     from optbench.checks.run_all import check as examine
     from optbench.training.provenance import package_versions
 
-    cells = matrix.matrix(config_dir, overrides, examine, notice, on_ranks if distributed else lambda config: [])
+    cells = matrix.check_matrix(config_dir, overrides, examine, notice, on_ranks if distributed else lambda config: [])
     if output is not None:
-        output.write_text(matrix.markdown(cells, package_versions()), encoding="utf-8")
+        output.write_text(matrix_tables.markdown(cells, package_versions()), encoding="utf-8")
         notice(f"written to {output}")
     tree = [
-        {"optimizer": c.optimizer, "implementation": c.implementation, "findings": [f.as_dict() for f in c.every]}
+        {"optimizer": c.optimizer, "implementation": c.implementation, "findings": [f.as_dict() for f in c.all_results]}
         for c in cells
     ]
-    emit(as_json, tree, lambda: table("checks passed, and those that differ", matrix.rows(cells)))
-    refuse([f"{c.optimizer} by {c.implementation}: {f.check}" for c in cells for f in c.every if not f.holds])
+    emit(as_json, tree, lambda: table("checks passed, and those that differ", matrix_tables.rows(cells)))
+    refuse([f"{c.optimizer} by {c.implementation}: {f.check}" for c in cells for f in c.all_results if not f.holds])
 
 
-def on_ranks(config: RunConfig) -> list[Finding]:
+def on_ranks(config: RunConfig) -> list[CheckResult]:
     """The findings on two ranks."""
     from optbench.checks.ranks import distributed
 
     return list(distributed(config))
 
 
-def row(finding: Finding) -> dict[str, Any]:
+def row(finding: CheckResult) -> dict[str, Any]:
     """A finding as a row of the table."""
     declared = f" [declared: {finding.declared}]" if finding.declared else ""
     return {"check": finding.check, "state": finding.state, "detail": finding.detail + declared}

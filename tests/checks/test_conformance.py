@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from optbench import config
-from optbench.checks import engines, faithful, matrix
+from optbench.checks import engines, faithful, matrix, matrix_tables
 from optbench.checks import run_all as conformance
-from optbench.checks.result import DIFFERS, NOT_APPLICABLE, PASS, Finding
-from optbench.checks.subject import subject_of
+from optbench.checks.result import DIFFERS, NOT_APPLICABLE, PASS, CheckResult
+from optbench.checks.subject import make_subject
 from optbench.cli.app import main
 from optbench.errors import ConfigError
 
 WRONG = Path(__file__).parent / "wrong_optimizers.py"
-EVERY = [c.optimizer for c in matrix.subjects(None, [])]
+EVERY = [c.optimizer for c in matrix.matrix_configs(None, [])]
 SUBJECTS = [
     pytest.param(
         choice.name,
@@ -31,11 +31,11 @@ COMPILING = (engines.engines, engines.recompiles)
 
 def subject_config(name: str, impl: str) -> config.RunConfig:
     """The configuration that the matrix checks."""
-    found = (c for c in matrix.subjects(None, [], name) if c.optimizer.settings["impl"] == impl)
+    found = (c for c in matrix.matrix_configs(None, [], name) if c.optimizer.settings["impl"] == impl)
     return next(found)
 
 
-def by_name(found: list[Finding]) -> dict[str, Finding]:
+def by_name(found: list[CheckResult]) -> dict[str, CheckResult]:
     return {finding.check: finding for finding in found}
 
 
@@ -60,9 +60,9 @@ def test_engines_run_one_rule_everywhere(name: str) -> None:
 
 
 def compiled_checks(name: str) -> None:
-    subject = subject_of(config.load([f"optimizer={name}", "optimizer.impl=optbench"]))
+    subject = make_subject(config.load([f"optimizer={name}", "optimizer.impl=optbench"]))
     for one in COMPILING:
-        finding = conformance.looked_at(one, subject)
+        finding = conformance.run_check(one, subject)
         assert finding.state != DIFFERS, finding
 
 
@@ -110,13 +110,13 @@ def test_misbehaviour_is_found(optimizer: str, check: str) -> None:
 
 
 def test_a_declared_difference_that_is_none_does_not_hold() -> None:
-    assert not Finding("faithful", PASS, "", declared="it once differed").holds
-    assert Finding("faithful", DIFFERS, "", declared="known").holds
-    assert not Finding("faithful", DIFFERS, "").holds
+    assert not CheckResult("faithful", PASS, "", declared="it once differed").holds
+    assert CheckResult("faithful", DIFFERS, "", declared="known").holds
+    assert not CheckResult("faithful", DIFFERS, "").holds
 
 
 def test_a_paper_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no such rule"):
+    with pytest.raises(ConfigError, match="unknown rule 'lyon'"):
         conformance.check(config.load(["optimizer=lion"]), against="lyon")
 
 
@@ -133,9 +133,9 @@ def test_a_library_as_shipped_is_compared_at_the_rate_that_is_given() -> None:
 
 
 def test_an_error_in_a_check_is_never_declared_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faithful, "paper_of", lambda name: 1 / 0)
-    subject = subject_of(config.load(["optimizer=adamw", "optimizer.impl=timm"]))
-    finding = conformance.looked_at(conformance.as_shipped, subject)
+    monkeypatch.setattr(faithful, "paper_rule", lambda name: 1 / 0)
+    subject = make_subject(config.load(["optimizer=adamw", "optimizer.impl=timm"]))
+    finding = conformance.run_check(conformance.as_shipped, subject)
     assert "ZeroDivisionError" in finding.detail
     assert not finding.holds
 
@@ -156,8 +156,8 @@ class TestKnownDisagreements:
 
     def shipped(self, name: str, impl: str) -> str:
         pytest.importorskip({"timm": "timm"}.get(impl, impl))
-        subject = subject_of(subject_config(name, impl))
-        finding = conformance.looked_at(conformance.as_shipped, subject)
+        subject = make_subject(subject_config(name, impl))
+        finding = conformance.run_check(conformance.as_shipped, subject)
         assert finding.state == DIFFERS
         return finding.detail
 
@@ -186,7 +186,7 @@ class TestKnownDisagreements:
     )
     def test_one_learning_rate_is_another_step_in_every_adafactor(self, impl: str, shown: str, said: str) -> None:
         assert shown in self.shipped("adafactor", impl)
-        assert said in subject_of(subject_config("adafactor", impl)).declared("as_shipped")
+        assert said in make_subject(subject_config("adafactor", impl)).declared_difference("as_shipped")
 
     def test_torchs_radam_is_the_papers_but_for_step_five(self) -> None:
         detail = self.shipped("radam", "torch")
@@ -207,7 +207,7 @@ class TestKnownDisagreements:
 @pytest.mark.parametrize("inner", ["adamw", "lion", "soap", "sophia_h"])
 def test_modifiers_over_the_papers_rule(inner: str) -> None:
     chosen = config.load([f"optimizer={inner}", "lookahead=true", "cautious=true"])
-    finding = conformance.looked_at(conformance.modifiers, subject_of(chosen))
+    finding = conformance.run_check(conformance.modifiers, make_subject(chosen))
     assert finding.state == PASS, finding
 
 
@@ -218,7 +218,8 @@ def test_the_number_of_threads_is_left_alone() -> None:
 
 
 def test_the_matrix_as_markdown() -> None:
-    findings = [Finding("faithful", PASS, "equal"), Finding("gradients", DIFFERS, "changed | so", "known")]
-    text = matrix.markdown([matrix.Cell("lion", "timm", findings), matrix.Cell("adam", "torch", findings)], {"x": "1"})
+    results = [CheckResult("faithful", PASS, "equal"), CheckResult("gradients", DIFFERS, "changed | so", "known")]
+    cells = [matrix.MatrixCell(name, impl, results) for name, impl in (("lion", "timm"), ("adam", "torch"))]
+    text = matrix_tables.markdown(cells, {"x": "1"})
     assert "| lion | 1; differs: gradients |  |" in text
     assert "- **lion** by timm, gradients: changed | so. Declared: known." in text

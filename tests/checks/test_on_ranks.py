@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from optbench import config
-from optbench.checks import matrix
+from optbench.checks import matrix, matrix_tables
 from optbench.checks.ranks import distance, distributed
-from optbench.checks.result import DIFFERS, NOT_APPLICABLE, PASS, Finding
+from optbench.checks.result import DIFFERS, NOT_APPLICABLE, PASS, CheckResult
 
 WRONG = '''
 import torch
@@ -93,10 +93,11 @@ def test_the_distance_is_a_share_of_what_the_loss_falls() -> None:
 
 
 def test_the_matrix_has_a_column_for_two_ranks() -> None:
-    found = [Finding("ddp", PASS, ""), Finding("fsdp", NOT_APPLICABLE, "strategy=fsdp: it cannot")]
-    text = matrix.markdown([matrix.Cell("sam", "ours", [Finding("scale", PASS, "")], found)], {"x": "1"})
+    found = [CheckResult("ddp", PASS, ""), CheckResult("fsdp", NOT_APPLICABLE, "strategy=fsdp: it cannot")]
+    cell = matrix.MatrixCell("sam", "ours", [CheckResult("scale", PASS, "")], found)
+    text = matrix_tables.markdown([cell], {"x": "1"})
     assert "| optimizer | two ranks | ours |" in text
     assert "| sam | ddp, no fsdp | 1 |" in text
     assert "- **sam**, fsdp: strategy=fsdp: it cannot" in text
-    bad = matrix.Cell("sam", "ours", [], [Finding("ddp", DIFFERS, "apart")])
+    bad = matrix.MatrixCell("sam", "ours", [], [CheckResult("ddp", DIFFERS, "apart")])
     assert not bad.holds

@@ -17,7 +17,7 @@ from optbench.checks import behaviour, faithful
 from optbench.checks.papers import ema as paper
 from optbench.checks.papers import momentum
 from optbench.checks.result import PASS
-from optbench.checks.subject import subject_of
+from optbench.checks.subject import make_subject
 from optbench.errors import ConfigError
 from optbench.optimizers.core.state_bytes import state_bytes
 from optbench.optimizers.ema import EMA
@@ -77,7 +77,7 @@ def test_it_is_the_papers_average_of_the_same_trajectory() -> None:
 
 @pytest.mark.parametrize("settings", [["optimizer=adamw"], ["optimizer=lion", "cautious=true"], ["optimizer=sam"]])
 def test_training_does_not_see_it(settings: list[str]) -> None:
-    subject = subject_of(config.load([*settings, "ema=true"]))
+    subject = make_subject(config.load([*settings, "ema=true"]))
     for check in (faithful.modifiers, behaviour.state_dict, behaviour.low_precision):
         state, detail = check(subject)
         assert state == PASS, detail

@@ -17,4 +17,6 @@ Trajectory = Iterator[Array]
 Function = Callable[[Array], tuple[float, Array]]
 """The loss of one batch: theta -> (loss, gradient)."""
 Evidence = Mapping[str, Array]
-"""Curvature in one step: "probe" z and "product" H z, or "sampled" and "count". Rules describe what they read."""
+"""Curvature in one step: "probe" z and "product" H z, or "sampled" and "count"."""
+Rule = Callable[..., Trajectory]
+"""The generator of one file: `paper(theta, steps, *, hyperparameters)`."""

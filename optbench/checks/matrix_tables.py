@@ -59,8 +59,8 @@ def markdown(cells: Sequence[MatrixCell], versions: Mapping[str, str | None]) ->
     lines = [
         "# Conformance",
         "",
-        "Made by `optbench check --all --distributed -o results/conformance.md`. A cell gives the number of passed checks",
-        "and names those that differ. `*`: the library's own defaults give another rule (see below).",
+        "Made by `optbench check --all --distributed -o results/conformance.md`. A cell gives the number of passed",
+        "checks and names those that differ. `*`: the library's own defaults give another rule (see below).",
         "",
         f"| {' | '.join(head)} |",
         f"|{'---|' * len(head)}",

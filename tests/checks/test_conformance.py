@@ -1,4 +1,4 @@
-"""Conformance of every optimizer by every implementation that is installed, and of optimizers that are wrong."""
+"""Conformance of every optimizer in every installed implementation, and of optimizers that are wrong on purpose."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ from optbench.cli.app import main
 from optbench.errors import ConfigError
 
 WRONG = Path(__file__).parent / "wrong_optimizers.py"
-EVERY = [c.optimizer for c in matrix.matrix_configs(None, [])]
+OPTIMIZERS = [c.optimizer for c in matrix.matrix_configs(None, [])]
 SUBJECTS = [
     pytest.param(
         choice.name,
         choice.settings["impl"],
         marks=[pytest.mark.slow] if choice.implementation.get("engine") == "compiled" else [],  # minutes of compiling
     )
-    for choice in EVERY
+    for choice in OPTIMIZERS
 ]
 COMPILING = (engines.engines, engines.recompiles)
 
 
 def subject_config(name: str, impl: str) -> config.RunConfig:
-    """The configuration that the matrix checks."""
-    found = (c for c in matrix.matrix_configs(None, [], name) if c.optimizer.settings["impl"] == impl)
-    return next(found)
+    """Return the configuration that the matrix checks."""
+    return next(c for c in matrix.matrix_configs(None, [], name) if c.optimizer.settings["impl"] == impl)
 
 
-def by_name(found: list[CheckResult]) -> dict[str, CheckResult]:
-    return {finding.check: finding for finding in found}
+def by_name(results: list[CheckResult]) -> dict[str, CheckResult]:
+    return {result.check: result for result in results}
 
 
 @pytest.mark.parametrize(("name", "impl"), SUBJECTS)
 def test_everything_is_as_declared(name: str, impl: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cheap = tuple(one for one in conformance.CHECKS if one not in COMPILING)
     monkeypatch.setattr(conformance, "CHECKS", cheap)
-    found = conformance.check(subject_config(name, impl))
-    assert [finding for finding in found if not finding.holds] == []
-    assert sum(finding.state == PASS for finding in found) >= 3
+    results = conformance.check(subject_config(name, impl))
+    assert [result for result in results if not result.holds] == []
+    assert sum(result.state == PASS for result in results) >= 3
 
 
 @pytest.mark.parametrize("name", ["lion", "adafactor"])
@@ -54,16 +53,16 @@ def test_engines_run_one_rule(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [choice.name for choice in EVERY if choice.settings["impl"] == "optbench"])
-def test_engines_run_one_rule_everywhere(name: str) -> None:
+@pytest.mark.parametrize("name", [choice.name for choice in OPTIMIZERS if choice.settings["impl"] == "optbench"])
+def test_engines_run_one_rule_for_every_optimizer(name: str) -> None:
     compiled_checks(name)
 
 
 def compiled_checks(name: str) -> None:
     subject = make_subject(config.load([f"optimizer={name}", "optimizer.impl=optbench"]))
     for one in COMPILING:
-        finding = conformance.run_check(one, subject)
-        assert finding.state != DIFFERS, finding
+        result = conformance.run_check(one, subject)
+        assert result.state != DIFFERS, result
 
 
 @pytest.mark.parametrize(
@@ -82,13 +81,13 @@ def test_a_subtly_wrong_rule_is_found(
     assert f"from step {first} of 200" in found["faithful"]["detail"]
 
 
-def test_a_right_rule_of_ones_own_passes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_correct_custom_rule_passes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["check", f"optimizer={WRONG}:RightLion", "optimizer.lr=0.01", "--against", "lion"])
     assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert "differs" not in out
-    assert "gradients x1024: equal" in out  # Lion's invariances are its own too
+    assert "gradients x1024: equal" in out  # it is checked for Lion's invariances
 
 
 @pytest.mark.parametrize(
@@ -104,27 +103,27 @@ def test_a_right_rule_of_ones_own_passes(capsys: pytest.CaptureFixture[str]) -> 
     ],
 )
 def test_misbehaviour_is_found(optimizer: str, check: str) -> None:
-    found = conformance.check(config.load([f"optimizer={WRONG}:{optimizer}", "optimizer.lr=0.01"]))
-    assert by_name(found)[check].state == DIFFERS
-    assert not by_name(found)[check].holds
+    results = conformance.check(config.load([f"optimizer={WRONG}:{optimizer}", "optimizer.lr=0.01"]))
+    assert by_name(results)[check].state == DIFFERS
+    assert not by_name(results)[check].holds
 
 
-def test_a_declared_difference_that_is_none_does_not_hold() -> None:
+def test_a_declared_difference_must_occur() -> None:
     assert not CheckResult("faithful", PASS, "", declared="it once differed").holds
     assert CheckResult("faithful", DIFFERS, "", declared="known").holds
     assert not CheckResult("faithful", DIFFERS, "").holds
 
 
-def test_a_paper_that_is_not_there_is_refused() -> None:
+def test_an_unknown_paper_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown rule 'lyon'"):
         conformance.check(config.load(["optimizer=lion"]), against="lyon")
 
 
-def test_an_optimizer_of_timm_by_name_is_held_against_a_paper_at_its_own_rate() -> None:
+def test_an_optimizer_of_timm_by_name_is_compared_with_a_paper_at_its_own_rate() -> None:
     chosen = config.load(["optimizer=timm/lion", "optimizer.lr=0.02"])
-    alone, beside = by_name(conformance.check(chosen)), by_name(conformance.check(chosen, against="lion"))
+    alone, compared = by_name(conformance.check(chosen)), by_name(conformance.check(chosen, against="lion"))
     assert alone["as_shipped"].state == NOT_APPLICABLE
-    assert beside["faithful"].state == beside["as_shipped"].state == beside["scale"].state == PASS
+    assert compared["faithful"].state == compared["as_shipped"].state == compared["scale"].state == PASS
 
 
 def test_a_library_as_shipped_is_compared_at_the_rate_that_is_given() -> None:
@@ -135,31 +134,31 @@ def test_a_library_as_shipped_is_compared_at_the_rate_that_is_given() -> None:
 def test_an_error_in_a_check_is_never_declared_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faithful, "paper_rule", lambda name: 1 / 0)
     subject = make_subject(config.load(["optimizer=adamw", "optimizer.impl=timm"]))
-    finding = conformance.run_check(conformance.as_shipped, subject)
-    assert "ZeroDivisionError" in finding.detail
-    assert not finding.holds
+    result = conformance.run_check(conformance.as_shipped, subject)
+    assert "ZeroDivisionError" in result.detail
+    assert not result.holds
 
 
-def test_a_matrix_for_a_folder_that_is_not_there_is_refused_before_the_work(tmp_path: Path) -> None:
+def test_a_matrix_in_a_missing_folder_is_refused_before_the_checks(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["check", "--all", "-o", str(tmp_path / "nowhere" / "matrix.md")])
     assert stopped.value.code == 2
 
 
-def test_hyperparameters_of_the_paper_alone_are_named() -> None:
-    found = conformance.check(config.load([f"optimizer={WRONG}:NoBetas", "optimizer.lr=0.1"]), against="lion")
-    assert "betas, weight_decay of the paper as in optimizer=lion" in by_name(found)["faithful"].detail
+def test_hyperparameters_that_only_the_paper_has_are_named() -> None:
+    results = conformance.check(config.load([f"optimizer={WRONG}:NoBetas", "optimizer.lr=0.1"]), against="lion")
+    assert "betas, weight_decay of the paper as in optimizer=lion" in by_name(results)["faithful"].detail
 
 
 class TestKnownDisagreements:
-    """What reference texts and measurements say of the libraries must show."""
+    """Differences of the libraries that reference texts and measurements report."""
 
     def shipped(self, name: str, impl: str) -> str:
         pytest.importorskip({"timm": "timm"}.get(impl, impl))
         subject = make_subject(subject_config(name, impl))
-        finding = conformance.run_check(conformance.as_shipped, subject)
-        assert finding.state == DIFFERS
-        return finding.detail
+        result = conformance.run_check(conformance.as_shipped, subject)
+        assert result.state == DIFFERS
+        return result.detail
 
     def test_timms_lamb_normalises_and_drops_the_trust_ratio(self) -> None:
         detail = self.shipped("lamb", "timm")
@@ -177,16 +176,18 @@ class TestKnownDisagreements:
         assert "rectify" in detail
 
     @pytest.mark.parametrize(
-        ("impl", "shown", "said"),
+        ("impl", "detail", "declared"),
         [
             ("timm", "first step 7.95x the paper's", "neither scaled by the parameters nor capped"),
             ("pytorch_optimizer", "first step 0.1x the paper's", "lr is ignored"),
             ("transformers", "Cannot combine manual `lr` and `relative_step=True`", "lr is refused"),
         ],
     )
-    def test_one_learning_rate_is_another_step_in_every_adafactor(self, impl: str, shown: str, said: str) -> None:
-        assert shown in self.shipped("adafactor", impl)
-        assert said in make_subject(subject_config("adafactor", impl)).declared_difference("as_shipped")
+    def test_the_same_rate_gives_another_step_in_every_adafactor(
+        self, impl: str, detail: str, declared: str
+    ) -> None:
+        assert detail in self.shipped("adafactor", impl)
+        assert declared in make_subject(subject_config("adafactor", impl)).declared_difference("as_shipped")
 
     def test_torchs_radam_is_the_papers_but_for_step_five(self) -> None:
         detail = self.shipped("radam", "torch")
@@ -195,23 +196,23 @@ class TestKnownDisagreements:
 
     def test_timms_lookahead_skips_its_first_synchronisation(self) -> None:
         chosen = config.load(["optimizer=sgd", "lookahead.k=5", "lookahead.impl=timm"])
-        finding = by_name(conformance.check(chosen))["modifiers"]
-        assert "from step 5 of" in finding.detail
-        assert finding.declared
+        result = by_name(conformance.check(chosen))["modifiers"]
+        assert "from step 5 of" in result.detail
+        assert result.declared
 
-    def test_ours_does_not(self) -> None:
+    def test_our_lookahead_does_not(self) -> None:
         chosen = config.load(["optimizer=sgd", "lookahead.k=5"])
         assert by_name(conformance.check(chosen))["modifiers"].state == PASS
 
 
 @pytest.mark.parametrize("inner", ["adamw", "lion", "soap", "sophia_h"])
-def test_modifiers_over_the_papers_rule(inner: str) -> None:
+def test_modifiers_around_the_papers_rule(inner: str) -> None:
     chosen = config.load([f"optimizer={inner}", "lookahead=true", "cautious=true"])
-    finding = conformance.run_check(conformance.modifiers, make_subject(chosen))
-    assert finding.state == PASS, finding
+    result = conformance.run_check(conformance.modifiers, make_subject(chosen))
+    assert result.state == PASS, result
 
 
-def test_the_number_of_threads_is_left_alone() -> None:
+def test_the_number_of_threads_is_restored() -> None:
     before = torch.get_num_threads()
     conformance.check(config.load(["optimizer=sgd"]))
     assert torch.get_num_threads() == before

@@ -1,4 +1,4 @@
-"""`optbench check --distributed`: what passes on two ranks, and that a rule which does not is found."""
+"""`optbench check --distributed`: rules that pass on two ranks, rules that are refused, and rules that are wrong."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ about:
 
 @pytest.fixture
 def wrong(tmp_path: Path) -> Path:
-    """A configuration folder with optimizers that are wrong on two ranks."""
+    """Return a configuration folder with optimizers that are wrong on two ranks."""
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "wrong.py").write_text(WRONG)
     for name in ("Rank", "Norm"):
@@ -64,7 +64,7 @@ def states(words: list[str], folder: Path | None = None) -> dict[str, tuple[str,
     return {f.check: (f.state, f.detail) for f in distributed(config.load(words, folder))}
 
 
-def test_a_rule_of_elements_passes_by_both_strategies() -> None:
+def test_an_elementwise_rule_passes_with_both_strategies() -> None:
     found = states(["optimizer=lion", "ema=true"])
     assert {check: state for check, (state, _) in found.items()} == {"ddp": PASS, "fsdp": PASS}
 
@@ -76,18 +76,18 @@ def test_a_refusal_is_not_applicable_and_gives_its_reason() -> None:
 
 
 @pytest.mark.slow
-def test_ranks_that_step_apart_differ(wrong: Path) -> None:
+def test_ranks_with_unequal_steps_differ(wrong: Path) -> None:
     assert states(["optimizer=rank_wrong"], wrong)["ddp"][0] == DIFFERS
 
 
 @pytest.mark.slow
-def test_a_rule_that_needs_whole_tensors_and_says_elements_differs_by_fsdp_alone(wrong: Path) -> None:
+def test_a_rule_of_whole_tensors_declared_elementwise_differs_with_fsdp_only(wrong: Path) -> None:
     found = states(["optimizer=norm_wrong"], wrong)
     assert found["ddp"][0] == PASS
     assert found["fsdp"][0] == DIFFERS
 
 
-def test_the_distance_is_a_share_of_what_the_loss_falls() -> None:
+def test_the_distance_is_a_share_of_the_fall_of_the_loss() -> None:
     assert distance([2.0, 1.5, 1.1], [2.0, 1.5, 1.0]) == pytest.approx(0.1)
     assert not distance([float("nan"), 1.0], [2.0, 1.0]) <= 0.02
 

@@ -1,4 +1,4 @@
-"""Optimizers that are wrong on purpose, each in one way, and one that is right."""
+"""Optimizers that are each wrong in one way on purpose, and one that is correct."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 class Base(torch.optim.Optimizer):
-    """What they share: groups, and one `move` for every parameter with a gradient."""
+    """Parameter groups, and one `move` for every parameter with a gradient."""
 
     def __init__(self, params: Iterable[Any], lr: float, betas: tuple[float, float] = (0.9, 0.99), **more: Any) -> None:
         super().__init__(params, {"lr": lr, "betas": tuple(betas), **more})
@@ -49,7 +49,7 @@ class RightLion(Base):
 
 
 class SwappedLion(RightLion):
-    """Its betas are swapped."""
+    """Lion with swapped betas."""
 
     update, keep = 1, 0
 
@@ -81,14 +81,14 @@ class EpsInsideAdam(Base):
 
 
 class LateAdamW(EpsInsideAdam):
-    """AdamW whose decay is coupled after all."""
+    """AdamW with coupled weight decay."""
 
     def update(self, theta: torch.Tensor, m: torch.Tensor, v: torch.Tensor, group: dict[str, Any]) -> None:
         theta.sub_(m / (v.sqrt() + group["eps"]), alpha=group["lr"])
 
 
 class NoBetas(torch.optim.SGD):
-    """Has no betas."""
+    """SGD, which has no betas."""
 
     def __init__(self, params: Iterable[Any], lr: float) -> None:
         super().__init__(params, lr)
@@ -102,7 +102,7 @@ class WritesGradients(Base):
 
 
 class ForgetsItsState(Base):
-    """Keeps its momentum where no state dict sees it."""
+    """Keeps its momentum outside the state dict."""
 
     def move(self, theta: torch.Tensor, g: torch.Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         self.momentum = getattr(self, "momentum", 0.0) * 0.9 + g
@@ -128,14 +128,14 @@ class MovesTheFrozen(Base):
 
 
 class DividesByZero(Base):
-    """Normalises a gradient without asking whether it is zero."""
+    """Normalises gradients, including zero gradients."""
 
     def move(self, theta: torch.Tensor, g: torch.Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         theta.sub_(g / g.norm(), alpha=group["lr"])
 
 
 class SwallowsNan(RightLion):
-    """Hides a nan of its momentum from the parameters."""
+    """Replaces nan in its momentum before the step."""
 
     def move(self, theta: torch.Tensor, g: torch.Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         m = state.setdefault("m", torch.zeros_like(theta))

@@ -1,32 +1,23 @@
-"""The papers' rules with a closure and the modifiers: a few steps by hand, and L-BFGS against torch's."""
+"""Steps of SAM, L-BFGS and the modifiers worked by hand, and L-BFGS against torch's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
+from small_problems import LBFGS, arrays, history, quadratic
 
 from optbench.checks.papers import cautious, lbfgs, lookahead, momentum, sam, sgd
 
-LBFGS = {"lr": 0.5, "max_iter": 1, "history_size": 2, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}
-
-
-def arrays(values: Iterable[Any]) -> list[np.ndarray]:
-    return [np.array(value, dtype=np.float64) for value in values]
-
-
-def history(steps: Iterator[np.ndarray]) -> list[np.ndarray]:
-    return [theta.copy() for theta in steps]
-
 
 def curve(a: float) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """Loss a/2 x^2 and its gradient, as the papers with a closure take it."""
+    """Return the loss a/2 x^2 with its gradient."""
     return lambda theta: (float(a / 2 * np.sum(theta**2)), a * theta)
 
 
-def test_sam_takes_the_gradient_uphill() -> None:
+def test_sam_takes_the_gradient_at_the_perturbed_point() -> None:
     steps = sam.paper(np.array(2.0), [curve(1.0)] * 2, rho=0.5, lr=0.1, momentum=0.5, weight_decay=0.1)
     # gradients at 2.5 and 2.23, each with 0.1 of the unperturbed theta; buffer 2.7, then 1.35 + 2.403
     np.testing.assert_allclose(history(steps), [1.73, 1.73 - 0.3753], rtol=1e-12)
@@ -37,7 +28,7 @@ def test_sam_at_a_minimum_stays() -> None:
     np.testing.assert_array_equal(theta, np.zeros(3))
 
 
-def test_lbfgs_learns_the_curvature_from_its_first_move() -> None:
+def test_lbfgs_uses_the_curvature_of_its_first_move() -> None:
     steps = lbfgs.paper(np.array(1.0), [curve(4.0)] * 3, **LBFGS)
     # t = 0.5 min(1, 1 / 4), d = -4; then y.s / y.y = 1 / 4: half of each Newton step
     np.testing.assert_allclose(history(steps), [0.5, 0.25, 0.125], rtol=1e-14)
@@ -70,9 +61,7 @@ def test_lbfgs_stops_at_its_tolerances(tolerance: dict[str, float], end: float) 
 
 @pytest.mark.parametrize("max_iter", [1, 2, 3])
 @pytest.mark.parametrize("history_size", [1, 3])
-def test_lbfgs_is_torchs_on_changing_quadratics(max_iter: int, history_size: int) -> None:
-    import torch
-
+def test_lbfgs_equals_torchs_on_changing_quadratics(max_iter: int, history_size: int) -> None:
     random = np.random.default_rng(0)
     half = random.standard_normal((6, 6))
     problems = [(half @ half.T / 6 + np.eye(6) * random.uniform(1, 2), random.standard_normal(6)) for _ in range(12)]
@@ -85,18 +74,10 @@ def test_lbfgs_is_torchs_on_changing_quadratics(max_iter: int, history_size: int
         np.testing.assert_allclose(theta, parameter.detach().numpy(), rtol=1e-9, atol=1e-9)
 
 
-def quadratic(A: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """x A x / 2 - b x of the flattened parameters."""
-
-    def gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        x = np.asarray(theta).reshape(-1)
-        return float(x @ A @ x / 2 - b @ x), (A @ x - b).reshape(np.shape(theta))
-
-    return gradient
-
-
-def torch_quadratic(optimizer: Any, parameter: Any, A: Any, b: Any) -> Callable[[], Any]:
-    def closure() -> Any:
+def torch_quadratic(
+    optimizer: torch.optim.Optimizer, parameter: torch.Tensor, A: torch.Tensor, b: torch.Tensor
+) -> Callable[[], torch.Tensor]:
+    def closure() -> torch.Tensor:
         optimizer.zero_grad()
         x = parameter.reshape(-1)
         loss = x @ A @ x / 2 - b @ x
@@ -107,7 +88,7 @@ def torch_quadratic(optimizer: Any, parameter: Any, A: Any, b: Any) -> Callable[
 
 
 def test_lookahead_starts_from_the_first_weights() -> None:
-    # after five unit steps half of the way back: -2.5; were the first sync the start, -5
+    # after five unit steps half of the way back; if the slow weights began at the first sync, the fifth would end at -2
     theta = np.array(3.0)
     inner = sgd.paper(theta, [1.0] * 10, lr=1.0, weight_decay=0.0)
     steps = lookahead.paper(theta, inner, k=5, alpha=0.5)

@@ -1,6 +1,6 @@
-"""The papers' rules against steps worked by hand, and what all of them promise.
+"""Elementwise rules: steps worked by hand, and what every rule must do.
 
-Eps is large in most cases, and the betas are far apart, so that a misplaced one shows in the first digits.
+Most cases have a large eps and betas far apart, so that a misplaced one shows in the first digits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = (
     *("adamw_independent", "adabelief", "lamb", "lars", "adafactor", "adan", "adopt"),
 )
 SHAPES = [(), (1,), (7,), (3, 5), (2, 3, 4), (2, 2, 3, 3), (0,)]
-NOT_THE_RULES = ("about", "impl", "no_decay", "engine")
+OTHER_KEYS = ("about", "impl", "no_decay", "engine")
 TINY = 1e-12
 
 ADAM = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.5, "weight_decay": 0.0}
@@ -62,7 +62,7 @@ WORKED: list[tuple[str, dict[str, Any], Any, list[Any], list[Any]]] = [
     # decoupled: 3 / 3.5 from the moments and 0.5 * 2 beside them
     ("adamw", ADAM | {"weight_decay": 0.5}, 2, [3], [2 - 0.1 * (3 / 3.5 + 1)]),
     ("adamw_independent", ADAM, 1, [1], [1 - 0.1 / 1.5]),
-    # half of theta goes, whatever the rate; then half of what is left
+    # half of theta decays at any learning rate; then half of the rest
     ("adamw_independent", ADAM | {"weight_decay": 0.5}, 2, [3], [1 - 0.1 * 3 / 3.5]),
     ("adamw_independent", ADAM | {"weight_decay": 0.5, "lr": 0.0}, 2, [3, 3], [1, 0.5]),
     # m is 0.5, 0.25 and v 0.25, 0.1875: the maximum stays at 0.25
@@ -71,7 +71,7 @@ WORKED: list[tuple[str, dict[str, Any], Any, list[Any], list[Any]]] = [
     # the second corrected v is 0.1875 / 0.4375, below the first, which is 1
     ("amsgrad", ADAM | {"variant": "optax"}, 0, [1, 0], [-0.1 / 1.5, -0.1 / 1.5 - 0.1 / 3 / 1.5]),
     ("amsgrad", ADAM | {"variant": "paper", "weight_decay": 0.5}, 2, [3], [2 - 0.1 * 2 / 2.5]),
-    # psi 0: mu is 0.4 for ever and m = 0.2 * 2
+    # psi 0: mu is always 0.4, and m = 0.2 * 2
     ("nadam", NADAM | {"momentum_decay": 0}, 1, [2], [1 - 0.1 * (2 + 0.4 * 0.4 / (1 - 0.16)) / 2.5]),
     # psi 1: mu_1 = 0.8 (1 - 0.48), mu_2 = 0.8 (1 - 0.4608)
     ("nadam", NADAM | {"momentum_decay": 1}, 1, [2], [1 - 0.1 * (2 + 0.43136 * 0.4 / (1 - 0.416 * 0.43136)) / 2.5]),
@@ -108,7 +108,7 @@ WORKED: list[tuple[str, dict[str, Any], Any, list[Any], list[Any]]] = [
     ("lamb", LAMB, [3, 4], [[1, -2]], [[3 - 0.5 / sqrt(2), 4 + 0.5 / sqrt(2)]]),
     # u = (1 + 1.5, -1 + 2), its norm sqrt(7.25): the decay is inside the ratio
     ("lamb", LAMB | {"weight_decay": 0.5}, [3, 4], [[1, -2]], [[3 - 1.25 / sqrt(7.25), 4 - 0.5 / sqrt(7.25)]]),
-    # a zero tensor moves with ratio 1; so does one without an update, by nothing
+    # the ratio is 1 for a zero tensor, and for a zero update
     ("lamb", LAMB, [0, 0], [[1, -2]], [[-0.1, 0.1]]),
     ("lamb", LAMB, [3, 4], [[0, 0]], [[3, 4]]),
     ("lamb", LAMB | {"eps": 1.0}, [2], [[3]], [[1.8]]),
@@ -120,7 +120,7 @@ WORKED: list[tuple[str, dict[str, Any], Any, list[Any], list[Any]]] = [
     # a vector's first update is the sign of its gradient, relative to RMS(theta) = 5 / sqrt(2)
     ("adafactor", FACTOR, [3, 4], [[7, -0.1]], [[3 - 0.05 / sqrt(2), 4 + 0.05 / sqrt(2)]]),
     ("adafactor", FACTOR | {"clip_threshold": 0.5}, [1, 1], [[7, -0.1]], [[0.995, 1.005]]),
-    # a zero tensor has the scale eps2, and a cap above 1 / sqrt(t) is not one
+    # a zero tensor has the scale eps2; a cap above 1 / sqrt(t) has no effect
     (
         "adafactor",
         FACTOR | {"lr": 9},
@@ -144,7 +144,7 @@ WORKED: list[tuple[str, dict[str, Any], Any, list[Any], list[Any]]] = [
         [[[1, 1], [1, 3]]],
         [1 - 0.01 * np.sqrt(np.array([[3, 0.6], [0.6, 1.08]]) / 1.32)],
     ),
-    # one matrix after the other: each of rank one, so that the factors are exact and U is the sign
+    # two matrices of rank one: the factors are exact and U is the sign
     (
         "adafactor",
         FACTOR,
@@ -158,7 +158,7 @@ WORKED: list[tuple[str, dict[str, Any], Any, list[Any], list[Any]]] = [
     ("adan", ADAN | {"weight_decay": 1}, 1, [2], [0.92 / 1.1]),
     # d = 1: m = 1.25, v = 0.25, n = 0.09 + 0.1 * 2.75^2
     ("adan", ADAN, 0, [1, 2], [-0.1 / 1.5, -0.1 / 1.5 - 0.1 * (5 / 3 + 3 / 7) / (sqrt(0.84625 / 0.19) + 0.5)]),
-    # the first gradient only fills v; m = 0.5 * (1 / 2), then 5 / sqrt(3.25) is clipped to 2^0.25
+    # the first gradient only sets v; m = 0.5 * (1 / 2), then 5 / sqrt(3.25) is clipped to 2^0.25
     ("adopt", ADOPT, 1, [2, 1, 5], [1, 0.975, 0.975 - 0.1 * (0.125 + 0.5 * 2**0.25)]),
     # no decay in the first step, decoupled afterwards
     ("adopt", ADOPT | {"weight_decay": 0.5}, 2, [2, 1], [2, 2 - 0.1 * (0.25 + 1)]),
@@ -172,7 +172,7 @@ def rule(name: str) -> Any:
 
 
 def trajectory(name: str, theta: Any, steps: list[Any], **settings: Any) -> list[np.ndarray]:
-    """Copies of theta after each step."""
+    """Return copies of theta after each step."""
     start = np.array(theta, dtype=np.float64)
     given = [np.array(g, dtype=np.float64) for g in steps]
     return [after.copy() for after in rule(name)(start, given, **settings)]
@@ -191,23 +191,23 @@ def test_every_rule_has_a_worked_case() -> None:
 
 
 @pytest.mark.parametrize(("threshold", "first"), [(4, 5), (5, 6)])
-@pytest.mark.parametrize(("early", "pace"), [("momentum", 1.0), ("frozen", 0.0)])
-def test_radam_becomes_adaptive_in_step_5_or_6(threshold: float, first: int, early: str, pace: float) -> None:
+@pytest.mark.parametrize(("early", "early_move"), [("momentum", 1.0), ("frozen", 0.0)])
+def test_radam_becomes_adaptive_in_step_5_or_6(threshold: float, first: int, early: str, early_move: float) -> None:
     theta = trajectory("radam", 0.0, [1.0] * 6, **RADAM, threshold=threshold, early=early)
     moves = -np.diff(theta, prepend=0.0) / 0.1
     # The moments of a constant gradient are 1, so an adaptive step is r_t; rho_5 = 4.99600, rho_6 = 5.99417.
     r = {t: sqrt((rho - 4) * (rho - 2) * 1999 / (1995 * 1997 * rho)) for t, rho in ((5, 4.99600), (6, 5.99417))}
-    np.testing.assert_allclose(moves, [pace if t < first else r[t] for t in range(1, 7)], rtol=1e-5)
+    np.testing.assert_allclose(moves, [early_move if t < first else r[t] for t in range(1, 7)], rtol=1e-5)
 
 
-def test_after_one_large_gradient_amsgrad_never_recovers_and_adam_does() -> None:
+def test_adam_recovers_from_a_large_gradient_and_amsgrad_does_not() -> None:
     shared = {"lr": 0.1, "betas": (0.0, 0.75), "eps": 0.0, "weight_decay": 0.0}
     gradients = [10.0] + [1.0] * 30
-    held = -np.diff(trajectory("amsgrad", 0.0, gradients, **shared, variant="paper"))
-    np.testing.assert_allclose(held, 0.1 / 5)  # the maximum stays at 0.25 * 100
-    free = -np.diff(trajectory("adam", 0.0, gradients, **shared))
-    assert (np.diff(free) > 0).all()
-    assert free[-1] == pytest.approx(0.1, rel=0.02)
+    amsgrad = -np.diff(trajectory("amsgrad", 0.0, gradients, **shared, variant="paper"))
+    np.testing.assert_allclose(amsgrad, 0.1 / 5)  # the maximum stays at 0.25 * 100
+    adam = -np.diff(trajectory("adam", 0.0, gradients, **shared))
+    assert (np.diff(adam) > 0).all()
+    assert adam[-1] == pytest.approx(0.1, rel=0.02)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5])
@@ -222,21 +222,21 @@ def test_each_step_of_lamb_is_as_long_as_lr_times_theta(decay: float) -> None:
 
 @cache
 def pinned(name: str) -> dict[str, Any]:
-    """The hyperparameters of conf/optimizer/NAME.yaml that are the rule's own."""
+    """Return the rule's hyperparameters in conf/optimizer/NAME.yaml."""
     tree = config.read_yaml(config.packaged_folder() / "optimizer" / f"{name}.yaml")
-    return {key: value for key, value in tree.items() if key not in NOT_THE_RULES}
+    return {key: value for key, value in tree.items() if key not in OTHER_KEYS}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 @pytest.mark.parametrize("name", NAMES)
-def test_any_shape_in_place_and_finite(name: str, decay: float, shape: tuple[int, ...]) -> None:
+def test_theta_of_any_shape_changes_in_place_and_stays_finite(name: str, decay: float, shape: tuple[int, ...]) -> None:
     random = np.random.default_rng(0)
     start = np.asarray(random.standard_normal(shape))
     steps = [
         np.zeros(shape),
         *(np.asarray(random.standard_normal(shape)) for _ in range(21)),
-    ]  # an odd number of signs is no 0
+    ]  # an odd number of signs never adds up to 0
     theta, given = start.copy(), [g.copy() for g in steps]
     count = 0
     for after in rule(name)(theta, given, **pinned(name) | {"weight_decay": decay}):
@@ -251,18 +251,18 @@ def test_any_shape_in_place_and_finite(name: str, decay: float, shape: tuple[int
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_done_to_theta_between_two_steps_stays(name: str) -> None:
+def test_a_change_of_theta_between_steps_is_kept(name: str) -> None:
     theta, steps = np.ones(5), [np.full(5, g) for g in (1.0, 2.0, -1.0)]
     run = rule(name)(theta, steps, **pinned(name))
-    for elsewhere in (100.0, -100.0, 0.0):
+    for value in (100.0, -100.0, 0.0):
         next(run)
         assert theta == pytest.approx(np.full(5, theta[0]))
-        theta[...] = elsewhere
+        theta[...] = value
     assert next(run, None) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_array_may_carry_every_gradient(name: str) -> None:
+def test_gradients_may_share_one_array(name: str) -> None:
     sequence = [1.0, 3.0, -2.0, 0.5]
 
     def reused() -> Any:

@@ -1,12 +1,12 @@
-"""The papers' rules of matrices, curvature, own step sizes and averages: a few steps by hand."""
+"""Steps worked by hand of the rules for matrices and curvature, of Prodigy, schedule-free AdamW and MARS."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from small_problems import ADAHESSIAN, MUON, SHAMPOO, SOPHIA, arrays, history
 
 from optbench.checks.papers import (
     adahessian,
@@ -22,28 +22,16 @@ from optbench.checks.papers import (
     sophia,
 )
 
-MUON = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.5, "adam_lr": 0.2, "adam_betas": (0.9, 0.99), "adam_eps": 0.0}
-SOPHIA = {"lr": 0.1, "betas": (0.5, 0.75), "rho": 0.5, "eps": 1e-15, "weight_decay": 0.5, "interval": 2}
-ADAHESSIAN = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.0, "hessian_power": 1.0, "interval": 2}
 PRODIGY = {"lr": 1.0, "betas": (0.5, 0.25), "eps": 0.0, "d0": 0.5, "d_coef": 4.0}
 SCHEDULEFREE = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.0}
 MARS = {"lr": 0.1, "betas": (0.5, 0.75), "gamma": 0.1}
-SHAMPOO = {"lr": 0.1, "betas": (0.0, 1.0), "eps": 1e-12, "weight_decay": 0.0, "grafting": "none"}
-
-
-def arrays(values: Iterable[Any]) -> list[np.ndarray]:
-    return [np.array(value, dtype=np.float64) for value in values]
-
-
-def history(steps: Iterator[np.ndarray]) -> list[np.ndarray]:
-    return [theta.copy() for theta in steps]
 
 
 # Rules for matrices
 
 
 @pytest.mark.parametrize("nesterov", [True, False])
-def test_muon_normalises_where_it_iterates_zero_times(nesterov: bool) -> None:
+def test_muon_without_iterations_normalises(nesterov: bool) -> None:
     steps = muon.paper(np.ones((1, 2)), arrays([[[3, 4]]]), **MUON, nesterov=nesterov, ns_steps=0, scale="original")
     # 1 - 0.1 * 0.5 = 0.95, less 0.1 times (3, 4) / 5
     np.testing.assert_allclose(next(steps), [[0.89, 0.87]], rtol=1e-7)
@@ -56,19 +44,19 @@ def test_muon_iterates_and_scales() -> None:
     np.testing.assert_allclose(next(steps), 0.95 - step, rtol=1e-6)
 
 
-def test_muon_looks_ahead_with_nesterov() -> None:
+def test_muon_with_nesterov() -> None:
     gradients = arrays([[[1, 0]], [[0, 1]]])
     plain, ahead = (
         history(muon.paper(np.zeros((1, 2)), gradients, **MUON, nesterov=n, ns_steps=0, scale="original"))
         for n in (False, True)
     )
-    # second buffer: (0.25, 0.5); looked ahead: 0.5 (0, 1) + 0.5 (0.25, 0.5) = (0.125, 0.75)
+    # second buffer: (0.25, 0.5); Nesterov: 0.5 (0, 1) + 0.5 (0.25, 0.5) = (0.125, 0.75)
     start = 0.95 * np.array([[-0.1, 0]])
     np.testing.assert_allclose(plain[1], start - 0.1 * np.array([[1, 2]]) / 5**0.5, rtol=1e-6)
     np.testing.assert_allclose(ahead[1], start - 0.1 * np.array([[1, 6]]) / 37**0.5, rtol=1e-6)
 
 
-def test_muon_gives_vectors_to_adamw() -> None:
+def test_muon_uses_adamw_for_vectors() -> None:
     steps = muon.paper(np.ones(2), arrays([[2, -4]]), **MUON, nesterov=True, ns_steps=5, scale="original")
     np.testing.assert_allclose(next(steps), [1 - 0.2 * (1 + 0.5), 1 - 0.2 * (-1 + 0.5)], rtol=1e-14)
 
@@ -103,24 +91,24 @@ def test_psgd_kron_of_one_entry(shape: tuple[int, ...], power: int) -> None:
     np.testing.assert_allclose(next(steps), np.full(shape, 1 - 0.1 * (0.7**power * 2 + 0.5)), rtol=1e-12)
 
 
-def test_psgd_kron_bounds_the_rms_of_its_update() -> None:
+def test_psgd_kron_limits_the_rms_of_its_update() -> None:
     pair = (np.array([10.0]), {"probe": np.array([1.0])})
     steps = psgd_kron.paper(np.zeros(1), [pair], lr=1.0, momentum=0.0, weight_decay=0.0, precond_lr=0.5)
-    assert 10 * (1 - 0.5 * 99 / 101) ** 2 > 1.1  # unbounded, it would be longer
+    assert 10 * (1 - 0.5 * 99 / 101) ** 2 > 1.1  # longer without the limit
     np.testing.assert_allclose(next(steps), [-1.1], rtol=1e-10)
 
 
 @pytest.mark.parametrize(("interval", "second"), [(1, 3 / 5), (2, 3 / 4)])
-def test_shampoo_of_one_entry_sums_and_keeps_its_roots(interval: int, second: float) -> None:
+def test_shampoo_of_one_entry_adds_and_keeps_its_roots(interval: int, second: float) -> None:
     steps = shampoo.paper(np.zeros((1, 1)), arrays([[[4]], [[3]]]), **SHAMPOO, interval=interval)
-    # L = R = 16, then 25: a step is G / sqrt(L) with the roots of their last renewal
+    # L = R = 16, then 25: a step is G / sqrt(L) with the last computed roots
     np.testing.assert_allclose(history(steps), [[[-0.1]], [[-0.1 - 0.1 * second]]], rtol=1e-10)
 
 
 def test_shampoo_grafts_adams_length_and_decays() -> None:
     rule = SHAMPOO | {"grafting": "adam", "weight_decay": 0.5}
     theta = next(shampoo.paper(np.eye(2), arrays([[[4, 0], [0, 1]]]), **rule, interval=1))
-    # P = diag(4 / 4, 1 / 1) has Adam's length, sqrt(2), itself
+    # P = diag(4 / 4, 1 / 1) already has Adam's length, sqrt(2)
     np.testing.assert_allclose(theta, 0.85 * np.eye(2), atol=1e-6)
 
 
@@ -135,7 +123,7 @@ def test_shampoo_whitens_a_symmetric_gradient() -> None:
     np.testing.assert_allclose(theta, -0.1 * np.eye(2), atol=1e-10)  # L = R = G^2: G^(-1/2) G G^(-1/2) = I
 
 
-def test_shampoo_knows_its_graftings() -> None:
+def test_shampoo_refuses_an_unknown_grafting() -> None:
     with pytest.raises(ValueError, match="adam, none"):
         next(shampoo.paper(np.ones(1), arrays([[1]]), **SHAMPOO | {"grafting": "sgd"}, interval=1))
 
@@ -152,13 +140,13 @@ def test_soap_skips_the_first_gradient_and_decays_after_the_step(shape: tuple[in
 def test_soap_is_adam_in_the_eigenbasis() -> None:
     rule = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 1e-8, "weight_decay": 0.0, "interval": 1, "shampoo_beta": 0.5}
     steps = soap.paper(np.zeros((2, 2)), arrays([[[2, 1], [1, 2]]] * 4), **rule)
-    # of a constant gradient Adam keeps the signs: here those of its eigenvalues 3 and 1, so each step is I
+    # for a constant gradient Adam's step is its sign: here of the eigenvalues 3 and 1, so each step is I
     np.testing.assert_allclose(history(steps)[-1], -0.3 * np.eye(2), atol=1e-7)
 
 
 def test_soap_reorders_its_moment_with_its_basis() -> None:
     rule = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 1e-14, "weight_decay": 0.0}
-    diagonals = arrays([[4, 1], [1, 9], [2, 5], [3, 1]])  # the larger eigenvalue of L changes place
+    diagonals = arrays([[4, 1], [1, 9], [2, 5], [3, 1]])  # the order of L's eigenvalues changes
     steps = soap.paper(np.zeros((2, 2)), [np.diag(x) for x in diagonals], **rule, interval=1, shampoo_beta=0.5)
     expected = history(adamw.paper(np.zeros(2), diagonals[1:], **rule))
     np.testing.assert_allclose(history(steps)[1:], [np.diag(x) for x in expected], atol=1e-12)
@@ -178,14 +166,14 @@ def test_sophia_clips_its_ratio(evidence: dict[str, Any]) -> None:
     np.testing.assert_allclose(history(steps), [0.95 - 0.05, 0.9 * 0.95 - 0.1], rtol=1e-14)
 
 
-def test_sophia_steps_fully_where_the_curvature_is_negative() -> None:
+def test_sophia_takes_a_full_step_at_negative_curvature() -> None:
     evidence = {"probe": np.array(1.0), "product": np.array(-2.0)}
     theta = next(sophia.paper(np.array(0.0), [(1e-3, evidence)], **SOPHIA))
     np.testing.assert_allclose(theta, -0.1, rtol=1e-14)
 
 
 @pytest.mark.parametrize(("rule", "extra"), [(sophia, SOPHIA), (adahessian, ADAHESSIAN | {"weight_decay": 0.0})])
-def test_evidence_comes_when_it_is_due_and_only_then(rule: Any, extra: dict[str, Any]) -> None:
+def test_evidence_is_required_when_due_and_refused_otherwise(rule: Any, extra: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"step 1: .* missing"):
         history(rule.paper(np.array(1.0), [(0.5, None)], **extra))
     with pytest.raises(ValueError, match=r"step 2: .* not wanted"):
@@ -218,7 +206,7 @@ def test_adahessian_averages_over_its_blocks(shape: tuple[int, ...], diagonal: l
 # Step sizes, averages, variance reduction
 
 
-def test_prodigy_moves_by_its_estimate_of_the_step_before() -> None:
+def test_prodigy_moves_by_the_estimate_of_the_previous_step() -> None:
     one, two, three = history(
         prodigy.paper(np.array(1.0), [1.0, 1.0, 1.0], **PRODIGY, weight_decay=0.2, growth_rate=None)
     )
@@ -234,20 +222,20 @@ def test_prodigy_moves_by_its_estimate_of_the_step_before() -> None:
 
 
 def test_prodigy_limits_growth_after_the_first() -> None:
-    free, held = (
+    free, limited = (
         history(prodigy.paper(np.array(1.0), [1.0] * 4, **PRODIGY, weight_decay=0.0, growth_rate=rate))
         for rate in (None, 1.01)
     )
-    np.testing.assert_array_equal(free[:3], held[:3])  # d0 in two steps, then the first growth, which is free
-    one, two, three = held[:3]
+    np.testing.assert_array_equal(free[:3], limited[:3])  # d0 in two steps, then the first growth, which has no limit
+    one, two, three = limited[:3]
     d = 4 * 0.5 * (1 - one) / 0.75
-    assert 4 * (0.5 * 0.5 * (1 - one) + 2 * d**2 * (1 - two)) / (0.375 + 2 * d**2) > 1.01 * d  # free growth: more
+    assert 4 * (0.5 * 0.5 * (1 - one) + 2 * d**2 * (1 - two)) / (0.375 + 2 * d**2) > 1.01 * d  # without the limit
     m, v = 0.09375 + 0.25 * d + 0.5 * 1.01 * d, 0.0146484375 + 0.1875 * d**2 + 0.75 * (1.01 * d) ** 2
-    np.testing.assert_allclose(held[3], three - 1.01 * d * m / v**0.5, rtol=1e-14)
-    assert held[3] != free[3]
+    np.testing.assert_allclose(limited[3], three - 1.01 * d * m / v**0.5, rtol=1e-14)
+    assert limited[3] != free[3]
 
 
-def test_prodigy_scales_eps_by_its_renewed_estimate() -> None:
+def test_prodigy_scales_eps_by_the_new_estimate() -> None:
     rule = PRODIGY | {"eps": 0.1, "weight_decay": 0.0, "growth_rate": None}
     one, two = history(prodigy.paper(np.array(1.0), [1.0, 1.0], **rule))
     np.testing.assert_allclose(one, 1 - 0.125 / (0.1875**0.5 + 0.05), rtol=1e-14)
@@ -255,12 +243,12 @@ def test_prodigy_scales_eps_by_its_renewed_estimate() -> None:
     np.testing.assert_allclose(two, one - 0.1875 / (0.234375**0.5 + 0.1 * d), rtol=1e-14)
 
 
-def test_prodigy_waits_for_a_gradient() -> None:
+def test_prodigy_does_nothing_before_a_nonzero_gradient() -> None:
     steps = prodigy.paper(np.array(1.0), [0.0, 1.0], **PRODIGY, weight_decay=0.2, growth_rate=None)
     np.testing.assert_allclose(history(steps), [1.0, 0.9 - 0.5 * 0.25 / 0.1875**0.5], rtol=1e-14)
 
 
-def test_schedulefree_averages() -> None:
+def test_schedulefree_averages_its_iterates() -> None:
     steps = schedulefree.paper(np.array(1.0), [2.0, 1.0], **SCHEDULEFREE, weight_decay=0.0, warmup_steps=0)
     # rates 0.1 sqrt(0.25) and 0.1 sqrt(0.4375), v = 1 twice; weight of the second z: 0.004375 / 0.006875 = 7 / 11
     z = 0.9 - 0.1 * 0.4375**0.5

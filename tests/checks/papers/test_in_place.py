@@ -1,12 +1,13 @@
-"""The papers' rules of matrices, curvature, closures and modifiers change theta in place, whatever its shape."""
+"""The rules for matrices, curvature and closures, and the modifiers, change theta of any shape in place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from small_problems import ADAHESSIAN, LBFGS, MUON, SHAMPOO, SOPHIA, history, quadratic
 
 from optbench.checks.papers import (
     adahessian,
@@ -26,29 +27,10 @@ from optbench.checks.papers import (
 )
 
 SHAPES = [(), (1,), (7,), (3, 5), (2, 3, 4), (2, 2, 3, 3), (0,), (0, 3), (3, 0)]
-MUON = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.5, "adam_lr": 0.2, "adam_betas": (0.9, 0.99), "adam_eps": 0.0}
-SOPHIA = {"lr": 0.1, "betas": (0.5, 0.75), "rho": 1.0, "eps": 1e-15, "weight_decay": 0.5, "interval": 2}
-ADAHESSIAN = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.0, "hessian_power": 1.0, "interval": 2}
-SHAMPOO = {"lr": 0.1, "betas": (0.0, 1.0), "eps": 1e-12, "weight_decay": 0.0, "grafting": "none"}
-LBFGS = {"lr": 0.5, "max_iter": 1, "history_size": 2, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}
 
 
-def history(steps: Iterator[np.ndarray]) -> list[np.ndarray]:
-    return [theta.copy() for theta in steps]
-
-
-def quadratic(A: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """x A x / 2 - b x of the flattened parameters."""
-
-    def gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        x = np.asarray(theta).reshape(-1)
-        return float(x @ A @ x / 2 - b @ x), (A @ x - b).reshape(np.shape(theta))
-
-    return gradient
-
-
-def fed(shape: tuple[int, ...], count: int, form: str) -> list[Any]:
-    """Steps in the form that a rule takes."""
+def make_steps(shape: tuple[int, ...], count: int, form: str) -> list[Any]:
+    """Return random steps in the form that a rule takes."""
     random = np.random.default_rng(1)
 
     def draw() -> np.ndarray:
@@ -73,8 +55,8 @@ RULES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "psgd_kron": (psgd_kron, "probe", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "precond_lr": 0.1}),
     "shampoo": (shampoo, "gradient", SHAMPOO | {"grafting": "adam", "betas": (0.9, 0.9), "interval": 2}),
     "soap": (soap, "gradient", ADAMLIKE | {"interval": 2, "shampoo_beta": 0.9}),
-    "sophia_g": (sophia, "sampled", SOPHIA | {"interval": 1, "weight_decay": 0.0}),
-    "sophia_h": (sophia, "product", SOPHIA | {"interval": 1, "weight_decay": 0.0}),
+    "sophia_g": (sophia, "sampled", SOPHIA | {"rho": 1.0, "interval": 1, "weight_decay": 0.0}),
+    "sophia_h": (sophia, "product", SOPHIA | {"rho": 1.0, "interval": 1, "weight_decay": 0.0}),
     "adahessian": (adahessian, "product", ADAHESSIAN | {"eps": 1e-4, "interval": 1, "weight_decay": 0.0}),
     "mars": (mars, "gradient", ADAMLIKE | {"gamma": 0.025}),
     "prodigy": (prodigy, "gradient", ADAMLIKE | {"d0": 1e-2, "d_coef": 1.0, "growth_rate": None}),
@@ -82,7 +64,7 @@ RULES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "sam": (sam, "closure", {"rho": 0.05, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}),
     "lbfgs": (lbfgs, "closure", LBFGS | {"max_iter": 4}),
 }
-FREE_OF_PLACE = sorted(set(RULES) - {"prodigy", "schedulefree", "sam", "lbfgs"})  # only gradients, never theta itself
+IGNORES_THETA = sorted(set(RULES) - {"prodigy", "schedulefree", "sam", "lbfgs"})  # steps depend on gradients only
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -90,7 +72,7 @@ FREE_OF_PLACE = sorted(set(RULES) - {"prodigy", "schedulefree", "sam", "lbfgs"})
 def test_theta_is_changed_in_place(name: str, shape: tuple[int, ...]) -> None:
     rule, form, extra = RULES[name]
     theta = np.ones(shape)
-    for now in rule.paper(theta, fed(shape, 6, form), **extra):
+    for now in rule.paper(theta, make_steps(shape, 6, form), **extra):
         assert now is theta
     assert theta.shape == shape and theta.dtype == np.float64 and np.isfinite(theta).all()
     assert (theta != 1).any() or theta.size == 0
@@ -99,25 +81,25 @@ def test_theta_is_changed_in_place(name: str, shape: tuple[int, ...]) -> None:
 def test_theta_of_a_layer_is_changed_in_place() -> None:
     theta = np.ones((3, 5))
     rule = {"lr": 0.1, "damping": 0.01, "ema": 0.9, "momentum": 0.9, "weight_decay": 0.0, "interval": 2}
-    assert all(now is theta for now in kfac.paper(theta, fed((3, 5), 6, "layer"), **rule))
+    assert all(now is theta for now in kfac.paper(theta, make_steps((3, 5), 6, "layer"), **rule))
     assert (theta != 1).all()
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (2, 2, 3, 3)], ids=str)
-@pytest.mark.parametrize("name", FREE_OF_PLACE)
-def test_theta_is_read_afresh(name: str, shape: tuple[int, ...]) -> None:
-    """A modifier that moves theta between two steps moves all that follows."""
+@pytest.mark.parametrize("name", IGNORES_THETA)
+def test_a_move_of_theta_between_steps_is_kept(name: str, shape: tuple[int, ...]) -> None:
+    """A modifier moves theta between two steps; the later steps start there."""
     rule, form, extra = RULES[name]
-    left, moved = np.zeros(shape), np.zeros(shape)
-    history(rule.paper(left, fed(shape, 6, form), **extra))
-    for step, now in enumerate(rule.paper(moved, fed(shape, 6, form), **extra)):
+    unmoved, moved = np.zeros(shape), np.zeros(shape)
+    history(rule.paper(unmoved, make_steps(shape, 6, form), **extra))
+    for step, now in enumerate(rule.paper(moved, make_steps(shape, 6, form), **extra)):
         now += 10.0 * (step == 2)
-    np.testing.assert_allclose(moved, left + 10, rtol=1e-12)
+    np.testing.assert_allclose(moved, unmoved + 10, rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_modifiers_nest_in_place(shape: tuple[int, ...]) -> None:
-    theta, gradients = np.ones(shape), fed(shape, 6, "gradient")
+    theta, gradients = np.ones(shape), make_steps(shape, 6, "gradient")
     inner = mars.paper(theta, gradients, **RULES["mars"][2])
     steps = lookahead.paper(theta, cautious.paper(theta, inner, gradients, floor=1e-3), k=2, alpha=0.5)
     count = 0

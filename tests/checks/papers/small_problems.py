@@ -1,0 +1,32 @@
+"""Quadratics, trajectories and hyperparameters shared by the tests of the papers' rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+MUON = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.5, "adam_lr": 0.2, "adam_betas": (0.9, 0.99), "adam_eps": 0.0}
+SOPHIA = {"lr": 0.1, "betas": (0.5, 0.75), "rho": 0.5, "eps": 1e-15, "weight_decay": 0.5, "interval": 2}
+ADAHESSIAN = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.0, "hessian_power": 1.0, "interval": 2}
+SHAMPOO = {"lr": 0.1, "betas": (0.0, 1.0), "eps": 1e-12, "weight_decay": 0.0, "grafting": "none"}
+LBFGS = {"lr": 0.5, "max_iter": 1, "history_size": 2, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}
+
+
+def arrays(values: Iterable[object]) -> list[np.ndarray]:
+    return [np.array(value, dtype=np.float64) for value in values]
+
+
+def history(steps: Iterator[np.ndarray]) -> list[np.ndarray]:
+    """Return copies of theta after each step."""
+    return [theta.copy() for theta in steps]
+
+
+def quadratic(A: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """Return x A x / 2 - b x of the flattened parameters, with its gradient."""
+
+    def evaluate(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        x = np.asarray(theta).reshape(-1)
+        return float(x @ A @ x / 2 - b @ x), (A @ x - b).reshape(np.shape(theta))
+
+    return evaluate

@@ -183,9 +183,7 @@ class TestKnownDisagreements:
             ("transformers", "Cannot combine manual `lr` and `relative_step=True`", "lr is refused"),
         ],
     )
-    def test_the_same_rate_gives_another_step_in_every_adafactor(
-        self, impl: str, detail: str, declared: str
-    ) -> None:
+    def test_the_same_rate_gives_another_step_in_every_adafactor(self, impl: str, detail: str, declared: str) -> None:
         assert detail in self.shipped("adafactor", impl)
         assert declared in make_subject(subject_config("adafactor", impl)).declared_difference("as_shipped")
 

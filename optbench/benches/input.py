@@ -21,6 +21,7 @@ import torch
 from optbench.benches.feeding.torchvision import torchvision_batches
 from optbench.config import RunConfig, imports
 from optbench.contracts import Batch, DataSet
+from optbench.data.imagefolder import ImageFolder
 from optbench.errors import ConfigError
 from optbench.sessions.assemble import data_root
 from optbench.training.device import configure_torch, resolve_device
@@ -77,7 +78,7 @@ def numbers(text: str) -> list[int]:
 def image_folder(config: RunConfig) -> Path:
     """The folder with train/ that both read. ConfigError for a set that is none; MissingError where it is absent."""
     source = imports.load(config.data.target)(**config.data.settings)
-    if not hasattr(source, "train_folder"):
+    if not isinstance(source, ImageFolder):
         raise ConfigError(
             f"data={config.data.name} is no folder of image files, which torchvision could read as well",
             "Take data=imagefolder or data=imagenet with data.path=FOLDER",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from optbench.data.cifar import Cifar, Facts
-from optbench.data.download import Published
+from optbench.data.cifar import Cifar, CifarLayout
+from optbench.data.download import PublishedFiles
 
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 
 
 class Cifar10(Cifar):
-    """CIFAR-10 in upstream's layout, below cifar-10-batches-py/."""
+    """CIFAR-10 as published, in cifar-10-batches-py/."""
 
-    facts = Facts(
-        files=Published(
+    layout = CifarLayout(
+        files=PublishedFiles(
             "cifar10",
             "cifar-10-batches-py",
             {

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from optbench.data.cifar import Cifar, Facts
-from optbench.data.download import Published
+from optbench.data.cifar import Cifar, CifarLayout
+from optbench.data.download import PublishedFiles
 
 
 class Cifar100(Cifar):
-    """CIFAR-100 with its fine labels, in upstream's layout, below cifar-100-python/."""
+    """CIFAR-100 with its fine labels, as published, in cifar-100-python/."""
 
-    facts = Facts(
-        files=Published(
+    layout = CifarLayout(
+        files=PublishedFiles(
             "cifar100",
             "cifar-100-python",
             {

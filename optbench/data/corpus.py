@@ -1,7 +1,7 @@
-"""A corpus: documents in three splits that can be read again and again, and the rules by which text is divided.
+"""A corpus: documents in three splits, read any number of times, and the rules that assign text to splits.
 
-No text stands in two splits: a long document is cut into contiguous pieces, a short one goes as a whole where its own
-hash says, so that copies of it go the same way.
+No text occurs in two splits. A long document is cut into contiguous parts. A short one goes whole into the split that
+its hash selects, so that its copies go to the same split.
 """
 
 from __future__ import annotations
@@ -14,51 +14,52 @@ from itertools import pairwise
 from optbench.errors import ConfigError
 
 SPLITS = ("train", "validation", "test")
-LONG_CHARACTERS = 4000  # from here on a document is cut; pieces of shorter ones would be too short to be of use
-LINE_REACH = 1000  # characters that a cut moves back for the sake of a whole line
+HELD_OUT = SPLITS[1:]
+LONG_CHARACTERS = 4000  # documents from this length on are cut; parts of shorter ones would be too short
+LINE_REACH = 1000  # a cut moves back by at most this many characters to the end of a line
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Text before it is tokenised."""
+    """Text before tokenisation."""
 
     name: str
-    """What errors call it: a key and its value, or a path."""
+    """The corpus in error messages: a key and its value, or a path."""
     fingerprint: str
-    """Hash of the documents of every split, or of what they follow from."""
+    """Hash of the documents of all splits, or of what determines them."""
     documents: Callable[[str], Iterator[str]]
-    """The documents of a split in their order, anew at each call."""
+    """Yields the documents of a split in order; each call starts again."""
 
 
-def divided(text: str, share: float, held_out: Sequence[str]) -> dict[str, str]:
-    """A document's text by split: `share` of it for each split of `held_out`, the first part for training."""
+def split_document(text: str, share: float, held_out: Sequence[str]) -> dict[str, str]:
+    """Return a document's text by split: the training part first, then `share` of it for each split of `held_out`."""
     if not held_out:
         return {"train": text}
     if len(text) < LONG_CHARACTERS:
-        return {by_hash(text, share, held_out): text}
-    return dict(zip(("train", *held_out), contiguous(text, share, len(held_out)), strict=True))
+        return {split_by_hash(text, share, held_out): text}
+    return dict(zip(("train", *held_out), contiguous_parts(text, share, len(held_out)), strict=True))
 
 
-def contiguous(text: str, share: float, parts: int) -> list[str]:
-    """A text in `parts` + 1 contiguous pieces, each but the first with `share` of it.
+def contiguous_parts(text: str, share: float, held_out: int) -> list[str]:
+    """Cut a text into `held_out` + 1 contiguous parts; each but the first has `share` of it.
 
     A cut moves back to the last line end within LINE_REACH characters."""
-    points = [0, *(round(len(text) * (1 - share * left)) for left in range(parts, 0, -1)), len(text)]
-    for at in range(1, parts + 1):
-        low = max(points[at - 1], points[at] - LINE_REACH)
-        points[at] = text.rfind("\n", low, points[at]) + 1 or points[at]
-    return [text[first:last] for first, last in pairwise(points)]
+    cuts = [0, *(round(len(text) * (1 - share * left)) for left in range(held_out, 0, -1)), len(text)]
+    for index in range(1, held_out + 1):
+        low = max(cuts[index - 1], cuts[index] - LINE_REACH)
+        cuts[index] = text.rfind("\n", low, cuts[index]) + 1 or cuts[index]
+    return [text[first:last] for first, last in pairwise(cuts)]
 
 
-def by_hash(text: str, share: float, held_out: Sequence[str]) -> str:
-    """The split of a whole document: each of `held_out` with probability `share`, over texts."""
-    draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
-    place = int(draw / share)
-    return held_out[place] if place < len(held_out) else "train"
+def split_by_hash(text: str, share: float, held_out: Sequence[str]) -> str:
+    """Return the split of a whole document; over texts, each split of `held_out` has probability `share`."""
+    uniform = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+    index = int(uniform / share)
+    return held_out[index] if index < len(held_out) else "train"
 
 
 def chunks(text: str, characters: int) -> Iterator[str]:
-    """The text in pieces of at most `characters`, cut after line ends where lines are short enough."""
+    """Yield the text in chunks of at most `characters`, cut after line ends if lines are short enough."""
     first = 0
     while len(text) - first > characters:
         last = text.rfind("\n", first, first + characters) + 1 or first + characters
@@ -68,6 +69,6 @@ def chunks(text: str, characters: int) -> Iterator[str]:
 
 
 def require_text(corpus: Corpus) -> None:
-    """ConfigError where the training part holds nothing but white space."""
+    """Raise ConfigError if the training split contains only white space."""
     if not any(document.strip() for document in corpus.documents("train")):
-        raise ConfigError(f"{corpus.name} holds no text to train on", "Give it some, or take another set")
+        raise ConfigError(f"{corpus.name} has no text to train on", "Choose another file, folder or data set")

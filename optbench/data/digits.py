@@ -3,58 +3,49 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 
-from optbench.contracts import Seeds
+from optbench.contracts import Progress, Seeds
 from optbench.data.augment import Augment
-from optbench.data.in_memory import Images, InMemoryImages
+from optbench.data.in_memory import Images, InMemoryImages, three_splits
 from optbench.data.splits import stratified
-from optbench.errors import ConfigError, MissingError
+from optbench.errors import MissingError
 
 FILE = "digits.csv.gz"
 TEST_SAMPLES = 360  # a fifth, as is usual for this set
 
 
 class Digits:
-    """The embedded set."""
+    """The embedded image set."""
 
-    def __init__(self, *, validation: int, verify: str, augment: Mapping[str, Any]) -> None:
+    def __init__(self, *, validation: int, verify: str, augment: Mapping[str, object]) -> None:
         self.validation = validation
-        self.augment = Augment(**augment)
+        self.augment = Augment.of(augment)
 
     def locate(self, root: Path) -> Path:
-        """scikit-learn's own folder; the package itself, a second and a half to import, is not needed."""
+        """Return scikit-learn's own folder, without importing the package, which takes more than a second."""
         package = importlib.util.find_spec("sklearn")
         if package is None or not package.submodule_search_locations:
-            raise MissingError(
-                "data=digits comes with scikit-learn, which is not installed", "pip install scikit-learn"
-            )
+            raise MissingError("data=digits needs the package scikit-learn", "pip install scikit-learn")
         return Path(package.submodule_search_locations[0]) / "datasets" / "data"
 
-    def get(self, root: Path, progress: Callable[[str, float], None]) -> Path:
-        """It is here already."""
+    def get(self, root: Path, progress: Progress) -> Path:
+        """Return the folder; there is nothing to download."""
         return self.locate(root)
 
     def verify(self, root: Path) -> list[str]:
-        """There is no checksum but the package's."""
+        """Return no differences: the package manager verifies the package."""
         return []
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> InMemoryImages:
-        """Grey levels 0..16 scaled to 0..255."""
-        import numpy
-
-        table = torch.from_numpy(numpy.loadtxt(self.locate(root) / FILE, delimiter=","))  # 64 pixels and a label a line
+        """Load the digits with grey levels 0..16 scaled to 0..255."""
+        table = torch.from_numpy(np.loadtxt(self.locate(root) / FILE, delimiter=","))  # 64 pixels and a label per line
         images = (table[:, :-1].reshape(-1, 1, 8, 8) * 255 / 16).round().to(torch.uint8)
-        labels = table[:, -1].long()
-        rest, test = stratified(labels, TEST_SAMPLES)
-        try:
-            train, held = stratified(labels[rest], self.validation)
-        except ValueError as error:
-            raise ConfigError(f"data.validation={self.validation}: {error}") from None
-        chosen = {"train": rest[train], "validation": rest[held], "test": test}
-        splits = {name: Images(images[index], labels[index]) for name, index in chosen.items()}
+        digits = Images(images, table[:, -1].long())
+        rest, test = stratified(digits.labels, TEST_SAMPLES)
+        splits = three_splits(digits.at(rest), digits.at(test), self.validation)
         return InMemoryImages(splits, classes=10, augment=self.augment, seeds=seeds, device=device)

@@ -6,17 +6,15 @@ import gzip
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from optbench.contracts import Seeds
+from optbench.contracts import Progress, Seeds
 from optbench.data.augment import Augment
-from optbench.data.download import Progress, download
-from optbench.data.in_memory import Images, InMemoryImages
-from optbench.data.splits import stratified
-from optbench.errors import ConfigError, MissingError
+from optbench.data.download import download, is_published
+from optbench.data.in_memory import Images, InMemoryImages, three_splits
+from optbench.errors import MissingError
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 FOLDERS = ("fashion_mnist", "FashionMNIST/raw")  # ours, torchvision's
@@ -36,19 +34,19 @@ ARCHIVE_MD5 = {
 
 
 class FashionMnist:
-    """The set, compressed or not."""
+    """The set as IDX files, compressed or not."""
 
-    def __init__(self, *, validation: int, verify: str, augment: Mapping[str, Any]) -> None:
+    def __init__(self, *, validation: int, verify: str, augment: Mapping[str, object]) -> None:
         self.validation, self.verify_mode = validation, verify
-        self.augment = Augment(**augment)
+        self.augment = Augment.of(augment)
 
     def locate(self, root: Path) -> Path | None:
-        """The first folder that holds all four files."""
+        """Return the first folder that has all four files."""
         folders = [*(root / folder for folder in FOLDERS), SYSTEM_FOLDER]
         return next((folder for folder in folders if all(idx_file(folder, name) for name in CONTENT_MD5)), None)
 
     def get(self, root: Path, progress: Progress) -> Path:
-        """Download the four files, unless they are here."""
+        """Download the four files unless they exist."""
         found = self.locate(root)
         if found:
             return found
@@ -58,7 +56,7 @@ class FashionMnist:
         return folder
 
     def verify(self, root: Path) -> list[str]:
-        """Files whose content is not the published one."""
+        """Return one line for each file that differs from the published one."""
         folder = self._require(root)
         found = {name: hashlib.md5(read_bytes(folder, name)).hexdigest() for name in CONTENT_MD5}
         return [
@@ -68,59 +66,43 @@ class FashionMnist:
         ]
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> InMemoryImages:
-        """55,000 / 5,000 / 10,000 samples by default."""
+        """Load the images: 55,000 / 5,000 / 10,000 samples by default."""
         folder = self._require(root)
-        differences = self.verify(root)
-        if differences and self.verify_mode != "off":
-            raise MissingError(
-                f"data=fashion_mnist is not the published set: {differences[0]}",
-                "data.verify=off accepts it and marks every result",
-            )
-        train, test = read_images(folder, "train"), read_images(folder, "t10k")
-        try:
-            kept, held = stratified(train.labels, self.validation)
-        except ValueError as error:
-            raise ConfigError(f"data.validation={self.validation}: {error}") from None
-        splits = {
-            "train": Images(train.images[kept], train.labels[kept]),
-            "validation": Images(train.images[held], train.labels[held]),
-            "test": test,
-        }
-        return InMemoryImages(
-            splits, classes=10, augment=self.augment, seeds=seeds, device=device, verified=not differences
-        )
+        verified = is_published("fashion_mnist", self.verify(root), self.verify_mode)
+        splits = three_splits(read_images(folder, "train"), read_images(folder, "t10k"), self.validation)
+        return InMemoryImages(splits, classes=10, augment=self.augment, seeds=seeds, device=device, verified=verified)
 
     def _require(self, root: Path) -> Path:
         folder = self.locate(root)
         if folder is None:
             raise MissingError(
-                f"data=fashion_mnist is not here: {root / FOLDERS[0]} lacks its four IDX files",
-                "Fetch it: optbench data get fashion_mnist   (or install Debian's dataset-fashion-mnist)",
+                f"data=fashion_mnist not found: {root / FOLDERS[0]} lacks its four IDX files",
+                "Run: optbench data get fashion_mnist   (or install Debian's dataset-fashion-mnist)",
             )
         return folder
 
 
 def idx_file(folder: Path, name: str) -> Path | None:
-    """The file, compressed or not."""
+    """Return the file, compressed or not; None if it is absent."""
     return next((file for file in (folder / name, folder / f"{name}.gz") if file.is_file()), None)
 
 
 def read_bytes(folder: Path, name: str) -> bytes:
-    """Uncompressed content. MissingError names a file that is damaged."""
+    """Return the uncompressed content. Raises MissingError with the name of a damaged file."""
     file = idx_file(folder, name)
-    assert file is not None  # `locate` has seen it
+    assert file is not None  # `locate` found it
     try:
         return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     except (OSError, EOFError) as error:
-        raise MissingError(f"{file} cannot be read: {error}", "Delete it and fetch the set again") from error
+        raise MissingError(f"{file} cannot be read: {error}", "Delete it and download the data again") from error
 
 
 def read_images(folder: Path, part: str) -> Images:
-    """One part: IDX is a big-endian header (magic, sizes) and then bytes."""
+    """Read one part. IDX is a big-endian header (magic, sizes) followed by bytes."""
     images, labels = read_bytes(folder, f"{part}-images-idx3-ubyte"), read_bytes(folder, f"{part}-labels-idx1-ubyte")
-    count, height, width = (int.from_bytes(images[at : at + 4], "big") for at in (4, 8, 12))
+    count, height, width = (int.from_bytes(images[start : start + 4], "big") for start in (4, 8, 12))
     if images[:4] != b"\0\0\x08\x03" or len(images) != 16 + count * height * width or len(labels) != 8 + count:
-        raise MissingError(f"{folder}/{part}-*: these are no IDX files of {count} images and labels")
+        raise MissingError(f"{folder}/{part}-*: not IDX files of {count} images and labels")
     pixels = np.frombuffer(images, np.uint8, offset=16).reshape(count, 1, height, width).copy()
     return Images(
         torch.from_numpy(pixels), torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8).astype(np.int64))

@@ -1,39 +1,42 @@
-"""Rows of a text set on the hub, or in a local folder, streamed by the `datasets` library."""
+"""Rows of a text data set on the Hugging Face hub, or in a local folder, streamed by the `datasets` library."""
 
 from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
 
 CONNECT_SECONDS = 10
 
 
 @contextmanager
-def reported(name: str, path: str) -> Iterator[None]:
-    """Whatever the library raises for what is absent, offline or malformed becomes one MissingError."""
+def download_errors(name: str, path: str) -> Iterator[None]:
+    """Turn any error of the library (missing, offline or malformed data) into a MissingError."""
     try:
         yield
     except OptbenchError:
         raise
-    except Exception as error:  # the library, and those below it, raise many kinds
+    except Exception as error:  # the library and its dependencies raise many kinds
         raise MissingError(
-            f"data={name} data.path={path} cannot be fetched: {first_line(error) or type(error).__name__}",
-            f"Be online and run it again, it goes on where it stopped: optbench data get {name}",
+            f"data={name} data.path={path} cannot be downloaded: {first_line(error) or type(error).__name__}",
+            f"Check the network and resume the download with: optbench data get {name}",
         ) from error
 
 
-def open_stream(name: str, path: str, configuration: str | None, split: str, revision: str | None) -> Any:
-    """The streaming set `path`, whose state can be saved."""
+def open_stream(name: str, path: str, configuration: str | None, split: str, revision: str | None) -> IterableDataset:
+    """Open a split of the data set `path` as a stream with a state that can be saved."""
     import datasets
 
     local = Path(path).expanduser().is_dir()
-    with reported(name, path):
+    with download_errors(name, path):
         if not local:
             require_hub(name)
         return datasets.load_dataset(
@@ -46,26 +49,25 @@ def open_stream(name: str, path: str, configuration: str | None, split: str, rev
 
 
 def require_hub(name: str) -> None:
-    """MissingError, soon, where the hub does not answer: the library itself tries again for half a minute."""
-    import datasets
+    """Raise MissingError quickly if the hub does not answer; the library itself retries for half a minute."""
+    from datasets import config
 
-    hub = datasets.config.HF_ENDPOINT
-    hint = f"On a machine with a network: optbench data get {name}   (then bring the folder it prints)"
-    if datasets.config.HF_HUB_OFFLINE:
-        raise MissingError(f"data={name} cannot be fetched: HF_HUB_OFFLINE is set", hint)
+    hub = config.HF_ENDPOINT
+    hint = f"On a machine with a network, run: optbench data get {name}   (then copy the folder that it prints)"
+    if config.HF_HUB_OFFLINE:
+        raise MissingError(f"data={name} cannot be downloaded: HF_HUB_OFFLINE is set", hint)
     try:
         urllib.request.urlopen(urllib.request.Request(hub, method="HEAD"), timeout=CONNECT_SECONDS).close()
     except urllib.error.HTTPError:
         return  # it answers
     except (OSError, ValueError) as error:
-        raise MissingError(
-            f"data={name} cannot be fetched: {hub} does not answer ({getattr(error, 'reason', None) or error})", hint
-        ) from error
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise MissingError(f"data={name} cannot be downloaded: {hub} does not answer ({reason})", hint) from error
 
 
-def text_in(row: dict[str, Any], column: str, path: str) -> str:
-    """The text of a row. ConfigError where the column is another."""
+def text_column(row: Mapping[str, object], column: str, path: str) -> str:
+    """Return the text of a row. Raises ConfigError if the column does not contain text."""
     text = row.get(column)
     if not isinstance(text, str):
-        raise ConfigError(f"data.column={column}: {path} has no such text; its columns are {', '.join(row)}")
+        raise ConfigError(f"data.column={column}: {path} has no text column of this name; it has {', '.join(row)}")
     return text

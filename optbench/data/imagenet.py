@@ -1,10 +1,10 @@
-"""ImageNet-1k (Russakovsky et al., 2015) as image folders; upstream's terms forbid a download from here."""
+"""ImageNet-1k (Russakovsky et al., 2015) as image folders; its terms forbid an automatic download."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from optbench.data.download import Progress
+from optbench.contracts import Progress
 from optbench.data.imagefolder import ImageFolder
 from optbench.errors import MissingError
 
@@ -13,15 +13,15 @@ class ImageNet(ImageFolder):
     """train/ and val/ with the thousand WordNet folders, below imagenet/ in the data folder or at `data.path`."""
 
     def folder(self, root: Path) -> Path:
-        """`data.path`, else imagenet/ in the data folder."""
+        """Return `data.path`, else imagenet/ in the data folder."""
         return super().folder(root) if self.path else root / "imagenet"
 
     def get(self, root: Path, progress: Progress) -> Path:
-        """Says where it comes from, if it is not here."""
+        """Return the folder. Raises MissingError with the source of the data if it is absent."""
         found = self.locate(root)
         if found is None:
             raise MissingError(
-                f"data=imagenet is not here: {self.folder(root)} holds no train/",
-                "Fetch it with an account from image-net.org and unpack train/ and val/ there",
+                f"data=imagenet not found: {self.folder(root)} has no train/",
+                "Download it with an account from image-net.org and unpack train/ and val/ there",
             )
         return found

@@ -1,7 +1,7 @@
-"""Small image sets: every sample on the device as uint8, batches drawn and augmented there.
+"""Small image sets: all samples on the device as uint8; batches are drawn and augmented there.
 
-Batch k is a function of (seeds, batch size, k) alone, so that a resumed run needs no state of the data. Batches run
-through an endless stream of epochs, each a permutation of the training samples, so that every batch is full.
+Batch k depends only on (seeds, batch size, k), so that a resumed run needs no state of the data. Every batch is full:
+batches run through an endless stream of epochs.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from optbench.contracts import Batch, Seeds
+from optbench.contracts import Batch, ImageData, Seeds
 from optbench.counter_rng import mixed_seed
 from optbench.data.augment import Augment, change_images, mix_batch
+from optbench.data.sample_order import SampleOrder
+from optbench.data.splits import train_and_validation
 
-FLOAT_LIMIT_BYTES = 512 * 2**20  # up to here the normalised training images are kept as well
+FLOAT_LIMIT_BYTES = 512 * 2**20  # up to this size the normalised training images are kept as well
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,19 @@ class Images:
     images: Tensor
     labels: Tensor
 
+    def at(self, indices: Tensor) -> Images:
+        """Return the samples at these indices."""
+        return Images(self.images[indices], self.labels[indices])
 
-class InMemoryImages:
-    """A DataSet of images on the device."""
+
+def three_splits(train: Images, test: Images, validation: int) -> dict[str, Images]:
+    """Take `validation` samples of the training set as the validation split."""
+    kept, held_out = train_and_validation(train.labels, validation)
+    return {"train": train.at(kept), "validation": train.at(held_out), "test": test}
+
+
+class InMemoryImages(ImageData):
+    """Images on the device."""
 
     tokens_per_sample = 0
 
@@ -62,10 +74,10 @@ class InMemoryImages:
         return (images.float() / 255 - self.mean) / self.std
 
     def train_batches(self, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
-        """Endless training batches from batch `first_step` on: "inputs" (B, C, H, W) float32, normalised; "labels" (B,)
-        int64, or (B, classes) float32 where images are mixed."""
+        """Yield training batches without end: "inputs" (B, C, H, W) float32, normalised; "labels" (B,) int64, or
+        (B, classes) float32 if images are mixed."""
         labels = self._splits["train"].labels
-        order = Order(self.sizes["train"], self.seeds.order, self.device)
+        order = SampleOrder(self.sizes["train"], self.seeds.order, self.device)
         step = first_step
         while True:
             chosen = order.indices(step * batch_size, batch_size)
@@ -79,58 +91,32 @@ class InMemoryImages:
 
     def _augmented(self, images: Tensor, labels: Tensor, step: int) -> Batch:
         augment = self.augment
-        if not augment.moves_pixels and not augment.mixes:
+        if not augment.changes_images and not augment.mixes:
             return {"inputs": images, "labels": labels}
         generator = Generator().manual_seed(mixed_seed(self.seeds.augment, step))
-        if augment.moves_pixels:
+        if augment.changes_images:
             images = change_images(images, augment, generator)
         if not augment.mixes:
             return {"inputs": images, "labels": labels}
-        shares = functional.one_hot(labels, self.classes).float()
-        images, shares = mix_batch(images, shares, augment, generator)
-        return {"inputs": images, "labels": shares}
+        weights = functional.one_hot(labels, self.classes).float()
+        images, weights = mix_batch(images, weights, augment, generator)
+        return {"inputs": images, "labels": weights}
 
     def eval_batches(self, split: str, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
-        """Every sample of a split once, in order, or `limit` of them evenly spaced."""
-        held = self._splits[split]
-        count = len(held.labels)
+        """Yield every sample of a split once, in order, or `limit` of them, evenly spaced."""
+        samples = self._splits[split]
+        count = len(samples.labels)
         chosen = torch.arange(count, device=self.device)
         if limit is not None and limit < count:
             chosen = chosen[torch.linspace(0, count - 1, limit).long()]
         for part in chosen.split(batch_size):
-            yield {"inputs": self._normalise(held.images[part]), "labels": held.labels[part], "index": part}
-
-
-class Order:
-    """The endless stream of sample indices: one permutation after another, each from its own CPU generator."""
-
-    def __init__(self, samples: int, seed: int, device: torch.device) -> None:
-        self.samples, self.seed, self.device = samples, seed, device
-        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
-
-    def permutation(self, epoch: int) -> Tensor:
-        """The order of one epoch, on the device."""
-        if epoch != self._epoch:
-            generator = Generator().manual_seed(mixed_seed(self.seed, epoch))
-            self._permutation = torch.randperm(self.samples, generator=generator).to(self.device)
-            self._epoch = epoch
-        return self._permutation
-
-    def indices(self, first: int, count: int) -> Tensor:
-        """Positions first .. first+count-1 of the stream."""
-        epoch, offset = divmod(first, self.samples)
-        found = self.permutation(epoch)[offset : offset + count]
-        parts = [found]
-        while (missing := count - sum(map(len, parts))) > 0:
-            epoch += 1
-            parts.append(self.permutation(epoch)[:missing])
-        return found if len(parts) == 1 else torch.cat(parts)
+            yield {"inputs": self._normalise(samples.images[part]), "labels": samples.labels[part], "index": part}
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel of uint8 images, as (C, 1, 1) on the scale 0 to 1."""
+    """Return mean and standard deviation of each channel of uint8 images, (C, 1, 1) each, on the scale 0 to 1."""
     sums, squares = torch.zeros(images.shape[1], dtype=torch.float64), torch.zeros(images.shape[1], dtype=torch.float64)
-    for part in images.split(4096):  # in parts, since doubles take eight times the memory
+    for part in images.split(4096):  # in parts, since float64 takes eight times the memory
         values = part.double() / 255
         sums += values.sum((0, 2, 3))
         squares += values.square().sum((0, 2, 3))
@@ -141,7 +127,7 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def content_sha256(splits: Mapping[str, Images]) -> str:
-    """Hash of every split's name, images and labels: content and split."""
+    """Hash the name, images and labels of every split."""
     digest = hashlib.sha256()
     for name, split in sorted(splits.items()):
         digest.update(f"{name}:{tuple(split.images.shape)}".encode())

@@ -5,20 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from optbench.errors import ConfigError
+
 SPLIT_SEED = 20260101  # a constant: the split belongs to the data set, not to a run
 
 
-def stratified(labels: Tensor, validation: int) -> tuple[Tensor, Tensor]:
-    """Sorted indices of the training and the validation samples; each class gives its share, rounded, of `validation`.
+def stratified(labels: Tensor, held_out: int) -> tuple[Tensor, Tensor]:
+    """Return sorted indices of the remaining and of the held-out samples; each class gives its share, rounded.
 
-    Raises ValueError where the data is too small for that."""
-    if not 0 < validation < len(labels):
-        raise ValueError(f"{validation} validation samples cannot be taken from {len(labels)}")
+    Raises ValueError if there are too few samples."""
+    if not 0 < held_out < len(labels):
+        raise ValueError(f"cannot take {held_out} validation samples from {len(labels)}")
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(labels), generator=generator)
-    # sorted by class, then every len/validation-th sample: each class gives its share to within one
+    # sorted by class, then every n-th sample: each class gives its share to within one
     by_class = order[torch.argsort(labels[order], stable=True)]
-    picks = (torch.arange(validation, dtype=torch.float64) + 0.5) * (len(labels) / validation)
-    held = torch.zeros(len(labels), dtype=torch.bool)
-    held[by_class[picks.long()]] = True
-    return torch.nonzero(~held)[:, 0], torch.nonzero(held)[:, 0]
+    picks = (torch.arange(held_out, dtype=torch.float64) + 0.5) * (len(labels) / held_out)
+    is_held_out = torch.zeros(len(labels), dtype=torch.bool)
+    is_held_out[by_class[picks.long()]] = True
+    return torch.nonzero(~is_held_out)[:, 0], torch.nonzero(is_held_out)[:, 0]
+
+
+def train_and_validation(labels: Tensor, validation: float) -> tuple[Tensor, Tensor]:
+    """Return sorted indices of training and validation samples. `validation` is a number of samples or a share.
+
+    Raises ConfigError if there are too few samples."""
+    count = validation if isinstance(validation, int) else round(validation * len(labels))
+    try:
+        return stratified(labels, count)
+    except ValueError as error:
+        raise ConfigError(f"data.validation={validation}: {error}", "Set another data.validation") from None

@@ -1,4 +1,4 @@
-"""Text files in three parts: which files of a folder belong to which, and the corpus that they make."""
+"""Text files in three splits: which files of a folder belong to which split, and the corpus that they form."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optbench.data.corpus import SPLITS, Corpus, divided
+from optbench.data.corpus import HELD_OUT, SPLITS, Corpus, split_document
 from optbench.errors import ConfigError, MissingError, first_line
 
 SUFFIXES = {".txt", ".text", ".md", ".rst", ".raw", ".tokens"}
-NAMES = {
+SPLIT_NAMES = {
     "train": {"train", "training"},
     "validation": {"valid", "validation", "val", "dev"},
     "test": {"test"},
 }
 
-Divide = Callable[[str], Iterable[str]]
-"""The documents of a file's text."""
+SplitText = Callable[[str], Iterable[str]]
+"""Splits a file's text into documents."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class SplitFiles:
     """Text files by split, in the order they are read; a split without files is cut from the training files."""
 
     files: dict[str, list[Path]]
@@ -30,41 +30,41 @@ class Parts:
     @property
     def held_out(self) -> list[str]:
         """The splits that are cut from the training files."""
-        return [split for split in SPLITS[1:] if not self.files[split]]
+        return [split for split in HELD_OUT if not self.files[split]]
 
 
-def parts_of(place: Path) -> Parts:
-    """The parts of a folder, or of a single file, which is all training text.
+def split_files(path: Path) -> SplitFiles:
+    """Assign the text files of a folder to splits. A single file is all training text.
 
-    At the top of the folder, a file or folder called train, valid (validation, val, dev) or test, like `train.txt`,
-    `wiki.valid.raw` or `test/`, is that part. Where there is a training part, other files are left alone; else all
-    others are the training part. A validation part without a test part is the test part, since nothing may be chosen
-    on what is reported. ConfigError where nothing is left to train on."""
-    if place.is_file():
-        return Parts({"train": [place], "validation": [], "test": []})
+    A file or folder at the top called train, valid (validation, val, dev) or test is that split, with or without more
+    words: `train.txt`, `wiki.valid.raw`, `test/`. If there are training files, other files are ignored; else all others
+    are the training files. Validation files without test files become the test split, since a reported split must not
+    be used to choose. Raises ConfigError if there are no training files."""
+    if path.is_file():
+        return SplitFiles({"train": [path], "validation": [], "test": []})
     named: dict[str, list[Path]] = {split: [] for split in SPLITS}
     others: list[Path] = []
-    for entry in sorted(place.iterdir()):
-        split = part_named(entry.name)
+    for entry in sorted(path.iterdir()):
+        split = split_of_name(entry.name)
         (others if split is None else named[split]).extend(text_files(entry))
     train = named["train"] or others
     if not train:
         found = " and ".join(split for split in SPLITS if named[split])
         if found:
-            raise ConfigError(f"{place} holds text for {found}, and none to train on", "Put train.txt beside it")
-        raise ConfigError(f"{place} holds no text files: {', '.join(sorted(SUFFIXES))}", "Point data.path at some")
+            raise ConfigError(f"{path} has text for {found}, but none to train on", "Add a train.txt")
+        raise ConfigError(f"{path} has no text files ({', '.join(sorted(SUFFIXES))})", "Set data.path to text files")
     validation, test = named["validation"], named["test"]
-    return Parts({"train": train, "validation": validation if test else [], "test": test or validation})
+    return SplitFiles({"train": train, "validation": validation if test else [], "test": test or validation})
 
 
-def part_named(name: str) -> str | None:
-    """The split that a file's or folder's name says."""
+def split_of_name(name: str) -> str | None:
+    """Return the split that a file's or folder's name states."""
     words = set(name.lower().split("."))
-    return next((split for split, names in NAMES.items() if words & names), None)
+    return next((split for split, names in SPLIT_NAMES.items() if words & names), None)
 
 
 def text_files(entry: Path) -> list[Path]:
-    """The text files at or below an entry of a folder, sorted; hidden ones are left out."""
+    """Return the text files at or below a folder's entry, sorted and without hidden ones."""
     if entry.name.startswith("."):
         return []
     if entry.is_dir():
@@ -73,7 +73,7 @@ def text_files(entry: Path) -> list[Path]:
 
 
 def read_text(file: Path) -> str:
-    """A UTF-8 file's text, line ends as they are. MissingError names a file that cannot be read."""
+    """Read a UTF-8 file and keep its line ends. Raises MissingError with the name of an unreadable file."""
     try:
         return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -84,8 +84,8 @@ def read_text(file: Path) -> str:
         raise MissingError(f"{file} cannot be read: {error.strerror or first_line(error)}") from error
 
 
-def corpus_of(name: str, parts: Parts, share: float, rule: str, documents_in: Divide) -> Corpus:
-    """The corpus of the files; `rule` says what `documents_in` does, for the fingerprint."""
+def corpus_of_files(name: str, parts: SplitFiles, share: float, rule: str, split_text: SplitText) -> Corpus:
+    """Return the corpus of the files. `rule` names what `split_text` does and is part of the fingerprint."""
     held_out = parts.held_out
     digest = hashlib.sha256(f"{share if held_out else None} {held_out} {rule}\n".encode())
     for split in SPLITS:
@@ -94,15 +94,15 @@ def corpus_of(name: str, parts: Parts, share: float, rule: str, documents_in: Di
 
     def documents(split: str) -> Iterator[str]:
         whole = split not in ("train", *held_out)
-        for text in texts(parts.files["train" if split in held_out else split], documents_in):
-            part = text if whole else divided(text, share, held_out).get(split, "")
+        for text in documents_of(parts.files["train" if split in held_out else split], split_text):
+            part = text if whole else split_document(text, share, held_out).get(split, "")
             if part.strip():
                 yield part
 
     return Corpus(name, digest.hexdigest(), documents)
 
 
-def texts(files: Sequence[Path], documents_in: Divide) -> Iterator[str]:
-    """The documents of the files."""
+def documents_of(files: Sequence[Path], split_text: SplitText) -> Iterator[str]:
+    """Yield the documents of the files."""
     for file in files:
-        yield from documents_in(read_text(file))
+        yield from split_text(read_text(file))

@@ -1,6 +1,6 @@
-"""WikiText (Merity et al., 2016): articles of Wikipedia in three published parts, of 2 or 103 million words.
+"""WikiText (Merity et al., 2016): Wikipedia articles in three published splits, of 2 or 103 million words.
 
-Documents are articles: each begins with a line " = Title = ".
+Documents are articles; each begins with a line " = Title = ".
 """
 
 from __future__ import annotations
@@ -8,36 +8,35 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import torch
-
-from optbench.contracts import Seeds
+from optbench.contracts import Progress
 from optbench.data.corpus import SPLITS, Corpus
-from optbench.data.download import Progress
-from optbench.data.hub_stream import open_stream, reported, text_in
-from optbench.data.text_files import corpus_of, parts_of
-from optbench.data.tokens import PackedTokens, TextForm
+from optbench.data.hub_stream import download_errors, open_stream, text_column
+from optbench.data.text_files import corpus_of_files, split_files
+from optbench.data.text_source import TextSource
 from optbench.errors import ConfigError, MissingError, first_line
 
 TITLE = re.compile(r"^ = [^=\n]+ = $", re.MULTILINE)
 
 
-class WikiText:
-    """Plain text files: fetched by us, or unpacked from the original archives."""
+@dataclass(frozen=True, kw_only=True)
+class WikiText(TextSource):
+    """Plain text files: downloaded by `get`, or unpacked from the original archives."""
 
-    def __init__(self, *, path: str, name: str, sequence_length: int, vocabulary: int, tokenizer: str | None) -> None:
-        self.path, self.name = path, name
-        self.form = TextForm(sequence_length=sequence_length, vocabulary=vocabulary, tokenizer=tokenizer)
+    path: str
+    name: str
 
     def locate(self, root: Path) -> Path | None:
-        """The first folder with all three parts: ours, or the archive's (wikitext-2-raw/wiki.train.raw)."""
-        places = [root / "wikitext" / self.name, root / self.name, root / self.name.removesuffix("-v1")]
-        return next((place for place in places if is_whole(place)), None)
+        """Return the first folder with all three splits: ours, or the archive's (wikitext-2-raw/wiki.train.raw)."""
+        folders = [root / "wikitext" / self.name, root / self.name, root / self.name.removesuffix("-v1")]
+        return next((folder for folder in folders if is_complete(folder)), None)
 
     def get(self, root: Path, progress: Progress) -> Path:
-        """Fetch the three parts, unless they are here."""
+        """Download the three splits unless they exist."""
         found = self.locate(root)
         if found:
             return found
@@ -57,44 +56,33 @@ class WikiText:
             raise MissingError(f"data=wikitext: {folder} cannot be written: {first_line(error)}") from error
         return folder
 
-    def _write(self, file: Path, stream: object) -> None:
-        with reported("wikitext", self.path), open(file, "w", encoding="utf-8", newline="\n") as out:
-            for row in stream:  # type: ignore[attr-defined]
-                out.write(text_in(row, "text", self.path).rstrip("\n") + "\n")
-
-    def verify(self, root: Path) -> list[str]:
-        """No checksums of the plain text are published."""
-        self._require(root)
-        return []
-
-    def load(self, root: Path, device: torch.device, seeds: Seeds) -> PackedTokens:
-        """The articles' samples."""
-        return self.form.dataset(self.corpus(root), root, device, seeds)
+    def _write(self, file: Path, rows: Iterable[Mapping[str, object]]) -> None:
+        with download_errors("wikitext", self.path), open(file, "w", encoding="utf-8", newline="\n") as out:
+            for row in rows:
+                out.write(text_column(row, "text", self.path).rstrip("\n") + "\n")
 
     def corpus(self, root: Path) -> Corpus:
-        """The articles in their published parts."""
-        folder = self._require(root)
-        return corpus_of(str(folder), parts_of(folder), 0.0, "articles", articles)
+        """Return the articles in their published splits."""
+        folder = self.require(root)
+        return corpus_of_files(str(folder), split_files(folder), 0.0, "articles", articles)
 
-    def _require(self, root: Path) -> Path:
-        folder = self.locate(root)
-        if folder is None:
-            raise MissingError(
-                f"data=wikitext is not here: {root / 'wikitext' / self.name} lacks its three parts",
-                "Fetch it: optbench data get wikitext   (or put train.txt, valid.txt and test.txt there)",
-            )
-        return folder
+    def missing(self, root: Path) -> MissingError:
+        """Describe the missing folder."""
+        return MissingError(
+            f"data=wikitext not found: {root / 'wikitext' / self.name} lacks one of its three splits",
+            "Run: optbench data get wikitext   (or put train.txt, valid.txt and test.txt there)",
+        )
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a folder has text for each of the three parts."""
+def is_complete(folder: Path) -> bool:
+    """Return True if a folder has text for each of the three splits."""
     try:
-        return folder.is_dir() and not parts_of(folder).held_out
+        return folder.is_dir() and not split_files(folder).held_out
     except ConfigError:
         return False
 
 
 def articles(text: str) -> list[str]:
-    """The text cut before every title."""
+    """Cut the text before every title."""
     starts = [0, *(title.start() for title in TITLE.finditer(text)), len(text)]
     return [text[first:last] for first, last in pairwise(starts)]

@@ -1,4 +1,4 @@
-"""Image files of every sort, those that cannot serve, and how they become tensors."""
+"""Image files of every format, unusable ones, and their decoding into tensors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from optbench import config
 from optbench.cli import app
 from optbench.config import imports
 from optbench.contracts import Seeds
-from optbench.data.image_list import Files, centred, decoded, in_rgb, shrunk
+from optbench.data.crops import RandomCrop
+from optbench.data.decode import center_crop, decode, decode_reduced, to_rgb
+from optbench.data.image_list import ImageFiles
 from optbench.data.randaugment import ALL, GREY, OPERATIONS, randaugment
-from optbench.data.streamed import RandomCrop
 from optbench.errors import ConfigError, MissingError
 
 CPU = torch.device("cpu")
@@ -39,7 +40,7 @@ def source(*overrides: str) -> Any:
 
 
 def photograph(width: int = 50, height: int = 40, seed: int = 0) -> Image.Image:
-    """Coarse noise scaled up: what JPEG keeps."""
+    """Return coarse noise scaled up, which JPEG preserves."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -56,7 +57,7 @@ def folder_of(root: Path, suffix: str = ".jpg", images: int = 6) -> Path:
 
 # -- formats -----------------------------------------------------------------------------------------------------------
 
-SORTS: dict[str, Callable[[Image.Image], tuple[Image.Image, str]]] = {
+FORMATS: dict[str, Callable[[Image.Image], tuple[Image.Image, str]]] = {
     "jpeg": lambda image: (image, "JPEG"),
     "grey jpeg": lambda image: (image.convert("L"), "JPEG"),
     "cmyk jpeg": lambda image: (image.convert("CMYK"), "JPEG"),
@@ -71,66 +72,66 @@ SORTS: dict[str, Callable[[Image.Image], tuple[Image.Image, str]]] = {
 }
 
 
-@pytest.mark.parametrize("sort", SORTS)
-def test_every_sort_of_image_is_read_in_rgb(sort: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_becomes_rgb(name: str, tmp_path: Path) -> None:
     image = photograph()
-    made, form = SORTS[sort](image)
+    made, form = FORMATS[name](image)
     file = tmp_path / "image"
     made.save(file, form)
-    found = decoded(Files([str(file)], torch.zeros(1)), 0, in_rgb)
+    found = decode(ImageFiles([str(file)], torch.zeros(1)), 0, to_rgb)
     assert found.shape == (40, 50, 3)
     assert found.dtype == np.uint8
     grey = np.asarray(image.convert("L"), dtype=float).mean()
     assert found.mean() == pytest.approx(grey, abs=15)  # neither white nor inverted
 
 
-def test_transparency_of_a_palette_warns_of_nothing() -> None:
+def test_transparency_of_a_palette_gives_no_warning() -> None:
     image = photograph().convert("P", palette=Image.Palette.ADAPTIVE)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=bytes(range(256)))
     buffer.seek(0)
-    assert in_rgb(Image.open(buffer)).mode == "RGB"
+    assert to_rgb(Image.open(buffer)).mode == "RGB"
 
 
 @pytest.mark.parametrize("stream", [(), (*STREAM, "data.workers=0")], ids=["memory", "streamed"])
-def test_a_mixed_folder_serves(tmp_path: Path, stream: tuple[str, ...]) -> None:
+def test_a_folder_of_mixed_formats_loads(tmp_path: Path, stream: tuple[str, ...]) -> None:
     folder = folder_of(tmp_path / "set")
-    for number, make in enumerate(SORTS.values()):
+    for number, make in enumerate(FORMATS.values()):
         made, form = make(photograph(seed=number))
         suffix = {"JPEG": ".JPEG", "TIFF": ".tif"}.get(form, f".{form.lower()}")
         made.save(folder / "train" / "cat" / f"more{number}{suffix}", form)
     settings = ("data=imagefolder", f"data.path={folder}", "data.image_size=16", *stream)
     data = source(*settings).load(tmp_path, CPU, SEEDS)
-    assert sum(data.sizes.values()) == 24 + len(SORTS)
+    assert sum(data.sizes.values()) == 24 + len(FORMATS)
     batches = list(islice(data.train_batches(8), 6))
     assert all(batch["inputs"].isfinite().all() for batch in batches)
 
 
-# -- decoding at a part of the size ------------------------------------------------------------------------------------
+# -- decoding at a reduced size ------------------------------------------------------------------------------------
 
 
-def test_a_large_jpeg_is_decoded_small_and_looks_the_same() -> None:
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same() -> None:
     buffer = io.BytesIO()
     photograph(800, 600).save(buffer, "JPEG", quality=95)
-    small, scale = shrunk(Image.open(buffer), 800 / 100)
+    small, scale = decode_reduced(Image.open(buffer), 800 / 100)
     assert (small.size, scale) == ((200, 150), 0.25)  # twice what is needed remains
-    whole = centred(photograph(800, 600), 64)
-    found = centred(Image.open(buffer), 64)
+    whole = center_crop(photograph(800, 600), 64)
+    found = center_crop(Image.open(buffer), 64)
     apart = np.abs(np.asarray(whole, dtype=float) - np.asarray(found, dtype=float))
     assert apart.mean() < 3
     assert np.asarray(whole).std() > 20
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.9])
-def test_a_jpeg_that_is_hardly_scaled_is_decoded_whole(factor: float) -> None:
+def test_a_jpeg_scaled_down_little_is_decoded_at_full_size(factor: float) -> None:
     buffer = io.BytesIO()
     photograph(80, 60).save(buffer, "JPEG")
-    image, scale = shrunk(Image.open(buffer), factor)
+    image, scale = decode_reduced(Image.open(buffer), factor)
     assert (image.size, scale) == ((80, 60), 1.0)
 
 
 @pytest.mark.parametrize("size", [50, 200])
-def test_the_same_part_is_cropped_however_it_is_decoded(size: int) -> None:
+def test_the_decoded_size_does_not_change_the_crop(size: int) -> None:
     image = photograph(801, 601)  # the decoder rounds up, and the extent must not move with it
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=95)
@@ -143,7 +144,7 @@ def test_the_same_part_is_cropped_however_it_is_decoded(size: int) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(50, 40), (9, 300), (1, 1)])
-def test_crops_lie_inside_the_image_and_have_the_asked_area(width: int, height: int) -> None:
+def test_crops_lie_inside_the_image_and_have_the_right_area(width: int, height: int) -> None:
     crop = RandomCrop(8, 0.25, False, 0.0)
     for seed in range(50):
         draws = torch.rand(4, generator=torch.Generator().manual_seed(seed)).tolist()
@@ -157,7 +158,7 @@ def test_crops_lie_inside_the_image_and_have_the_asked_area(width: int, height: 
 # -- RandAugment -------------------------------------------------------------------------------------------------------
 
 
-def test_its_operations_are_the_papers() -> None:
+def test_randaugment_has_the_papers_operations() -> None:
     assert len(ALL) == 14
     image = photograph().point(lambda value: 40 + value // 2)  # a range that autocontrast can stretch
     for number, operation in enumerate(ALL):
@@ -168,13 +169,13 @@ def test_its_operations_are_the_papers() -> None:
 
 
 @pytest.mark.parametrize("which", [3, 5, 7, 8, 9, 10, 11, 12, 13])
-def test_its_magnitude_goes_to_either_side_and_at_zero_nowhere(which: int) -> None:
+def test_magnitudes_have_two_signs_and_zero_changes_nothing(which: int) -> None:
     image = photograph()
     assert ALL[which](image, 0.0).tobytes() == image.tobytes()
     assert ALL[which](image, 0.6).tobytes() != ALL[which](image, -0.6).tobytes()
 
 
-def test_it_by_hand() -> None:
+def test_randaugment_by_hand() -> None:
     image = Image.fromarray(np.full((10, 10, 3), 200, np.uint8))
     assert np.asarray(ALL[4](image, 1.0))[0, 0].tolist() == [55] * 3  # solarize from 0 on: inverted
     assert np.asarray(ALL[4](image, 0.2))[0, 0].tolist() == [200] * 3  # from 205 on: untouched
@@ -186,7 +187,7 @@ def test_it_by_hand() -> None:
     ] == [False] * 6 + [True] * 4
 
 
-def test_two_operations_are_drawn_and_the_sides_with_them() -> None:
+def test_two_operations_are_drawn_with_their_signs() -> None:
     image = photograph()
     posterized, inverted = 6.5 / 14, 4.5 / 14
     found = randaugment(image, 10, [inverted, 0.1, posterized, 0.9])
@@ -194,7 +195,7 @@ def test_two_operations_are_drawn_and_the_sides_with_them() -> None:
     assert OPERATIONS == 2
 
 
-def test_it_is_decided_by_the_seed_and_leaves_the_crop_as_it_was(tmp_path: Path) -> None:
+def test_randaugment_depends_on_the_seed_and_keeps_the_crop(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "set")
     settings = ("data=imagefolder", f"data.path={folder}", "data.image_size=16", *STREAM)
     batches = {}
@@ -208,7 +209,7 @@ def test_it_is_decided_by_the_seed_and_leaves_the_crop_as_it_was(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["imagefolder", "imagenet"])
-def test_a_set_in_memory_refuses_it(tmp_path: Path, name: str) -> None:
+def test_a_set_in_memory_refuses_randaugment(tmp_path: Path, name: str) -> None:
     folder = folder_of(tmp_path / "set")
     settings = (f"data={name}", f"data.path={folder}", "data.randaugment=5", "data.in_memory_bytes=1e9")
     with pytest.raises(ConfigError, match=r"data\.randaugment=5 is for streamed sets"):
@@ -239,7 +240,7 @@ def damaged(content: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     return damage
 
 
-def is_folder(folder: Path) -> None:
+def replace_by_folders(folder: Path) -> None:
     for file in (folder / "train" / "cat").iterdir():
         file.unlink()
         file.mkdir()
@@ -247,18 +248,18 @@ def is_folder(folder: Path) -> None:
 
 
 BAD: dict[str, tuple[Callable[[Path], None], int, str]] = {
-    "one class": (one_class, 2, "train holds 1 class folders"),
+    "one class": (one_class, 2, "train has 1 class folders"),
     "no train": (no_train, 4, "holds no images: it needs train/CLASS"),
-    "class in val alone": (new_class, 2, "a class that the training part has not: emu"),
+    "class in val alone": (new_class, 2, "a class that the training part lacks: emu"),
     "empty files": (damaged(lambda content: b""), 4, r"train/cat/\d.jpg cannot be decoded: the file is empty"),
-    "text": (damaged(lambda content: b"no image"), 4, r"train/cat/\d.jpg cannot be decoded: no known image format"),
+    "text": (damaged(lambda content: b"no image"), 4, r"train/cat/\d.jpg cannot be decoded: unknown image format"),
     "cut off": (damaged(lambda content: content[:-200]), 4, r"cat/\d.jpg cannot be decoded: image file is truncated"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("stream", ["1e9", "0"], ids=["memory", "streamed"])
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_folder_is_one_line_and_leaves_no_result(
+def test_a_bad_folder_gives_one_error_line_and_no_result(
     name: str, stream: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spoil, code, message = BAD[name]
@@ -279,12 +280,12 @@ def test_a_bad_folder_is_one_line_and_leaves_no_result(
 
 def test_a_folder_named_like_an_image_is_searched(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "set")
-    is_folder(folder)
+    replace_by_folders(folder)
     settings = ("data=imagefolder", f"data.path={folder}", "data.image_size=16", "data.validation=0.2")
     assert sum(source(*settings).load(tmp_path, CPU, SEEDS).sizes.values()) == 24
 
 
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "set")
     file = folder / "train" / "cat" / "0.jpg"
     file.unlink()
@@ -295,7 +296,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_whole_group_interrupts_the_run(tmp_path: Path, number: signal.Signals) -> None:
-    """As a terminal and Slurm send theirs; workers must not die before the step has ended."""
+    """Terminals and Slurm signal the whole group; workers must live until the step is complete."""
     folder = folder_of(tmp_path / "set")
     results = tmp_path / "results"
     settings = ["optimizer=sgd", "model=mlp", "data=imagefolder", f"data.path={folder}", "data.image_size=16"]

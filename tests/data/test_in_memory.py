@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from optbench.contracts import DataSet, Seeds
 from optbench.data.augment import Augment, beta, change_images, crop_and_flip, cutout, mix_batch
 from optbench.data.digits import Digits
-from optbench.data.in_memory import Images, InMemoryImages, Order
+from optbench.data.in_memory import Images, InMemoryImages
+from optbench.data.sample_order import SampleOrder
 from optbench.data.splits import stratified
 from optbench.errors import ConfigError
 
@@ -40,7 +41,7 @@ def generator(seed: int = 0) -> torch.Generator:
 @pytest.mark.parametrize(
     "augment", [{}, {"crop_pad": 2, "flip": True}, {"cutout": 3}, {"mixup": 0.4}, {"cutmix": 1.0, "mixup": 0.2}]
 )
-def test_batches_are_a_function_of_the_step_alone(augment: dict[str, Any]) -> None:
+def test_batches_depend_only_on_the_step(augment: dict[str, Any]) -> None:
     straight = list(islice(made(**augment).train_batches(8), 20))
     resumed = list(islice(made(**augment).train_batches(8, first_step=13), 7))
     for a, b in zip(straight[13:], resumed, strict=True):
@@ -49,12 +50,12 @@ def test_batches_are_a_function_of_the_step_alone(augment: dict[str, Any]) -> No
 
 
 def test_every_epoch_is_a_permutation_and_every_batch_full() -> None:
-    order = Order(50, 7, CPU)
+    order = SampleOrder(50, 7, CPU)
     stream = torch.cat([order.indices(8 * step, 8) for step in range(25)])
     for epoch in stream.split(50):
         assert sorted(epoch.tolist()) == list(range(50))
     assert stream[:50].tolist() != stream[50:100].tolist()
-    assert sorted(Order(5, 0, CPU).indices(3, 12).tolist())[::2]  # batches larger than the set
+    assert sorted(SampleOrder(5, 0, CPU).indices(3, 12).tolist())[::2]  # batches larger than the set
 
 
 def test_another_seed_gives_another_order() -> None:
@@ -70,7 +71,7 @@ def test_inputs_are_normalised_by_the_training_part() -> None:
     assert everything.dtype == torch.float32
 
 
-def test_evaluation_sees_each_sample_once_in_order_or_a_spread_of_them() -> None:
+def test_evaluation_has_each_sample_once_in_order_or_an_even_selection() -> None:
     data = made()
     labels = torch.cat([batch["labels"] for batch in data.eval_batches("test", 5)])
     assert torch.equal(labels, images(12).labels)
@@ -78,7 +79,7 @@ def test_evaluation_sees_each_sample_once_in_order_or_a_spread_of_them() -> None
     assert sum(len(batch["labels"]) for batch in data.eval_batches("test", 5, limit=99)) == 12
 
 
-def test_the_hash_tells_content_and_split() -> None:
+def test_the_hash_covers_content_and_split() -> None:
     assert made().sha256 == made(crop_pad=1).sha256
     swapped = {"train": images(50), "validation": images(12), "test": images(11)}
     other = InMemoryImages(swapped, classes=3, augment=Augment(**NONE), seeds=SEEDS, device=CPU)
@@ -151,7 +152,7 @@ def test_stratified_splits_give_each_class_its_share(labels: list[int], share: f
         assert abs(torch.tensor(labels)[held].eq(label).sum() - expected) <= 1 + 1e-9
 
 
-def test_digits_are_embedded_and_split_for_good() -> None:
+def test_digits_are_embedded_and_their_split_is_fixed() -> None:
     source = Digits(validation=270, verify="on", augment=NONE)
     data = source.load(None, CPU, SEEDS)  # type: ignore[arg-type]
     assert data.sizes == {"train": 1167, "validation": 270, "test": 360}
@@ -161,9 +162,9 @@ def test_digits_are_embedded_and_split_for_good() -> None:
         Digits(validation=5000, verify="on", augment=NONE).load(None, CPU, SEEDS)  # type: ignore[arg-type]
 
 
-def test_a_crop_left_open_suits_the_way_the_set_is_held() -> None:
+def test_an_open_crop_depends_on_where_the_set_is_held() -> None:
     left_open = Augment(**{**NONE, "crop_pad": None})
-    assert left_open.held(in_memory=True, image_size=64).crop_pad == 4
-    assert left_open.held(in_memory=False, image_size=64).crop_pad == 0
+    assert left_open.with_crop_pad(in_memory=True, image_size=64).crop_pad == 4
+    assert left_open.with_crop_pad(in_memory=False, image_size=64).crop_pad == 0
     given = Augment(**{**NONE, "crop_pad": 1})
-    assert given.held(in_memory=True, image_size=64) == given
+    assert given.with_crop_pad(in_memory=True, image_size=64) == given

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from optbench import counter_rng
 from optbench.contracts import DataSet, Seeds
-from optbench.data.noise import BLOCK_STEPS, Noise, Stream
+from optbench.data.noise import BLOCK_STEPS, Noise, NoiseStream
 
 SEEDS = Seeds(init=1, order=2, augment=3)
 
 
-def stream(width: int = 3, seeds: Seeds = SEEDS) -> Stream:
+def stream(width: int = 3, seeds: Seeds = SEEDS) -> NoiseStream:
     found = Noise().load(Path(), torch.device("cpu"), seeds)
     found.fill(lambda seed, index: {"noise": counter_rng.normal(seed, index, width)}, width)
     return found
@@ -26,7 +26,7 @@ def numbers(batches: object, count: int) -> list[Tensor]:
     return [batch["noise"] for batch in islice(batches, count)]  # type: ignore[call-overload]
 
 
-def test_batches_count_the_samples_and_hold_what_is_drawn_for_them() -> None:
+def test_batches_number_the_samples_and_have_their_draws() -> None:
     batches = list(islice(stream().train_batches(4), 3))
     assert torch.equal(torch.cat([batch["index"] for batch in batches]), torch.arange(12))
     whole = counter_rng.normal(SEEDS.augment, torch.arange(12), 3)
@@ -34,7 +34,7 @@ def test_batches_count_the_samples_and_hold_what_is_drawn_for_them() -> None:
 
 
 @pytest.mark.parametrize("first", [1, 7, BLOCK_STEPS - 1, BLOCK_STEPS, BLOCK_STEPS + 5])
-def test_a_stream_that_begins_anywhere_goes_on_bit_for_bit(first: int) -> None:
+def test_a_stream_can_start_anywhere_bit_for_bit(first: int) -> None:
     whole = numbers(stream().train_batches(2), BLOCK_STEPS + 20)
     later = numbers(stream().train_batches(2, first), 15)
     assert all(map(torch.equal, whole[first:], later))

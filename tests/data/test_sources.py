@@ -1,4 +1,4 @@
-"""Data sets on disk: made small here, real ones where they are at hand."""
+"""Data sets on disk: small ones made here, real ones if available."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_yaml_file_gives_every_argument_of_its_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_absent_set_is_one_clear_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_is_one_clear_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optbench.data.fashion_mnist.SYSTEM_FOLDER", tmp_path / "none")
     made = source(f"data={name}")
     if config.load([f"data={name}"]).data.about["embedded"]:
@@ -113,14 +113,14 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     assert len(ids) == 1
 
 
-def test_a_streamed_set_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+def test_a_streamed_set_refuses_crop_pad(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "set", {"train": 4, "val": 2})
     with pytest.raises(ConfigError, match="crop_pad"):
         source("data=imagefolder", f"data.path={folder}", *STREAM, "data.augment.crop_pad=2").load(tmp_path, CPU, SEEDS)
 
 
 @pytest.mark.parametrize("stream", [(), (*STREAM, "data.workers=0"), STREAM], ids=["memory", "streamed", "workers"])
-def test_an_image_that_does_not_decode_is_named(tmp_path: Path, stream: tuple[str, ...]) -> None:
+def test_a_damaged_image_is_named(tmp_path: Path, stream: tuple[str, ...]) -> None:
     folder = write_images(tmp_path / "set", {"train": 4, "val": 2})
     for file in (folder / "train" / "cat").iterdir():
         file.write_bytes(b"no image")
@@ -138,7 +138,7 @@ def test_an_image_that_does_not_decode_is_named(tmp_path: Path, stream: tuple[st
         ({"train": 1}, ("cat", "dog"), "data.validation"),
     ],
 )
-def test_folders_that_cannot_serve_are_named(
+def test_unusable_folders_are_named(
     tmp_path: Path, counts: dict[str, int], classes: tuple[str, ...], expected: str
 ) -> None:
     folder = write_images(tmp_path / "set", counts, classes)
@@ -146,7 +146,7 @@ def test_folders_that_cannot_serve_are_named(
         source("data=imagefolder", f"data.path={folder}").load(tmp_path, CPU, SEEDS)
 
 
-def test_a_class_that_training_has_not_is_named(tmp_path: Path) -> None:
+def test_a_class_missing_from_training_is_named(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "set", {"train": 4, "val": 2})
     (folder / "val" / "emu").mkdir()
     with pytest.raises(ConfigError, match="emu"):
@@ -184,9 +184,9 @@ def test_sets_of_the_datasets_library(tmp_path: Path, stream: tuple[str, ...]) -
 def test_a_hub_name_without_a_network_is_exit_4(tmp_path: Path) -> None:
     code = (
         "import sys, torch; from pathlib import Path; from optbench.data.hf import HuggingFace; "
-        "from optbench import config, locate; from optbench.contracts import Seeds; "
+        "from optbench import config; from optbench.config import imports; from optbench.contracts import Seeds; "
         "c = config.load(['data=hf', 'data.path=nobody/nothing']).data; "
-        "locate.load(c.target)(**c.settings).load(Path('.'), torch.device('cpu'), Seeds(1, 2, 3))"
+        "imports.load(c.target)(**c.settings).load(Path('.'), torch.device('cpu'), Seeds(1, 2, 3))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -208,7 +208,7 @@ def write_cifar10(root: Path) -> Path:
     return folder
 
 
-def test_cifar_that_is_not_the_published_one_is_refused_or_marked(tmp_path: Path) -> None:
+def test_cifar_other_than_the_published_is_refused_or_marked(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     with pytest.raises(MissingError, match=r"data_batch_1: MD5 .* \(and 5 more\)"):
         source("data=cifar10").load(tmp_path, CPU, SEEDS)
@@ -218,16 +218,16 @@ def test_cifar_that_is_not_the_published_one_is_refused_or_marked(tmp_path: Path
     assert len(source("data=cifar10").verify(tmp_path)) == 6
 
 
-class Evil:
+class RunsCode:
     def __reduce__(self) -> Any:
         return os.system, ("touch evil",)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2]), pickle.dumps({"data": Evil()})])
-def test_a_pickle_that_is_no_cifar_file_is_named_and_runs_nothing(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2]), pickle.dumps({"data": RunsCode()})])
+def test_a_pickle_that_is_not_cifar_is_named_and_runs_no_code(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "data_batch_1"
     file.write_bytes(content)
-    with pytest.raises(MissingError, match="data_batch_1 is no CIFAR file"):
+    with pytest.raises(MissingError, match="data_batch_1 is not a CIFAR file"):
         read_pickle(file)
     assert not Path("evil").exists()
 
@@ -250,7 +250,7 @@ def write_idx(folder: Path, compressed: bool) -> None:
 def test_fashion_mnist_layouts(tmp_path: Path, folder: str, compressed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optbench.data.fashion_mnist.SYSTEM_FOLDER", tmp_path / "none")
     write_idx(tmp_path / folder, compressed)
-    with pytest.raises(MissingError, match="not the published set"):
+    with pytest.raises(MissingError, match="differs from the published data"):
         source("data=fashion_mnist").load(tmp_path, CPU, SEEDS)
     data = source("data=fashion_mnist", "data.verify=off", "data.validation=10").load(tmp_path, CPU, SEEDS)
     assert data.sizes == {"train": 30, "validation": 10, "test": 10}
@@ -266,12 +266,12 @@ def test_a_damaged_gzip_file_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         source("data=fashion_mnist", "data.verify=off", "data.validation=10").load(tmp_path, CPU, SEEDS)
 
 
-def test_downloads_are_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_downloads_are_complete_or_absent(tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     origin.write_bytes(b"abc" * 1000)
     seen: list[float] = []
     md5 = "d9cd1a4ae6b5cfc1fb2f06b1d9df5c0f"
-    with pytest.raises(MissingError, match="another MD5"):
+    with pytest.raises(MissingError, match="does not have the published MD5"):
         download(origin.as_uri(), tmp_path / "new" / "file", md5, lambda what, done: seen.append(done), name="x")
     assert list((tmp_path / "new").iterdir()) == []
     import hashlib
@@ -285,14 +285,14 @@ def test_downloads_are_whole_or_not_at_all(tmp_path: Path) -> None:
     )
     assert (tmp_path / "new" / "file").read_bytes() == origin.read_bytes()
     assert seen[-1] == 1.0
-    with pytest.raises(MissingError, match="cannot be fetched"):
+    with pytest.raises(MissingError, match="cannot be downloaded"):
         download("http://127.0.0.1:9/none", tmp_path / "other", md5, lambda what, done: None, name="x")
     with pytest.raises(MissingError, match="cannot be unpacked"):
         unpack(origin, tmp_path)
 
 
 def real(*parts: str) -> Path:
-    """A folder of real data, or a skip that says where it was looked for."""
+    """A folder of real data, or skip the test."""
     roots = [os.environ.get("OPTBENCH_DATA_DIR"), Path(__file__).resolve().parents[3] / "shared" / "data"]
     for root in filter(None, roots):
         if (found := Path(root).joinpath(*parts)).exists():

@@ -1,4 +1,4 @@
-"""Text sets: parts without overlap, packed samples, batches that depend on the step alone, errors that name a cause."""
+"""Text data sets: disjoint splits, packed samples, batches that depend only on the step, errors that name a cause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from optbench import config
 from optbench.config import imports
 from optbench.contracts import Seeds
 from optbench.data import tokens as tokens_module
-from optbench.data.corpus import SPLITS, by_hash, chunks, contiguous, divided
+from optbench.data.corpus import SPLITS, chunks, contiguous_parts, split_by_hash, split_document
 from optbench.data.pydocs import PyDocs, topics, without_repetitions
 from optbench.data.text import Text
 from optbench.data.tokens import PackedTokens
@@ -24,16 +24,16 @@ from optbench.errors import ConfigError, MissingError, OptbenchError
 CPU = torch.device("cpu")
 SEEDS = Seeds(init=1, order=2, augment=3)
 NAMES = ("pydocs", "text", "wikitext", "c4", "openwebtext", "fineweb")
-FORM: dict[str, Any] = {"sequence_length": 16, "vocabulary": 259, "tokenizer": None}
+SETTINGS: dict[str, Any] = {"sequence_length": 16, "vocabulary": 259, "tokenizer": None}
 LINES = "".join(f"line {n} of a text that goes on\n" for n in range(2000))
 
 
 def pydocs(**changes: Any) -> PackedTokens:
-    return PyDocs(**{"validation": 0.05, **FORM, **changes}).load(Path(), CPU, SEEDS)
+    return PyDocs(**{"validation": 0.05, **SETTINGS, **changes}).load(Path(), CPU, SEEDS)
 
 
 def text_set(path: Path | str, **changes: Any) -> Text:
-    return Text(**{"path": str(path), "separator": None, "validation": 0.05, **FORM, **changes})
+    return Text(**{"path": str(path), "separator": None, "validation": 0.05, **SETTINGS, **changes})
 
 
 def load(path: Path | str, **changes: Any) -> PackedTokens:
@@ -60,7 +60,7 @@ def test_the_yaml_file_gives_every_argument_of_its_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
-def test_an_absent_set_is_one_clear_error(name: str, tmp_path: Path) -> None:
+def test_missing_data_is_one_clear_error(name: str, tmp_path: Path) -> None:
     choice = config.load([f"data={name}", "model=gpt"]).data
     with pytest.raises(OptbenchError) as caught:
         imports.load(choice.target)(**choice.settings).load(tmp_path, CPU, SEEDS)
@@ -69,32 +69,32 @@ def test_an_absent_set_is_one_clear_error(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_contiguous_pieces_make_up_the_text_and_end_with_lines() -> None:
-    pieces = contiguous(LINES, 0.1, 2)
+def test_contiguous_parts_join_to_the_text_and_end_with_lines() -> None:
+    pieces = contiguous_parts(LINES, 0.1, 2)
     assert "".join(pieces) == LINES
     assert all(piece.endswith("\n") for piece in pieces)
     shares = [len(piece) / len(LINES) for piece in pieces]
     assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.001)
-    assert list(map(len, contiguous("x" * 100, 0.1, 2))) == [80, 10, 10]  # no line to keep whole
+    assert list(map(len, contiguous_parts("x" * 100, 0.1, 2))) == [80, 10, 10]  # no line to keep whole
 
 
-def test_chunks_make_up_the_text() -> None:
+def test_chunks_join_to_the_text() -> None:
     assert list(chunks("ab\ncd\nef", 4)) == ["ab\n", "cd\n", "ef"]
     assert list(chunks("abcdef", 4)) == ["abcd", "ef"]
     assert list(chunks("", 4)) == [""]
 
 
-def test_short_documents_go_as_a_whole_by_their_hash() -> None:
-    found = [by_hash(f"document {n}", 0.1, ("validation", "test")) for n in range(5000)]
+def test_the_hash_of_a_short_document_selects_its_split() -> None:
+    found = [split_by_hash(f"document {n}", 0.1, ("validation", "test")) for n in range(5000)]
     assert found.count("validation") == pytest.approx(500, abs=80)  # four standard deviations
     assert found.count("test") == pytest.approx(500, abs=80)
-    assert divided("document 7", 0.1, ("validation", "test")) == {found[7]: "document 7"}
+    assert split_document("document 7", 0.1, ("validation", "test")) == {found[7]: "document 7"}
 
 
-def test_topics_are_not_repeated_and_nothing_of_validation_was_trained_on() -> None:
+def test_topics_have_no_repetitions_and_splits_no_overlap() -> None:
     texts = list(without_repetitions(["a\n\nb", "b\n\n  a \n\nc"]))
     assert texts == ["a\n\nb", "c"]
-    corpus = PyDocs(validation=0.05, **FORM).corpus()
+    corpus = PyDocs(validation=0.05, **SETTINGS).corpus(Path())
     seen = {p: {" ".join(b.split()) for t in corpus.documents(p) for b in t.split("\n\n")} for p in SPLITS}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         assert not {p for p in seen[one] & seen[other] if len(p) > 40}
@@ -102,10 +102,10 @@ def test_topics_are_not_repeated_and_nothing_of_validation_was_trained_on() -> N
     assert 0.5 < length / sum(map(len, topics())) < 0.95
 
 
-def test_samples_are_the_documents_in_a_row() -> None:
+def test_samples_are_the_documents_in_sequence() -> None:
     data = pydocs()
     row = torch.cat([batch["tokens"].flatten() for batch in data.eval_batches("validation", 7)])
-    texts = list(PyDocs(validation=0.05, **FORM).corpus().documents("validation"))
+    texts = list(PyDocs(validation=0.05, **SETTINGS).corpus(Path()).documents("validation"))
     assert len(row) == data.sizes["validation"] * 16
     decoded = data.vocabulary.decode(row.tolist())
     assert "".join(texts).startswith(decoded.removesuffix("�"))
@@ -114,12 +114,12 @@ def test_samples_are_the_documents_in_a_row() -> None:
     assert int(data.vocabulary.counts.sum()) == data.facts["tokens"]["train"]
 
 
-@pytest.mark.parametrize("mapped", [False, True], ids=["held", "mapped"])
-def test_batches_depend_on_the_step_alone(mapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mapped", [False, True], ids=["device", "mapped"])
+def test_batches_depend_only_on_the_step(mapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if mapped:
         monkeypatch.setattr(tokens_module, "DEVICE_LIMIT_BYTES", 0)
     data = pydocs(sequence_length=512)
-    assert isinstance(data._rows["train"], tokens_module.Mapped) == mapped
+    assert isinstance(data._rows["train"], tokens_module.MappedRows) == mapped
     steps = 3 * data.sizes["train"] // 100 + 2
     straight = list(islice(data.train_batches(100), steps))
     resumed = list(islice(pydocs(sequence_length=512).train_batches(100, first_step=5), steps - 5))
@@ -161,7 +161,7 @@ def test_the_hash_covers_content_split_tokenizer_and_length(tmp_path: Path) -> N
     assert sha() == hashes[0]
 
 
-def test_facts_say_what_was_made(tmp_path: Path) -> None:
+def test_facts_describe_the_data(tmp_path: Path) -> None:
     data = load(write(tmp_path, {"a.txt": LINES}), vocabulary=300)
     assert data.facts["vocabulary"] == data.vocabulary.size == 300
     assert data.tokens_per_sample == data.sequence_length == data.facts["sequence_length"] == 16
@@ -169,7 +169,7 @@ def test_facts_say_what_was_made(tmp_path: Path) -> None:
     assert len(data.facts["tokenizer_sha256"]) == 64
 
 
-def test_parts_by_name(tmp_path: Path) -> None:
+def test_names_assign_files_to_splits(tmp_path: Path) -> None:
     files = {"wiki.train.raw": "a", "wiki.valid.raw": "b", "wiki.test.raw": "c", "README.md": "no part", ".x.txt": "d"}
     assert parts(write(tmp_path / "files", files)) == {"train": ["a"], "validation": ["b"], "test": ["c"]}
     folders = {"train/1.txt": "a", "train/sub/0.md": "b", "dev/x.txt": "c", "test/y.txt": "d", "train/z.bin": "e"}
@@ -178,21 +178,21 @@ def test_parts_by_name(tmp_path: Path) -> None:
     assert parts(write(tmp_path / "pooled", pooled)) == {"train": ["a"], "validation": ["b"], "test": ["c"]}
 
 
-def test_a_validation_part_alone_is_the_test_part(tmp_path: Path) -> None:
+def test_a_validation_file_alone_is_the_test_split(tmp_path: Path) -> None:
     found = parts(write(tmp_path, {"train.txt": LINES, "valid.txt": "b"}))
     assert found["test"] == ["b"]
     assert "".join(found["train"] + found["validation"]) == LINES
     assert len(found["validation"][0]) == pytest.approx(0.05 * len(LINES), rel=0.02)
 
 
-def test_every_file_is_cut_where_no_part_is_named(tmp_path: Path) -> None:
+def test_files_without_split_names_are_all_cut(tmp_path: Path) -> None:
     found = parts(write(tmp_path, {"b.txt": LINES, "a/test.txt": LINES.upper(), "c.bin": "no text"}))
     for split in SPLITS:
         assert [text.isupper() for text in found[split]] == [True, False]  # sorted: a/ before b.txt
     assert "".join(text for split in SPLITS for text in found[split][1:]) == LINES
 
 
-def test_a_separator_makes_documents(tmp_path: Path) -> None:
+def test_a_separator_divides_a_file_into_documents(tmp_path: Path) -> None:
     write(tmp_path, {"train.txt": "a<|e|>b<|e|> \n<|e|>c", "valid.txt": "d", "test.txt": "e"})
     assert parts(tmp_path, separator="<|e|>")["train"] == ["a", "b", "c"]
 
@@ -214,20 +214,25 @@ def test_wikitext_from_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "path", "changes", "expected"),
     [
-        ({"a.txt": ""}, "a.txt", {}, r"a\.txt holds no text to train on"),
-        ({"a.txt": " \n \n"}, "", {}, "holds no text to train on"),
-        ({"a.bin": "x"}, "", {}, r"holds no text files: \.md"),
-        ({"test.txt": "x", "dev.txt": "x"}, "", {}, "text for validation and test, and none to train on"),
-        ({"a.txt": LINES}, "", {"sequence_length": 5000}, r"data\.sequence_length=5000: the validation part of .* has"),
+        ({"a.txt": ""}, "a.txt", {}, r"a\.txt has no text to train on"),
+        ({"a.txt": " \n \n"}, "", {}, "has no text to train on"),
+        ({"a.bin": "x"}, "", {}, r"has no text files \(\.md"),
+        ({"test.txt": "x", "dev.txt": "x"}, "", {}, "text for validation and test, but none to train on"),
+        (
+            {"a.txt": LINES},
+            "",
+            {"sequence_length": 5000},
+            r"data\.sequence_length=5000: the validation split of",
+        ),
         (
             {"a.txt": LINES},
             "",
             {"vocabulary": 9000},
-            r"data\.vocabulary=9000: the training part of .* gives \d+ pieces",
+            r"data\.vocabulary=9000: the training split of .* gives only \d+ pieces",
         ),
     ],
 )
-def test_text_that_cannot_serve_is_named(
+def test_unusable_text_is_named(
     tmp_path: Path, files: dict[str, str], path: str, changes: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(ConfigError, match=expected) as caught:
@@ -236,11 +241,11 @@ def test_text_that_cannot_serve_is_named(
     assert caught.value.hint
 
 
-def test_what_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+def test_missing_or_binary_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"data\.path=nowhere"):
         load("nowhere")
     with pytest.raises(ConfigError, match=r"data\.path is missing"):
-        Text(path=None, separator=None, validation=0.05, **FORM).load(tmp_path, CPU, SEEDS)
+        Text(path=None, separator=None, validation=0.05, **SETTINGS).load(tmp_path, CPU, SEEDS)
     (tmp_path / "a.txt").write_bytes(b"good \xff bad")
     with pytest.raises(MissingError, match=r"a\.txt cannot be decoded: byte 5 is not UTF-8"):
         load(tmp_path)
@@ -256,7 +261,7 @@ def test_a_path_below_the_data_folder(tmp_path: Path) -> None:
     assert text_set("texts").locate(tmp_path) == tmp_path / "texts"
 
 
-def test_pieces_are_numbered_in_order_of_their_step() -> None:
+def test_samples_are_numbered_by_their_position_in_the_stream() -> None:
     data = pydocs()
     ends = [batch["index"][[0, -1]].tolist() for batch in islice(data.train_batches(8, first_step=3), 4)]
     assert ends[0] == [24, 31]

@@ -1,4 +1,4 @@
-"""Streams of the `datasets` library, from local files: fetched in order, gone on with, read without a network."""
+"""Streams of the `datasets` library, from local files: downloaded in order, resumed, read without a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from optbench.data.hub_text import C4
 from optbench.data.wikitext import WikiText
 from optbench.errors import ConfigError, MissingError
 
-FORM: dict[str, Any] = {"sequence_length": 16, "vocabulary": 259, "tokenizer": None}
+SETTINGS: dict[str, Any] = {"sequence_length": 16, "vocabulary": 259, "tokenizer": None}
 TEXTS = [f"document {n} says: " + f"word{n} " * (n % 17) for n in range(400)]
 SIZES = [len(text.encode()) for text in TEXTS]
 
@@ -41,7 +41,7 @@ def origin(tmp_path: Path) -> Path:
 
 
 def c4(path: Path | str, text_bytes: int = 10**9, **changes: Any) -> C4:
-    settings = {"name": None, "revision": None, "column": "text", "validation": 0.1, **FORM, **changes}
+    settings = {"name": None, "revision": None, "column": "text", "validation": 0.1, **SETTINGS, **changes}
     return C4(path=str(path), text_bytes=text_bytes, **settings)
 
 
@@ -63,11 +63,11 @@ def test_the_head_of_the_stream_is_taken(origin: Path, tmp_path: Path) -> None:
     assert sum(data.facts["tokens"].values()) == sum(SIZES[:100]) + 100
 
 
-def test_a_larger_fetch_goes_on_and_a_smaller_one_takes_less(origin: Path, tmp_path: Path) -> None:
+def test_a_larger_download_continues_and_a_smaller_one_uses_less(origin: Path, tmp_path: Path) -> None:
     small, large = c4(origin, 2000), c4(origin, sum(SIZES[:300]))
     small.get(tmp_path, silent)
     before = documents(small, tmp_path)
-    with pytest.raises(MissingError, match=r"data=c4 is not here: .* holds \d+ of \d+ bytes"):
+    with pytest.raises(MissingError, match=r"data=c4 is incomplete: .* has \d+ of \d+ bytes"):
         large.load(tmp_path, torch.device("cpu"), Seeds(1, 2, 3))
     large.get(tmp_path, silent)
     assert sorted(documents(large, tmp_path)) == sorted(TEXTS[:300])
@@ -75,10 +75,10 @@ def test_a_larger_fetch_goes_on_and_a_smaller_one_takes_less(origin: Path, tmp_p
 
 
 class Stop(BaseException):
-    """What a signal raises."""
+    """As raised by a signal handler."""
 
 
-def test_an_interrupted_fetch_goes_on(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_continues(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_text, "SHARD_BYTES", 1500)
     seen: list[float] = []
 
@@ -105,7 +105,7 @@ def test_an_interrupted_fetch_goes_on(origin: Path, tmp_path: Path, monkeypatch:
     assert len(state["shards"]) > 8
 
 
-def test_a_set_that_ends_early_is_taken_whole(origin: Path, tmp_path: Path) -> None:
+def test_a_stream_shorter_than_asked_is_used_whole(origin: Path, tmp_path: Path) -> None:
     made = c4(origin)
     made.get(tmp_path, silent)
     assert sorted(documents(made, tmp_path)) == sorted(TEXTS)
@@ -113,12 +113,12 @@ def test_a_set_that_ends_early_is_taken_whole(origin: Path, tmp_path: Path) -> N
     assert left == [".lock", "00000.jsonl", "state.json"]
 
 
-def test_a_broken_stream_keeps_what_it_gave(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_stream_keeps_its_shards(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_text, "SHARD_BYTES", 1500)
     whole = (origin / "train-1.jsonl").read_text()
     (origin / "train-1.jsonl").write_text("{ no json\n")
     made = c4(origin)
-    with pytest.raises(MissingError, match=r"data=c4 data\.path=.*cannot be fetched"):
+    with pytest.raises(MissingError, match=r"data=c4 data\.path=.*cannot be downloaded"):
         made.get(tmp_path, silent)
     assert not list(made.folder(tmp_path).glob("*.new")) + list(made.folder(tmp_path).glob(".*.new"))
     (origin / "train-1.jsonl").write_text(whole)
@@ -140,29 +140,29 @@ def test_a_damaged_shard_is_named(origin: Path, tmp_path: Path) -> None:
         made.locate(tmp_path)
 
 
-def test_another_column_is_named(origin: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.column=content: .* columns are text, url"):
+def test_a_wrong_column_is_named(origin: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.column=content: .* it has text, url"):
         c4(origin, column="content").get(tmp_path, silent)
 
 
-def test_wikitext_rows_become_files_of_three_parts(tmp_path: Path) -> None:
+def test_wikitext_rows_become_three_files(tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     origin.mkdir()
     for split in SPLITS:
         (origin / f"{split}.jsonl").write_text(
             "\n".join(json.dumps({"text": text}) for text in ("", f" = {split} = \n", "", " words \n"))
         )
-    made = WikiText(path=str(origin), name="default", **FORM)
+    made = WikiText(path=str(origin), name="default", **SETTINGS)
     folder = made.get(tmp_path / "data", silent)
     assert (folder / "validation.txt").read_text() == "\n = validation = \n\n words \n"
     assert made.locate(tmp_path / "data") == folder
     assert [file.name for file in folder.parent.iterdir()] == ["default"]
 
 
-def test_without_a_network_it_is_exit_4_at_once(tmp_path: Path) -> None:
+def test_without_a_network_it_exits_with_4_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "optbench", "data", "get", "c4", "model=gpt"]
     places = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "OPTBENCH_DATA_DIR": str(tmp_path / "data")}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **places})
     assert done.returncode == 4
-    assert "data=c4 cannot be fetched: HF_HUB_OFFLINE is set" in done.stderr
+    assert "data=c4 cannot be downloaded: HF_HUB_OFFLINE is set" in done.stderr
     assert not (tmp_path / "data").exists()

@@ -1,4 +1,4 @@
-"""The token cache: written once, whole or absent, built anew where damaged."""
+"""The token cache: written once, complete or absent, rebuilt if damaged."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from optbench.data import token_cache
 from optbench.data.corpus import SPLITS, Corpus
-from optbench.data.token_cache import Entry, entry_of
-from optbench.data.tokenizer import Tokenizer, trained
+from optbench.data.token_cache import TokenFiles, find_or_build
+from optbench.data.tokenizer import Tokenizer, train_bpe
 from optbench.errors import ConfigError, MissingError
 
 TEXTS = {"train": ["one two three\n" * 50, "four"], "validation": ["five\nsix"], "test": []}
@@ -26,11 +26,11 @@ def corpus(texts: dict[str, list[str]] | None = None) -> Corpus:
 
 
 def bytes_tokenizer() -> Tokenizer:
-    return trained(TEXTS["train"], 259, "here")
+    return train_bpe(TEXTS["train"], 259, "here")
 
 
-def never() -> Tokenizer:
-    raise AssertionError("it is in the cache")
+def fails() -> Tokenizer:
+    raise AssertionError("the tokens should come from the cache")
 
 
 @pytest.fixture(autouse=True)
@@ -39,16 +39,16 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "tokens"
 
 
-def contents(entry: Entry) -> list[list[int]]:
+def contents(entry: TokenFiles) -> list[list[int]]:
     return [entry.mapped(split).tolist() for split in SPLITS]
 
 
-def litter(folder: Path) -> list[str]:
+def entries(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir() if not file.name.endswith(".lock")]
 
 
-def test_documents_are_followed_by_the_end_piece(own_cache: Path) -> None:
-    entry = entry_of(corpus(), "bytes", bytes_tokenizer)
+def test_each_document_ends_with_the_end_piece(own_cache: Path) -> None:
+    entry = find_or_build(corpus(), "bytes", bytes_tokenizer)
     tokenizer = entry.tokenizer
     (first, second), (third,) = (list(tokenizer.encode(TEXTS[split])) for split in ("train", "validation"))
     assert contents(entry) == [[*first, 2, *second, 2], [*third, 2], []]
@@ -58,23 +58,23 @@ def test_documents_are_followed_by_the_end_piece(own_cache: Path) -> None:
     assert not entry.mapped("train").flags.writeable
 
 
-def test_long_documents_have_one_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_documents_have_one_end_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_cache, "CHUNK_CHARACTERS", 30)
     monkeypatch.setattr(token_cache, "BATCH_CHARACTERS", 100)
-    entry = entry_of(corpus(), "bytes", bytes_tokenizer)
+    entry = find_or_build(corpus(), "bytes", bytes_tokenizer)
     assert entry.counts()[2] == 2
     assert entry.tokenizer.decode(entry.mapped("train").tolist()) == "".join(TEXTS["train"])
 
 
-def test_the_second_time_nothing_is_tokenised() -> None:
-    first = entry_of(corpus(), "bytes", bytes_tokenizer)
-    second = entry_of(corpus(), "bytes", never)
+def test_a_second_load_tokenises_nothing() -> None:
+    first = find_or_build(corpus(), "bytes", bytes_tokenizer)
+    second = find_or_build(corpus(), "bytes", fails)
     assert contents(first) == contents(second)
     assert first.tokenizer.sha256 == second.tokenizer.sha256
     with pytest.raises(AssertionError):
-        entry_of(corpus(), "another tokenizer", never)
+        find_or_build(corpus(), "another tokenizer", fails)
     with pytest.raises(AssertionError):
-        entry_of(corpus({**TEXTS, "test": ["seven"]}), "bytes", never)
+        find_or_build(corpus({**TEXTS, "test": ["seven"]}), "bytes", fails)
 
 
 def truncated(content: bytes) -> bytes:
@@ -88,22 +88,22 @@ def flipped(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("damage", [truncated, flipped, lambda content: b""], ids=["truncated", "flipped", "emptied"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_entry_is_built_anew(own_cache: Path, name: str, damage: object) -> None:
-    entry = entry_of(corpus(), "bytes", bytes_tokenizer)
+def test_a_damaged_entry_is_rebuilt(own_cache: Path, name: str, damage: object) -> None:
+    entry = find_or_build(corpus(), "bytes", bytes_tokenizer)
     whole = contents(entry)
     file = entry.folder / name
     before = file.read_bytes()
     file.write_bytes(damage(before))  # type: ignore[operator]
-    assert contents(entry_of(corpus(), "bytes", bytes_tokenizer)) == whole
+    assert contents(find_or_build(corpus(), "bytes", bytes_tokenizer)) == whole
     assert file.read_bytes() == before
-    assert litter(own_cache) == [entry.folder.name]
+    assert entries(own_cache) == [entry.folder.name]
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_entry_that_lacks_a_file_is_built_anew(name: str) -> None:
-    entry = entry_of(corpus(), "bytes", bytes_tokenizer)
+def test_an_entry_without_one_of_its_files_is_rebuilt(name: str) -> None:
+    entry = find_or_build(corpus(), "bytes", bytes_tokenizer)
     (entry.folder / name).unlink()
-    entry_of(corpus(), "bytes", bytes_tokenizer)
+    find_or_build(corpus(), "bytes", bytes_tokenizer)
     assert (entry.folder / name).is_file()
 
 
@@ -111,41 +111,41 @@ def test_an_entry_that_lacks_a_file_is_built_anew(name: str) -> None:
 def test_of_large_files_length_and_ends_are_checked(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     monkeypatch.setattr(token_cache, "WHOLE_BYTES", 100)
     monkeypatch.setattr(token_cache, "ENDS_BYTES", 10)
-    entry = entry_of(corpus(), "bytes", bytes_tokenizer)
-    entry_of(corpus(), "bytes", never)
+    entry = find_or_build(corpus(), "bytes", bytes_tokenizer)
+    find_or_build(corpus(), "bytes", fails)
     file = entry.folder / "train.bin"
     content = bytearray(file.read_bytes())
     content[at] ^= 1
     file.write_bytes(content)
     with pytest.raises(AssertionError):
-        entry_of(corpus(), "bytes", never)
+        find_or_build(corpus(), "bytes", fails)
 
 
-def test_what_fails_leaves_nothing(own_cache: Path) -> None:
+def test_a_failed_build_leaves_no_entry(own_cache: Path) -> None:
     def documents(split: str) -> Iterator[str]:
         yield "some text"
         raise MissingError("the disk is gone")
 
     with pytest.raises(MissingError, match="the disk is gone"):
-        entry_of(Corpus("here", "x", documents), "bytes", bytes_tokenizer)
-    assert litter(own_cache) == []
+        find_or_build(Corpus("here", "x", documents), "bytes", bytes_tokenizer)
+    assert entries(own_cache) == []
 
 
-def test_what_a_killed_process_left_is_removed(own_cache: Path) -> None:
-    entry = entry_of(corpus(), "bytes", bytes_tokenizer)
+def test_leftovers_of_a_killed_process_are_removed(own_cache: Path) -> None:
+    entry = find_or_build(corpus(), "bytes", bytes_tokenizer)
     left = own_cache / f".{entry.folder.name}.abc"
     left.mkdir()
     (left / "train.bin").write_bytes(b"half")
     (entry.folder / "meta.json").unlink()
-    entry_of(corpus(), "bytes", bytes_tokenizer)
-    assert litter(own_cache) == [entry.folder.name]
+    find_or_build(corpus(), "bytes", bytes_tokenizer)
+    assert entries(own_cache) == [entry.folder.name]
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("OPTBENCH_CACHE_DIR", str(tmp_path / "file"))
     with pytest.raises(ConfigError, match=r"token cache .* cannot be written") as caught:
-        entry_of(corpus(), "bytes", bytes_tokenizer)
+        find_or_build(corpus(), "bytes", bytes_tokenizer)
     assert "OPTBENCH_CACHE_DIR" in caught.value.hint
     assert len(str(caught.value).splitlines()) == 2
 
@@ -165,11 +165,11 @@ def test_processes_share_an_entry(own_cache: Path, tmp_path: Path) -> None:
     from optbench.contracts import Seeds
 
     expected = PyDocs(**settings).load(tmp_path, torch.device("cpu"), Seeds(1, 2, 3)).sha256
-    (name,) = litter(own_cache)
+    (name,) = entries(own_cache)
     (own_cache / name / "train.bin").write_bytes(b"")
     running = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=dict(os.environ))
         for _ in range(2)
     ]
     assert [process.communicate()[0].strip() for process in running] == [expected] * 2
-    assert litter(own_cache) == [name]
+    assert entries(own_cache) == [name]

@@ -1,4 +1,4 @@
-"""Tokenizers: what becomes of text, the special pieces, the same vocabulary in every process."""
+"""Tokenizers: pieces of text, special pieces, the same vocabulary in every process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given as for_all
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optbench.data.pydocs import topics
-from optbench.data.tokenizer import Tokenizer, given, restored, trained
+from optbench.data.tokenizer import Tokenizer, tokenizer_from_json, train_bpe
+from optbench.data.tokenizer_files import load_tokenizer
 from optbench.errors import ConfigError, MissingError
 
 TEXT = "the cat sat on the mat. The cat's hat, the naïve rat — ünïcode!\n    if x:\n        return <mask>\n" * 20
@@ -39,7 +39,7 @@ PIECES = [
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return trained([TEXT], 300, "here")
+    return train_bpe([TEXT], 300, "here")
 
 
 def vocabulary_file(folder: Path, pieces: list[str]) -> Path:
@@ -54,42 +54,42 @@ def encoded(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 @settings(max_examples=100, deadline=None)
-@for_all(st.text())
-def test_byte_level_pieces_give_any_text_back(tokenizer: Tokenizer, text: str) -> None:
+@given(st.text())
+def test_byte_level_pieces_decode_to_the_same_text(tokenizer: Tokenizer, text: str) -> None:
     pieces = encoded(tokenizer, text)
     assert tokenizer.decode(pieces) == text
     assert int(tokenizer.byte_lengths()[pieces].sum()) == len(text.encode())
     assert not set(pieces) & set(tokenizer.special)
 
 
-def test_the_smallest_vocabulary_is_the_bytes() -> None:
-    tokenizer = trained(["abc" * 50], 259, "here")
+def test_the_smallest_vocabulary_has_only_bytes() -> None:
+    tokenizer = train_bpe(["abc" * 50], 259, "here")
     assert len(encoded(tokenizer, "naïve")) == 6
     assert (tokenizer.pad, tokenizer.mask, tokenizer.end, tokenizer.size) == (0, 1, 2, 259)
     assert tokenizer.byte_lengths().tolist() == [0, 0, 0] + [1] * 256
 
 
 def test_merges_come_in_the_order_of_their_frequency() -> None:
-    tokenizer = trained(["ab ab ab ab cd cd cd"], 261, "here")  # pairs: ab and " c", then cd 3 times, ...
+    tokenizer = train_bpe(["ab ab ab ab cd cd cd"], 261, "here")  # pairs: ab and " c", then cd 3 times, ...
     assert len(encoded(tokenizer, "ab")) == 1
     assert tokenizer.engine.id_to_token(259) == "ab"  # the most frequent pair: 4 times
 
 
-def test_special_pieces_are_left_out_of_text(tokenizer: Tokenizer) -> None:
+def test_decoding_skips_special_pieces(tokenizer: Tokenizer) -> None:
     pieces = encoded(tokenizer, "cat")
     assert tokenizer.decode([tokenizer.pad, *pieces, tokenizer.mask, tokenizer.end]) == "cat"
 
 
-def test_a_tokenizer_survives_its_file(tokenizer: Tokenizer) -> None:
-    again = restored(tokenizer.as_text())
+def test_a_tokenizer_survives_saving(tokenizer: Tokenizer) -> None:
+    again = tokenizer_from_json(tokenizer.as_json())
     assert again.sha256 == tokenizer.sha256
     assert encoded(again, TEXT) == encoded(tokenizer, TEXT)
 
 
 def test_every_process_trains_the_same_vocabulary() -> None:
     code = (
-        "from optbench.data.tokenizer import trained\nfrom optbench.data.pydocs import topics\n"
-        "print(trained(topics(), 1000, 'x').sha256)"
+        "from optbench.data.tokenizer import train_bpe\nfrom optbench.data.pydocs import topics\n"
+        "print(train_bpe(topics(), 1000, 'x').sha256)"
     )
     running = []
     for threads in ("1", "7"):
@@ -97,16 +97,16 @@ def test_every_process_trains_the_same_vocabulary() -> None:
         command = [sys.executable, "-c", code]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
     found = {process.communicate()[0].strip() for process in running}
-    assert found == {trained(topics(), 1000, "x").sha256}
+    assert found == {train_bpe(topics(), 1000, "x").sha256}
 
 
-def test_a_text_without_so_many_pieces_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data.vocabulary=500: the training part of here gives \d+ pieces"):
-        trained(["aaaa bbbb"], 500, "here")
+def test_a_vocabulary_too_large_for_the_text_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data.vocabulary=500: the training split of here gives only \d+ pieces"):
+        train_bpe(["aaaa bbbb"], 500, "here")
 
 
 def test_wordpiece_by_hand(tmp_path: Path) -> None:
-    tokenizer = given(str(vocabulary_file(tmp_path, PIECES).parent), tmp_path)
+    tokenizer = load_tokenizer(str(vocabulary_file(tmp_path, PIECES).parent), tmp_path)
     assert encoded(tokenizer, "Unaffable Café!") == [6, 7, 8, 9, 10]  # lower case, no accents, longest match first
     assert encoded(tokenizer, "x [MASK]") == [1, 11, 13, 12]  # unknown; text never becomes a special piece
     assert (tokenizer.pad, tokenizer.end, tokenizer.mask, tokenizer.size) == (0, 3, 4, 14)
@@ -116,7 +116,7 @@ def test_wordpiece_by_hand(tmp_path: Path) -> None:
 
 
 def test_wordpiece_with_capitals_keeps_them(tmp_path: Path) -> None:
-    tokenizer = given(str(vocabulary_file(tmp_path, [*PIECES, "Cat", "cat"])), tmp_path)
+    tokenizer = load_tokenizer(str(vocabulary_file(tmp_path, [*PIECES, "Cat", "cat"])), tmp_path)
     assert encoded(tokenizer, "Cat cat") == [14, 15]
 
 
@@ -124,28 +124,28 @@ def test_wordpiece_with_capitals_keeps_them(tmp_path: Path) -> None:
     ("pieces", "expected"),
     [
         ([p for p in PIECES if p not in ("[MASK]", "[SEP]")], r"vocab\.txt lacks \[MASK\], \[SEP\]"),
-        ([*PIECES, "un"], "names a piece twice"),
+        ([*PIECES, "un"], "the same piece twice"),
         ([], "lacks"),
     ],
 )
-def test_a_vocabulary_that_cannot_serve_is_named(tmp_path: Path, pieces: list[str], expected: str) -> None:
+def test_an_invalid_vocabulary_file_is_named(tmp_path: Path, pieces: list[str], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected) as caught:
-        given(str(vocabulary_file(tmp_path, pieces)), tmp_path)
+        load_tokenizer(str(vocabulary_file(tmp_path, pieces)), tmp_path)
     assert len(str(caught.value.args[0]).splitlines()) == 1
 
 
-def test_no_tokenizer_is_named(tmp_path: Path) -> None:
+def test_invalid_tokenizer_paths_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"data\.tokenizer=absent"):
-        given("absent", tmp_path)
+        load_tokenizer("absent", tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"no tokenizer\.json"):
-        given(str(tmp_path), tmp_path)
+    with pytest.raises(ConfigError, match=r"not a valid tokenizer\.json"):
+        load_tokenizer(str(tmp_path), tmp_path)
     (tmp_path / "vocab.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(MissingError, match="cannot be read"):
-        given(str(tmp_path / "vocab.txt"), tmp_path)
+        load_tokenizer(str(tmp_path / "vocab.txt"), tmp_path)
 
 
-def test_a_tokenizer_file_gets_the_special_pieces_it_lacks(tmp_path: Path, tokenizer: Tokenizer) -> None:
+def test_missing_special_pieces_are_added(tmp_path: Path, tokenizer: Tokenizer) -> None:
     tree = json.loads(tokenizer.engine.to_str())
     names = {"<pad>": "a1", "<mask>": "a2", "<end>": "<|endoftext|>"}  # as GPT-2's: neither padding nor mask
     tree["model"]["vocab"] = {names.get(piece, piece): number for piece, number in tree["model"]["vocab"].items()}
@@ -153,7 +153,7 @@ def test_a_tokenizer_file_gets_the_special_pieces_it_lacks(tmp_path: Path, token
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     tree["added_tokens"] = [{**token, **flags}]
     (tmp_path / "tokenizer.json").write_text(json.dumps(tree))
-    found = given("tokenizer.json", tmp_path)  # below the data folder
+    found = load_tokenizer("tokenizer.json", tmp_path)  # below the data folder
     assert (found.end, found.pad, found.mask, found.size) == (2, 300, 301, 302)
     assert found.special == (2, 300, 301)
     assert encoded(found, "the cat") == encoded(tokenizer, "the cat")
@@ -162,12 +162,12 @@ def test_a_tokenizer_file_gets_the_special_pieces_it_lacks(tmp_path: Path, token
     assert found.decode([2, *encoded(found, "the cat"), 300]) == "the cat"
 
 
-def test_bert_reads_the_same(tmp_path: Path) -> None:
+def test_pieces_equal_those_of_berts_own_tokenizer(tmp_path: Path) -> None:
     from transformers import BertTokenizerFast
 
     file = real("bert-base-uncased-vocab", "vocab.txt")
     reference = BertTokenizerFast(str(file))
-    tokenizer = given(str(file), tmp_path)
+    tokenizer = load_tokenizer(str(file), tmp_path)
     text = "Élan vital, the un-affable; 東京 — $3.50 #hash\tx\n" + topics()[5]
     assert encoded(tokenizer, text) == reference(text, add_special_tokens=False, verbose=False)["input_ids"]
     assert tokenizer.size == 30522
@@ -176,7 +176,7 @@ def test_bert_reads_the_same(tmp_path: Path) -> None:
 
 
 def real(*parts: str) -> Path:
-    """A file of real data, or a skip that says where it was looked for."""
+    """A file of real data, or skip the test."""
     roots = [os.environ.get("OPTBENCH_DATA_DIR"), Path(__file__).resolve().parents[3] / "shared" / "data"]
     for root in filter(None, roots):
         if (found := Path(root).joinpath(*parts)).exists():

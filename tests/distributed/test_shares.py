@@ -13,7 +13,7 @@ from PIL import Image
 
 from optbench import config
 from optbench.config import imports
-from optbench.data import streamed
+from optbench.data import batch_reader
 from optbench.distributed import Communicator, RankInfo
 from optbench.distributed.communicator import buckets, is_of_exchange
 from optbench.training.seeding import seeds_of
@@ -76,8 +76,10 @@ def test_a_rank_decodes_what_it_needs_and_sees_what_one_process_would(
     words = ["model=mlp", "data=imagefolder", f"data.path={tmp_path / 'set'}", "data.image_size=16"]
     words += ["data.in_memory_bytes=0", "data.workers=0", *augment]
     read: list[int] = []
-    decoded = streamed.decoded
-    monkeypatch.setattr(streamed, "decoded", lambda part, index, crop: read.append(index) or decoded(part, index, crop))
+    decode = batch_reader.decode
+    monkeypatch.setattr(
+        batch_reader, "decode", lambda part, index, crop: read.append(index) or decode(part, index, crop)
+    )
 
     def batches(own: Any) -> list[Any]:
         chosen = config.load(words).data

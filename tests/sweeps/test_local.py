@@ -121,4 +121,4 @@ def test_workers_tell_how_they_end(tmp_path: Path) -> None:
     folder = tmp_path / "study" / loaded["stopped"].run_id
     assert list((folder / "checkpoints").iterdir())
     assert (tmp_path / "study" / loaded["whole"].run_id / "result.json").exists()
-    assert "is not here" in (tmp_path / "study" / "logs" / "refused.txt").read_text()
+    assert "data=cifar10 not found" in (tmp_path / "study" / "logs" / "refused.txt").read_text()

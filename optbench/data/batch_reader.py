@@ -1,0 +1,82 @@
+"""What the worker processes of a streamed image set do: read, decode and crop whole batches."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from optbench.counter_rng import mixed_seed
+from optbench.data.crops import Crop
+from optbench.data.decode import decode
+from optbench.data.image_list import ImageList
+from optbench.data.sample_order import SampleOrder
+from optbench.errors import MissingError
+
+Key = tuple[int, int | None]
+"""A sample's index and the seed of its crop; None if this process does not need the sample."""
+Loaded = tuple[Tensor, Tensor] | MissingError
+"""Pixels (B, S, S, 3) uint8 and labels (B,), or the error of an image that cannot be decoded."""
+Needed = Callable[[int, int], set[int] | None]
+"""Returns the needed positions in a batch from (step, batch size); None: all of them."""
+
+
+class TrainPlan:
+    """An endless batch sampler."""
+
+    def __init__(
+        self, order: SampleOrder, batch_size: int, first_step: int, seed: int, needed: Needed = lambda step, size: None
+    ) -> None:
+        self.order, self.batch_size, self.first_step, self.seed = order, batch_size, first_step, seed
+        self.needed = needed
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for step in itertools.count(self.first_step):
+            first = step * self.batch_size
+            indices = self.order.indices(first, self.batch_size).tolist()
+            needed = self.needed(step, self.batch_size)
+            yield [
+                (index, mixed_seed(self.seed, first + row) if needed is None or row in needed else None)
+                for row, index in enumerate(indices)
+            ]
+
+
+class BatchReader(Dataset[Loaded]):
+    """Batches by lists of keys; samples without a seed stay black.
+
+    Images keep PIL's order of channels, since the device transposes them faster."""
+
+    def __init__(self, part: ImageList, crop: Crop) -> None:
+        self.part, self.crop, self.labels = part, crop, part.labels
+
+    def __getitems__(self, keys: list[Key]) -> Loaded:
+        pixels = np.empty((len(keys), self.crop.size, self.crop.size, 3), np.uint8)
+        try:
+            for row, (index, seed) in enumerate(keys):
+                if seed is None:
+                    pixels[row] = 0
+                else:
+                    pixels[row] = decode(self.part, index, functools.partial(self.crop, seed=seed))
+        except MissingError as error:
+            return error  # raised by the reader: a worker would wrap it into its traceback
+        return torch.from_numpy(pixels), self.labels[[index for index, _ in keys]]
+
+
+def keep_batch(batch: object) -> object:
+    """Return the batch unchanged: `BatchReader` has already collated it."""
+    return batch
+
+
+def ignore_signals(worker: int) -> None:
+    """Let the run handle SIGINT and SIGTERM.
+
+    Ctrl-C, a terminal and schedulers signal the whole process group. A run could not finish its step and write its
+    checkpoint if the signal killed its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

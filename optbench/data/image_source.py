@@ -1,0 +1,94 @@
+"""What all sets of image files share: a set that fits is decoded once and kept on the device, a larger one streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optbench.contracts import ImageData, Seeds
+from optbench.data.augment import Augment
+from optbench.data.decode import center_crop, decode
+from optbench.data.image_list import ImageList, Subset
+from optbench.data.in_memory import Images, InMemoryImages
+from optbench.data.splits import train_and_validation
+from optbench.data.streamed import StreamedImages
+from optbench.errors import ConfigError
+
+DECODING_THREADS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSource:
+    """The keys of a set of image files; conf/data/imagefolder.yaml explains them."""
+
+    validation: float
+    image_size: int
+    crop_scale: float
+    randaugment: float
+    in_memory_bytes: int
+    workers: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    augment: Mapping[str, object]
+
+    def three_splits(self, lists: Mapping[str, ImageList]) -> dict[str, ImageList]:
+        """Return train, validation and test lists; a missing one is taken from the training list.
+
+        Without a test list, the validation list becomes the test split, since a reported split must not be used to
+        choose."""
+        train, given = lists["train"], {"validation": lists.get("validation"), "test": lists.get("test")}
+        if given["test"] is None and given["validation"] is not None:
+            given = {"validation": None, "test": given["validation"]}
+        parts: dict[str, ImageList] = {}
+        for name, part in given.items():
+            if part is None:
+                kept, held_out = train_and_validation(train.labels, self.validation)
+                train, part = Subset(train, kept), Subset(train, held_out)
+            parts[name] = part
+        return {"train": train, **parts}
+
+    def dataset(self, lists: Mapping[str, ImageList], classes: int, seeds: Seeds, device: torch.device) -> ImageData:
+        """Return the set in memory if its pixels fit into `in_memory_bytes`, else streamed."""
+        splits = self.three_splits(lists)
+        pixels = sum(len(part.labels) for part in splits.values()) * 3 * self.image_size**2
+        in_memory = pixels <= self.in_memory_bytes
+        augment = Augment.of(self.augment).with_crop_pad(in_memory, self.image_size)
+        if in_memory and self.randaugment:
+            raise ConfigError(
+                f"data.randaugment={self.randaugment:g} is for streamed sets, but this one is held in memory",
+                "Set data.in_memory_bytes=0, or data.randaugment=0",
+            )
+        if in_memory:
+            images = {name: Images(decode_all(part, self.image_size), part.labels) for name, part in splits.items()}
+            return InMemoryImages(images, classes=classes, augment=augment, seeds=seeds, device=device)
+        return StreamedImages(
+            splits,
+            classes=classes,
+            image_size=self.image_size,
+            crop_scale=self.crop_scale,
+            randaugment=self.randaugment,
+            workers=self.workers,
+            mean=self.mean,
+            std=self.std,
+            augment=augment,
+            seeds=seeds,
+            device=device,
+        )
+
+
+def decode_all(part: ImageList, size: int) -> Tensor:
+    """Decode every image of a list to uint8 (N, 3, size, size). Threads suffice, since decoding releases the GIL."""
+    pixels = np.empty((len(part.labels), 3, size, size), np.uint8)
+
+    def fill(index: int) -> None:
+        pixels[index] = decode(part, index, lambda image: center_crop(image, size)).transpose(2, 0, 1)
+
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        for _ in pool.map(fill, range(len(pixels))):
+            pass
+    return torch.from_numpy(pixels)

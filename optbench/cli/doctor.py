@@ -1,4 +1,4 @@
-"""What can be wrong with a machine: each probe looks at one thing and says what mends it."""
+"""Checks of this machine: each probe looks at one thing and says how to repair it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,18 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-REQUIRED = (
-    "torch",
-    "torchvision",
-    "timm",
-    "transformers",
-    "datasets",
-    "hydra-core",
-    "omegaconf",
-    "wandb",
-    "typer",
-    "rich",
-    "scikit-learn",
-    "filelock",
-)
-PAIR_REMEDY = "pip install --force-reinstall torch torchvision   (the pair from one index; never mix their builds)"
+PAIR_REMEDY = "pip install --force-reinstall torch torchvision   (both from one index; never mix CPU and CUDA builds)"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a probe found: state is ok, warn or fail."""
+    """The result of a probe; its state is ok, warn or fail."""
 
     name: str
     state: str
@@ -42,37 +32,54 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Every probe's findings; a probe that breaks is a finding itself."""
+    """Return the findings of every probe; a probe that raises is itself a failed finding."""
     found: list[Finding] = []
     for probe in PROBES:
         name = probe.__name__.replace("_", " ")
         try:
             found += probe(name)
         except Exception as error:
-            found.append(Finding(name, FAIL, f"the probe broke: {type(error).__name__}: {error}"))
+            found.append(Finding(name, FAIL, f"the probe failed: {type(error).__name__}: {error}"))
     return found
 
 
 def python(name: str) -> list[Finding]:
-    """Version of the interpreter."""
+    """Return the version of the interpreter."""
     good = sys.version_info >= (3, 11)
     return [Finding(name, OK if good else FAIL, platform.python_version(), "" if good else "use Python 3.11 or later")]
 
 
 def packages(name: str) -> list[Finding]:
-    """Versions of what optbench needs, without importing it."""
+    """Return the versions of the packages that optbench requires, and those of extras with an unsuitable version."""
+    from packaging.requirements import Requirement
+
+    try:
+        metadata = importlib.metadata.metadata("optbench")
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding(name, WARN, "optbench is not installed: its requirements are unknown", "pip install -e .")]
     found = []
-    for package in REQUIRED:
-        try:
-            found.append(Finding(package, OK, importlib.metadata.version(package)))
-        except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(package, FAIL, "not installed", f"pip install {package}"))
-    return found
+    for requirement in map(Requirement, metadata.get_all("Requires-Dist") or ()):
+        extras = ["", *(metadata.get_all("Provides-Extra") or ())]
+        wanted_by = [e for e in extras if requirement.marker is None or requirement.marker.evaluate({"extra": e})]
+        if wanted_by:  # else for another platform
+            found += package(requirement, required="" in wanted_by)
+    return list(dict.fromkeys(found))
+
+
+def package(requirement: Requirement, *, required: bool) -> list[Finding]:
+    """Return what is to be said of one requirement, without importing the package."""
+    bad, remedy = FAIL if required else WARN, f"pip install '{requirement.name}{requirement.specifier}'"
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding(requirement.name, bad, "not installed", remedy)] if required else []
+    if not requirement.specifier.contains(version, prereleases=True):
+        return [Finding(requirement.name, bad, f"{version}: optbench needs {requirement.specifier}", remedy)]
+    return [Finding(requirement.name, OK, version)] if required else []
 
 
 def torch_and_torchvision(name: str) -> list[Finding]:
-    """Whether the two are builds of one kind: a CPU-only torch beside a CUDA torchvision does not import
-    (pytorch/vision issues 8985, 9077, 9085)."""
+    """Import both: a CPU-only torch beside a CUDA torchvision fails (pytorch/vision issues 8985, 9077, 9085)."""
     done = subprocess.run(
         [sys.executable, "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"],
         capture_output=True,
@@ -83,96 +90,76 @@ def torch_and_torchvision(name: str) -> list[Finding]:
         return [Finding(name, OK, f"import together ({done.stdout.strip()})")]
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     mixed = "torchvision::" in done.stderr or "undefined symbol" in done.stderr or "torchvision" in last
-    detail = f"builds that do not belong together: {last}" if mixed else last
-    return [Finding(name, FAIL, detail, PAIR_REMEDY)]
+    return [Finding(name, FAIL, f"incompatible builds: {last}" if mixed else last, PAIR_REMEDY)]
 
 
 def hydra_and_omegaconf(name: str) -> list[Finding]:
-    """hydra-core 1.3 needs omegaconf below 2.4; hydra-core 1.4 needs 2.4 or later."""
+    """Check the pair: hydra-core 1.3 needs omegaconf below 2.4, hydra-core 1.4 needs 2.4 or later."""
+    from packaging.version import Version
 
-    def parts(package: str) -> tuple[int, ...]:
-        return tuple(int(p) for p in importlib.metadata.version(package).split(".")[:2])
-
-    hydra, omegaconf = parts("hydra-core"), parts("omegaconf")
-    fits = (omegaconf < (2, 4)) == (hydra < (1, 4))
-    detail = f"hydra-core {hydra[0]}.{hydra[1]} with omegaconf {omegaconf[0]}.{omegaconf[1]}"
+    hydra, omegaconf = (Version(importlib.metadata.version(package)) for package in ("hydra-core", "omegaconf"))
+    fits = (omegaconf.release < (2, 4)) == (hydra.release < (1, 4))
     remedy = "" if fits else "pip install 'hydra-core>=1.3.2,<1.4' 'omegaconf>=2.3,<2.4'"
-    return [Finding(name, OK if fits else FAIL, detail, remedy)]
+    return [Finding(name, OK if fits else FAIL, f"hydra-core {hydra} with omegaconf {omegaconf}", remedy)]
 
 
 def devices(name: str) -> list[Finding]:
-    """CUDA devices with their memory, or the CPU."""
+    """Return the CUDA devices with their memory, and the number of CPU cores."""
     import torch
 
     cores = f"{os.cpu_count()} CPU cores"
     if not torch.cuda.is_available():
         return [Finding(name, OK, f"CPU only ({cores})")]
-    found = []
-    for index in range(torch.cuda.device_count()):
-        gpu = torch.cuda.get_device_properties(index)
-        found.append(
-            Finding(f"cuda:{index}", OK, f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}")
-        )
-    return [*found, Finding(name, OK, cores)]
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    details = [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}" for gpu in gpus]
+    return [*(Finding(f"cuda:{index}", OK, detail) for index, detail in enumerate(details)), Finding(name, OK, cores)]
 
 
 def compiler(name: str) -> list[Finding]:
-    """A C++ compiler, for torch.compile on the CPU."""
-    named = [os.environ.get("CXX", ""), "g++", "clang++"]
-    path = next((shutil.which(command) for command in named if command and shutil.which(command)), None)
-    if path:
-        return [Finding(name, OK, path)]
-    return [
-        Finding(
-            name,
-            WARN,
-            "no C++ compiler: optimizers run eagerly, compile=true fails on the CPU",
-            "install g++ or clang++",
-        )
-    ]
+    """Look for a C++ compiler, which torch.compile needs on the CPU."""
+    for command in (os.environ.get("CXX"), "g++", "clang++"):
+        path = shutil.which(command) if command else None
+        if path:
+            return [Finding(name, OK, path)]
+    detail = "no C++ compiler: optimizers run eagerly, compile=true fails on the CPU"
+    return [Finding(name, WARN, detail, "install g++ or clang++")]
 
 
 def results_folder(name: str) -> list[Finding]:
-    """Whether results can be written here, and how much."""
+    """Check that results can be written, and report the free space."""
     from optbench.store import results_root
 
     return writable(name, results_root(None))
 
 
 def data_folder(name: str) -> list[Finding]:
-    """Whether data can be written, and how much."""
+    """Check that data can be written, and report the free space."""
     return writable(name, Path(os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data").expanduser())
 
 
 def writable(name: str, folder: Path) -> list[Finding]:
-    """Free space of a folder, or of the nearest one above it that exists."""
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free / 2**30
+    """Check a folder, or the nearest parent that exists."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free / 2**30
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        return [
-            Finding(
-                name,
-                FAIL,
-                f"{folder}: cannot be written ({error.strerror})",
-                "choose another folder or mend its rights",
-            )
-        ]
+        remedy = "choose another folder or fix its permissions"
+        return [Finding(name, FAIL, f"{folder}: cannot write ({error.strerror})", remedy)]
     state = OK if free >= 1 else WARN
-    return [Finding(name, state, f"{folder}: {free:.0f} GiB free", "" if state == OK else "less than 1 GiB is free")]
+    return [Finding(name, state, f"{folder}: {free:.0f} GiB free", "" if state == OK else "free up at least 1 GiB")]
 
 
 def configuration(name: str) -> list[Finding]:
-    """Whether the packaged configuration composes."""
+    """Compose the packaged configuration."""
     from optbench import config
 
     return [Finding(name, OK, f"{config.packaged_folder()} ({config.load([]).run_id})")]
 
 
 def weights_and_biases(name: str) -> list[Finding]:
-    """Where W&B would log to."""
+    """Report the mode that W&B would log in."""
     from optbench.trackers.wandb import has_key
 
     mode = os.environ.get("WANDB_MODE")

@@ -1,4 +1,4 @@
-"""The doctor names what is wrong."""
+"""`optbench doctor` names what is wrong with a machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_a_broken_mix_of_torch_and_torchvision_is_recognised(tmp_path: Path, mes
     (tmp_path / "torchvision").mkdir()
     kind, text = message.split(": ", 1)
     (tmp_path / "torchvision" / "__init__.py").write_text(f"raise {kind}({text!r})")
-    code = "from optbench import doctor; print(doctor.torch_and_torchvision('pair')[0])"
+    code = "from optbench.cli import doctor; print(doctor.torch_and_torchvision('pair')[0])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -43,7 +44,7 @@ def test_a_broken_mix_of_torch_and_torchvision_is_recognised(tmp_path: Path, mes
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert "state='fail'" in done.stdout
-    assert "do not belong together" in done.stdout
+    assert "incompatible builds" in done.stdout
     assert "--force-reinstall torch torchvision" in done.stdout
 
 
@@ -62,10 +63,26 @@ def test_hydra_and_omegaconf_must_fit(monkeypatch: pytest.MonkeyPatch, hydra: st
     assert doctor.hydra_and_omegaconf("x")[0].state == state
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "REQUIRED", ("torch", "a-package-that-is-not-there"))
-    found = doctor.packages("packages")
-    assert (found[1].state, found[1].remedy) == ("fail", "pip install a-package-that-is-not-there")
+def test_unsuitable_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = Message()
+    for requirement in ("torch>=2", "absent>=1", "typer>=99; python_version > '3'", "windows-only; os_name == 'nt'"):
+        metadata["Requires-Dist"] = requirement
+    for requirement in ("optuna<1; extra == 'search'", "not-there; extra == 'search'"):
+        metadata["Requires-Dist"] = requirement
+    metadata["Provides-Extra"] = "search"
+    monkeypatch.setattr(importlib.metadata, "metadata", lambda name: metadata)
+    versions = {"torch": "2.9", "typer": "0.15", "optuna": "4.2"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: versions.get(name) or not_installed(name))
+    assert [(f.name, f.state, f.remedy) for f in doctor.packages("packages")] == [
+        ("torch", "ok", ""),
+        ("absent", "fail", "pip install 'absent>=1'"),
+        ("typer", "fail", "pip install 'typer>=99'"),
+        ("optuna", "warn", "pip install 'optuna<1'"),
+    ]
+
+
+def not_installed(name: str) -> str:
+    raise importlib.metadata.PackageNotFoundError(name)
 
 
 def test_no_compiler_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,10 +90,10 @@ def test_no_compiler_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.compiler("compiler")[0].state == doctor.WARN
 
 
-def test_a_probe_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_probe_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(name: str) -> list[doctor.Finding]:
         raise ValueError("oh")
 
     monkeypatch.setattr(doctor, "PROBES", (breaks,))
     (finding,) = doctor.examine()
-    assert (finding.state, finding.detail) == ("fail", "the probe broke: ValueError: oh")
+    assert (finding.state, finding.detail) == ("fail", "the probe failed: ValueError: oh")

@@ -101,6 +101,17 @@ def split_alternatives(spec: str) -> list[str]:
     return [part.strip() for part in spec.split("|")]
 
 
+def literals(spec: str | None, default: object) -> list[str]:
+    """Return the words that a key takes, as typed: "null | auto | int [1, inf)" gives null and auto."""
+    words: list[str] = []
+    for alternative in split_alternatives((spec or spec_of(default)).removeprefix("list ")):
+        if alternative == "bool":
+            words += ["true", "false"]
+        elif alternative not in ("str", "any") and not INTERVAL.match(alternative):
+            words.append(alternative)
+    return [] if words == ["null"] else words
+
+
 def describe(spec: str) -> str:
     """A spec in words: "int [1, inf)" reads "a whole number in [1, inf)"."""
     words = {"null": "null", "bool": "true or false", "str": "text", "any": "a plain value"}

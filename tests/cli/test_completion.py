@@ -9,74 +9,94 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from optbench.cli.completion import candidates, choices, complete_override, keys_of, leaves
-from optbench.config import packaged_folder
-
-FILES = sorted(packaged_folder().glob("[a-z]*/*.yaml"))
+from optbench.cli.completion import Completion, complete_override, complete_slug
+from optbench.config import Composition, config_folders, options
 
 
-def block_leaves(node: yaml.MappingNode, prefix: str = "") -> list[str]:
-    """Dotted keys of a block mapping, without `about`; an inline `{...}` is one value: nobody overrides inside it."""
-    found = []
-    for key, value in node.value:
-        if not prefix and key.value in ("about", "defaults"):
-            continue
-        if isinstance(value, yaml.MappingNode) and not value.flow_style:
-            found += block_leaves(value, f"{prefix}{key.value}.")
-        else:
-            found.append(prefix + key.value)
-    return found
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f"{f.parent.name}/{f.stem}")
-def test_the_line_scanner_finds_the_keys_that_yaml_has(file: Path) -> None:
-    expected = set(block_leaves(yaml.compose(file.read_text(encoding="utf-8"))))
-    assert set(leaves(file)) == expected
-    assert not any(key.startswith("about") for key, _ in keys_of(file))
+def candidates(word: str, *words: str) -> list[str]:
+    return Completion(words).candidates(word)
 
 
 @pytest.mark.parametrize(
     ("word", "words", "expected", "absent"),
     [
-        ("opt", [], {"optimizer="}, set()),
-        ("optimizer=l", [], {"optimizer=lion"}, set()),
-        ("optimizer.", [], {"optimizer.lr=", "optimizer.eps="}, {"optimizer.momentum="}),
-        ("optimizer.", ["optimizer=signum"], {"optimizer.momentum="}, {"optimizer.eps="}),
-        ("optimizer.impl=", ["optimizer=lion"], {"optimizer.impl=optbench", "optimizer.impl=timm"}, set()),
-        ("optimizer.impl=", ["optimizer=sgd"], {"optimizer.impl=torch"}, {"optimizer.impl=timm"}),
-        ("look", [], {"lookahead="}, set()),
-        ("lookahead=", [], {"lookahead=true", "lookahead=false"}, set()),
-        ("lookahead.", [], {"lookahead.k=", "lookahead.alpha="}, set()),
-        ("lookahead.impl=", [], {"lookahead.impl=timm"}, set()),
-        ("data.augment.", [], {"data.augment.flip="}, {"data.path="}),
-        ("precision=", [], {"precision=bf16"}, set()),
-        ("ste", [], {"steps="}, set()),
+        ("opt", [], ["optimizer="], ["optimizer_d="]),
+        ("ste", [], ["steps="], ["about="]),
+        ("look", [], ["lookahead="], []),
+        ("optimizer=l", [], ["optimizer=lion"], []),
+        ("optimizer=lion,l", [], ["optimizer=lion,lamb"], ["optimizer=lion,lion"]),
+        ("optimizer.", [], ["optimizer.lr=", "optimizer.eps="], ["optimizer.momentum="]),
+        ("optimizer.", ["optimizer=signum"], ["optimizer.momentum="], ["optimizer.eps="]),
+        ("optimizer.impl=", ["optimizer=lion"], ["optimizer.impl=optbench", "optimizer.impl=timm"], []),
+        ("optimizer.impl=", ["optimizer=sgd"], ["optimizer.impl=torch"], ["optimizer.impl=timm"]),
+        ("lookahead=", [], ["lookahead=true", "lookahead=false"], []),
+        ("lookahead.", [], ["lookahead.k=", "lookahead.alpha="], []),
+        ("lookahead.impl=", [], ["lookahead.impl=timm"], []),
+        ("data.augment.", [], ["data.augment.flip="], ["data.path="]),
+        ("data.", ["model=bert"], ["data.sequence_length="], ["data.augment.flip="]),  # the model's default data
+        ("model.task.", ["model=gan"], ["model.task.n_critic="], []),
+        ("optim", ["model=gan"], ["optimizer_d="], []),
+        ("optimizer_d=", ["model=gan"], ["optimizer_d=lion"], []),
+        ("optimizer_d.", ["model=gan", "optimizer=adam"], ["optimizer_d.eps="], ["optimizer_d.alpha="]),
     ],
 )
-def test_candidates(word: str, words: list[str], expected: set[str], absent: set[str]) -> None:
-    found = set(candidates(word, words))
-    assert expected <= found
-    assert not absent & found
+def test_names_and_keys(word: str, words: list[str], expected: list[str], absent: list[str]) -> None:
+    found = candidates(word, *words)
+    assert set(expected) <= set(found)
+    assert not set(absent) & set(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("precision", "fp32 bf16 fp16"),
+        ("strategy", "null ddp fsdp"),
+        ("batch_statistics", "null local synchronised"),
+        ("device", "auto cpu cuda"),
+        ("micro_batch", "null auto"),
+        ("deterministic", "true false"),  # by its default
+        ("channels_last", "null true false"),
+        ("optimizer.engine", "auto eager compiled"),
+        ("steps", ""),
+    ],
+)
+def test_values_come_from_the_grammar_of_valid_values(key: str, expected: str) -> None:
+    assert candidates(f"{key}=") == [f"{key}={value}" for value in expected.split()]
+
+
+@pytest.mark.parametrize("model", ["vit", "gan"])
+def test_every_key_of_a_run_is_offered(model: str) -> None:
+    composition = Composition([f"model={model}", "optimizer_d.lr=1"] if model == "gan" else [f"model={model}"])
+    heads = {key.partition(".")[0] for key in composition.known_keys if "." in key}
+    found = {word for head in heads for word in candidates(f"{head}.", f"model={model}")} | set(candidates(""))
+    assert {f"{key}=" for key in composition.known_keys} <= found
 
 
 def test_the_users_folder_is_offered_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer" / "mine.yaml").write_text("wings: 2\nabout: {target: x.Y}\n")
+    (tmp_path / "optimizer" / "broken.yaml").write_text("wings: [\n")
     monkeypatch.setenv("OPTBENCH_CONFIG_DIR", str(tmp_path))
-    assert "optimizer=mine" in candidates("optimizer=", [])
-    assert candidates("optimizer.", ["optimizer=mine"]) == ["optimizer.wings="]
+    assert "optimizer=mine" in candidates("optimizer=")
+    assert candidates("optimizer.", "optimizer=mine") == ["optimizer.wings="]
+    assert candidates("optimizer.", "optimizer=broken") == []
+    monkeypatch.setenv("OPTBENCH_CONFIG_DIR", str(tmp_path / "absent"))
+    monkeypatch.delenv("COMP_CWORD", raising=False)
+    assert complete_override([], "opt") == []
+
+
+OPTIMIZERS = options(config_folders(None), "optimizer")
 
 
 @pytest.mark.parametrize(
     ("words", "index", "expected"),
     [
-        ("optbench run optimizer = l", 4, [name for name in choices("optimizer") if name[0] == "l"]),
-        ("optbench run optimizer =", 3, choices("optimizer")),
-        ("optbench run opt", 2, ["optimizer=", *(f"optimizer={name}" for name in choices("optimizer"))]),
+        ("optbench run optimizer = l", 4, [name for name in OPTIMIZERS if name[0] == "l"]),
+        ("optbench run optimizer =", 3, OPTIMIZERS),
+        ("optbench run opt", 2, ["optimizer=", *(f"optimizer={name}" for name in OPTIMIZERS)]),
         ("optbench run max_s", 2, ["max_seconds=", "max_seconds=null"]),
-        ("optbench run optimizer = lion optimizer.eng", 5, ["optimizer.engine=", "optimizer.engine=auto"]),
+        ("optbench run optimizer = lion optimizer.bet", 5, ["optimizer.betas=", "optimizer.betas=[0.9,0.99]"]),
     ],
 )
 def test_bash_gets_values_alone_behind_an_equals_sign(
@@ -84,7 +104,20 @@ def test_bash_gets_values_alone_behind_an_equals_sign(
 ) -> None:
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(index))
-    assert complete_override(None, [], words.split()[-1]) == expected
+    assert complete_override([], words.split()[-1]) == expected
+
+
+def test_claims_are_completed() -> None:
+    assert complete_slug([], "lion") == ["lion-vit"]
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    code = (
+        "import sys; from optbench.cli.completion import Completion\n"
+        "Completion(['model=vit']).candidates('optimizer.'); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "hydra", "omegaconf", "pydantic", "numpy"} & set(done.stdout.split())
 
 
 def completed(shell: str, line: str) -> str:
@@ -132,11 +165,3 @@ optbench""",
 )
 def test_real_shells(shell: str, line: str, expected: str) -> None:
     assert expected in completed(shell, line)
-
-
-def test_a_second_players_optimizer_is_completed_like_the_first() -> None:
-    assert "optimizer_d=lion" in candidates("optimizer_d=", ["model=gan"])
-    assert "optimizer_d.betas=" in candidates("optimizer_d.", ["model=gan", "optimizer=lion"])
-    assert "optimizer_d.alpha=" not in candidates("optimizer_d.", ["model=gan", "optimizer=lion"])
-    assert "optimizer_d=" in candidates("optim", ["model=gan"])
-    assert "optimizer_d=" not in candidates("optim", ["model=vit"])

@@ -32,19 +32,14 @@ def run(
     Raises ConfigError, MissingError (a dependency, data or a device), Interrupted (checkpoint written)."""
     from optbench.config import Composition
     from optbench.sessions.session import execute
+    from optbench.sessions.sinks import sinks_for
     from optbench.store import check_study
 
     check_study(study)
     config = Composition(list(overrides), Path(config_dir) if config_dir else None).run_config()
-    ended = execute(config, results_root(results_dir), study=study, force=force, sinks=trackers_of(config))
+    sinks = sinks_for(config, progress=False)
+    ended = execute(config, results_root(results_dir), study=study, force=force, sinks=sinks)
     return {**ended.result, "folder": str(ended.folder)}
-
-
-def trackers_of(config: Any) -> Any:
-    """The sinks of a run without a terminal."""
-    from optbench.cli.run import sinks_for
-
-    return sinks_for(config, quiet=True, notice=lambda text: None)
 
 
 @dataclass(frozen=True)

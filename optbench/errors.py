@@ -1,45 +1,78 @@
-"""Errors that a user can act on: one clear message, an optional hint, and the exit code of the command line."""
+"""Errors that a user can act on: one clear message, a hint, and the exit code of the command line.
+
+    OptbenchError             1
+    ├── ConfigError           2   wrong usage or configuration
+    ├── StorageError          2   results cannot be written: disk full, no permission
+    ├── ExpectationFailed     3   finished, but something asked for does not hold
+    │   └── ChecksumMismatch      data differ from their published checksums
+    ├── Locked                3   another process holds the run or the study
+    ├── MissingError          4   a dependency, a data set or a device is missing
+    ├── RankLost              4   a rank of a distributed run is gone; resuming is possible
+    ├── NoResultsError        5   no stored run matches
+    └── Interrupted     130/143   a signal stopped the run; its checkpoint is written
+
+Any other exception that reaches the command line is a bug in optbench: traceback and exit code 1.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
 
 class OptbenchError(Exception):
-    """Something the user can mend. `exit_code` is the process's exit code; `hint` says what to do."""
+    """An error that the user can mend.
+
+    `exit_code` is the exit code of the process, `hint` says what to do."""
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
+        self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.args[0], self.hint)  # both travel between processes
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message, self.hint)  # keep the hint when sent to another process
 
     def __str__(self) -> str:
-        return f"{self.args[0]}\n{self.hint}" if self.hint else str(self.args[0])
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
 class ConfigError(OptbenchError):
-    """Bad usage or configuration."""
+    """Wrong usage or configuration."""
 
     exit_code = 2
 
 
-class StorageError(ConfigError):
-    """Results cannot be written: a full disk, a folder without permission."""
+class StorageError(OptbenchError):
+    """Results cannot be written: the disk is full or the folder is not writable."""
+
+    exit_code = 2
 
 
-class NotHeld(OptbenchError):
+class ExpectationFailed(OptbenchError):
     """The command finished, but something it was asked for does not hold."""
 
     exit_code = 3
 
 
+class ChecksumMismatch(ExpectationFailed):
+    """A data set differs from its published checksums."""
+
+
+class Locked(OptbenchError):
+    """Another process holds the run or the study."""
+
+    exit_code = 3
+
+
 class MissingError(OptbenchError):
-    """A dependency, a data set or a device is not there."""
+    """A dependency, a data set or a device is missing."""
+
+    exit_code = 4
+
+
+class RankLost(OptbenchError):
+    """A rank of a distributed run is gone; the run can be resumed from its checkpoint."""
 
     exit_code = 4
 
@@ -58,12 +91,12 @@ class Interrupted(OptbenchError):
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.signal_number, self.args[0], self.hint)
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.signal_number, self.message, self.hint)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
+    """Return the first line of an error's message."""
     return (str(error).splitlines() or [""])[0]
 
 
@@ -87,6 +120,6 @@ def suggest(name: str, known: Iterable[str], form: str = "{}") -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: Python's, CUDA's, or torch's CPU allocator's, a plain RuntimeError."""
+    """Return True if memory ran out. Python, CUDA and torch's CPU allocator (a plain RuntimeError) say it differently."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -27,8 +28,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import ConfigError, NotHeld, OptbenchError, StorageError, first_line
+from optbench.errors import ConfigError, Locked, OptbenchError, StorageError, first_line
 from optbench.records import Record, without_nonfinite
+
+log = logging.getLogger(__name__)
 
 REPLACED = ".replaced"  # where `--force` sets old runs of a study aside
 
@@ -61,7 +64,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Be the one writer. The system drops the lock of a killed process by itself.
 
-        Raises NotHeld where another process is at it, StorageError where the folder cannot be written."""
+        Raises Locked where another process is at it, StorageError where the folder cannot be written."""
         from filelock import FileLock, Timeout
 
         with explained(self.path):
@@ -71,7 +74,7 @@ class RunFolder:
             with explained(self.path):
                 lock.acquire()
         except Timeout:
-            raise NotHeld(f"{self.path.name} is being run by another process", f"Its folder: {self.path}") from None
+            raise Locked(f"{self.path.name} is being run by another process", f"Its folder: {self.path}") from None
         try:
             yield
         finally:
@@ -192,18 +195,18 @@ class RunFolder:
             elif other != path:
                 other.unlink()
 
-    def read_checkpoint(self, read: Callable[[Path], Any], notice: Callable[[str], None]) -> Any:
+    def read_checkpoint(self, read: Callable[[Path], Any]) -> Any:
         """The newest checkpoint that `read(path)` can read and whose records are there, or None; a notice for each that
         is left out."""
         for path in sorted(self.checkpoints.glob("step-*"), reverse=True):
             try:
                 state = read(path)
             except Exception as error:  # one that a failing disk has spoilt; torch raises many kinds
-                notice(f"{path} cannot be read ({type(error).__name__}) and is left out")
+                log.info(f"{path} cannot be read ({type(error).__name__}) and is left out")
                 continue
             if state["records_bytes"] <= self._records_bytes():
                 return state
-            notice(f"{path} is left out: records that it goes on from are no longer in {self.metrics_file.name}")
+            log.info(f"{path} is left out: records that it goes on from are no longer in {self.metrics_file.name}")
         return None
 
     def drop_checkpoints(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, token_cache: None) -> Non
     for name in list(os.environ):
         if name.startswith(("OPTBENCH_", "WANDB_")) and name not in KEPT:
             monkeypatch.delenv(name)
+    logger = logging.getLogger("optbench")
+    monkeypatch.setattr(logger, "handlers", [])  # `main` in this process adds one
+    monkeypatch.setattr(logger, "level", logging.INFO)
 
 
 @pytest.fixture

@@ -5,131 +5,146 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "optbench"
-LAYERS = [  # from the bottom; units on one line never import each other
-    {"errors", "__init__"},
-    {"records", "validity", "locate"},
-    {"config"},
-    {"contracts", "criteria", "draws"},
-    {
-        "models",
-        "tasks",
-        "data",
-        "optimizers",
-        "peers",
-        "clipping",
-        "schedules",
-        "scaling",
-        "clock",
-        "env",
-        "memory",
-        "attention",
-    },
-    {"curvature"},
-    {"players"},
-    {"evaluation"},
-    {"train", "trackers", "store", "distributed"},
-    {"fitting"},
-    {"assemble"},
-    {"facts", "following"},
-    {"session"},
-    {"sweep", "report", "checks", "tables", "doctor", "completion"},
-    {"benches", "merging", "reproducing"},
-    {"commands"},
-    {
-        "data_commands",
-        "check_commands",
-        "sweep_commands",
-        "report_commands",
-        "merge_commands",
-        "score_commands",
-        "notebook",
-        "options",
-        "telling",
-    },
-    {"target_commands", "reproduce_commands", "report_cli"},
-    {"reproduce_cli"},
-    {"cli"},
-    {"__main__"},
-]
-RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}
-TORCH_ALLOWED = set().union(*LAYERS[4:13]) | {"draws", "checks", "benches"}
-FILE_LINES, FUNCTION_LINES = 350, 50
-MODULES = sorted(PACKAGE.rglob("*.py"))
+ROWS = """
+cli
+benches merging reproducing
+sweeps checks api
+sessions
+distributed reports
+training trackers
+tasks models data optimizers peers clipping
+config store
+contracts
+records errors counter_rng
+"""  # from the top; what stands on one row never imports each other; __init__ and __main__ stand apart
+RANK = {name: rank for rank, row in enumerate(reversed(ROWS.split("\n"))) for name in row.split()}
+USES_TORCH = {"training", "sessions", "distributed", "tasks", "models", "data", "optimizers", "peers", "clipping"}
+USES_TORCH |= {"checks", "benches", "counter_rng"}
+FILE_LINES, FUNCTION_LINES, ROOT_FILES = 350, 50, 8
 
 
-def unit_of(module: str) -> str:
-    """The part of the layer table that `optbench.X.y` belongs to."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else "__init__"
+@dataclass(frozen=True)
+class Module:
+    """A parsed file of the package."""
+
+    path: Path
+    tree: ast.Module
+    lines: int
+
+    @property
+    def name(self) -> str:
+        """The path below the package."""
+        return str(self.path.relative_to(PACKAGE))
+
+    @property
+    def unit(self) -> str:
+        """The package or root module that the file belongs to."""
+        return self.name.split("/")[0].removesuffix(".py")
+
+    @property
+    def dotted(self) -> str:
+        """The name that the module is imported by."""
+        return "optbench." + self.name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+    def imports(self, nodes: Iterator[ast.AST] | None = None) -> list[str]:
+        """Return the absolute names of what the file imports: anywhere in it, or in `nodes`."""
+        found: list[str] = []
+        for node in nodes or ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                found += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found += [f"{node.module}.{alias.name}" for alias in node.names]
+        return found
+
+    def functions(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+        """Yield every function of the file."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield node
 
 
-def imports(file: Path) -> list[str]:
-    """Absolute names of the modules that a file imports, anywhere in it."""
-    found = []
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += inner if node.module == "optbench" else [node.module]
-    return found
+@cache
+def modules() -> list[Module]:
+    """Return every file of the package, parsed once."""
+    sources = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+    return [Module(path, ast.parse(source), source.count("\n")) for path, source in sources.items()]
 
 
-def own_unit(file: Path) -> str:
-    relative = file.relative_to(PACKAGE)
-    return relative.parts[0].removesuffix(".py")
-
-
-@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(PACKAGE)))
-def test_imports_point_downward(file: Path) -> None:
-    unit = own_unit(file)
-    assert unit in RANK, f"{unit} has no place in the layer table"
-    for module in imports(file):
-        if module.split(".")[0] != "optbench":
+def test_imports_point_downward() -> None:
+    wrong = []
+    for module in modules():
+        if module.unit in ("__init__", "__main__"):
             continue
-        other = unit_of(module)
-        other = other if other in RANK else "__init__"  # e.g. optbench.__version__
-        assert other == unit or RANK[other] < RANK[unit], f"{unit} imports {other}"
+        assert module.unit in RANK, f"{module.unit} has no row"
+        for name in module.imports():
+            package, _, rest = name.partition(".")
+            unit = rest.split(".")[0]
+            if package == "optbench" and unit in RANK and unit != module.unit and RANK[unit] >= RANK[module.unit]:
+                wrong.append(f"{module.name} imports {name}")
+    assert wrong == []
 
 
-@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(PACKAGE)))
-def test_only_the_middle_layers_import_torch_at_the_top(file: Path) -> None:
-    tree = ast.parse(file.read_text())
-    top = [name for node in tree.body for name in names_of(node)]
-    if any(name.split(".")[0] == "torch" for name in top):
-        assert own_unit(file) in TORCH_ALLOWED
+def test_torch_is_imported_at_the_top_only_where_it_may() -> None:
+    wrong = [
+        module.name
+        for module in modules()
+        if module.unit not in USES_TORCH
+        and any(name.split(".")[0] == "torch" for name in module.imports(iter(module.tree.body)))
+    ]
+    assert wrong == []
 
 
-def names_of(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-
-
-@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(PACKAGE)))
-def test_files_and_functions_are_small(file: Path) -> None:
-    source = file.read_text()
-    assert source.count("\n") <= FILE_LINES
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+def test_files_and_functions_are_small() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= ROOT_FILES
+    long = [f"{module.name} has {module.lines} lines" for module in modules() if module.lines > FILE_LINES]
+    for module in modules():
+        for node in module.functions():
             lines = (node.end_lineno or 0) - node.lineno + 1
-            assert lines <= FUNCTION_LINES, f"{node.name} has {lines} lines"
+            if lines > FUNCTION_LINES:
+                long.append(f"{module.name}: {node.name} has {lines} lines")
+    assert long == []
+
+
+def test_sub_packages_have_no_import_circles() -> None:
+    edges = {(above, below) for above, below in sub_package_imports() if above != below}
+    while edges:
+        importing, imported = ({edge[side] for edge in edges} for side in (0, 1))
+        inner = {(above, below) for above, below in edges if above in imported and below in importing}
+        assert inner != edges, f"circle among {sorted(edges)}"
+        edges = inner
+
+
+def sub_package_imports() -> Iterator[tuple[str, str]]:
+    """Yield (importing, imported) sub-packages, such as reports.build and reports.model; a file at the root of a
+    package counts as one."""
+    known = {module.dotted for module in modules()}
+    for module in modules():
+        for name in module.imports():
+            target = name if name in known else name.rpartition(".")[0]
+            if target in known and module.path.name != "__init__.py":
+                yield sub_package(module.dotted), sub_package(target)
+
+
+def sub_package(dotted: str) -> str:
+    parts = dotted.split(".")
+    return ".".join(parts[1:3]) if parts[1] in ("reports", "sweeps") else parts[1]
 
 
 def test_only_config_knows_hydra() -> None:
-    knowing = {
-        own_unit(file) for file in MODULES if any(m.split(".")[0] in ("hydra", "omegaconf") for m in imports(file))
-    }
-    assert knowing == {"config"}
+    knows = {m.unit for m in modules() if any(name.split(".")[0] in ("hydra", "omegaconf") for name in m.imports())}
+    assert knows == {"config"}
 
 
 def loaded_by(statement: str) -> set[str]:
-    """Top-level modules that a fresh interpreter has loaded after a statement."""
+    """Return the top-level modules that a fresh interpreter has loaded after a statement."""
     code = f"import sys\n{statement}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in done.stdout.split()}
@@ -137,32 +152,26 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_help_is_light() -> None:
     statement = "from optbench.cli.app import main\ntry:\n main(['--help'])\nexcept SystemExit: pass"
-    assert not loaded_by(statement) & {"torch", "hydra", "omegaconf", "wandb", "numpy", "polars", "optuna", "rich"}
+    heavy = {"torch", "hydra", "omegaconf", "wandb", "numpy", "polars", "optuna", "rich", "pydantic", "yaml"}
+    assert not loaded_by(statement) & heavy
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("cli", "config", "records", "store", "commands", "data_commands", "check_commands", "trackers.wandb"),
-        *("sweep_commands", "sweep.study", "sweep.cells", "sweep.course", "sweep.conduct", "sweep.local", "sweep.live"),
-        *("sweep.sampling", "sweep.pruning", "sweep.dashboard", "sweep.targets", "sweep.plan", "sweep.tracking"),
-        *("merge_commands", "merging.joining", "reproduce_commands", "reproducing.finding", "reproducing.published"),
-        *("reproducing.publishing", "reproducing.summary"),
-    ],
-)
-def test_torch_is_not_loaded_with(module: str) -> None:
-    heavy = {"torch", "hydra", "wandb", "numpy", "polars", "optuna", "scipy", "rich"}
-    assert not loaded_by(f"import optbench.{module}") & heavy
+@pytest.mark.parametrize("units", ["cli config records store", "sweeps merging reproducing", "reports", "api trackers"])
+def test_heavy_packages_are_not_loaded_with(units: str) -> None:
+    exempt = ("remote_worker", "probe_worker", ".render.figures.", ".render.html.", "trackers.console")
+    names = [m.dotted for m in modules() if m.unit in units.split() and not any(part in m.dotted for part in exempt)]
+    heavy = {"torch", "hydra", "wandb", "polars", "optuna", "scipy", "matplotlib"}
+    assert not loaded_by(f"import {', '.join(names)}") & heavy
 
 
 def test_no_branch_on_names_of_optimizers_models_or_data() -> None:
     conf = PACKAGE.parent / "conf"
     names = {file.stem for group in ("optimizer", "model", "data") for file in (conf / group).glob("*.yaml")}
-    for file in MODULES:
-        for node in ast.walk(ast.parse(file.read_text())):
+    for module in modules():
+        for node in ast.walk(module.tree):
             if isinstance(node, ast.Compare):
                 compared = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and isinstance(c.value, str)}
-                assert not compared & names, f"{file.name}:{node.lineno} compares with {compared & names}"
+                assert not compared & names, f"{module.name}:{node.lineno} compares with {compared & names}"
 
 
 def test_files_of_tests_have_names_of_their_own() -> None:

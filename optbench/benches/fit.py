@@ -8,7 +8,7 @@ at once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import logging
 from typing import Any
 
 from optbench.config import Choice, RunConfig, load
@@ -17,13 +17,13 @@ from optbench.trackers.console import size
 from optbench.training.device import resolve_device
 from optbench.training.seeding import seeds_of
 
+log = logging.getLogger(__name__)
+
 SETTINGS = {"optimizers": "", "memory": 0.0}
 """What the command line may say: names separated by commas (none: that of optimizer=), bytes (0: what is free)."""
 
 
-def measure(
-    config: RunConfig, notice: Callable[[str], None], optimizers: str = "", memory: float = 0.0
-) -> dict[str, Any]:
+def measure(config: RunConfig, optimizers: str = "", memory: float = 0.0) -> dict[str, Any]:
     """Bytes by kind, and the largest batch, for each optimizer."""
     device, seeds = resolve_device(config.device), seeds_of(config.seed)
     assemble.prepare(config, seeds)
@@ -31,7 +31,7 @@ def measure(
     limit = micro_batch.limit_bytes(memory or config.memory_limit, device)
     rows = []
     for choice in chosen(config, optimizers):
-        notice(f"measuring {choice.name}")
+        log.info(f"measuring {choice.name}")
         under = dataclasses.replace(config, optimizer=choice)
         need = micro_batch.measured(lambda under=under: assemble.build_trainer(under, data, device, seeds, None))
         rows.append(

@@ -10,6 +10,7 @@ workers; each turn starts its workers, lets the first batches pass, and times th
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ from optbench.sessions.assemble import data_root
 from optbench.training.device import configure_torch, resolve_device
 from optbench.training.seeding import seed_all, seeds_of
 
+log = logging.getLogger(__name__)
+
 SETTINGS = {"workers": "0,1,2", "images": 2048, "rounds": 5}
 """What the command line may say: numbers of worker processes separated by commas, images timed in a turn, turns of
 each."""
@@ -35,9 +38,7 @@ GOAL_RATIO = 1.0  # ours to torchvision's, images a second
 Batches = Callable[[], Iterator[Batch]]
 
 
-def measure(
-    config: RunConfig, notice: Callable[[str], None], workers: str = "0,1,2", images: int = 2048, rounds: int = 5
-) -> dict[str, Any]:
+def measure(config: RunConfig, workers: str = "0,1,2", images: int = 2048, rounds: int = 5) -> dict[str, Any]:
     """Images a second of both pipelines for each number of workers."""
     device = resolve_device(config.device)
     configure_torch(config.threads, config.deterministic)
@@ -47,7 +48,7 @@ def measure(
     folder = image_folder(config)
     rows = []
     for count in numbers(workers):
-        notice(f"{count} workers")
+        log.info(f"{count} workers")
         data = streamed(config, count, device)
         ours = lambda data=data: data.train_batches(config.batch_size)  # noqa: E731
         theirs = torchvision_batches(folder, config, count, data.classes, device)

@@ -13,7 +13,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def keep_freed_memory() -> None:
         getattr(libc, "mallopt", lambda p, v: 0)(parameter, value)
 
 
-def measure(config: RunConfig, notice: Callable[[str], None]) -> dict[str, Any]:
+def measure(config: RunConfig) -> dict[str, Any]:
     """Milliseconds a step of both loops over at most `config.steps` steps of each."""
     keep_freed_memory()
     config = dataclasses.replace(config, eval_every=config.steps + 1, tracker="none", compile=False)

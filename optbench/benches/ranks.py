@@ -9,8 +9,9 @@ cores.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from optbench.errors import ConfigError
 from optbench.sessions.session import execute
 from optbench.trackers.console import size
 
+log = logging.getLogger(__name__)
+
 SETTINGS = {"optimizers": "adamw,adafactor,muon,shampoo,soap", "ranks": 2, "steps": 40}
 """What the command line may say: names separated by commas, how many ranks, how many steps of each run."""
 
 
-def measure(
-    config: RunConfig, notice: Callable[[str], None], optimizers: str, ranks: int, steps: int
-) -> dict[str, Any]:
+def measure(config: RunConfig, optimizers: str, ranks: int, steps: int) -> dict[str, Any]:
     """Milliseconds a step and bytes of state, for each optimizer and way."""
     if ranks < 2:
         raise ConfigError(f"ranks={ranks}: a comparison needs 2 or more")
@@ -38,7 +39,7 @@ def measure(
     rows = []
     with tempfile.TemporaryDirectory(prefix="optbench-bench-") as folder:
         for choice in chosen(config, optimizers):
-            notice(f"measuring {choice.name}")
+            log.info(f"measuring {choice.name}")
             under = dataclasses.replace(config, optimizer=choice)
             rows += [measured(way, Path(folder) / choice.name / way.strategy, under) for way in ways(under, ranks)]
     return {

@@ -6,9 +6,9 @@ report finds the records in the parquet copy that the first one left, and the fi
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,19 @@ from optbench.benches.calling import timed_call
 from optbench.benches.reporting.tree import make_tree
 from optbench.config import RunConfig
 
+log = logging.getLogger(__name__)
+
 GOAL_FIRST_SECONDS, GOAL_NEXT_SECONDS, GOAL_BYTES, GOAL_HTML_BYTES = 20.0, 3.0, 1.5e9, 6e6
 SETTINGS = {"runs": 1000, "records": 2000, "seed": 0}
 """What the command line may say: runs, records of each, what the study is drawn from."""
 
 
-def measure(
-    config: RunConfig, notice: Callable[[str], None], runs: int = 1000, records: int = 2000, seed: int = 0
-) -> dict[str, Any]:
+def measure(config: RunConfig, runs: int = 1000, records: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Seconds and bytes of two reports, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         study = make_tree(Path(folder) / "results", runs=runs, records=records, seed=seed)
         made = sum(file.stat().st_size for file in study.rglob("*.json*"))
-        notice(f"{runs} runs of {records} records are drawn ({made / 1e6:.0f} MB)")
+        log.info(f"{runs} runs of {records} records are drawn ({made / 1e6:.0f} MB)")
         out = Path(folder) / "report"
         words = [sys.executable, "-m", "optbench", "report", str(study), "-o", str(out)]
         first = timed_call(words)

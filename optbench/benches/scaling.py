@@ -1,6 +1,7 @@
 """What bounds a thousand workers on one study: the cost of a run for the one scheduler and for the disk that all share.
 
 Measured are the parts of one run: planning it, reading its result, study.json, everything else that the scheduler does
+import logging
 from its start to its end, and what the worker writes. The model: the scheduler does one thing after the other, so its
 runs a second are one over its seconds a run, a + b n in a study of n runs (a and b from two smaller studies); the disk
 has the runs a second of as many writers as it bears. W workers ask for W/T runs of T seconds each second, so a part
@@ -14,6 +15,7 @@ one.
 
 from __future__ import annotations
 
+import logging
 import statistics
 import tempfile
 import time
@@ -27,6 +29,8 @@ from optbench.benches.sweeping.driving import words_of
 from optbench.benches.sweeping.paced import Conducted, conducted
 from optbench.config import RunConfig
 from optbench.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 WARM_UP = 8  # runs of a study before any is timed: imports are no cost of a run
 ROUNDS = 3
@@ -47,7 +51,6 @@ empty)."""
 
 def measure(
     config: RunConfig,
-    notice: Callable[[str], None],
     optimizers: str = "lion,adamw",
     runs: int = 4000,
     workers: int = 1000,
@@ -62,14 +65,14 @@ def measure(
         root = Path(place)
         run_study(config, optimizers, WARM_UP, root, workers, 0.0)
         sizes = [run_study(config, optimizers, size, root, workers, 0.0) for size in (runs // 4, runs // 2, runs)]
-        notice(f"{sizes[-1].runs} runs in {sizes[-1].conduct_seconds:.1f} s by workers that need no time")
+        log.info(f"{sizes[-1].runs} runs in {sizes[-1].conduct_seconds:.1f} s by workers that need no time")
         fixed, growth = line_through(*[(size.runs, per_run(size)) for size in sizes[:2]])
         cost = fixed + growth * sizes[-1].runs
         checks = [check(sizes[-1], workers, 0.0, cost)]
         for length in times:
             done = run_study(config, optimizers, runs, root, workers, length)
             checks.append(check(done, workers, length, cost))
-            notice(f"{done.runs} runs of {length:g} s by {workers} workers in {done.conduct_seconds:.1f} s")
+            log.info(f"{done.runs} runs of {length:g} s by {workers} workers in {done.conduct_seconds:.1f} s")
         disk = of_the_disk(config, root, workers, counts, seconds)
         parts = [*of_the_scheduler(sizes[-1]), *disk["parts"]]
     for part in parts:

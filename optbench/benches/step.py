@@ -8,6 +8,7 @@ the bytes that each keeps and holds for a moment, and the floor: the time to mov
 from __future__ import annotations
 
 import gc
+import logging
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +24,8 @@ from optbench.optimizers.core.state_bytes import state_bytes
 from optbench.training.device import configure_torch, resolve_device
 from optbench.training.memory import peak_extra_bytes
 from optbench.training.seeding import seed_all, seeds_of
+
+log = logging.getLogger(__name__)
 
 SETTINGS = {"algorithms": "", "shapes": "", "rounds": 30}
 """What the command line may say: names separated by commas (none: that of optimizer=; or "elementwise"), parameter sets
@@ -40,9 +43,7 @@ GOALS = {  # measure, how it is taken over the parameter sets, bound
 OVER_SHAPES: dict[str, Callable[[Sequence[float]], float]] = {"median": statistics.median, "max": max}
 
 
-def measure(
-    config: RunConfig, notice: Callable[[str], None], algorithms: str = "", shapes: str = "", rounds: int = 30
-) -> dict[str, Any]:
+def measure(config: RunConfig, algorithms: str = "", shapes: str = "", rounds: int = 30) -> dict[str, Any]:
     """Every implementation of every algorithm on every parameter set."""
     device = resolve_device(config.device)
     configure_torch(config.threads, config.deterministic)
@@ -56,7 +57,7 @@ def measure(
     skipped: list[dict[str, str]] = []
     for choice in chosen:
         for name in names:
-            notice(f"{choice.name} on {name}")
+            log.info(f"{choice.name} on {name}")
             rows += duel(choice, name, device, rounds, skipped)
             gc.collect()  # an optimizer and its hooks refer to each other
         goals += goals_of(choice, [row for row in rows if row["algorithm"] == choice.name], device)

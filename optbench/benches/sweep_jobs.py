@@ -8,17 +8,19 @@ above 1/N, its cores are not idle (or not whole), and the ratio of the sweeps sa
 
 from __future__ import annotations
 
+import logging
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from optbench.benches.sweeping.driving import Swept, swept, words_of
 from optbench.config import RunConfig
+
+log = logging.getLogger(__name__)
 
 GOAL_RATIO = 0.6  # of wall times, on two idle cores
 ARITHMETIC = "n = 0\nfor i in range(20_000_000): n += i"  # a second or two
@@ -29,7 +31,6 @@ each."""
 
 def measure(
     config: RunConfig,
-    notice: Callable[[str], None],
     optimizers: str = "lion,adamw,sgd",
     trials: int = 8,
     seeds: int = 2,
@@ -43,7 +44,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         for number, count in enumerate(turns(jobs, rounds)):
             found[count].append(swept([*words, "--jobs", str(count)], Path(folder) / str(number)))
-            notice(f"--jobs {count}: {found[count][-1].seconds:.1f} s")
+            log.info(f"--jobs {count}: {found[count][-1].seconds:.1f} s")
             machine.append(arithmetic_ratio(jobs))
     one, several = found[1], found[jobs]
     ratio = statistics.median(s.seconds for s in several) / statistics.median(s.seconds for s in one)

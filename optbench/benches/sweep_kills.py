@@ -7,6 +7,7 @@ same final table, the same weights of every run, bit for bit, and runs that went
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -14,14 +15,16 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from optbench.benches.sweeping.driving import Swept, ended, results, started, swept, words_of
 from optbench.config import RunConfig
-from optbench.errors import MissingError, NotHeld
+from optbench.errors import ExpectationFailed, MissingError
+
+log = logging.getLogger(__name__)
 
 SCHEDULER_SHARE = 0.25  # of the kills; the others are of workers
 STARTING_SHARE = 0.05  # while it has no workers yet: kills before anything is at stake show little
@@ -41,7 +44,6 @@ seconds between two kills, the seed of when and whom."""
 
 def measure(
     config: RunConfig,
-    notice: Callable[[str], None],
     optimizers: str = "lion,adamw,sgd",
     trials: int = 8,
     seeds: int = 2,
@@ -57,8 +59,8 @@ def measure(
     words += ["--trials", str(trials), "--seeds", str(seeds), "--jobs", str(jobs)]
     with tempfile.TemporaryDirectory() as folder:
         calm = swept(words, Path(folder) / "calm")
-        notice(f"undisturbed: {calm.seconds:.1f} s")
-        wild, kills, starts = disturbed(words, Path(folder) / "wild", least, most, random.Random(kill_seed), notice)
+        log.info(f"undisturbed: {calm.seconds:.1f} s")
+        wild, kills, starts = disturbed(words, Path(folder) / "wild", least, most, random.Random(kill_seed))
         resumed = {i: r["resumed_from_steps"] for i, r in results(Path(folder) / "wild").items()}
     went_on = sum(any(step > 0 for step in steps) for steps in resumed.values())
     same_weights, same_table = calm.weights == wild.weights, calm.table == wild.table
@@ -80,7 +82,7 @@ def measure(
 
 
 def disturbed(
-    words: Sequence[str], root: Path, least: float, most: float, draw: random.Random, notice: Callable[[str], None]
+    words: Sequence[str], root: Path, least: float, most: float, draw: random.Random
 ) -> tuple[Swept, Counter[str], int]:
     """The sweep under fire, what was killed, and how often the scheduler was started."""
     kills: Counter[str] = Counter()
@@ -88,10 +90,10 @@ def disturbed(
     for starts in range(1, STARTS + 1):
         scheduler = started(words, root)
         code = under_fire(scheduler, least, most, draw, kills)
-        notice(f"start {starts}: {dict(kills)} killed so far, {len(results(root))} runs have ended")
+        log.info(f"start {starts}: {dict(kills)} killed so far, {len(results(root))} runs have ended")
         if code != -signal.SIGKILL:
             return ended(code, root, time.perf_counter() - began), kills, starts
-    raise NotHeld(f"the sweep has not ended after {STARTS} starts")
+    raise ExpectationFailed(f"the sweep has not ended after {STARTS} starts")
 
 
 def under_fire(

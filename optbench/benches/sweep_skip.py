@@ -9,20 +9,23 @@ planning, reading every result, the summary.
 from __future__ import annotations
 
 import json
+import logging
 import random
 import shutil
 import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from optbench.benches.calling import timed_call
 from optbench.benches.sweeping.driving import COMMAND, results, started, swept, words_of
 from optbench.config import RunConfig
-from optbench.errors import NotHeld
+from optbench.errors import ExpectationFailed
+
+log = logging.getLogger(__name__)
 
 GOAL_SECONDS, GOAL_BYTES = 10.0, 1e9
 PATIENCE_SECONDS = 300.0  # to plan the study and do its first run
@@ -32,7 +35,6 @@ SETTINGS = {"optimizers": "lion,adamw,sgd,nadam", "runs": 10_000, "seeds": 2, "r
 
 def measure(
     config: RunConfig,
-    notice: Callable[[str], None],
     optimizers: str = "lion,adamw,sgd,nadam",
     runs: int = 10_000,
     seeds: int = 2,
@@ -45,11 +47,11 @@ def measure(
         root = Path(folder) / "results"
         study = begun(words, root)
         count = filled(study)
-        notice(f"{count} results are there; the final seeds are run")
+        log.info(f"{count} results are there; the final seeds are run")
         tree = swept(words, root).tree
         again = swept(words, root).tree
         if again["runs"]["ran"]:
-            raise NotHeld(f"the same sweep ran {again['runs']['ran']} runs a second time")
+            raise ExpectationFailed(f"the same sweep ran {again['runs']['ran']} runs a second time")
         timed = [timed_call([*COMMAND, *words, "--results-dir", str(root)]) for _ in range(rounds)]
         sizes = [file.stat().st_size for file in study.glob("*/result.json")]
         ledger_bytes = (study / "study.json").stat().st_size
@@ -76,7 +78,7 @@ def begun(words: Sequence[str], root: Path) -> Path:
     process.send_signal(signal.SIGINT)
     process.wait()
     if not results(root):
-        raise NotHeld(f"the study did not begin: {(root / 'log.txt').read_text()[-2000:]}")
+        raise ExpectationFailed(f"the study did not begin: {(root / 'log.txt').read_text()[-2000:]}")
     return next(root.glob("[!.]*/study.json")).parent
 
 

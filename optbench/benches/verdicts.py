@@ -12,6 +12,7 @@ deviations. Coverage: how often the interval of a tuned mean holds it.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,8 @@ from optbench.errors import ConfigError
 from optbench.reports.statistics.difference import Arm
 from optbench.reports.statistics.intervals import mean_interval
 from optbench.reports.statistics.verdicts import Margin, verdicts
+
+log = logging.getLogger(__name__)
 
 SETTINGS = {"studies": 2000, "trials": 16, "gap": 3.0, "copies": 2, "surface": "steep", "draw": 0}
 """What the command line may say; `copies` of one optimizer are compared pair by pair, `draw` seeds the simulation."""
@@ -56,7 +59,6 @@ HELD = ("normal", "t3")  # the others are reported
 
 def measure(
     config: RunConfig,
-    notice: Callable[[str], None],
     studies: int = 2000,
     trials: int = 16,
     gap: float = 3.0,
@@ -72,7 +74,7 @@ def measure(
         for n in SEEDS:
             random = np.random.default_rng([draw, n])
             found.append({"errors": name, "seeds": n, **rates(random, noise, n, studies, trials, gap, copies, surface)})
-            notice(f"{name}, {n} seeds: done")
+            log.info(f"{name}, {n} seeds: done")
     return {
         "studies": studies,
         "trials": trials,

@@ -7,8 +7,9 @@ share of it at most, on validation and test alike; and `optimizer`, where AdamW 
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from optbench.config import RunConfig, config_folders, load, options
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
 
+log = logging.getLogger(__name__)
+
 SETTINGS = {"models": "", "seeds": "0"}
 """What the command line may say: names separated by commas (none: all of them), seeds separated by commas."""
 SPLITS = ("val", "test")
 
 
-def measure(config: RunConfig, notice: Callable[[str], None], models: str = "", seeds: str = "0") -> dict[str, Any]:
+def measure(config: RunConfig, models: str = "", seeds: str = "0") -> dict[str, Any]:
     """A row for each model and seed; device, threads and precision are those of the configuration."""
     names = options(config_folders(None), "model")
     wanted = [name.strip() for name in models.split(",") if name.strip()] or names
@@ -32,7 +35,7 @@ def measure(config: RunConfig, notice: Callable[[str], None], models: str = "", 
     for name in wanted:
         for seed in seeds.split(","):
             rows.append(row_of(name, seed, config))
-            notice(line(rows[-1]))
+            log.info(line(rows[-1]))
     return {"device": config.device, "threads": config.threads, "rows": rows, "all_hold": all(r["holds"] for r in rows)}
 
 

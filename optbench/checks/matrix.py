@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from optbench import config as configuration
 from optbench.checks.result import DIFFERS, NOT_APPLICABLE, PASS, CheckResult
 from optbench.checks.subject import Facts
 from optbench.config import RunConfig
+
+log = logging.getLogger(__name__)
 
 AS_SHIPPED = "as_shipped"  # the check of a library's defaults
 
@@ -81,7 +84,6 @@ def check_matrix(
     config_dir: Path | None,
     overrides: Sequence[str],
     check: Callable[[RunConfig], list[CheckResult]],
-    notice: Callable[[str], None],
     check_ranks: Callable[[RunConfig], list[CheckResult]] = lambda config: [],
 ) -> list[MatrixCell]:
     """Return the results of every optimizer and implementation.
@@ -94,6 +96,6 @@ def check_matrix(
         default = configuration.load([f"optimizer={name}"], config_dir).optimizer.settings["impl"]
         cell = MatrixCell(name, impl, check(config), check_ranks(config) if impl == default else [])
         unexpected = [result.check for result in cell.all_results if not result.holds]
-        notice(f"[{number}/{len(configs)}] {name} by {impl}: {', '.join(unexpected) or 'as declared'}")
+        log.info(f"[{number}/{len(configs)}] {name} by {impl}: {', '.join(unexpected) or 'as declared'}")
         cells.append(cell)
     return cells

@@ -1,65 +1,44 @@
-"""What `optbench data` does: list, fetch and verify data sets."""
+"""`optbench data`: list, fetch and verify data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from optbench import config as configuration
-from optbench.cli.tables import table
-from optbench.config import RunConfig
-from optbench.contracts import DataSource
-from optbench.errors import MissingError, NotHeld, OptbenchError
+import typer
 
-Emit = Callable[..., None]
+from optbench.cli.options import AsJson, ConfigDir, Debug, Overrides
+from optbench.cli.output import Output
+from optbench.errors import ChecksumMismatch, MissingError, OptbenchError
 
+if TYPE_CHECKING:
+    from optbench.config import RunConfig
+    from optbench.contracts import DataSource
 
-def source_of(name: str, overrides: Sequence[str], config_dir: Path | None) -> tuple[RunConfig, DataSource]:
-    """The configuration that chooses a data set, and the set before its samples are loaded."""
-    from optbench.config import imports
-
-    config = configuration.load([f"data={name}", *overrides], config_dir)
-    return config, imports.load(config.data.target)(**config.data.settings)
+log = logging.getLogger(__name__)
+Name = Annotated[str, typer.Argument(help="A data set, e.g. cifar10")]
 
 
-def list_(config_dir: Path | None, as_json: bool, emit: Emit) -> None:
-    """`optbench data list`."""
+def list_(config_dir: ConfigDir = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """List the data sets with their sizes and folders."""
+    from optbench import config as configuration
+
     names = configuration.options(configuration.config_folders(config_dir), "data")
-    rows = [listed(name, config_dir) for name in names]
-    emit(as_json, rows, lambda: table("", rows))
-
-
-def listed(name: str, config_dir: Path | None) -> dict[str, Any]:
-    """One line about a data set."""
-    from optbench.sessions.assemble import data_root
-
-    config, source = source_of(name, [], config_dir)
-    about = config.data.about
-    try:
-        here = "embedded" if about.get("embedded") else str(source.locate(data_root(config)) or "absent")
-    except OptbenchError as error:
-        here = str(error.args[0])
-    sizes = about.get("sizes") or {}
-    return {
-        "name": name,
-        "title": str(about.get("title", "")),
-        "train/validation/test": "/".join(str(sizes.get(s, "?")) for s in ("train", "validation", "test")),
-        "where": here,
-    }
+    Output(as_json).table([row(name, config_dir) for name in names])
 
 
 def get(
-    name: str,
-    overrides: Sequence[str],
-    config_dir: Path | None,
-    as_json: bool,
-    notice: Callable[[str], None],
-    emit: Emit,
+    name: Name,
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
 ) -> None:
-    """`optbench data get`."""
+    """Download a data set."""
     from optbench.sessions.assemble import data_root
 
+    output = Output(as_json)
     config, source = source_of(name, overrides, config_dir)
     last = [""]
 
@@ -67,29 +46,62 @@ def get(
         line = f"{what}: {fraction:.0%}"
         if line != last[0]:
             last[0] = line
-            notice(line)
+            log.info(line)
 
     folder = source.get(data_root(config), progress)
-    emit(as_json, {"name": name, "folder": str(folder)}, lambda: print(f"{name} lies in {folder}"))
+    output.lines({"name": name, "folder": str(folder)}, [f"{name} is in {folder}"])
 
 
-def verify(name: str, overrides: Sequence[str], config_dir: Path | None, as_json: bool, emit: Emit) -> None:
-    """`optbench data verify`: exit 4 where the set is absent, 3 where it differs."""
+def verify(
+    name: Name,
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Compare a data set with its published checksums.
+
+    Exit code 4 if the data set is missing, 3 if it differs."""
     from optbench.sessions.assemble import data_root
 
+    output = Output(as_json)
     config, source = source_of(name, overrides, config_dir)
     root = data_root(config)
     folder = source.locate(root)
     if folder is None:
-        raise MissingError(f"data={name} is not under {root}", f"Fetch it: optbench data get {name}")
+        raise MissingError(f"data={name} is not under {root}", f"Download it: optbench data get {name}")
     differences = source.verify(root)
-    emit(
-        as_json,
-        {"name": name, "folder": str(folder), "differences": differences},
-        lambda: print("\n".join(differences) or f"{name} in {folder} agrees with its published checksums"),
-    )
+    tree = {"name": name, "folder": str(folder), "differences": differences}
+    output.lines(tree, differences or [f"{name} in {folder} agrees with its published checksums"])
     if differences:
-        raise NotHeld(
+        raise ChecksumMismatch(
             f"{name} differs from its published checksums in {len(differences)} places",
             "data.verify=off accepts it and marks every result",
         )
+
+
+def source_of(name: str, overrides: Overrides, config_dir: Path | None) -> tuple[RunConfig, DataSource]:
+    """Return the configuration that chooses a data set, and its source; no samples are loaded."""
+    from optbench.config import imports, load
+
+    config = load([f"data={name}", *(overrides or [])], config_dir)
+    return config, imports.load(config.data.target)(**config.data.settings)
+
+
+def row(name: str, config_dir: Path | None) -> dict[str, Any]:
+    """Return a data set's row of the list."""
+    from optbench.sessions.assemble import data_root
+
+    config, source = source_of(name, [], config_dir)
+    about = config.data.about
+    try:
+        place = "embedded" if about.get("embedded") else str(source.locate(data_root(config)) or "absent")
+    except OptbenchError as error:
+        place = error.message
+    sizes = about.get("sizes") or {}
+    return {
+        "name": name,
+        "title": str(about.get("title", "")),
+        "train/validation/test": "/".join(str(sizes.get(s, "?")) for s in ("train", "validation", "test")),
+        "where": place,
+    }

@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+from optbench.cli.options import AsJson, Debug
+from optbench.cli.output import Output
+from optbench.errors import MissingError
+
 OK, WARN, FAIL = "ok", "warn", "fail"
 PAIR_REMEDY = "pip install --force-reinstall torch torchvision   (both from one index; never mix CPU and CUDA builds)"
 
@@ -180,3 +184,14 @@ PROBES: tuple[Callable[[str], list[Finding]], ...] = (
     configuration,
     weights_and_biases,
 )
+
+
+def doctor(as_json: AsJson = False, debug: Debug = False) -> None:
+    """Check this machine: packages, devices, compiler, folders, W&B."""
+    findings = examine()
+    Output(as_json).table(
+        [{"check": f.name, "state": f.state, "detail": f.detail, "remedy": f.remedy} for f in findings]
+    )
+    failed = [f.name for f in findings if f.state == FAIL]
+    if failed:
+        raise MissingError(f"{len(failed)} checks failed: {', '.join(failed)}")

@@ -2,58 +2,66 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from optbench.cli.run import Emit, Notice
-from optbench.errors import ConfigError, Interrupted, NotHeld
+import typer
+
+from optbench.cli import options
+from optbench.cli.options import AsJson, Debug
+from optbench.cli.output import Output
+from optbench.errors import ConfigError, ExpectationFailed, Interrupted
 
 if TYPE_CHECKING:
     from optbench.merging.join import StudyPlan
 
+log = logging.getLogger(__name__)
+
 
 def merge(
-    trees: Sequence[Path],
-    out: Path,
-    *,
-    mix: Sequence[str],
-    link: bool,
-    move: bool,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    notice: Notice,
-    emit: Emit,
+    trees: Annotated[list[Path], typer.Argument(metavar="TREE...", help="Results folders, or studies' folders")],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", help="Results folder for all of them; runs already in it come first.")
+    ],
+    mix: Annotated[str, typer.Option(help="Merge in spite of different versions")] = "",
+    link: Annotated[bool, typer.Option("--link", help="Hard-link finished runs instead of copying them.")] = False,
+    move: Annotated[bool, typer.Option("--move", help="Move run folders instead of copying them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be merged, and stop.")] = False,
+    as_json: AsJson = False,
+    quiet: options.Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """`optbench merge A B -o OUT`. Raises NotHeld (exit 3) where two ended runs of one configuration differ, after
-    everything else is merged; Interrupted after Ctrl-C."""
+    """Merge the results of several machines: optbench merge A B -o OUT
+
+    Exit code 3 if two trees hold different results of the same run; that of the first tree is kept."""
     from optbench.merging import join
     from optbench.merging.copy import Way
     from optbench.merging.mixing import checked
 
+    output = Output(as_json, quiet)
     if link and move:
-        raise ConfigError("--link and --move: one of them")
+        raise ConfigError("--link and --move are mutually exclusive")
     way = Way.LINK if link else Way.MOVE if move else Way.COPY
-    say: Notice = (lambda text: None) if quiet else notice
-    plans = join.plan(trees, out, checked(mix), say)
+    plans = join.plan(trees, out, checked(options.split(mix)))
     try:
         if not dry_run:
-            join.merge(plans, out, way, say)
+            join.merge(plans, out, way)
     except KeyboardInterrupt:
         raise Interrupted(
-            signal.SIGINT, f"interrupted: what lies in {out} is whole", "The same command goes on from there"
+            signal.SIGINT, f"interrupted; everything in {out} is complete", "Run the same command again to continue"
         ) from None
     for line in remarks(plans):
-        notice(line)
-    emit(as_json, tree_of(plans, out, dry_run), lambda: print("\n".join(lines(plans, out, dry_run))))
+        log.warning(line)
+    output.lines(tree_of(plans, out, dry_run), lines(plans, out, dry_run))
     conflicts = [conflict for made in plans for conflict in made.conflicts]
     if conflicts:
-        raise NotHeld(
-            f"{len(conflicts)} of the runs that several trees have ended differently; the first one of each is kept",
-            "Runs are the same on equal hardware, threads and versions only",
+        raise ExpectationFailed(
+            f"{len(conflicts)} runs have different results in several trees; the first one of each is kept",
+            "Runs are reproducible only with the same hardware, threads and versions",
         )
 
 

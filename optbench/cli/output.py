@@ -1,31 +1,84 @@
-"""What a command says: notices on stderr, its answer on stdout."""
+"""What a command prints: its answer on stdout, as JSON or text; log lines on stderr."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-answered: list[bool] = []  # whether this command has printed its JSON: one document is all that stdout gets
+from optbench.errors import OptbenchError
+
+LOGGER = logging.getLogger("optbench")  # all modules of the package log below it
 
 
-def speaks() -> bool:
-    """Whether this process speaks to people: of several that torchrun started, the first."""
+def is_speaker() -> bool:
+    """Return True if this process may print. Of several processes started by torchrun, only rank 0 may."""
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
-def notice(text: str) -> None:
-    """A line for people, on stderr."""
-    if speaks():
-        print(text, file=sys.stderr, flush=True)
+class LogToStderr(logging.Handler):
+    """Print log messages to stderr, as it is at that moment: a live display of rich replaces it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if is_speaker():
+            print(record.getMessage(), file=sys.stderr, flush=True)
 
 
-def emit(as_json: bool, tree: Mapping[str, Any] | Sequence[Any], human: Callable[[], None]) -> None:
-    """Answer on stdout: JSON for machines or `human()` for people."""
-    if as_json:
-        answered.append(True)
-        print(json.dumps(tree, indent=2, default=str))
-    else:
-        human()
+class Output:
+    """The output of one command. `as_json`: one JSON document on stdout. `quiet`: no progress, only warnings.
+
+    `answered` tells that the JSON document has been printed, so that an error after it prints no second one."""
+
+    def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json, self.quiet, self.answered = as_json, quiet, False
+        LOGGER.setLevel(logging.WARNING if quiet else logging.INFO)
+        Output.current = self
+
+    current: Output | None = None
+    """The output of the command that runs now."""
+
+    @property
+    def shows_progress(self) -> bool:
+        """False with --quiet or --json."""
+        return not (self.quiet or self.as_json)
+
+    def answer(self, tree: object, print_text: Callable[[], object]) -> None:
+        """Print the answer: `tree` as JSON, or what `print_text()` prints."""
+        if self.as_json:
+            self.answered = True
+            print(json.dumps(tree, indent=2, default=str))
+        else:
+            print_text()
+
+    def lines(self, tree: object, lines: Sequence[str]) -> None:
+        """Print the answer: `tree` as JSON, or lines of text."""
+        self.answer(tree, lambda: print("\n".join(lines)))
+
+    def table(self, rows: Sequence[dict[str, Any]], title: str = "") -> None:
+        """Print rows as the answer: as JSON, or as a table."""
+        from optbench.cli.tables import table
+
+        self.answer(rows, lambda: table(title, rows))
+
+    def error(self, error: OptbenchError) -> None:
+        """Print an error on stderr and, with --json and unless the answer is there already, as JSON on stdout."""
+        if not is_speaker():
+            return
+        print(f"optbench: {error}", file=sys.stderr)
+        if self.as_json and not self.answered:
+            print(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
+
+
+def print_encodable(text: str) -> None:
+    """Print text in the characters that stdout can encode."""
+    from optbench.reports.render.terminal import fitting
+
+    print(fitting(text, sys.stdout.encoding or "ascii"), flush=True)
+
+
+def log_to_stderr() -> None:
+    """Print the package's log messages to stderr."""
+    LOGGER.handlers = [LogToStderr()]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from optbench.cli.run import Emit, Notice
-from optbench.cli.sweep import How, print_plan, run_study, show_plan, statuses_of
+import typer
+
+from optbench.cli import options
+from optbench.cli.completion import complete_slug
+from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
+from optbench.cli.output import Output
+from optbench.cli.sweep import SweepOptions, plan_of, print_plan, run_study, show_plan
 from optbench.cli.tables import table
-from optbench.errors import ConfigError, Interrupted, NotHeld, OptbenchError
-from optbench.store import check_study, results_root
+from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError
+from optbench.store import check_study
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
@@ -21,21 +27,80 @@ if TYPE_CHECKING:
     from optbench.sweeps.study.cells import Cell
     from optbench.sweeps.study.study import Study
 
+log = logging.getLogger(__name__)
 KINDS = ("html", "md", "json")
+
+Slug = Annotated[str, typer.Argument(help="A claim under experiments/, e.g. lion-vit", autocompletion=complete_slug)]
+Everything = Annotated[bool, typer.Option("--all", help="Every claim, and their table.")]
+Publish = Annotated[
+    bool, typer.Option("--publish", help="Also write verdict, report, figure and table of runs, to be committed.")
+]
+Published = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Folder of published claims.  [default: results/claims]")
+]
+Summary = Annotated[
+    bool, typer.Option("--summary", help="Write the table of published claims into README.md; run nothing.")
+]
+Check = Annotated[bool, typer.Option("--check", help="With --summary: write nothing, exit 3 if it is out of date.")]
+Experiments = Annotated[
+    Path | None, typer.Option("--experiments-dir", help="Folder of claims.  [default: experiments, or the package's]")
+]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `optbench reproduce` was asked for, beside how runs are run."""
+    """What to do with the claim; how its runs are run is `SweepOptions`."""
 
     experiments: Path | None
     publish: bool
-    output: Path | None
+    published: Path | None
     """The folder whose SLUG-SCALE/ takes what is published."""
     mix: Sequence[str]
     dry_run: bool
-    as_json: bool
-    quiet: bool
+
+
+def reproduce(
+    slug: Slug = "",
+    scale: options.Scale = None,
+    everything: Everything = False,
+    publish: Publish = False,
+    published: Published = None,
+    summary: Summary = False,
+    check: Check = False,
+    jobs: options.Jobs = None,
+    per_device: options.PerDevice = 1,
+    executor: options.Executor = "local",
+    retry: options.Retry = "",
+    mix: options.Mix = "",
+    experiments_dir: Experiments = None,
+    results_dir: ResultsDir = None,
+    config_dir: ConfigDir = None,
+    dry_run: options.PlanOnly = False,
+    as_json: AsJson = False,
+    quiet: options.Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Put a claim to the test: optbench reproduce lion-vit
+
+    Exit code 0 if it is supported, 3 if it is not or if the evidence is inconclusive."""
+    output = Output(as_json, quiet)
+    asked = [word for word, given in ((slug, slug), ("--all", everything), ("--summary", summary)) if given]
+    if len(asked) != 1:
+        raise ConfigError(
+            f"{' and '.join(asked)} are mutually exclusive" if asked else "Nothing to reproduce: name a claim",
+            "optbench reproduce SLUG, or --all, or --summary; `optbench list experiments` lists the claims",
+        )
+    if check and not summary:
+        raise ConfigError("--check works with --summary only")
+    if summary:
+        summarise(experiments_dir, published, check=check)
+        return
+    how = SweepOptions(None, scale, None, jobs, per_device, executor, retry, results_dir, config_dir)
+    wanted = Wanted(experiments_dir, publish, published, options.split(mix), dry_run)
+    if everything:
+        reproduce_all(how, wanted, output)
+    else:
+        reproduce_one(slug, how, wanted, output)
 
 
 @dataclass(frozen=True)
@@ -48,21 +113,22 @@ class Prepared:
     criteria: Sequence[Criterion]
 
 
-def reproduce(slug: str, how: How, wanted: Wanted, notice: Notice, emit: Emit) -> None:
-    """`optbench reproduce SLUG`. Raises NotHeld (exit 3) unless the claim is supported."""
+def reproduce_one(slug: str, how: SweepOptions, wanted: Wanted, output: Output) -> None:
+    """Run one claim and print its verdict. Raise ExpectationFailed unless it is supported."""
     prepared = prepare(slug, how, wanted)
     if wanted.dry_run:
-        show_plan(prepared.study, prepared.cells, results_root(how.results_dir), how, wanted.as_json, notice, emit)
+        show_plan(prepared.study, prepared.cells, how, output)
         return
-    found, tree = carry_out(prepared, how, wanted, notice)
-    emit(wanted.as_json, tree, lambda: print("\n".join(lines(found, tree))))
+    found, tree = carry_out(prepared, how, wanted, output)
+    output.lines(tree, lines(found, tree))
     if not found.claim.holds:
-        raise NotHeld(f"{slug}: the claim is {tree['verdict']}")
+        raise ExpectationFailed(f"{slug}: the claim is {tree['verdict']}")
 
 
-def reproduce_all(how: How, wanted: Wanted, notice: Notice, emit: Emit) -> None:
-    """`optbench reproduce --all`: every claim that has the scale, and their table. What cannot be run has its error in
-    the table. Raises NotHeld (exit 3) unless all are supported."""
+def reproduce_all(how: SweepOptions, wanted: Wanted, output: Output) -> None:
+    """Run every claim that has the scale and print their table. An error of one claim goes into the table.
+
+    Raise ExpectationFailed unless all are supported."""
     from optbench.reproducing.find import experiments_folder, find, slugs
 
     folder = experiments_folder(wanted.experiments)
@@ -70,44 +136,38 @@ def reproduce_all(how: How, wanted: Wanted, notice: Notice, emit: Emit) -> None:
     for slug in slugs(folder):
         try:
             if how.scale and how.scale not in find(slug, folder).scales:
-                notice(f"{slug}: has no scale {how.scale}, and is left out")
+                log.warning(f"{slug}: skipped, since it has no scale {how.scale}")
                 continue
-            trees.append(one_of_all(slug, how, wanted, notice))
+            trees.append(one_of_all(slug, how, wanted, output))
         except Interrupted:
             raise
         except OptbenchError as error:
-            notice(f"{slug}: {error}")
-            trees.append({"slug": slug, "verdict": f"error: {error.args[0]}", "exit_code": error.exit_code})
+            log.warning(f"{slug}: {error}")
+            trees.append({"slug": slug, "verdict": f"error: {error.message}", "exit_code": error.exit_code})
     if not trees:
-        raise ConfigError(f"{folder}: there is no experiment to run", "optbench list experiments shows what there is")
+        raise ConfigError(f"{folder}: no claim to run", "`optbench list experiments` lists the claims")
     if wanted.dry_run:
-        emit(wanted.as_json, trees, lambda: [print_plan(tree) for tree in trees if "cells" in tree])
+        output.answer(trees, lambda: [print_plan(tree) for tree in trees if "cells" in tree])
         return
-    emit(wanted.as_json, trees, lambda: table("claims", [row(tree) for tree in trees]))
+    output.answer(trees, lambda: table("claims", [row(tree) for tree in trees]))
     short = [tree["slug"] for tree in trees if tree["verdict"] != "supported"]
     if short:
-        raise NotHeld(f"{len(short)} of {len(trees)} claims are not supported: {', '.join(short)}")
+        raise ExpectationFailed(f"{len(short)} of {len(trees)} claims are not supported: {', '.join(short)}")
 
 
-def one_of_all(slug: str, how: How, wanted: Wanted, notice: Notice) -> dict[str, Any]:
-    """One claim of all, for machines: its verdict, or its plan."""
+def one_of_all(slug: str, how: SweepOptions, wanted: Wanted, output: Output) -> dict[str, Any]:
+    """Return the verdict of one claim, or its plan, as plain data."""
     prepared = prepare(slug, how, wanted)
     if not wanted.dry_run:
-        notice(f"{slug}: {prepared.experiment.title}")
-        return carry_out(prepared, how, wanted, notice)[1]
-    from optbench.sweeps.dry_run.plan import plan
-    from optbench.sweeps.executors.registry import choose
-
-    settings = {"jobs": how.jobs, "per_device": how.per_device, "retry": statuses_of(how.retry), "notice": notice}
-    executor = choose(how.executor, how.config_dir)
-    root = results_root(how.results_dir)
-    tree, refusal = plan(prepared.study, prepared.cells, root, **settings, executor=executor)
+        log.info(f"{slug}: {prepared.experiment.title}")
+        return carry_out(prepared, how, wanted, output)[1]
+    tree, refusal = plan_of(prepared.study, prepared.cells, how)
     if refusal is not None:
         raise refusal
     return {"slug": slug, **tree}
 
 
-def prepare(slug: str, how: How, wanted: Wanted) -> Prepared:
+def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
     """Find a claim, read its study and check that it can be decided. Raises ConfigError."""
     from optbench.config.claims import criteria_of
     from optbench.reports.comparable import check_kinds
@@ -117,10 +177,7 @@ def prepare(slug: str, how: How, wanted: Wanted) -> Prepared:
     from optbench.sweeps.study.study import make_study
 
     experiment = find(slug, experiments_folder(wanted.experiments))
-    if how.jobs is not None and how.jobs < 1:
-        raise ConfigError(f"--jobs {how.jobs}: expected at least one")
     check_kinds(wanted.mix)
-    statuses_of(how.retry)
     study = make_study([], {}, file=experiment.file, scale=how.scale, config_dir=how.config_dir)
     check_study(study.name)
     if not study.claim:
@@ -131,29 +188,20 @@ def prepare(slug: str, how: How, wanted: Wanted) -> Prepared:
     return Prepared(experiment, study, cells, criteria)
 
 
-def carry_out(prepared: Prepared, how: How, wanted: Wanted, notice: Notice) -> tuple[Reproduced, dict[str, Any]]:
+def carry_out(
+    prepared: Prepared, how: SweepOptions, wanted: Wanted, output: Output
+) -> tuple[Reproduced, dict[str, Any]]:
     """Run what is missing, decide, write the report and what is to be published; what came of it, also for machines."""
     from optbench.reports.render.write import plain, write_report
     from optbench.reproducing.publish import VERDICT, publish, verdict_tree
-    from optbench.sweeps.executors.registry import choose
 
-    start, root = time.monotonic(), results_root(how.results_dir)
-    conductor = run_study(
-        prepared.study,
-        prepared.cells,
-        root,
-        jobs=how.jobs,
-        per_device=how.per_device,
-        retry=statuses_of(how.retry),
-        quiet=wanted.quiet or wanted.as_json,
-        notice=notice,
-        executor=choose(how.executor, how.config_dir),
-    )
+    start, root = time.monotonic(), how.root
+    conductor = run_study(prepared.study, prepared.cells, how, output)
     if conductor.refusals and len(conductor.failures()) == len(conductor.planned_runs):
         raise conductor.refusals[0]  # nothing at all could be run
-    found = decided(prepared, root, wanted, notice)
+    found = decided(prepared, root, wanted)
     files = write_report(found.report, root / prepared.study.name / "report", root=root, kinds=KINDS)
-    target = destination(prepared.experiment.file, wanted.output) / found.name
+    target = destination(prepared.experiment.file, wanted.published) / found.name
     tree = plain(verdict_tree(found))
     tree |= {"elapsed_seconds": round(time.monotonic() - start, 1), "ran": conductor.ran}
     tree |= {"folder": str(root / prepared.study.name), "report": str(files[0])}
@@ -169,7 +217,7 @@ def before_of(tree: Mapping[str, Any], file: Path) -> str | None:
     return agreement(tree, read(file)) if file.is_file() else None
 
 
-def decided(prepared: Prepared, root: Path, wanted: Wanted, notice: Notice) -> Reproduced:
+def decided(prepared: Prepared, root: Path, wanted: Wanted) -> Reproduced:
     """The report of the study, with the verdict in it."""
     from optbench.reports.build.report import build
     from optbench.reports.build.workload import Asked
@@ -179,7 +227,7 @@ def decided(prepared: Prepared, root: Path, wanted: Wanted, notice: Notice) -> R
 
     results = read(root / prepared.study.name)
     for path, reason in results.skipped:
-        notice(f"left out: {path}: {reason}")
+        log.warning(f"left out: {path}: {reason}")
     slug, scale = prepared.experiment.slug, prepared.study.scale
     report = build(results, Asked(mix=check_kinds(wanted.mix), command=command_of(slug, scale)))
     return Reproduced(slug, scale, prepared.experiment.title, prepared.study.claim, report, results)
@@ -224,9 +272,9 @@ def row(tree: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def summarise(experiments: Path | None, output: Path | None, *, check: bool, notice: Notice) -> None:
+def summarise(experiments: Path | None, output: Path | None, *, check: bool) -> None:
     """`optbench reproduce --summary [--check]`: the table of the published verdicts in README.md and results/README.md.
-    Raises NotHeld (exit 3) with --check where one is stale."""
+    Raises ExpectationFailed (exit 3) with --check where one is stale."""
     from optbench.reproducing import summary
     from optbench.reproducing.find import FILE, experiments_folder
     from optbench.reproducing.published import verdicts
@@ -239,9 +287,11 @@ def summarise(experiments: Path | None, output: Path | None, *, check: bool, not
         raise ConfigError(f"{places[0]}: there is no such file", "The table stands in README.md and results/README.md")
     if not check:
         summary.write(files, found, folder)
-        notice(f"written: {', '.join(map(str, files))} ({len(found)} verdicts)")
+        log.info(f"written: {', '.join(map(str, files))} ({len(found)} verdicts)")
         return
     old = summary.stale(files, found, folder)
     if old:
-        raise NotHeld(f"{', '.join(map(str, old))}: not what {folder} says", "Write it: optbench reproduce --summary")
-    notice(f"{len(found)} verdicts, and {len(files)} files say so")
+        raise ExpectationFailed(
+            f"{', '.join(map(str, old))}: not what {folder} says", "Write it: optbench reproduce --summary"
+        )
+    log.info(f"{len(found)} verdicts, and {len(files)} files say so")

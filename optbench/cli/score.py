@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from optbench.cli.run import Emit, Notice
+import typer
+
+from optbench.cli.options import AsJson, Debug
+from optbench.cli.output import Output
 from optbench.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
     from optbench.reports.statistics.score_table import ScoreTable
 
+log = logging.getLogger(__name__)
+
 
 def score(
-    path: Path, *, trapezoid: bool, r_max: float, reference: str | None, as_json: bool, notice: Notice, emit: Emit
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="TABLE", help="Seconds to target as CSV: wide (submission, WORKLOAD...) or long"),
+    ],
+    trapezoid: Annotated[
+        bool, typer.Option("--trapezoid", help="AlgoPerf's 100-point sum instead of the exact integral.")
+    ] = False,
+    r_max: Annotated[float, typer.Option(help="Ratio to the fastest from which the score is zero")] = 4.0,
+    reference: Annotated[str | None, typer.Option(help="Submission that speed-ups are relative to")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
 ) -> None:
-    """`optbench score TABLE.csv`."""
+    """Score any benchmark's times to target: optbench score TABLE.csv
+
+    A workload whose name extends another's by _... is its held-out variant; empty or inf: not reached."""
     from optbench.cli.tables import table
     from optbench.reports.algoperf.timetable import read_table
     from optbench.reports.render.write import plain
     from optbench.reports.statistics.score_table import score_table
 
+    output = Output(as_json)
     if not (math.isfinite(r_max) and r_max > 1):
         raise ConfigError(f"--r-max {r_max:g}: expected a ratio above 1")
     read = read_table(path)
     check_reference(reference, list(read.studies))
     for line in read.notes:
-        notice(line)
+        log.warning(line)
     found = score_table(read, trapezoid=trapezoid, r_max=r_max, reference=reference)
-
-    def shown() -> None:
-        table("", rows_of(found, reference))
-        print("\n".join(words_of(found, reference)))
-
-    emit(as_json, plain(found), shown)
+    text = "\n".join(words_of(found, reference))
+    output.answer(plain(found), lambda: (table("", rows_of(found, reference)), print(text)))
 
 
 def check_reference(name: str | None, known: Sequence[str]) -> None:
@@ -95,32 +110,33 @@ def leave_one_out_words(found: ScoreTable) -> list[str]:
     return lines
 
 
-def import_algoperf(
-    folder: Path, *, output: Path | None, targets: Path | None, as_json: bool, notice: Notice, emit: Emit
+def algoperf(
+    folder: Annotated[Path, typer.Argument(help="SUBMISSION/study_N/WORKLOAD_FRAMEWORK/trial_M/eval_measurements.csv")],
+    file: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file instead of stdout.")] = None,
+    targets: Annotated[
+        Path | None, typer.Option(help="YAML of further targets: WORKLOAD: {metric, value, direction}")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
 ) -> None:
-    """`optbench import algoperf DIR`: the table on stdout, or in a file."""
+    """Turn AlgoPerf's published log folders into a table for `optbench score`."""
     from optbench.reports.algoperf.logs import import_logs, read_targets, to_table
     from optbench.reports.render.write import write_text
 
+    output = Output(as_json)
     found = import_logs(folder, read_targets(targets))
     for path, why in found.skipped:
-        notice(f"left out: {path}: {why}")
+        log.warning(f"left out: {path}: {why}")
     for path, what in found.notes:
-        notice(f"{path}: {what}")
+        log.warning(f"{path}: {what}")
     text = to_table(found)
-    if output is not None:
-        write_text(output, text)
+    if file is not None:
+        write_text(file, text)
     trials = len(found.rows)
     reached = sum(math.isfinite(row[4]) for row in found.rows)
-    tree = {"trials": trials, "reached": reached, "skipped": found.skipped, "notes": found.notes}
-    tree |= {"table": str(output) if output else None}
     names = ("submission", "workload", "study", "trial", "seconds")
     rows = [dict(zip(names, (*row[:4], row[4] if math.isfinite(row[4]) else None), strict=True)) for row in found.rows]
-
-    def shown() -> None:
-        if output is None:
-            print(text, end="")
-        else:
-            print(f"{trials} trials, {reached} reached their target: {output}\noptbench score {output}")
-
-    emit(as_json, tree | {"rows": rows}, shown)
+    tree = {"trials": trials, "reached": reached, "skipped": found.skipped, "notes": found.notes}
+    tree |= {"table": str(file) if file else None, "rows": rows}
+    summary = f"{trials} trials, {reached} reached their target: {file}\noptbench score {file}\n"
+    output.answer(tree, lambda: print(text if file is None else summary, end=""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.cli.run import Emit, Notice
+from optbench.cli import options
+from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
+from optbench.cli.output import Output
 from optbench.cli.tables import table
-from optbench.errors import ConfigError, Interrupted, NotHeld, StorageError
+from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError, StorageError
 from optbench.records import Status
 from optbench.store import check_study, results_root
 
@@ -20,12 +23,13 @@ if TYPE_CHECKING:
     from optbench.sweeps.scheduler.scheduler import Conductor
     from optbench.sweeps.study.study import Study
 
+log = logging.getLogger(__name__)
 RETRIED = [str(status) for status in Status if not status.succeeded]
 
 
 @dataclass(frozen=True)
-class How:
-    """How a sweep is run, beside what it is."""
+class SweepOptions:
+    """How a sweep is run; what is run is the study."""
 
     protocol: str | None = None
     scale: str | None = None
@@ -38,54 +42,84 @@ class How:
     config_dir: Path | None = None
     storage: str = ""
 
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise ConfigError(f"--jobs {self.jobs}: expected at least one")
+        unknown = sorted(self.retried - set(RETRIED))
+        if unknown:
+            raise ConfigError(f"--retry: unknown status '{unknown[0]}'", f"Choose from {', '.join(RETRIED)}")
+
+    @property
+    def retried(self) -> frozenset[str]:
+        """The statuses that --retry names."""
+        return frozenset(options.split(self.retry))
+
+    @property
+    def root(self) -> Path:
+        """The results folder."""
+        return results_root(self.results_dir)
+
+    def executor_choice(self) -> Chosen:
+        """Return the executor that --executor names. Raise ConfigError or MissingError."""
+        from optbench.sweeps.executors.registry import choose
+
+        return choose(self.executor, self.config_dir)
+
 
 def sweep(
-    words: Sequence[str],
-    given: Mapping[str, Any],
-    how: How,
-    *,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    notice: Notice,
-    emit: Emit,
+    words: options.SweepWords = None,
+    trials: options.Trials = None,
+    seeds: options.Seeds = None,
+    tune_seeds: options.TuneSeeds = None,
+    sampler: options.Sampler = None,
+    search_seed: options.SearchSeed = None,
+    pruner: options.Pruner = None,
+    budgets: options.Budgets = None,
+    protocol: options.Protocol = None,
+    extend_edges: options.ExtendEdges = False,
+    allow_unequal: options.AllowUnequal = False,
+    scale: options.Scale = None,
+    study: options.SweepStudy = None,
+    jobs: options.Jobs = None,
+    per_device: options.PerDevice = 1,
+    executor: options.Executor = "local",
+    retry: options.Retry = "",
+    storage: options.Storage = "",
+    results_dir: ResultsDir = None,
+    config_dir: ConfigDir = None,
+    dry_run: options.PlanOnly = False,
+    as_json: AsJson = False,
+    quiet: options.Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """`optbench sweep`. Raises NotHeld (exit 3) where a run failed, Interrupted (130, 143) after a signal."""
-    from optbench.sweeps.executors.registry import choose
+    """Tune with equal budgets, then rerun on fresh seeds: optbench sweep optimizer=lion,adamw model=vit --trials 16
+
+    Defaults: conf/protocol/default.yaml. Exit code 3 if a run failed."""
     from optbench.sweeps.study.cells import expand
 
-    chosen = choose(how.executor, how.config_dir)
-    if how.jobs is not None and how.jobs < 1:
-        raise ConfigError(f"--jobs {how.jobs}: expected at least one")
-    asked = asked_study(words, given, how)
+    output = Output(as_json, quiet)
+    settings = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
+    settings |= {"search_seed": search_seed, "budgets": numbers("--budgets", budgets)}
+    settings |= {"extend_edges": extend_edges or None, "allow_unequal": allow_unequal or None}
+    how = SweepOptions(protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir, storage)
+    how.executor_choice()
+    asked = asked_study(words or [], settings, how)
     cells = expand(asked, how.config_dir)
-    root = results_root(how.results_dir)
     if dry_run:
-        show_plan(asked, cells, root, how, as_json, notice, emit)
-        return
-    conductor = run_study(
-        asked,
-        cells,
-        root,
-        jobs=how.jobs,
-        per_device=how.per_device,
-        retry=statuses_of(how.retry),
-        quiet=quiet or as_json,
-        notice=notice,
-        executor=chosen,
-        storage=how.storage,
-    )
-    report(conductor, as_json, emit, notice)
+        show_plan(asked, cells, how, output)
+    else:
+        report(run_study(asked, cells, how, output), output)
 
 
-def asked_study(words: Sequence[str], given: Mapping[str, Any], how: How) -> Study:
+def asked_study(words: Sequence[str], given: Mapping[str, Any], how: SweepOptions) -> Study:
     """The study that a command line asks for."""
     from optbench.sweeps.study.study import make_study
 
     file, overrides = study_file(words)
     if not words:
         raise ConfigError(
-            "a sweep of what?", "e.g. optbench sweep optimizer=lion,adamw model=vit --trials 16 --seeds 5"
+            "Nothing to sweep: give overrides or a study file",
+            "e.g. optbench sweep optimizer=lion,adamw model=vit --trials 16 --seeds 5",
         )
     asked = make_study(
         overrides,
@@ -118,69 +152,48 @@ def numbers(option: str, text: str | None) -> list[float] | None:
         raise ConfigError(f"{option} {text}: expected numbers, e.g. 0.25,0.5,1") from None
 
 
-def statuses_of(retry: str) -> frozenset[str]:
-    """The statuses that `--retry` names."""
-    asked = {word.strip() for word in retry.split(",") if word.strip()}
-    for word in sorted(asked - set(RETRIED)):
-        raise ConfigError(f"--retry {word}: no run ends so", f"Known: {', '.join(RETRIED)}")
-    return frozenset(asked)
-
-
-def run_study(
-    study: Study,
-    cells: Sequence[Any],
-    root: Path,
-    *,
-    jobs: int | None,
-    per_device: int,
-    retry: frozenset[str],
-    quiet: bool,
-    notice: Notice,
-    executor: Chosen | None = None,
-    storage: str = "",
-) -> Conductor:
-    """Everything of a study that is not done yet, run; on this machine, where no executor is named."""
+def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> Conductor:
+    """Run what is not finished of a study, and return its scheduler."""
     from optbench.sweeps.display.live import Live
     from optbench.sweeps.display.optuna_mirror import Mirror, check_storage
-    from optbench.sweeps.executors.registry import LOCAL, choose
     from optbench.sweeps.scheduler import study_file
     from optbench.sweeps.scheduler.scheduler import Conductor, total_runs
 
-    executor = executor or choose(LOCAL)
-    check_storage(storage, root / study.name)
-    if not study_file.is_done(study_file.read_ledger(root / study.name), study):
+    executor, folder = how.executor_choice(), how.root / study.name
+    check_storage(how.storage, folder)
+    if not study_file.is_done(study_file.read_ledger(folder), study):
         executor.warm_up([cell.config for cell in cells])
-    live = Live(total_runs(study, cells), 1, notice, quiet=quiet)
-    with study_file.scheduling(root / study.name):
+    live = Live(total_runs(study, cells), 1, quiet=not output.shows_progress)
+    with study_file.scheduling(folder):
         conductor = Conductor(
             study,
             cells,
-            root,
+            how.root,
             live,
-            pruning_of(study, root / study.name),
-            retry,
-            on_edge=edge_notice(study, live.line),
-            mirror=Mirror(root / study.name, live.line, storage).update,
-            on_extend=lambda trials: live.line(f"extending: {trials} more trials for every cell"),
+            pruning_of(study, folder),
+            how.retried,
+            on_edge=edge_notice(study),
+            mirror=Mirror(folder, how.storage).update,
+            on_extend=lambda trials: log.info(f"extending: {trials} more trials for every cell"),
         )
         for change in study_file.changes(conductor.before, study):
-            notice(f"the study {study.name} changes: {change}")
+            log.warning(f"the study {study.name} changes: {change}")
         waiting = conductor.plan()
         conductor.write_ledger()
         if waiting:
-            conduct(conductor, live, executor, jobs, per_device, notice)
+            conduct(conductor, live, executor, how)
     return conductor
 
 
-def conduct(conductor: Conductor, live: Any, chosen: Chosen, jobs: int | None, per_device: int, notice: Notice) -> None:
+def conduct(conductor: Conductor, live: Any, chosen: Chosen, how: SweepOptions) -> None:
     """Run what is waiting."""
     from optbench.sweeps.executors.signals import stopping
 
-    executor = chosen.make([cell.config for cell in conductor.cells], conductor.folder, jobs, per_device, notice)
+    executor = chosen.make([cell.config for cell in conductor.cells], conductor.folder, how.jobs, how.per_device)
     conductor.sharing = {**executor.sharing, "executor": chosen.name}
     count = live.slots = executor.slots
-    trackers_off(conductor, notice)
-    live.line(
+    trackers_off(conductor)
+    log.info(
         f"{conductor.study.name}: {len(conductor.waiting)} runs to do now, {conductor.found} done before, "
         f"{count} at a time; results in {conductor.folder}"
     )
@@ -201,7 +214,7 @@ def conduct(conductor: Conductor, live: Any, chosen: Chosen, jobs: int | None, p
         )
 
 
-def trackers_off(conductor: Conductor, notice: Notice) -> None:
+def trackers_off(conductor: Conductor) -> None:
     """`tracker=auto` in a sweep: W&B where there is a key or a mode is set, else none (a process of W&B for every run
     would cost more than many a run)."""
     from optbench.trackers.wandb import has_key
@@ -210,7 +223,7 @@ def trackers_off(conductor: Conductor, notice: Notice) -> None:
         return
     if any(run.config.tracker == "auto" for run in conductor.planned_runs):
         conductor.tracker = "none"
-        notice("no W&B key is at hand: runs are not tracked (tracker=wandb logs them offline)")
+        log.warning("no W&B key is at hand: runs are not tracked (tracker=wandb logs them offline)")
 
 
 def pruning_of(study: Study, folder: Path) -> Any:
@@ -222,7 +235,7 @@ def pruning_of(study: Study, folder: Path) -> Any:
     return make_pruning(study, folder)
 
 
-def edge_notice(study: Study, say: Callable[[str], None]) -> Callable[[Any, list[tuple[str, str]]], None]:
+def edge_notice(study: Study) -> Callable[[Any, list[tuple[str, str]]], None]:
     """Says that a best value lies on an edge of its box."""
 
     def on_edge(course: Any, edges: list[tuple[str, str]]) -> None:
@@ -231,29 +244,41 @@ def edge_notice(study: Study, say: Callable[[str], None]) -> Callable[[Any, list
             for key, side in edges
         )
         hint = "" if study.extend_edges else "; --extend-edges searches on beyond, equally for all"
-        say(f"{course.cell.label}: undertuned: best {where}{hint}")
+        log.info(f"{course.cell.label}: undertuned: best {where}{hint}")
 
     return on_edge
 
 
-def report(conductor: Conductor, as_json: bool, emit: Emit, notice: Notice) -> None:
-    """What came out, and NotHeld where a run did not end as asked."""
-    from optbench.sweeps.display import summary, wandb_summary
+def report(conductor: Conductor, output: Output) -> None:
+    """Print the result of a study. Raise ExpectationFailed if a run did not succeed."""
+    tree = result_tree(conductor)
+    output.answer(tree, lambda: print_summary(tree))
+    raise_for_failures(conductor, tree)
 
-    failures = conductor.failures()
-    if conductor.refusals and len(failures) == len(conductor.planned_runs):
-        raise conductor.refusals[0]  # nothing at all could be run
+
+def result_tree(conductor: Conductor) -> dict[str, Any]:
+    """Return the result of a study as plain data. Raise the first refusal if no run could be started."""
+    from optbench.sweeps.display import summary
+
+    if conductor.refusals and len(conductor.failures()) == len(conductor.planned_runs):
+        raise conductor.refusals[0]
     tree = summary.tree_of(conductor)
     if conductor.ran == 0:
-        notice(f"{conductor.study.name}: all {tree['runs']['planned']} runs have ended before; nothing was run")
-    emit(as_json, tree, lambda: print_summary(tree))
-    wandb_summary.track(conductor, tree, notice)
+        log.warning(f"{conductor.study.name}: all {tree['runs']['planned']} runs are already finished")
+    return tree
+
+
+def raise_for_failures(conductor: Conductor, tree: Mapping[str, Any]) -> None:
+    """Log the result to W&B. Raise ExpectationFailed if a run did not succeed."""
+    from optbench.sweeps.display import summary, wandb_summary
+
+    wandb_summary.track(conductor, tree)
+    failures = conductor.failures()
     if failures:
-        counts = ", ".join(
-            f"{count} {status}" for status, count in summary.statuses({f.run_id: f for f in failures}).items()
-        )
-        raise NotHeld(
-            f"{len(failures)} of {tree['runs']['planned']} runs did not succeed: {counts}", retry_hint(failures)
+        counts = summary.statuses({f.run_id: f for f in failures})
+        words = ", ".join(f"{count} {status}" for status, count in counts.items())
+        raise ExpectationFailed(
+            f"{len(failures)} of {tree['runs']['planned']} runs did not succeed: {words}", retry_hint(failures)
         )
 
 
@@ -281,21 +306,20 @@ def print_summary(tree: Mapping[str, Any]) -> None:
     )
 
 
-def show_plan(
-    study: Study, cells: Sequence[Any], root: Path, how: How, as_json: bool, notice: Notice, emit: Emit
-) -> None:
-    """`optbench sweep --dry-run`. Raises the error of a cell that cannot be run, after what can be said."""
-    from optbench.sweeps.dry_run.plan import plan
-    from optbench.sweeps.executors.registry import choose
-
-    chosen = choose(how.executor, how.config_dir)
-    retry = statuses_of(how.retry)
-    tree, refusal = plan(
-        study, cells, root, jobs=how.jobs, per_device=how.per_device, retry=retry, notice=notice, executor=chosen
-    )
-    emit(as_json, tree, lambda: print_plan(tree))
+def show_plan(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> None:
+    """Print the plan of a study, with a timed probe. Then raise the error of a cell that cannot be run, if any."""
+    tree, refusal = plan_of(study, cells, how)
+    output.answer(tree, lambda: print_plan(tree))
     if refusal is not None:
         raise refusal
+
+
+def plan_of(study: Study, cells: Sequence[Any], how: SweepOptions) -> tuple[dict[str, Any], OptbenchError | None]:
+    """Return the plan of a study, and the error of a cell that cannot be run."""
+    from optbench.sweeps.dry_run.plan import plan
+
+    executor = how.executor_choice()
+    return plan(study, cells, how.root, jobs=how.jobs, per_device=how.per_device, retry=how.retried, executor=executor)
 
 
 def print_plan(tree: Mapping[str, Any]) -> None:

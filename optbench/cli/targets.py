@@ -2,65 +2,73 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from optbench.cli.run import Emit, Notice
-from optbench.cli.sweep import How, print_summary, report, run_study, show_plan, statuses_of
+import typer
+
+from optbench.cli import options
+from optbench.cli.options import AsJson, ConfigDir, Debug, Overrides, ResultsDir
+from optbench.cli.output import Output
+from optbench.cli.sweep import SweepOptions, print_summary, raise_for_failures, result_tree, run_study, show_plan
 from optbench.cli.tables import table
-from optbench.config import Composition, config_folders, find_option, options, packaged_folder, parse_sweep, read_yaml
-from optbench.config.files import short_path
-from optbench.config.target import FOLDER
-from optbench.errors import ConfigError, NotHeld, OptbenchError
-from optbench.store import check_study, explained, results_root
+from optbench.errors import ConfigError, ExpectationFailed, OptbenchError
+from optbench.store import check_study, explained
 
 if TYPE_CHECKING:
     from optbench.sweeps.scheduler.scheduler import Conductor
     from optbench.sweeps.study.cells import Cell
     from optbench.sweeps.study.study import Study
 
+log = logging.getLogger(__name__)
+
 
 def set_(
-    model: str,
-    overrides: Sequence[str],
-    given: Mapping[str, Any],
-    how: How,
-    output: Path | None,
-    *,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    notice: Notice,
-    emit: Emit,
+    model: Annotated[str, typer.Argument(help="A model, e.g. mlp")],
+    overrides: Overrides = None,
+    trials: options.Trials = None,
+    seeds: options.Seeds = None,
+    budget: Annotated[float | None, typer.Option("--budget", help="Share of the workload's budget.")] = None,
+    study: options.SweepStudy = None,
+    jobs: options.Jobs = None,
+    per_device: options.PerDevice = 1,
+    retry: options.Retry = "",
+    folder: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; the file goes to its target/.  [default: conf]")
+    ] = None,
+    results_dir: ResultsDir = None,
+    config_dir: ConfigDir = None,
+    dry_run: options.PlanOnly = False,
+    as_json: AsJson = False,
+    quiet: options.Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """`optbench targets set`. The file is written before NotHeld (exit 3) says that some run failed."""
+    """Set a workload's target by AlgoPerf's procedure: tune four standard optimizers, rerun the best one.
+
+    Defaults: conf/protocol/targets.yaml. If some run failed, the file is written and the exit code is 3."""
     from optbench.sweeps import targets
 
-    asked, cells = study_of(model, overrides, given, how)
-    root = results_root(how.results_dir)
+    output = Output(as_json, quiet)
+    given = {"trials": trials, "seeds": seeds, "budgets": None if budget is None else [budget]}
+    how = SweepOptions(None, None, study, jobs, per_device, "local", retry, results_dir, config_dir)
+    asked, cells = study_of(model, overrides or [], given, how)
     if dry_run:
-        show_plan(asked, cells, root, how, as_json, notice, emit)
+        show_plan(asked, cells, how, output)
         return
-    file = targets.file_of(destination(output, how.config_dir), cells[0])
+    file = targets.file_of(destination(folder, how.config_dir), cells[0])
     with explained(file):
-        file.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is said before anything is run
-    conductor = run_study(
-        asked,
-        cells,
-        root,
-        jobs=how.jobs,
-        per_device=how.per_device,
-        retry=statuses_of(how.retry),
-        quiet=quiet or as_json,
-        notice=notice,
-    )
-    conclude(conductor, file, as_json, notice, emit)
+        file.parent.mkdir(parents=True, exist_ok=True)  # fail before the runs if it cannot be written
+    conclude(run_study(asked, cells, how, output), file, output)
 
 
-def study_of(model: str, overrides: Sequence[str], given: Mapping[str, Any], how: How) -> tuple[Study, list[Cell]]:
+def study_of(
+    model: str, overrides: Sequence[str], given: Mapping[str, Any], how: SweepOptions
+) -> tuple[Study, list[Cell]]:
     """The study that sets a target, and its cells; its runs have none themselves."""
+    from optbench.config import Composition, parse_sweep
     from optbench.sweeps import targets
     from optbench.sweeps.study.cells import expand
     from optbench.sweeps.study.study import make_study
@@ -68,8 +76,6 @@ def study_of(model: str, overrides: Sequence[str], given: Mapping[str, Any], how
     for text in overrides:
         if text.partition("=")[0].lstrip("+") in ("model", "target", "stop_at_target"):
             raise ConfigError(f"{text}: has no place where a target is set", "Say: optbench targets set MODEL")
-    if how.jobs is not None and how.jobs < 1:
-        raise ConfigError(f"--jobs {how.jobs}: expected at least one")
     words = [f"model={model}", *overrides]
     names = Composition(parse_sweep(words, how.config_dir).fixed, how.config_dir).names
     asked = make_study(
@@ -89,6 +95,8 @@ def study_of(model: str, overrides: Sequence[str], given: Mapping[str, Any], how
 
 def destination(output: Path | None, config_dir: Path | None) -> Path:
     """The configuration folder that the file is written to: the one given, the user's, or that of a checkout."""
+    from optbench.config import config_folders, packaged_folder
+
     if output is not None:
         return output.expanduser()
     folders = config_folders(config_dir)
@@ -102,28 +110,25 @@ def destination(output: Path | None, config_dir: Path | None) -> Path:
     )
 
 
-def conclude(conductor: Conductor, file: Path, as_json: bool, notice: Notice, emit: Emit) -> None:
-    """Write the target, and say what the study came to."""
+def conclude(conductor: Conductor, file: Path, output: Output) -> None:
+    """Write the target and print the result of the study."""
     from optbench.sweeps import targets
     from optbench.sweeps.display import summary
 
     try:
         target, before = targets.write(file, targets.tree_of(conductor))
-    except NotHeld:
-        if conductor.refusals:  # e.g. data that is not here: that is what is to be mended
+    except ExpectationFailed:
+        if conductor.refusals:  # e.g. missing data: that is the cause to mend
             raise conductor.refusals[0] from None
-        if not as_json:
+        if not output.as_json:
             print_summary(summary.tree_of(conductor))
         raise
     if before and before.get("workload_sha256") != target["workload_sha256"]:
-        notice(f"{file} held the target of other settings of the model or the data, which now has none")
-
-    def both(as_json: bool, tree: Mapping[str, Any], human: Any) -> None:
-        emit(
-            as_json, {"file": str(file), "target": target, "sweep": tree}, lambda: (human(), print_target(file, target))
-        )
-
-    report(conductor, as_json, both, notice)
+        log.warning(f"{file} held the target of other settings of the model or the data, which now has none")
+    tree = result_tree(conductor)
+    whole = {"file": str(file), "target": target, "sweep": tree}
+    output.answer(whole, lambda: (print_summary(tree), print_target(file, target)))
+    raise_for_failures(conductor, tree)
 
 
 def print_target(file: Path, target: Mapping[str, Any]) -> None:
@@ -137,17 +142,25 @@ def print_target(file: Path, target: Mapping[str, Any]) -> None:
     )
 
 
-def list_(config_dir: Path | None, as_json: bool, emit: Emit) -> None:
-    """`optbench targets list`."""
+def list_(config_dir: ConfigDir = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """List the workloads that have a target, and whether their settings are still those it was set for."""
+    from optbench.config import config_folders
+    from optbench.config import options as names_in
+    from optbench.config.target import FOLDER
+
     folders = config_folders(config_dir)
-    rows = [row(folders, name, config_dir) for name in options(folders, FOLDER)]
-    emit(
-        as_json, rows, lambda: table("targets", rows) if rows else print("no target is set: optbench targets set MODEL")
+    rows = [row(folders, name, config_dir) for name in names_in(folders, FOLDER)]
+    Output(as_json).answer(
+        rows, lambda: table("targets", rows) if rows else print("No target is set: optbench targets set MODEL")
     )
 
 
 def row(folders: Sequence[Path], name: str, config_dir: Path | None) -> dict[str, Any]:
     """A target's file in a line."""
+    from optbench.config import find_option, read_yaml
+    from optbench.config.files import short_path
+    from optbench.config.target import FOLDER
+
     file: Path = find_option(folders, FOLDER, name)  # type: ignore[assignment]
     tree = read_yaml(file)
     asked = ("metric", "direction", "value", "test_value", "steps", "batch_size", "version", "device")
@@ -161,9 +174,11 @@ def row(folders: Sequence[Path], name: str, config_dir: Path | None) -> dict[str
 
 def holds(name: str, config_dir: Path | None) -> str:
     """Whether the workload as it is by default has the target of its file."""
+    from optbench.config import Composition
+
     model, _, data = name.partition("-")
     try:
         config = Composition([f"model={model}", f"data={data}"], config_dir).run_config()
     except OptbenchError as error:
-        return f"no: {error.args[0]}"
+        return f"no: {error.message}"
     return "yes" if config.target_source else "no: its settings have changed"

@@ -9,7 +9,7 @@ The ranks are torchrun's, or, with `devices=N` alone, this process as rank 0 and
 """
 
 from optbench.distributed.batch_norm import sync_batch_norms
-from optbench.distributed.communicator import Communicator, RankLost
+from optbench.distributed.communicator import Communicator
 from optbench.distributed.launch import await_launch, connect_as_helper, open_launcher
 from optbench.distributed.rank_info import RankInfo, rank_device, rank_info_of
 from optbench.distributed.sharding import shard_parameters
@@ -17,7 +17,6 @@ from optbench.distributed.sharding import shard_parameters
 __all__ = [
     "Communicator",
     "RankInfo",
-    "RankLost",
     "await_launch",
     "connect_as_helper",
     "open_launcher",

@@ -16,17 +16,13 @@ from torch import distributed as dist
 from optbench.contracts import Batch
 from optbench.counter_rng import mixed_seed
 from optbench.distributed.rank_info import RankInfo
-from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
+from optbench.errors import ConfigError, OptbenchError, RankLost, first_line
 from optbench.training.seeding import restore_torch_random_state, torch_random_state
 
 BUCKET_BYTES = 32 * 2**20  # of gradients that travel together
 PATIENCE = timedelta(hours=2)  # with a rank that is late: one may tokenise or download what the others wait for
 REPORT_SECONDS = 3.0  # that the report of a failed rank may come after its connection is gone
 FAILURE = "optbench/failure"  # key of the store
-
-
-class RankLost(MissingError):
-    """A rank is gone; the run goes on from its checkpoint."""
 
 
 class Communicator:

@@ -20,8 +20,9 @@ from typing import Any
 from torch import distributed as dist
 
 from optbench.config import RunConfig
-from optbench.distributed.communicator import PATIENCE, Communicator, RankLost
+from optbench.distributed.communicator import PATIENCE, Communicator
 from optbench.distributed.rank_info import RankInfo, rank_device
+from optbench.errors import RankLost
 from optbench.training.seeding import derive_seed
 
 HOST = "127.0.0.1"

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from optbench.errors import ConfigError, NotHeld, StorageError
+from optbench.errors import ConfigError, Locked, StorageError
 from optbench.merging.scan import Held
 from optbench.store import REPLACED, explained, sync_folder
 
@@ -31,7 +31,7 @@ class Way(enum.StrEnum):
 
 def place(held: Held, target: Path, way: Way, *, replacing: bool = False) -> None:
     """Bring a run folder to its place, which is free, or is made so where another one is to be replaced. Raises
-    StorageError where it cannot be written, ConfigError where the run cannot be read, NotHeld where it is being run."""
+    StorageError where it cannot be written, ConfigError where the run cannot be read, Locked where it is being run."""
     with still(held.folder), explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if replacing:
@@ -109,7 +109,7 @@ def bring_log(held: Held, target: Path) -> None:
 
 @contextlib.contextmanager
 def still(folder: Path) -> Iterator[None]:
-    """Nobody writes to the run meanwhile. Raises NotHeld where somebody does; a folder without a lock, or one that
+    """Nobody writes to the run meanwhile. Raises Locked where somebody does; a folder without a lock, or one that
     cannot be locked (a read-only disk), is taken as it is."""
     from filelock import FileLock, Timeout
 
@@ -118,7 +118,7 @@ def still(folder: Path) -> Iterator[None]:
         if lock is not None:
             lock.acquire()
     except Timeout:
-        raise NotHeld(f"{folder} is being run by another process") from None
+        raise Locked(f"{folder} is being run by another process") from None
     except OSError:
         lock = None
     try:
@@ -133,7 +133,7 @@ def is_running(folder: Path) -> bool:
     try:
         with still(folder):
             return False
-    except NotHeld:
+    except Locked:
         return True
 
 

@@ -5,6 +5,7 @@ ever deleted: a run that gives way to one of which more is known is set aside, a
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import ConfigError, NoResultsError, NotHeld
+from optbench.errors import ConfigError, Locked, NoResultsError
 from optbench.merging.choose import Conflict, chosen
 from optbench.merging.copy import Way, clear, is_running, place
 from optbench.merging.mixing import mixed
@@ -23,7 +24,8 @@ from optbench.reports.read.reading import FILES
 from optbench.sweeps.scheduler.study_file import scheduling, write_ledger
 from optbench.sweeps.study.outcomes import Outcome, read_outcome
 
-Say = Callable[[str], None]
+log = logging.getLogger(__name__)
+
 SAY_SECONDS = 5.0  # between two words of progress
 
 
@@ -61,21 +63,21 @@ class StudyPlan:
 class Counter:
     """A word of progress now and then."""
 
-    def __init__(self, words: str, say: Say, total: int = 0) -> None:
-        self.words, self.say, self.total, self.count, self.said = words, say, total, 0, time.monotonic()
+    def __init__(self, words: str, total: int = 0) -> None:
+        self.words, self.total, self.count, self.said = words, total, 0, time.monotonic()
 
     def __call__(self) -> None:
         self.count += 1
         if time.monotonic() - self.said >= SAY_SECONDS:
             self.said = time.monotonic()
-            self.say(f"{self.words} {self.count:,}{f' of {self.total:,}' if self.total else ''} runs")
+            log.info(f"{self.words} {self.count:,}{f' of {self.total:,}' if self.total else ''} runs")
 
 
-def plan(inputs: Sequence[Path], out: Path, mix: Collection[str], say: Say) -> list[StudyPlan]:
+def plan(inputs: Sequence[Path], out: Path, mix: Collection[str]) -> list[StudyPlan]:
     """What merging comes to. Raises NoResultsError where no tree has a run, ConfigError where runs must not lie
     together."""
     check_out(out)
-    trees = scanned(inputs, out, say)
+    trees = scanned(inputs, out)
     found: dict[str, list[Held]] = {}
     for tree in trees:
         for held in tree.runs:
@@ -83,7 +85,7 @@ def plan(inputs: Sequence[Path], out: Path, mix: Collection[str], say: Say) -> l
     if not found:
         names = ", ".join(map(str, inputs))
         raise NoResultsError(f"{names}: there are no runs", "A tree is a results folder, or a study's: results/NAME")
-    compared = Counter("compared", say, sum(map(len, found.values())))
+    compared = Counter("compared", sum(map(len, found.values())))
     return [study_plan(name, found[name], trees, out, mix, compared) for name in sorted(found)]
 
 
@@ -97,18 +99,18 @@ def check_out(out: Path) -> None:
         raise ConfigError(f"-o {out}: it is a study's folder", f"Say -o {out.parent}: studies are made below it")
 
 
-def scanned(inputs: Sequence[Path], out: Path, say: Say) -> list[Tree]:
+def scanned(inputs: Sequence[Path], out: Path) -> list[Tree]:
     """The trees, the new one first with what it has of the same studies; each folder once, however often it was
     named."""
     opened = [(str(path), studies_in(path)) for path in inputs]
     for name, folders in opened:
         if not folders:
-            say(f"{name}: there are no runs")
+            log.warning(f"{name}: there are no runs")
     names = dict.fromkeys(name for _, folders in opened for name in folders)
     there = {name: out / name for name in names if (out / name).is_dir()}
     seen: set[str] = set()
     trees = []
-    progress = Counter("read", say)
+    progress = Counter("read")
     for name, folders in ((str(out), there), *opened):
         trees.append(scan(name, folders, progress, seen))
         seen |= {os.path.realpath(held.folder) for held in trees[-1].runs}
@@ -198,10 +200,10 @@ def plan_ledger(made: StudyPlan, trees: Sequence[Tree], out: Path, folders: Mapp
         made.ledger = ledger
 
 
-def merge(plans: Sequence[StudyPlan], out: Path, way: Way, say: Say) -> None:
-    """Do it. Raises NotHeld where a sweep is at one of the studies, StorageError where the new tree cannot be
+def merge(plans: Sequence[StudyPlan], out: Path, way: Way) -> None:
+    """Do it. Raises Locked where a sweep is at one of the studies, StorageError where the new tree cannot be
     written."""
-    progress = Counter({Way.COPY: "copied", Way.LINK: "linked", Way.MOVE: "moved"}[way], say)
+    progress = Counter({Way.COPY: "copied", Way.LINK: "linked", Way.MOVE: "moved"}[way])
     progress.total = sum(len(made.copies) for made in plans)
     for made in plans:
         if made.idle:
@@ -223,6 +225,6 @@ def bring(made: StudyPlan, held: Held, target: Path, way: Way) -> None:
     """One run to its place; one that somebody has begun to write to since is left where it is."""
     try:
         place(held, target, way, replacing=held.run_id in made.aside)
-    except NotHeld:
+    except Locked:
         made.copies.remove(held)
         made.running.append(held)

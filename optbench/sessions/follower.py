@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import RunConfig
-from optbench.distributed import Communicator, RankInfo, RankLost, await_launch, connect_as_helper, sharded_checkpoint
-from optbench.errors import Interrupted, OptbenchError
+from optbench.distributed import Communicator, RankInfo, await_launch, connect_as_helper, sharded_checkpoint
+from optbench.errors import Interrupted, OptbenchError, RankLost
 from optbench.records import Status
 from optbench.sessions.assemble import Objects, assemble
 from optbench.store import RunFolder

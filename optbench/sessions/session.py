@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from optbench.store import RunFolder
 from optbench.training.clock import CHECKPOINT, LOGGING
 from optbench.training.loop import Trainer
 
+log = logging.getLogger(__name__)
+
 TICK_SECONDS = 0.1  # between two signs of life to the progress bar
 
 
@@ -37,7 +40,6 @@ def execute(
     stage: str = "run",
     force: bool = False,
     sinks: Callable[[RunFolder], Iterable[Sink]] = lambda folder: (),
-    notice: Callable[[str], None] = lambda text: None,
     sweep: Mapping[str, Any] | None = None,
 ) -> Ended:
     """Run a configuration to its end, resuming where a checkpoint lies; a run that has ended is not run again.
@@ -48,12 +50,12 @@ def execute(
     rank_info = rank_info_of(config)
     if rank_info is not None and rank_info.rank:
         return join(config, rank_info, folder)
-    make = functools.partial(Session, config, folder, study, stage, notice, sweep)
+    make = functools.partial(Session, config, folder, study, stage, sweep)
     with open_launcher(rank_info, config, run_helper) as call:
-        return led(folder, force, notice, lambda: make(call()).ended(list(sinks(folder))))
+        return led(folder, force, lambda: make(call()).ended(list(sinks(folder))))
 
 
-def led(folder: RunFolder, force: bool, notice: Callable[[str], None], begin: Callable[[], Ended]) -> Ended:
+def led(folder: RunFolder, force: bool, begin: Callable[[], Ended]) -> Ended:
     """The run, by the one process that writes its folder: `begin` unless it has ended."""
     ended = folder.result()
     if ended is not None and not force:
@@ -63,7 +65,7 @@ def led(folder: RunFolder, force: bool, notice: Callable[[str], None], begin: Ca
         if ended is not None and not force:
             return Ended(folder.path, folder.run() or {}, ended, True)
         if ended is not None:
-            notice(f"the earlier run is kept in {folder.set_aside()}")
+            log.info(f"the earlier run is kept in {folder.set_aside()}")
         return begin()
 
 
@@ -76,12 +78,11 @@ class Session(Member):
         folder: RunFolder,
         study: str,
         stage: str,
-        notice: Callable[[str], None],
         sweep: Mapping[str, Any] | None = None,
         comm: Communicator | None = None,
     ) -> None:
         super().__init__(config, comm)
-        self.folder, self.study, self.stage, self.notice, self.sweep = folder, study, stage, notice, sweep
+        self.folder, self.study, self.stage, self.sweep = folder, study, stage, sweep
         self.resumed_from: list[int] = []
         self.ticked = time.monotonic()
         self.ticks: list[Callable[[int], None]] = []
@@ -171,7 +172,7 @@ class Session(Member):
 
     def _resume(self) -> None:
         read = read_parts if self.objects.trainer.sharded else read_checkpoint
-        state = self.folder.read_checkpoint(read, self.notice)
+        state = self.folder.read_checkpoint(read)
         if state is None:
             self.folder.cut_back(0)
             self._begin_alike(self.objects, None)
@@ -185,7 +186,7 @@ class Session(Member):
         self.folder.cut_back(state["records_bytes"])
         step = self.objects.trainer.at.step
         self.resumed_from = [*state["resumed_from_steps"], step]
-        self.notice(f"resumed from step {step} of {self.config.steps}")
+        log.info(f"resumed from step {step} of {self.config.steps}")
 
     def _checkpoint(self) -> None:
         trainer = self.objects.trainer

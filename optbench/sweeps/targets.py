@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.config import read_yaml
 from optbench.config.runconfig import sha256_of
 from optbench.config.target import FOLDER, workload_sha256
-from optbench.errors import ConfigError, NotHeld
+from optbench.errors import ConfigError, ExpectationFailed
 from optbench.store import explained, read_json, write_atomically
 from optbench.sweeps.study.outcomes import Outcome
 
@@ -115,7 +115,7 @@ def check_one_workload(cells: Sequence[Cell]) -> None:
 
 
 def tree_of(conductor: Conductor) -> dict[str, Any]:
-    """The content of a target's file, but for its version, from a study that is over. NotHeld where nothing came out
+    """The content of a target's file, but for its version, from a study that is over. ExpectationFailed where nothing came out
     that could be a target."""
     course = rerun(conductor)
     reruns = [conductor.outcomes[run.run_id] for run in course.finals]
@@ -123,7 +123,7 @@ def tree_of(conductor: Conductor) -> dict[str, Any]:
     value = validation_target(reruns, direction)
     if value is None:
         failed = sum(not o.succeeded for o in reruns)
-        raise NotHeld(
+        raise ExpectationFailed(
             f"no target: {failed} of {len(reruns)} reruns of {course.cell.label} failed",
             f"The logs: {conductor.folder / 'logs'}",
         )
@@ -151,7 +151,7 @@ def rerun(conductor: Conductor) -> Course:
     found = [course for course in conductor.courses.courses if course.finals]
     if not found:
         labels = ", ".join(cell.label for cell in conductor.cells)
-        raise NotHeld(f"no target: no trial of {labels} succeeded", f"The logs: {conductor.folder / 'logs'}")
+        raise ExpectationFailed(f"no target: no trial of {labels} succeeded", f"The logs: {conductor.folder / 'logs'}")
     return found[0]
 
 

@@ -7,6 +7,7 @@ counted and reported once.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -16,6 +17,8 @@ from typing import Any
 from optbench.contracts import Sink
 from optbench.errors import first_line
 from optbench.records import Record
+
+log = logging.getLogger(__name__)
 
 LOG_SECONDS = 0.02  # the longest wait for a record
 START_SECONDS = 10.0  # the longest wait before the first step
@@ -28,13 +31,12 @@ class Background(Sink):
     def __init__(
         self,
         sink: Sink,
-        notice: Callable[[str], None],
         *,
         start_seconds: float = START_SECONDS,
         log_seconds: float = LOG_SECONDS,
         finish_seconds: float = FINISH_SECONDS,
     ) -> None:
-        self.sink, self.notice = sink, notice
+        self.sink = sink
         self.start_seconds, self.log_seconds, self.finish_seconds = start_seconds, log_seconds, finish_seconds
         self.faults = 0
         self._calls: queue.SimpleQueue[tuple[Callable[[], None], threading.Event] | None] = queue.SimpleQueue()
@@ -58,11 +60,11 @@ class Background(Sink):
         self._calls.put(None)
         self._thread.join(max(0.0, self.finish_seconds - (time.monotonic() - began)))
         if self._thread.is_alive():
-            self.notice(
+            log.info(
                 f"the tracker did not finish within {self.finish_seconds:g} s and is left; the results are complete"
             )
         if self.faults > 1:
-            self.notice(f"the tracker failed {self.faults} times; the results are complete")
+            log.info(f"the tracker failed {self.faults} times; the results are complete")
 
     def _pass_on(self, call: Callable[[], None], wait_seconds: float) -> None:
         done = threading.Event()
@@ -79,6 +81,6 @@ class Background(Sink):
             except BaseException as error:  # a tracker may raise anything, SystemExit included
                 self.faults += 1
                 if self.faults == 1:
-                    self.notice(f"the tracker failed ({type(error).__name__}: {first_line(error)}); the run goes on")
+                    log.info(f"the tracker failed ({type(error).__name__}: {first_line(error)}); the run goes on")
             finally:
                 done.set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import netrc
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,8 @@ from optbench.config.schema import flatten
 from optbench.contracts import Sink
 from optbench.errors import first_line
 from optbench.records import Record, Status
+
+log = logging.getLogger(__name__)
 
 INIT_SECONDS = 20  # after which an online start becomes an offline one
 TAG_CHARACTERS = 64  # W&B refuses longer ones
@@ -34,13 +37,13 @@ HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where W&B's clients keep 
 class WandbTracker(Sink):
     """A Sink that logs every record to W&B."""
 
-    def __init__(self, directory: Path, project: str, notice: Callable[[str], None]) -> None:
-        self.directory, self.project, self.notice = directory, project, notice
+    def __init__(self, directory: Path, project: str) -> None:
+        self.directory, self.project = directory, project
         self.run: Any = None
 
     def start(self, run: Mapping[str, Any]) -> None:
         """Begin a W&B run, online if possible."""
-        self.run = begun(self.directory, lambda mode: self._begin(run, mode), self.notice)
+        self.run = begun(self.directory, lambda mode: self._begin(run, mode))
 
     def _begin(self, run: Mapping[str, Any], mode: str) -> Any:
         import wandb
@@ -95,10 +98,10 @@ class WandbTracker(Sink):
             self.run.finish(exit_code=0 if succeeded else 1)
 
 
-def begun(directory: Path, begin: Callable[[str], Any], notice: Callable[[str], None]) -> Any:
+def begun(directory: Path, begin: Callable[[str], Any]) -> Any:
     """What `begin(mode)` gives, online if possible, else offline; None where W&B is not installed."""
     if importlib.util.find_spec("wandb") is None:
-        notice("W&B is not installed: records are kept in the results folder alone")
+        log.info("W&B is not installed: records are kept in the results folder alone")
         return None
     directory.mkdir(parents=True, exist_ok=True)
     mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
@@ -107,10 +110,10 @@ def begun(directory: Path, begin: Callable[[str], Any], notice: Callable[[str], 
     except Exception as error:
         if mode != "online":
             raise
-        notice(f"W&B cannot be reached ({first_line(error)}); logging offline")
+        log.info(f"W&B cannot be reached ({first_line(error)}); logging offline")
         mode, run = "offline", begin("offline")
     if mode == "offline":
-        notice(f"W&B logs offline; upload with: wandb sync {Path(run.dir).parent}")
+        log.info(f"W&B logs offline; upload with: wandb sync {Path(run.dir).parent}")
     return run
 
 

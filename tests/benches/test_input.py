@@ -15,7 +15,7 @@ from PIL import Image
 from optbench import config
 from optbench.benches import input as bench
 from optbench.benches.feeding.torchvision import torchvision_batches
-from optbench.cli import run
+from optbench.cli.bench import bench as command
 from optbench.errors import ConfigError, MissingError
 
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ def settings(folder: Path, *more: str) -> config.RunConfig:
 
 
 def measured(folder: Path, *more: str, **own: Any) -> dict[str, Any]:
-    return bench.measure(settings(folder, *more), lambda text: None, **{"images": 8, "rounds": 2, **own})
+    return bench.measure(settings(folder, *more), **{"images": 8, "rounds": 2, **own})
 
 
 def test_every_number_of_workers_is_a_row_for_people_and_for_machines(folder: Path) -> None:
@@ -68,12 +68,12 @@ def test_both_sides_give_batches_of_the_same_form(folder: Path, augment: tuple[s
     assert means[0] == pytest.approx(means[1], abs=0.3)  # normalised alike
 
 
-def test_the_command_takes_its_settings(folder: Path) -> None:
-    seen: list[Any] = []
+def test_the_command_takes_its_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ["workers=0", "images=4", "rounds=1", "data=imagefolder", f"data.path={folder}", "data.image_size=16"]
     overrides += ["data.validation=0.2", "batch_size=4", "threads=1"]
-    run.bench("input", overrides, None, True, lambda text: None, lambda as_json, report, lines: seen.append(report))
-    assert (seen[0]["rounds"], seen[0]["images"], len(seen[0]["rows"])) == (1, 4, 1)
+    command("input", overrides, as_json=True)
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["rounds"], seen["images"], len(seen["rows"])) == (1, 4, 1)
 
 
 def test_bad_settings_are_named(folder: Path, tmp_path: Path) -> None:
@@ -82,6 +82,6 @@ def test_bad_settings_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="rounds=0"):
         measured(folder, rounds=0)
     with pytest.raises(ConfigError, match="data=digits is no folder of image files"):
-        bench.measure(config.load(["data=digits"]), lambda text: None)
+        bench.measure(config.load(["data=digits"]))
     with pytest.raises(MissingError, match="holds no images"):
         measured(tmp_path / "absent")

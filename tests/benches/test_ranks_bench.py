@@ -12,7 +12,7 @@ from optbench.errors import ConfigError
 @pytest.mark.slow
 def test_each_way_is_measured_and_sharing_halves_the_state() -> None:
     asked = config.load(["model=mlp", "threads=1", "device=cpu"])
-    found = ranks.measure(asked, lambda text: None, optimizers="muon,sam", ranks=2, steps=3)
+    found = ranks.measure(asked, optimizers="muon,sam", ranks=2, steps=3)
     ways = [(row["optimizer"], row["way"], row["layout"]) for row in found["rows"]]
     assert ways == [
         ("muon", "one", ""),
@@ -33,4 +33,4 @@ def test_each_way_is_measured_and_sharing_halves_the_state() -> None:
 
 def test_one_rank_is_no_comparison() -> None:
     with pytest.raises(ConfigError, match="ranks=1"):
-        ranks.measure(config.load([]), lambda text: None, optimizers="", ranks=1, steps=3)
+        ranks.measure(config.load([]), optimizers="", ranks=1, steps=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from optbench.benches import step
 from optbench.benches.stepping import shapes
 from optbench.benches.stepping.contestants import contestants
 from optbench.benches.stepping.timing import Floor, milliseconds, take_turns
-from optbench.cli import run
+from optbench.cli import bench
 from optbench.contracts import ROLES
 from optbench.errors import ConfigError
 from optbench.training.memory import peak_extra_bytes, peak_of
@@ -32,7 +32,7 @@ def tiny_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def measured(*overrides: str, **settings: Any) -> dict[str, Any]:
     found = config.load(["threads=1", "device=cpu", *overrides])
-    return step.measure(found, lambda text: None, **{"shapes": "tiny", "rounds": 2, **settings})
+    return step.measure(found, **{"shapes": "tiny", "rounds": 2, **settings})
 
 
 @pytest.mark.parametrize(
@@ -129,20 +129,15 @@ def test_elementwise_ones_are_ours_and_need_gradients_alone() -> None:
 
 
 def test_the_command_takes_the_benchs_own_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    reports: list[dict[str, Any]] = []
-
-    def emit(as_json: bool, tree: dict[str, Any], human: Callable[[], None]) -> None:
-        reports.append(tree)
-        human()
-
     overrides = ["optimizer=signsgd", "shapes=tiny", "rounds=3", "threads=1", "device=cpu"]
-    run.bench("step", overrides, None, False, lambda text: None, emit)
-    assert reports[0]["rounds"] == 3
+    bench.bench("step", overrides, as_json=True)
+    assert json.loads(capsys.readouterr().out)["rounds"] == 3
+    bench.bench("step", overrides)
     assert "signsgd on tiny: 23 tensors" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="cannot be read"):
-        run.bench("step", ["rounds=many"], None, False, lambda text: None, emit)
-    with pytest.raises(ConfigError, match="no such bench") as refused:
-        run.bench("stepping", [], None, False, lambda text: None, emit)
+        bench.bench("step", ["rounds=many"])
+    with pytest.raises(ConfigError, match="unknown bench") as refused:
+        bench.bench("stepping")
     assert "step" in refused.value.hint
     assert "stepping" not in refused.value.hint
 

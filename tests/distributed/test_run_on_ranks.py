@@ -17,8 +17,7 @@ import torch
 from conftest import QUICK, rows_of, same_records
 
 from optbench import config
-from optbench.distributed import RankLost
-from optbench.errors import ConfigError, Interrupted, MissingError
+from optbench.errors import ConfigError, Interrupted, MissingError, RankLost
 from optbench.sessions.session import Ended, Session, execute
 from optbench.store import RunFolder
 

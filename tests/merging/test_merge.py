@@ -239,7 +239,7 @@ def test_plain_runs_are_one_workload_where_nothing_typed_sets_them_apart(here: P
         (("a", "-o", "file"), 2, "it is a file"),
         (("a", "-o", "a/made"), 2, "it is a study's folder"),
         (("a", "-o", "a/made/lion-final-0-s1000"), 2, "it is a run's folder"),
-        (("a", "-o", "x", "--link", "--move"), 2, "one of them"),
+        (("a", "-o", "x", "--link", "--move"), 2, "mutually exclusive"),
         (("a", "-o", "x", "--mix", "data"), 2, "never merged"),
         (("a", "-o", "x", "--mix", "hardware"), 2, "asks for no such leave"),
         (("a", "-o", "x", "--mix", "colours"), 2, "nothing of this kind"),
@@ -319,12 +319,12 @@ def test_a_failing_disk_leaves_whole_run_folders_and_the_next_merge_goes_on(
 def test_a_killed_merge_leaves_whole_run_folders_and_the_next_one_goes_on(here: Path, call: Call) -> None:
     write_study(here / "a", {"lion": [0.9] * 6})
     code = (
-        "import os, sys\nfrom optbench.merging import copying\nfrom optbench.cli.app import main\n"
+        "import os, sys\nfrom optbench.merging import copy\nfrom optbench.cli.app import main\n"
         "true, done = copy.copy_to_disk, []\n"
-        "def copy(source, target):\n"
+        "def copy_and_die(source, target):\n"
         "    true(source, target); done.append(target)\n"
         "    if len(done) == 5: os.kill(os.getpid(), 9)\n"
-        "copying.copy_to_disk = copy\nmain(['merge', 'a', '-o', 'all'])"
+        "copy.copy_to_disk = copy_and_die\nmain(['merge', 'a', '-o', 'all'])"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=here, check=False).returncode == -9
     assert len(runs_in(here / "all" / "made")) == 2 and (here / "all" / "made" / WAITING).exists()
@@ -348,8 +348,8 @@ def test_runs_and_studies_that_somebody_is_at_are_left_alone(here: Path, call: C
 
 def test_a_run_that_has_appeared_meanwhile_is_not_written_over(here: Path) -> None:
     write_study(here / "a", LION)
-    plans = join.plan([here / "a"], here / "all", (), print)
+    plans = join.plan([here / "a"], here / "all", ())
     there = write_run(here / "all" / "made", "lion", "final", 1000, 0, 0.1, "max")
     with pytest.raises(StorageError, match="appeared"):
-        join.merge(plans, here / "all", Way.COPY, print)
+        join.merge(plans, here / "all", Way.COPY)
     assert json.loads((there / "result.json").read_text())["final"]["val_metric"] == 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optbench.cli.reproduce import Wanted, prepare
-from optbench.cli.sweep import How
+from optbench.cli.sweep import SweepOptions
 from optbench.reproducing import find
 
 FOLDER = find.experiments_folder()
@@ -18,7 +18,7 @@ MANY_CELLS = {("who-wins", "gpu")}
     [pytest.param(*one, marks=[pytest.mark.slow] if one in MANY_CELLS else [], id="-".join(one)) for one in ALL],
 )
 def test_a_study_can_be_decided(slug: str, scale: str) -> None:
-    prepared = prepare(slug, How(scale=scale), Wanted(None, False, None, (), False, False, True))
+    prepared = prepare(slug, SweepOptions(scale=scale), Wanted(None, False, None, (), False))
     assert prepared.criteria and prepared.experiment.title
     assert "cpu" in prepared.experiment.scales
     assert (FOLDER / slug / "README.md").is_file()

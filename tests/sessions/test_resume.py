@@ -17,7 +17,7 @@ import torch
 from conftest import QUICK, Twice, same_records
 
 from optbench import config
-from optbench.errors import ConfigError, NotHeld
+from optbench.errors import ConfigError, Locked
 from optbench.sessions.session import execute
 from optbench.store import RunFolder
 
@@ -111,16 +111,15 @@ def test_checkpoints_load_with_weights_only(tmp_path: Path) -> None:
     assert not (thrifty.folder / "checkpoints").exists()
 
 
-def test_a_spoilt_checkpoint_means_starting_over_not_failing(tmp_path: Path) -> None:
+def test_a_spoilt_checkpoint_means_starting_over_not_failing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded = config.load([*QUICK, "steps=10"])
     calm = execute(loaded, tmp_path / "calm")
     folder = RunFolder(tmp_path / "spoilt", "runs", loaded.run_id)
     folder.checkpoints.mkdir(parents=True)
     (folder.checkpoints / "step-000000005.pt").write_bytes(b"PK\x03\x04 torn")
     folder.metrics_file.write_text('{"step": 1}\n{"torn')
-    notices: list[str] = []
-    ended = execute(loaded, tmp_path / "spoilt", notice=notices.append)
-    assert "step-000000005.pt cannot be read" in notices[0]
+    ended = execute(loaded, tmp_path / "spoilt")
+    assert "step-000000005.pt cannot be read" in caplog.messages[0]
     assert ended.result["resumed_from_steps"] == []
     assert same_records(rows(ended.folder)) == same_records(rows(calm.folder))
 
@@ -153,18 +152,17 @@ def test_a_run_killed_after_its_last_step_only_writes_its_result(tmp_path: Path)
     assert len({json.dumps(row) for row in rows(again.folder)}) == len(rows(again.folder))
 
 
-def test_an_ended_run_is_not_run_again_unless_forced(tmp_path: Path) -> None:
+def test_an_ended_run_is_not_run_again_unless_forced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded = config.load([*QUICK, "steps=5"])
     first = execute(loaded, tmp_path)
     second = execute(loaded, tmp_path)
     assert second.was_there
     assert second.result == first.result
-    notices: list[str] = []
-    forced = execute(loaded, tmp_path, force=True, notice=notices.append)
+    forced = execute(loaded, tmp_path, force=True)
     assert not forced.was_there
     (aside,) = (tmp_path / "runs" / ".replaced").iterdir()
     assert json.loads((aside / "result.json").read_text()) == first.result
-    assert str(aside) in notices[0]
+    assert str(aside) in caplog.messages[0]
 
 
 def test_two_processes_given_the_same_run_leave_one_result(tmp_path: Path) -> None:
@@ -182,7 +180,7 @@ def test_two_processes_given_the_same_run_leave_one_result(tmp_path: Path) -> No
 
 def test_a_locked_run_says_so(tmp_path: Path) -> None:
     loaded = config.load([*QUICK, "steps=5"])
-    with RunFolder(tmp_path, "runs", loaded.run_id).locked(), pytest.raises(NotHeld, match="another process"):
+    with RunFolder(tmp_path, "runs", loaded.run_id).locked(), pytest.raises(Locked, match="another process"):
         execute(loaded, tmp_path)
 
 

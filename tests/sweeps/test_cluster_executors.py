@@ -380,13 +380,12 @@ def test_jobs_that_never_say_a_word_end_the_sweep_not_the_runs(tmp_path: Path) -
         executor.close()
 
 
-def test_a_clock_that_is_far_off_is_said_once_for_a_machine(tmp_path: Path) -> None:
+def test_a_clock_that_is_far_off_is_said_once_for_a_machine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from optbench.sweeps.executors.cluster import SKEW_SECONDS, ElsewhereExecutor
     from optbench.sweeps.executors.mailbox import write_news
     from optbench.sweeps.executors.remote_worker import Hello
 
-    said: list[str] = []
-    executor = ElsewhereExecutor(Falling(), 3, tmp_path / "x", 3.0, notice=said.append)
+    executor = ElsewhereExecutor(Falling(), 3, tmp_path / "x", 3.0)
     try:
         for number, (host, apart) in enumerate([("far", 3600.0), ("far", 3600.0), ("late", -900.0), ("near", 20.0)]):
             assert abs(apart) < SKEW_SECONDS or host != "near"
@@ -399,7 +398,7 @@ def test_a_clock_that_is_far_off_is_said_once_for_a_machine(tmp_path: Path) -> N
             list(executor.events(0.0))
     finally:
         executor.close()
-    assert [text.split(":")[0][:-7] for text in said] == [
+    assert [text.split(":")[0][:-7] for text in caplog.messages] == [
         "the clock of far is 3600 s ahead of this ma",
         "the clock of late is 900 s behind this ma",
     ]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds its victims in /proc")
 def test_killed_again_and_again_it_comes_to_the_same() -> None:
-    found = sweep_kills.measure(config.load(["steps=1500"]), print)
+    found = sweep_kills.measure(config.load(["steps=1500"]))
     assert found["killed_workers"] > 0
     assert found["killed_schedulers"] > 0
     assert found["runs"] == 3 * (8 + 2)

@@ -52,8 +52,10 @@ def run_record(file: Path) -> dict[str, Any]:
     return next(record["run"] for record in records if record["type"] == "run")
 
 
-def swept(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict[str, Any], str]:
-    """What `optbench sweep` says in JSON, and its notices."""
+def swept(
+    root: Path, capsys: pytest.CaptureFixture[str], *words: str, caplog: pytest.LogCaptureFixture
+) -> tuple[dict[str, Any], str]:
+    """What `optbench sweep` says in JSON, and its log."""
     with pytest.raises(SystemExit) as end:
         app.main(["sweep", *ASKED, *words, "--json", "--results-dir", str(root)])
     out, err = capsys.readouterr()
@@ -64,7 +66,7 @@ def swept(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[
 def test_a_tracked_sweep_is_a_group_with_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("wandb")
     tree, said = swept(tmp_path, capsys, "tracker=wandb")
-    assert said.count("upload with: wandb sync") == 1  # the workers' notices are in their logs
+    assert said.count("upload with: wandb sync") == 1  # the workers' messages are in their logs
 
     (file,) = (tmp_path / "s" / "wandb").rglob("*.wandb")
     record = run_record(file)
@@ -95,19 +97,18 @@ def test_a_sweep_without_a_key_has_no_summary(tmp_path: Path, capsys: pytest.Cap
     assert not list((tmp_path / "s").rglob("wandb"))
 
 
-def test_a_summary_that_fails_is_told_and_fails_nothing(tmp_path: Path) -> None:
+def test_a_summary_that_fails_is_told_and_fails_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("wandb")
     study = make_study(["optimizer=sgd", "model=quadratic", "tracker=wandb"], {"trials": 1, "seeds": 1}, name="s")
-    conductor = Conductor(study, expand(study), tmp_path, Live(2, 1, print, quiet=True))
+    conductor = Conductor(study, expand(study), tmp_path, Live(2, 1, quiet=True))
     conductor.plan()
-    notices: list[str] = []
-    wandb_summary.track(conductor, tree_of(conductor), notices.append)
-    assert notices == []  # nothing was run
+    wandb_summary.track(conductor, tree_of(conductor))
+    assert caplog.messages == []  # nothing was run
     (tmp_path / "s").write_text("a file in the place of the study's folder")
     conductor.ran = 1
-    wandb_summary.track(conductor, tree_of(conductor), notices.append)
-    assert len(notices) == 1
-    assert notices[0].startswith("the tracker failed (FileExistsError")
+    wandb_summary.track(conductor, tree_of(conductor))
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("the tracker failed (FileExistsError")
 
 
 def cell(name: str, best: dict[str, Any], val: dict[str, Any] | None) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from optbench.contracts import Sink
 from optbench.records import Record, Split
 from optbench.trackers.background import Background
@@ -52,44 +54,43 @@ class Stuck(Kept):
         threading.Event().wait()
 
 
-def drive(sink: Kept, records: int, **seconds: float) -> tuple[list[str], float]:
-    notices: list[str] = []
-    tracker = Background(sink, notices.append, **seconds)
+def drive(sink: Kept, records: int, **seconds: float) -> float:
+    tracker = Background(sink, **seconds)
     tracker.start({"run_id": "x"})
     began = time.monotonic()
     for step in range(records):
         tracker.log(record(step))
     logging_seconds = time.monotonic() - began
     tracker.finish({"status": "completed"})
-    return notices, logging_seconds
+    return logging_seconds
 
 
-def test_everything_arrives_in_order() -> None:
+def test_everything_arrives_in_order(caplog: pytest.LogCaptureFixture) -> None:
     sink = Kept()
-    notices, _ = drive(sink, 500)
+    drive(sink, 500)
     assert sink.steps == list(range(500))
     assert (sink.started, sink.results) == ([{"run_id": "x"}], [{"status": "completed"}])
-    assert notices == []
+    assert caplog.messages == []
 
 
-def test_faults_are_counted_and_reported_once_with_their_number() -> None:
+def test_faults_are_counted_and_reported_once_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     sink = Raises()
-    notices, _ = drive(sink, 50)
-    assert len(notices) == 2
-    assert "SystemExit: the tracker gives up" in notices[0]
-    assert "failed 50 times" in notices[1]
+    drive(sink, 50)
+    assert len(caplog.messages) == 2
+    assert "SystemExit: the tracker gives up" in caplog.messages[0]
+    assert "failed 50 times" in caplog.messages[1]
     assert sink.results == [{"status": "completed"}]
 
 
 def test_a_slow_tracker_does_not_slow_the_run_and_loses_nothing() -> None:
     sink = Slow()
-    _, seconds = drive(sink, 40, log_seconds=0.01)
+    seconds = drive(sink, 40, log_seconds=0.01)
     assert seconds < 0.5  # 40 x 0.05 s of work
     assert sink.steps == list(range(40))
 
 
-def test_a_stuck_tracker_is_left_behind_at_the_end() -> None:
-    notices, seconds = drive(Stuck(), 20, log_seconds=0.01, finish_seconds=0.2)
+def test_a_stuck_tracker_is_left_behind_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    seconds = drive(Stuck(), 20, log_seconds=0.01, finish_seconds=0.2)
     assert seconds < 0.5
-    assert len(notices) == 1
-    assert "did not finish within 0.2 s" in notices[0]
+    assert len(caplog.messages) == 1
+    assert "did not finish within 0.2 s" in caplog.messages[0]

@@ -81,7 +81,7 @@ def test_every_record_can_be_read_back(no_key: None, tmp_path: Path) -> None:
 
 def begun(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     """How W&B's own reader sees the start of a run."""
-    tracker = WandbTracker(folder, "p", lambda text: None)
+    tracker = WandbTracker(folder, "p")
     tracker.start(run)
     tracker.log(Record(step=10, split=Split.VALIDATION, values={"val_metric": 0.5}, **dict.fromkeys(COUNTS, 1)))
     tracker.log(Record(step=20, split=Split.VALIDATION, values={"val_metric": 0.25}, **dict.fromkeys(COUNTS, 1)))
@@ -174,17 +174,18 @@ def test_a_key_is_looked_for_without_a_network(monkeypatch: pytest.MonkeyPatch, 
     assert has_key()
 
 
-def test_without_the_package_a_run_is_only_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_the_package_a_run_is_only_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    notices: list[str] = []
-    tracker = WandbTracker(tmp_path, "p", notices.append)
+    tracker = WandbTracker(tmp_path, "p")
     tracker.start({"run_id": "x"})
     tracker.finish(None)
-    assert notices == ["W&B is not installed: records are kept in the results folder alone"]
+    assert caplog.messages == ["W&B is not installed: records are kept in the results folder alone"]
 
 
 def test_a_server_that_is_not_there_means_offline(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quick_run: Callable[..., Any]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quick_run: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Only the first answer of W&B is made up here: its own client would wait for the network for 20 s."""
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
@@ -197,7 +198,6 @@ def test_a_server_that_is_not_there_means_offline(
         return type("Run", (), {"dir": str(tmp_path / "offline-run" / "files")})()
 
     monkeypatch.setattr(WandbTracker, "_begin", begin)
-    notices: list[str] = []
-    WandbTracker(tmp_path, "p", notices.append).start({"run_id": "x"})
+    WandbTracker(tmp_path, "p").start({"run_id": "x"})
     assert modes == ["online", "offline"]
-    assert notices[0] == "W&B cannot be reached (no answer); logging offline"
+    assert caplog.messages[0] == "W&B cannot be reached (no answer); logging offline"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from optbench.errors import NotHeld
+from optbench.errors import ExpectationFailed
 
 KIB = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 MEASURED = """
@@ -24,5 +24,5 @@ def timed_call(command: Sequence[str]) -> tuple[float, int]:
     done = subprocess.run([sys.executable, "-c", MEASURED, *command], capture_output=True, text=True, check=True)
     code, seconds, peak = done.stdout.split()
     if int(code):
-        raise NotHeld(f"{' '.join(command)} ended with exit code {code}")
+        raise ExpectationFailed(f"{' '.join(command)} ended with exit code {code}")
     return float(seconds), int(peak) * KIB

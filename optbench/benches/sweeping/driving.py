@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import RunConfig
-from optbench.errors import NotHeld
+from optbench.errors import ExpectationFailed
 
 COMMAND = (sys.executable, "-m", "optbench", "sweep")
 WORKLOAD = {"model": "mlp", "threads": "1", "tracker": "none"}  # where the command line does not say another
@@ -55,7 +55,7 @@ def started(words: Sequence[str], root: Path, log: Path | None = None) -> subpro
 
 
 def swept(words: Sequence[str], root: Path) -> Swept:
-    """A sweep from its beginning to its end. Raises NotHeld where it does not come to one."""
+    """A sweep from its beginning to its end. Raises ExpectationFailed where it does not come to one."""
     began = time.perf_counter()
     code = started(words, root).wait()
     seconds = time.perf_counter() - began
@@ -65,7 +65,7 @@ def swept(words: Sequence[str], root: Path) -> Swept:
 def ended(code: int, root: Path, seconds: float) -> Swept:
     """What a sweep came to that ended with this exit code."""
     if code not in ENDED:
-        raise NotHeld(f"the sweep ended with exit code {code}: {(root / 'log.txt').read_text()[-2000:]}")
+        raise ExpectationFailed(f"the sweep ended with exit code {code}: {(root / 'log.txt').read_text()[-2000:]}")
     answer = (root / "answer.json").read_text()
     return Swept(json.JSONDecoder().raw_decode(answer)[0], seconds, weights(root))
 

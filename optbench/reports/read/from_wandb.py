@@ -6,7 +6,8 @@ holds the records. Runs that something else has logged are left out."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from optbench.records import COLUMNS
 from optbench.store import explained, write_atomically
 from optbench.trackers.wandb import RESULT_JSON, RUN_JSON
 
+log = logging.getLogger(__name__)
+
 OWN = "_"  # what W&B's own columns begin with
 
 
-def fetch(project: str, root: Path, notice: Callable[[str], None], api: Any = None) -> Path:
+def fetch(project: str, root: Path, api: Any = None) -> Path:
     """The runs of a project (`PROJECT` or `ENTITY/PROJECT`) as run folders below `root`; the folder of results. A run
     that has not changed since it was read is not fetched again.
 
@@ -30,7 +33,7 @@ def fetch(project: str, root: Path, notice: Callable[[str], None], api: Any = No
         for run in api.runs(project):
             if keep(run, folder):
                 found += 1
-                notice(f"{found} runs of {project}") if found % 50 == 0 else None
+                log.info(f"{found} runs of {project}") if found % 50 == 0 else None
             else:
                 others += 1
     except Exception as error:
@@ -38,7 +41,7 @@ def fetch(project: str, root: Path, notice: Callable[[str], None], api: Any = No
     if not found:
         raise NoResultsError(f"--wandb {project}: none of its {others} runs was logged by optbench")
     if others:
-        notice(f"{others} runs of {project} were not logged by optbench and are left out")
+        log.info(f"{others} runs of {project} were not logged by optbench and are left out")
     return folder
 
 

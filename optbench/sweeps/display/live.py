@@ -3,11 +3,12 @@ elsewhere; errors at once, with the log that says more."""
 
 from __future__ import annotations
 
+import logging
 import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from optbench.sweeps.scheduler.cell_progress import DONE, Course, Courses
 from optbench.sweeps.study.cells import FINAL, TUNE, Planned
 from optbench.sweeps.study.outcomes import PRUNED, REFUSED, Outcome
 
+log = logging.getLogger(__name__)
+
 PLAIN_SECONDS = 10.0  # between two plain lines
 TOLD_SHARE = 0.02  # of a run, after which its length is guessed from its speed
 DRAWN_SECONDS = 0.25
@@ -25,7 +28,7 @@ DRAWN_SECONDS = 0.25
 class Live:
     """A Watcher for people."""
 
-    def __init__(self, total: int, slots: int, notice: Callable[[str], None], *, quiet: bool = False) -> None:
+    def __init__(self, total: int, slots: int, *, quiet: bool = False) -> None:
         self.total, self.slots, self.quiet = total, slots, quiet
         self.began = self.printed = time.monotonic()
         self.seconds: dict[int, list[float]] = {}
@@ -34,7 +37,6 @@ class Live:
         self.started_at: dict[str, tuple[float, float]] = {}  # when training began, and at which share of the run
         self.seen: set[str] = set()
         self._metrics: dict[str, None] = {}  # in the order in which they were met
-        self._say = notice
         self._live: Any = None
         self._courses: Courses | None = None
         self._said: dict[int, set[str]] = defaultdict(set)  # why a cell's runs were refused: once is enough
@@ -103,12 +105,7 @@ class Live:
 
     def line(self, text: str, always: bool = False) -> None:
         """A line that stays, above the table."""
-        if self.quiet and not always:
-            return
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
-        else:
-            self._say(text)
+        log.log(logging.WARNING if always else logging.INFO, text)
 
     def close(self) -> None:
         """Give the terminal back."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import math
 import re
 import time
@@ -18,6 +19,8 @@ from typing import Any
 from optbench.errors import ConfigError, MissingError, first_line
 from optbench.sweeps.search.optuna_tools import needed, quietly
 
+log = logging.getLogger(__name__)
+
 FILE = "optuna.journal"
 HOME, HOME_FILE = "optbench_home", ".storage-id"
 SECONDS = 10.0  # between two writings
@@ -28,8 +31,8 @@ GRACE_SECONDS = 5  # after which the lock of a writer that was killed is taken o
 class Mirror:
     """Writes what is new in a study's tree; does nothing where Optuna is not installed, and never fails a sweep."""
 
-    def __init__(self, folder: Path, notice: Callable[[str], None], storage: str = "") -> None:
-        self._notice, self._storage = notice, storage
+    def __init__(self, folder: Path, storage: str = "") -> None:
+        self._storage = storage
         self._file = folder / FILE
         self._journal: Journal | None = None
         self._written = -math.inf
@@ -45,7 +48,7 @@ class Mirror:
         except Exception as error:  # Optuna raises many kinds, of a full disk, a read-only folder, a strange file
             self._off = True
             where = shown(self._storage) if self._storage else self._file
-            self._notice(f"{where} is not kept up to date: {type(error).__name__}: {unsaid(error, self._storage)}")
+            log.warning(f"{where} is not kept up to date: {type(error).__name__}: {unsaid(error, self._storage)}")
         self._written = time.monotonic()
 
     def _write(self, tree: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ Like every tracker it is a mirror: what goes wrong here is told, and changes not
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,14 @@ OF_A_SPREAD = ("n", "mean", "half_width", "min", "max")
 OF_A_STUDY = ("study", "protocol", "sampler", "pruner", "trials", "tune_seeds", "seeds")
 
 
-def track(conductor: Conductor, tree: Mapping[str, Any], notice: Callable[[str], None]) -> None:
+def track(conductor: Conductor, tree: Mapping[str, Any]) -> None:
     """Show the study's summary, if this sweep has run anything and its runs were tracked."""
     tracked = [run.config for run in conductor.planned_runs if tracker_of(conductor, run.config.tracker) != "none"]
     if not tracked or not conductor.ran:
         return
     from optbench.trackers.background import Background
 
-    sink = Background(Summary(conductor.folder, tracked[0].wandb_project, notice), notice)
+    sink = Background(Summary(conductor.folder, tracked[0].wandb_project))
     sink.start(tree)
     sink.finish(tree)
 
@@ -40,15 +40,15 @@ def tracker_of(conductor: Conductor, asked: str) -> str:
 class Summary:
     """A Sink of one W&B run; what it is told is a summary (summary.tree_of)."""
 
-    def __init__(self, directory: Path, project: str, notice: Callable[[str], None]) -> None:
-        self.directory, self.project, self.notice = directory, project, notice
+    def __init__(self, directory: Path, project: str) -> None:
+        self.directory, self.project = directory, project
         self.run: Any = None
 
     def start(self, run: Mapping[str, Any]) -> None:
         """Begin the W&B run, or take up that of an earlier sweep of the study."""
         from optbench.trackers.wandb import begun
 
-        self.run = begun(self.directory, lambda mode: self._begin(run, mode), self.notice)
+        self.run = begun(self.directory, lambda mode: self._begin(run, mode))
 
     def _begin(self, tree: Mapping[str, Any], mode: str) -> Any:
         import wandb

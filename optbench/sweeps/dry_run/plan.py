@@ -4,7 +4,7 @@ is kept from running it meanwhile."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,19 @@ def plan(
     jobs: int | None,
     per_device: int,
     retry: frozenset[str],
-    notice: Callable[[str], None],
     executor: Chosen | None = None,
 ) -> tuple[dict[str, Any], OptbenchError | None]:
     """The plan of a study, and the first error of a cell that cannot be run. Another executor than this machine's
     changes how many run at a time; the probe is made here all the same."""
     pruning = Unasked() if study.pruner != "none" else None
-    conductor = Conductor(study, cells, root, Live(0, 1, notice, quiet=True), pruning, retry)
+    conductor = Conductor(study, cells, root, Live(0, 1, quiet=True), pruning, retry)
     conductor.plan()
     overhead = server_seconds(cells)
     configs = [cell.config for cell in cells]
     here = executor is None or executor.name == LOCAL
     asked = Asked(configs, conductor.folder, jobs if here else None, per_device, {})
     count, devices = places(asked)
-    answers = probe(cells, notice, devices or [None] * count)
+    answers = probe(cells, devices or [None] * count)
     if executor is not None and not here:
         count = executor.slots(configs, conductor.folder, jobs, per_device)
     rows = [row(conductor, cell, answers[cell.number]) for cell in cells]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +12,11 @@ from typing import Any
 
 from optbench.config import RunConfig
 from optbench.config.runconfig import short_hash
-from optbench.errors import Interrupted, NotHeld, OptbenchError
+from optbench.errors import ExpectationFailed, Interrupted, OptbenchError
 from optbench.sweeps.dry_run.probe_worker import Measured, child, nothing
 from optbench.sweeps.study.cells import Cell
+
+log = logging.getLogger(__name__)
 
 MOST = 12  # distinct cells that are each probed for themselves
 LENGTH = ("seed", "steps", "samples", "eval_every", "target", "stop_at_target", "max_seconds")
@@ -22,23 +25,21 @@ HYPERPARAMETERS = ("schedule", "clip")
 Answer = Measured | OptbenchError
 
 
-def probe(
-    cells: Sequence[Cell], notice: Callable[[str], None], places: Sequence[str | None] = (None,)
-) -> dict[int, Answer]:
+def probe(cells: Sequence[Cell], places: Sequence[str | None] = (None,)) -> dict[int, Answer]:
     """What a run of every cell takes, by the cell's number, or why it cannot be run. `places` are the CUDA devices of
     the runs at a time, None for the machine as it is."""
     from optbench.sweeps.executors.local import fork_server
 
     key = fine_key if len({fine_key(cell.mildest) for cell in cells}) <= MOST else coarse_key
     if key is coarse_key:
-        notice(f"more than {MOST} different cells: those that differ in hyperparameters alone share a probe")
+        log.info(f"more than {MOST} different cells: those that differ in hyperparameters alone share a probe")
     answers: dict[str, Answer] = {}
     context = fork_server([cell.mildest for cell in cells])
     for cell in cells:
         name = key(cell.mildest)
         if name not in answers:
             answers[name] = probe_cell(context, cell.mildest, places)
-            notice(f"probing {cell.label}: {words(answers[name])}")
+            log.info(f"probing {cell.label}: {words(answers[name])}")
     return {cell.number: answers[key(cell.mildest)] for cell in cells}
 
 
@@ -85,7 +86,7 @@ def probe_cell(context: Any, config: RunConfig, places: Sequence[str | None]) ->
     if refused is not None:
         return refused
     if None in answers:
-        return NotHeld("a process died in the probe")
+        return ExpectationFailed("a process died in the probe")
     leaving = sum(seconds for _, seconds in found) / len(found)
     mean = averaged([Measured(**answer) for answer in answers])
     return replace(mean, start_seconds=mean.start_seconds + leaving)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from optbench.config import RunConfig
-from optbench.errors import NotHeld, OptbenchError, first_line
+from optbench.errors import ExpectationFailed, OptbenchError, first_line
 from optbench.records import Record, Split
 
 WARM_UP = 3  # steps that are not timed
@@ -89,13 +89,13 @@ def silence() -> None:
 
 
 def answer(config: RunConfig, began: float) -> dict[str, Any] | OptbenchError:
-    """The fields of Measured, or why the run cannot be done; what would make it fail is NotHeld (exit 3)."""
+    """The fields of Measured, or why the run cannot be done; what would make it fail is ExpectationFailed (exit 3)."""
     try:
         return asdict(measured(config, began))
     except OptbenchError as error:
         return error
     except Exception as error:
-        return NotHeld(f"its first steps fail: {type(error).__name__}: {first_line(error)}")
+        return ExpectationFailed(f"its first steps fail: {type(error).__name__}: {first_line(error)}")
 
 
 class Enough(Exception):
@@ -156,7 +156,7 @@ def measured(config: RunConfig, began: float) -> Measured:
     with suppress(Enough):
         for record in trainer.records():
             lines = [line_bytes(record)]
-        raise NotHeld(f"its first steps fail: {trainer.at.reason}")
+        raise ExpectationFailed(f"its first steps fail: {trainer.at.reason}")
     stepped = time.monotonic()
     per_sample = evaluation_seconds(objects)
     evaluated = time.monotonic()

@@ -3,8 +3,9 @@ machines share, through which they speak. Runs, retries and results are what the
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from optbench.sweeps.executors.base import Died, Event, Job
 from optbench.sweeps.executors.local import is_last
 from optbench.sweeps.executors.mailbox import Desk
 from optbench.sweeps.executors.remote_worker import Hello, parcel_of
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0  # after which a job that was asked to stop is cancelled
 LEAVING_SECONDS = 10.0  # that the process of a run which is over may take to end
@@ -71,7 +74,6 @@ class ElsewhereExecutor:
         study: Path,
         lease_seconds: float,
         shared: bool = False,
-        notice: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.slots = slots
         self.sharing = {"jobs": slots, "per_device": None, "shared": shared}
@@ -80,7 +82,7 @@ class ElsewhereExecutor:
         self._due: list[Job] = []  # submitted together: one call to the cluster
         self._places: dict[str, Place] = {}
         self._leaving: dict[str, Any] = {}  # attempt: handle of a job whose run is over, and whose process is not
-        self._notice, self._skewed = notice, set[str]()
+        self._skewed = set[str]()
         self._attempts = self._silent = 0
         self._heard = False
         self._looked = self._look_seconds = 0.0
@@ -161,9 +163,7 @@ class ElsewhereExecutor:
         if abs(apart) > SKEW_SECONDS and hello.host not in self._skewed:
             self._skewed.add(hello.host)
             how = f"{abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} this machine's"
-            self._notice(
-                f"the clock of {hello.host} is {how}: nothing depends on it but the times in logs and run.json"
-            )
+            log.info(f"the clock of {hello.host} is {how}: nothing depends on it but the times in logs and run.json")
 
     def _mind_silence(self, place: Place, gone: Gone) -> None:
         """ConfigError where job after job ends and none has ever said a word: no fault of the runs'."""

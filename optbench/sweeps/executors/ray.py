@@ -33,7 +33,7 @@ def make(asked: Asked) -> ElsewhereExecutor:
         ray.shutdown()
         raise
     cluster = RayCluster(ray, cpus, gpus)
-    return ElsewhereExecutor(cluster, count, asked.study, asked.settings["lease_seconds"], notice=asked.notice)
+    return ElsewhereExecutor(cluster, count, asked.study, asked.settings["lease_seconds"])
 
 
 def slots(asked: Asked) -> int:

@@ -6,7 +6,7 @@ dry run; and where there is something to start while the sweep is still being pl
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ class Asked:
     jobs: int | None
     per_device: int
     settings: Mapping[str, Any]
-    notice: Callable[[str], None] = lambda text: None
 
     @property
     def threads(self) -> int:
@@ -77,10 +76,9 @@ class Chosen:
         study: Path,
         jobs: int | None,
         per_device: int,
-        notice: Callable[[str], None] = lambda text: None,
     ) -> Executor:
         """The executor itself. MissingError where what it needs is not there."""
-        return self._code().make(Asked(configs, study, jobs, per_device, self.settings, notice))
+        return self._code().make(Asked(configs, study, jobs, per_device, self.settings))
 
     def slots(self, configs: Sequence[RunConfig], study: Path, jobs: int | None, per_device: int) -> int:
         """How many runs it would do at a time."""

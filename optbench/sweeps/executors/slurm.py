@@ -27,7 +27,7 @@ def make(asked: Asked) -> ElsewhereExecutor:
     cluster = SlurmCluster(asked.settings, folder, asked.threads, gpus_of(asked))
     count, here = slots(asked), asked.settings["cluster"] != "slurm"
     shared = here and count * asked.threads > usable_cores()
-    return ElsewhereExecutor(cluster, count, asked.study, asked.settings["lease_seconds"], shared, asked.notice)
+    return ElsewhereExecutor(cluster, count, asked.study, asked.settings["lease_seconds"], shared)
 
 
 def slots(asked: Asked) -> int:

@@ -3,6 +3,7 @@ to, or when the scheduler is gone."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.contracts import Sink
-from optbench.errors import Interrupted, NotHeld, OptbenchError
+from optbench.errors import Interrupted, Locked, OptbenchError
 from optbench.records import Record, Split
 from optbench.store import RunFolder
 from optbench.sweeps.executors.base import Began, Busy, Ended, Event, Job, Measured, Progress, Refused, Stopped
@@ -101,7 +102,7 @@ def serve(job: Job, wire: Any, patience_seconds: float = 0.0) -> None:
         wire.tell(Ended(job.run_id))
     except Interrupted:
         wire.tell(wire.stopped() or Stopped(job.run_id, wire.reason or ""))
-    except NotHeld:
+    except Locked:
         wire.tell(Busy(job.run_id))
     except OptbenchError as error:
         print(f"optbench: {error}", file=sys.stderr)
@@ -117,7 +118,7 @@ def is_busy(job: Job) -> bool:
     try:
         with folder.locked():
             return False
-    except NotHeld:
+    except Locked:
         return True
     except OptbenchError:  # the run itself says so
         return False
@@ -126,9 +127,10 @@ def is_busy(job: Job) -> bool:
 def done(job: Job, wire: Wire) -> None:
     """The run, with the sinks that its configuration asks for."""
     from optbench.sessions.session import execute
+    from optbench.sessions.sinks import trackers_for
 
     def sinks(folder: RunFolder) -> list[Any]:
-        return [Teller(job.run_id, wire), *trackers(job, folder)]
+        return [Teller(job.run_id, wire), *trackers_for(job.config, folder)]
 
     execute(
         job.config,
@@ -137,24 +139,8 @@ def done(job: Job, wire: Wire) -> None:
         stage=job.stage,
         force=job.force,
         sinks=sinks,
-        notice=say,
         sweep=job.facts,
     )
-
-
-def trackers(job: Job, folder: RunFolder) -> list[Any]:
-    """The tracker, where the run is to have one."""
-    if job.config.tracker == "none":
-        return []
-    from optbench.trackers.background import Background
-    from optbench.trackers.wandb import WandbTracker
-
-    return [Background(WandbTracker(folder.path, job.config.wandb_project, say), say)]
-
-
-def say(text: str) -> None:
-    """A line of the log."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def write_output_to(log: Path) -> None:
@@ -166,3 +152,5 @@ def write_output_to(log: Path) -> None:
             os.dup2(handle, stream)
         os.close(handle)
         print(time.strftime("-- %Y-%m-%d %H:%M:%S %z, process"), os.getpid(), file=sys.stderr, flush=True)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("optbench").setLevel(logging.INFO)

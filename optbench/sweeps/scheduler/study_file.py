@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import NotHeld
+from optbench.errors import Locked
 from optbench.records import SCHEMA
 from optbench.store import explained, read_json, write_json
 from optbench.sweeps.scheduler.cell_progress import DONE, Course, Trial
@@ -29,7 +29,7 @@ HISTORY = 20  # earlier plans that are kept
 def scheduling(folder: Path) -> Iterator[None]:
     """Be the one scheduler of a study. The system drops the lock of a killed process by itself.
 
-    Raises NotHeld where another one is at it, ConfigError where the folder cannot be written."""
+    Raises Locked where another one is at it, ConfigError where the folder cannot be written."""
     from filelock import FileLock, Timeout
 
     with explained(folder):
@@ -41,7 +41,7 @@ def scheduling(folder: Path) -> Iterator[None]:
     except Timeout:
         owner = read_json(folder / OWNER) or {}
         who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
-        raise NotHeld(
+        raise Locked(
             f"the study {folder.name} is being run by {who}", "Wait for it, or choose another --study"
         ) from None
     try:

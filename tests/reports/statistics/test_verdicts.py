@@ -141,7 +141,7 @@ def test_a_margin_that_is_none_is_refused(text: str) -> None:
 
 
 def test_a_small_simulation_has_more_false_verdicts_without_the_selection() -> None:
-    found = measure(None, lambda text: None, studies=60)  # type: ignore[arg-type]
+    found = measure(None, studies=60)  # type: ignore[arg-type]
     rows = found["rows"]
     assert sum(row["wrong"] for row in rows) < sum(row["plain_wrong"] for row in rows)
     assert all(row["found"] > 0.4 for row in rows)
@@ -157,5 +157,5 @@ def test_the_simulation_refuses_verdicts_that_are_always_undecided_or_too_bold()
 
 @pytest.mark.slow
 def test_verdicts_are_calibrated() -> None:
-    found = measure(None, lambda text: None)  # type: ignore[arg-type]
+    found = measure(None)  # type: ignore[arg-type]
     assert found["goal_holds"], found["broken"]

@@ -1,0 +1,153 @@
+"""`optbench compare`: the verdict between two optimizers, with its evidence, and an exit code for CI."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from optbench.cli import options
+from optbench.cli.options import AsJson, Debug
+from optbench.cli.output import Output, print_encodable
+from optbench.errors import ConfigError, ExpectationFailed, NoResultsError, suggest
+from optbench.store import results_root
+
+if TYPE_CHECKING:
+    from optbench.reports.model.content import Estimate, Workload
+
+log = logging.getLogger(__name__)
+ASSERTION = re.compile(r"^\s*(.+?)\s*(>=|<=|==|>|<)\s*(.+?)\s*$")
+ALLOWED = {
+    ">": ("better",),
+    "<": ("worse",),
+    ">=": ("better", "tie"),
+    "<=": ("worse", "tie"),
+    "==": ("tie",),
+}
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="An optimizer, as the study names it: lion")],
+    b: Annotated[str, typer.Argument(help="Another one")],
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[RESULTS]", help="A study's folder, or the results folder")
+    ] = None,
+    margin: options.Margin = "1%",
+    mix: options.Mix = "",
+    asserted: Annotated[
+        str | None, typer.Option("--assert", help="Exit 3 unless this is shown on every workload: 'lion >= adamw'")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Give the verdict between two, with its evidence: optbench compare lion adamw results/NAME"""
+    from optbench.reports.build.report import build
+    from optbench.reports.build.workload import Asked
+    from optbench.reports.comparable import check_kinds
+    from optbench.reports.read.reading import names, read
+    from optbench.reports.statistics.verdicts import parse_margin
+
+    output = Output(as_json)
+    checked = parse_assertion(asserted, a, b) if asserted else None
+    asked = Asked(margin=parse_margin(margin), mix=check_kinds(options.split(mix)), records=False)
+    results = read(path or results_root(None))
+    for skipped, reason in results.skipped:
+        log.warning(f"left out: {skipped}: {reason}")
+    for name in (a, b):
+        check_name(name, names(results.runs))
+    chosen = tuple(run for run in results.runs if run["contender"] in (a, b))
+    report = build(replace(results, runs=chosen), asked)
+    both = [found for found in report.workloads if {row.contender for row in found.rows} == {a, b}]
+    if not both:
+        raise NoResultsError(f"{a} and {b} have no workload in common")
+    tree = {
+        "a": a,
+        "b": b,
+        "workloads": [workload_tree(found, a) for found in both],
+        "assumptions": list(report.assumptions),
+        "mixed": list(report.mixed),
+    }
+    text = "\n".join(lines(both, report.assumptions, report.mixed))
+    output.answer(tree, lambda: print_encodable(text))
+    if checked:
+        require(checked, [(found.name, word) for found, word in zip(both, verdicts_of(both, a), strict=True)])
+
+
+def check_name(name: str, known: Sequence[str]) -> None:
+    """NoResultsError for a contender that has no runs."""
+    if name in known:
+        return
+    raise NoResultsError(f"{name}: no run of it", suggest(name, known))
+
+
+def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:
+    """An assertion on the two that are compared: its text and the verdicts of a that it allows."""
+    match = ASSERTION.match(text)
+    if not match:
+        raise ConfigError(f"--assert {text}: expected e.g. '{a} >= {b}'", f"Relations: {', '.join(ALLOWED)}")
+    left, relation, right = match.groups()
+    if {left, right} != {a, b}:
+        raise ConfigError(f"--assert {text}: it must be about {a} and {b}")
+    turned = {"better": "worse", "worse": "better"}
+    allowed = ALLOWED[relation]
+    return text, allowed if left == a else tuple(turned.get(word, word) for word in allowed)
+
+
+def verdicts_of(workloads: Sequence[Workload], a: str) -> list[str]:
+    """The verdict of a on each workload."""
+    from optbench.reports.build.answers import verdict_of
+
+    return [verdict_of(a, next(r.contender for r in w.rows if r.contender != a), w.pairs) for w in workloads]
+
+
+def require(checked: tuple[str, tuple[str, ...]], found: Sequence[tuple[str, str]]) -> None:
+    """ExpectationFailed where a workload's verdict is not among those allowed."""
+    text, allowed = checked
+    against = [f"{name}: {word}" for name, word in found if word not in allowed]
+    if against:
+        raise ExpectationFailed(f"{text} is not shown ({'; '.join(against)})")
+
+
+def workload_tree(found: Workload, a: str) -> dict[str, Any]:
+    """One workload for machines."""
+    return {
+        "workload": found.name,
+        "metric": found.metric,
+        "direction": found.direction,
+        "headline": found.headline,
+        "verdict": verdicts_of([found], a)[0],
+        "answer": list(found.answer),
+        "warnings": list(found.warnings),
+        "rows": [asdict(row) for row in found.rows],
+        "pair": asdict(found.pairs[0]),
+    }
+
+
+def lines(workloads: Sequence[Workload], assumptions: Sequence[str], mixed: Sequence[str]) -> list[str]:
+    """The verdicts for people: the answer first, then what it rests on."""
+    found = []
+    for workload in workloads:
+        pair, unit = workload.pairs[0], f"{workload.metric} on {workload.headline.partition('_')[0]}"
+        found += [*workload.answer, ""]
+        for row in workload.rows:
+            estimate = row.test if workload.headline == "test_metric" else row.val
+            found.append(f"  {row.contender:<20} {words(estimate)} {unit}, n={len(row.values)}, {row.trials} trials")
+        found.append(f"  difference           {words(pair.difference)} ({pair.a} - {pair.b})")
+        chance = f"  a run of {pair.a} is better than one of {pair.b} with probability"
+        found.append(f"{chance} {words(pair.improvement)}")
+        found += [f"  {line}" for line in (*pair.evidence, *workload.warnings)]
+        found.append("")
+    return [*found, *(f"mixed on request: {line}" for line in mixed), *assumptions]
+
+
+def words(estimate: Estimate) -> str:
+    """A number with its interval."""
+    if estimate.value is None:
+        return "-"
+    inner = "" if estimate.low is None else f" [{estimate.low:.4g}, {estimate.high:.4g}]"
+    return f"{estimate.value:.4g}{inner}"

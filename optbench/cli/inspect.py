@@ -1,0 +1,142 @@
+"""`optbench list` and `optbench show`: what can be chosen, and what a choice comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from optbench.cli.options import AsJson, ConfigDir, Debug, Overrides
+from optbench.cli.output import Output
+from optbench.cli.run import load
+from optbench.cli.tables import table
+from optbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optbench.config import RunConfig
+
+EXPERIMENTS = "experiments"
+
+
+def list_(
+    what: Annotated[
+        str,
+        typer.Argument(help="optimizers, modifiers, models, data, schedules, clips, protocols, experiments or columns"),
+    ] = "",
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List what can be chosen, and the columns of results."""
+    from optbench import config as configuration
+    from optbench.records import COLUMNS
+
+    output = Output(as_json)
+    if what == "columns":
+        output.table([{"column": name, "unit": c.unit, "meaning": c.meaning} for name, c in COLUMNS.items()])
+        return
+    if what and what not in (*configuration.PLURALS, EXPERIMENTS):
+        raise ConfigError(
+            f"list {what}: there is no such list", f"Known: {', '.join(configuration.PLURALS)}, {EXPERIMENTS}, columns"
+        )
+    folders = configuration.config_folders(config_dir)
+    found = {
+        kind: [describe(folders, group, name) for name in configuration.options(folders, group)]
+        for kind, group in configuration.PLURALS.items()
+        if what in ("", kind)
+    }
+    if what in ("", EXPERIMENTS):
+        found[EXPERIMENTS] = experiments(required=bool(what))
+    output.answer(
+        found, lambda: [table(kind, rows) if rows else print(f"{kind}: none") for kind, rows in found.items()]
+    )
+
+
+def experiments(required: bool) -> list[dict[str, str]]:
+    """Return the claims under experiments/. Raise ConfigError if the folder is missing and `required`."""
+    from optbench.reproducing.find import experiments_folder, listed
+
+    try:
+        return listed(experiments_folder())
+    except ConfigError:
+        if required:
+            raise
+        return []
+
+
+def describe(folders: Sequence[Path], group: str, name: str) -> dict[str, str]:
+    """Return the name of a choice and the comment at the head of its file."""
+    from optbench import config as configuration
+
+    file = configuration.find_option(folders, group, name)
+    lines = file.read_text(encoding="utf-8").splitlines() if file else []
+    first = next((line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line), "")
+    return {"name": name, "about": first}
+
+
+def show(
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Also list each parameter with its role and weight decay.")
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show the resolved configuration, each value with the file or override that it comes from."""
+    from optbench.config import flatten
+
+    output = Output(as_json)
+    composition, config = load(overrides, config_dir)
+    values = flatten(config.as_dict())
+    rows = [{"key": key, "value": value, "origin": composition.origin(key)} for key, value in values.items()]
+    shown: dict[str, Any] = {"run_id": config.run_id, "values": rows, "weight_decay": decay_rule(config)}
+    if parameters:
+        shown["parameters"] = parameter_rows(config)
+    output.answer(shown, lambda: print_shown(shown))
+
+
+def decay_rule(config: RunConfig) -> dict[str, Any]:
+    """Return the weight decay, the roles that it applies to and the roles that are spared."""
+    from optbench.contracts import ROLES
+
+    spared = config.optimizer.settings.get("no_decay")
+    decay = config.optimizer.settings.get("weight_decay")
+    if spared is None or not decay:
+        return {"decayed": [], "spared": list(ROLES), "weight_decay": decay}
+    return {"decayed": [r for r in ROLES if r not in spared], "spared": list(spared), "weight_decay": decay}
+
+
+def parameter_rows(config: RunConfig) -> list[dict[str, Any]]:
+    """Return each parameter of the model with its shape, role and weight decay."""
+    from optbench.models.roles import trainable
+    from optbench.sessions.assemble import assemble
+
+    spared = config.optimizer.settings.get("no_decay") or ()
+    decay = config.optimizer.settings.get("weight_decay") or 0.0
+    return [
+        {
+            "parameter": p.name,
+            "shape": "x".join(map(str, p.tensor.shape)),
+            "role": p.role,
+            "weight_decay": 0.0 if p.role in spared else decay,
+        }
+        for module in assemble(config).task.players.values()
+        for p in trainable(module)
+    ]
+
+
+def print_shown(shown: dict[str, Any]) -> None:
+    """Print the resolved configuration."""
+    from optbench.config import as_typed
+
+    print(shown["run_id"])
+    table("", [{**row, "value": as_typed(row["value"])} for row in shown["values"]])
+    rule = shown["weight_decay"]
+    spared = f"; spared: {', '.join(rule['spared'])}" if rule["spared"] else ""
+    decayed = f"weight decay {rule['weight_decay']}: {', '.join(rule['decayed'])}{spared}"
+    print(decayed if rule["decayed"] else "no weight decay")
+    if "parameters" in shown:
+        table("parameters", [{k: str(v) for k, v in row.items()} for row in shown["parameters"]])

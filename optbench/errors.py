@@ -120,6 +120,6 @@ def suggest(name: str, known: Iterable[str], form: str = "{}") -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if memory ran out. Python, CUDA and torch's CPU allocator (a plain RuntimeError) say it differently."""
+    """Return True if memory ran out: in Python, CUDA or the CPU allocator of torch (a plain RuntimeError)."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -56,7 +56,7 @@ def run_ours(config: RunConfig, root: Path, duel: Duel) -> None:
     """Our loop as a run drives it; after each step the bare loop takes its turn."""
     folder = RunFolder(root, "bench", config.run_id)
     with folder.locked():
-        session = Session(config, folder, "bench", "bench", lambda text: None)
+        session = Session(config, folder, "bench", "bench")
         session.objects = assemble(config, lambda trainer: (session._on_step(trainer), duel.take_turn()))
         trainer = session.objects.trainer
         trainer._last_evaluations = lambda: iter(())  # type: ignore[method-assign]  # evaluations are not measured

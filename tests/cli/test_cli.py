@@ -39,7 +39,7 @@ def test_run_ends_with_a_summary_and_json_is_alone_on_stdout(tmp_path: Path) -> 
     again = optbench("run", *QUICK, "steps=20", "--json", cwd=tmp_path)
     assert again.returncode == 0
     assert answer(again)["status"] == "completed"
-    assert "not run again" in again.stderr
+    assert "already finished" in again.stderr
     assert Path(tmp_path / answer(again)["folder"] / "result.json").exists()
 
 

@@ -182,7 +182,7 @@ def test_all(done: Path, call: Call, tmp_path: Path) -> None:
     assert code == 3 and trees.keys() == {"broken", "tiny"}
     assert trees["tiny"]["verdict"] == "supported" and trees["tiny"]["ran"] == 0
     assert trees["broken"]["verdict"].startswith("error: ") and trees["broken"]["exit_code"] == 2
-    assert "elsewhere: has no scale cpu" in err and "1 of 2 claims are not supported: broken" in err
+    assert "elsewhere: skipped, since it has no scale cpu" in err and "1 of 2 claims are not supported: broken" in err
     shutil.rmtree(folder / "broken")
     code, out, _ = call("reproduce", "--all", "--scale", "cpu", *options(tmp_path))
     assert code == 0 and "tiny" in out and "supported" in out
@@ -194,13 +194,13 @@ def test_all(done: Path, call: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "reproduce what?"),
-        (["tiny", "--all"], "reproduce tiny --all: expected one of them"),
-        (["tiny", "--check"], "--check goes with --summary"),
+        ([], "Nothing to reproduce: name a claim"),
+        (["tiny", "--all"], "tiny and --all are mutually exclusive"),
+        (["tiny", "--check"], "--check works with --summary only"),
         (["tinny"], "tinny: there is no such experiment in"),
         (["tiny", "--scale", "paper"], "--scale paper: "),
         (["tiny", "--jobs", "0"], "--jobs 0: expected at least one"),
-        (["tiny", "--retry", "sometimes"], "--retry sometimes"),
+        (["tiny", "--retry", "sometimes"], "--retry: unknown status 'sometimes'"),
         (["tiny", "--mix", "apples"], "--mix apples"),
         (["tiny", "--executor", "cloud"], "--executor cloud"),
     ],
@@ -244,7 +244,7 @@ def test_yaml_that_does_not_parse_and_folders_that_are_not_there(tmp_path: Path,
     assert code == 2 and "nowhere: there is no such folder" in err
     (tmp_path / "empty").mkdir()
     code, _, err = call("reproduce", "--all", "--experiments-dir", tmp_path / "empty")
-    assert code == 2 and "there is no experiment to run" in err
+    assert code == 2 and "no claim to run" in err
 
 
 def test_the_word_on_is_no_truth_value(tmp_path: Path, call: Call) -> None:

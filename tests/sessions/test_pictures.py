@@ -50,7 +50,7 @@ def test_the_tracker_gets_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         def log(self, row: dict) -> None:
             logged.append(row)
 
-    tracker = WandbTracker(tmp_path, "project", lambda text: None)
+    tracker = WandbTracker(tmp_path, "project")
     tracker.run = Run()
     tracker.log(RECORD)
     assert isinstance(logged[0]["generated"], wandb.Image)

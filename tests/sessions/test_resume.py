@@ -17,7 +17,7 @@ import torch
 from conftest import QUICK, Twice, same_records
 
 from optbench import config
-from optbench.errors import ConfigError, Locked
+from optbench.errors import ConfigError, Locked, StorageError
 from optbench.sessions.session import execute
 from optbench.store import RunFolder
 
@@ -187,11 +187,11 @@ def test_a_locked_run_says_so(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_results_folder_without_write_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         execute(config.load([*QUICK, "steps=5"]), tmp_path / "results")
 
 
 def test_a_results_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         execute(config.load([*QUICK, "steps=5"]), tmp_path / "results")

@@ -106,7 +106,7 @@ def test_a_second_sweep_runs_nothing_and_more_trials_and_seeds_reuse_what_is_the
     again = sweep(*asked, "--trials", "2", "--seeds", "1")
     assert again.code == 0
     assert again.tree["runs"] == {"planned": 6, "ran": 0, "found": 6}
-    assert "all 6 runs have ended before; nothing was run" in again.err
+    assert "all 6 runs are already finished" in again.err
     assert outcomes(again) == outcomes(first)
 
     more = sweep(*asked, "--trials", "4", "--seeds", "2")

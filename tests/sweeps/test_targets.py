@@ -248,7 +248,7 @@ def test_set_then_run_then_list(tmp_path: Path, optbench: Callable[..., Said]) -
 
     code, again, err = optbench(*asked)
     assert (code, again["target"]) == (0, target)
-    assert "nothing was run" in err
+    assert "are already finished" in err
     code, more, _ = optbench(*asked[:3], *asked[4:], "--budget", "0.025")  # 20 of 800 steps: the same runs
     assert (code, more["sweep"]["runs"]["ran"], more["target"]["version"]) == (0, 0, 2)
     assert more["target"]["procedure_sha256"] != target["procedure_sha256"]

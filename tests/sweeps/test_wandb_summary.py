@@ -52,9 +52,7 @@ def run_record(file: Path) -> dict[str, Any]:
     return next(record["run"] for record in records if record["type"] == "run")
 
 
-def swept(
-    root: Path, capsys: pytest.CaptureFixture[str], *words: str, caplog: pytest.LogCaptureFixture
-) -> tuple[dict[str, Any], str]:
+def swept(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict[str, Any], str]:
     """What `optbench sweep` says in JSON, and its log."""
     with pytest.raises(SystemExit) as end:
         app.main(["sweep", *ASKED, *words, "--json", "--results-dir", str(root)])

@@ -77,14 +77,14 @@ class Conducted:
 def conducted(study: Study, cells: Sequence[Cell], root: Path, workers: int, seconds: float) -> Conducted:
     """Plan a study, and run it by workers whose runs take so long."""
     writings: list[float] = []
-    mirror = Mirror(root / study.name, lambda text: None)
+    mirror = Mirror(root / study.name)
 
     def mirrored(tree: Mapping[str, Any], now: bool) -> None:
         began = time.perf_counter()
         mirror.update(tree, now)
         writings.append(time.perf_counter() - began)
 
-    live = Live(len(cells) * study.trials, workers, lambda text: None, quiet=True)
+    live = Live(len(cells) * study.trials, workers, quiet=True)
     (root / study.name).mkdir(parents=True)
     conductor = Conductor(study, cells, root, live, mirror=mirrored)
     began = time.perf_counter()

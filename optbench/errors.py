@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+
 class OptbenchError(Exception):
     """An error that the user can mend.
 

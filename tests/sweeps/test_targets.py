@@ -183,7 +183,9 @@ def test_a_target_is_of_the_identity_only_where_the_run_stops_at_it(tmp_path: Pa
 
 def test_no_stop_at_a_target_that_there_is_not(tmp_path: Path) -> None:
     written(tmp_path)
-    with pytest.raises(ConfigError, match="model=mlp data=digits has none\nSet target=VALUE, or run: optbench targets set mlp"):
+    with pytest.raises(
+        ConfigError, match="model=mlp data=digits has none\nSet target=VALUE, or run: optbench targets set mlp"
+    ):
         config.load([*MLP, "stop_at_target=true", "target=none"], tmp_path)
 
 

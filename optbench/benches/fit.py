@@ -1,6 +1,6 @@
 """The largest batch that fits into a given memory, optimizer by optimizer: what a thrifty optimizer is worth.
 
-The bytes of a training step are measured on throwaway steps (see optbench/sessions/micro_batch.py): what is held whatever the batch
+The bytes of a training step are measured on throwaway steps (see sessions/micro_batch.py): what is held whatever the batch
 (parameters, gradients, optimizer state), and what each sample takes. Nothing is accumulated: a batch is at work
 at once.
 """

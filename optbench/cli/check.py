@@ -80,7 +80,9 @@ def check_all(
         for c in cells
     ]
     output.answer(tree, lambda: table("checks passed, and those that differ", matrix_tables.rows(cells)))
-    require_none([f"{c.optimizer} by {c.implementation}: {f.check}" for c in cells for f in c.all_results if not f.holds])
+    require_none(
+        [f"{c.optimizer} by {c.implementation}: {f.check}" for c in cells for f in c.all_results if not f.holds]
+    )
 
 
 def on_ranks(config: RunConfig) -> list[CheckResult]:

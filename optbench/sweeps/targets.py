@@ -115,8 +115,9 @@ def check_one_workload(cells: Sequence[Cell]) -> None:
 
 
 def tree_of(conductor: Conductor) -> dict[str, Any]:
-    """The content of a target's file, but for its version, from a study that is over. ExpectationFailed where nothing came out
-    that could be a target."""
+    """The content of a target's file, but for its version, from a study that is over.
+
+    Raise ExpectationFailed if no run can serve as a target."""
     course = rerun(conductor)
     reruns = [conductor.outcomes[run.run_id] for run in course.finals]
     metric, direction = next(((o.metric, o.direction) for o in reruns if o.metric and o.direction), ("", ""))

@@ -12,7 +12,7 @@ from optbench.checks.gradient_feeds import GradientFeed, feed_type, step
 from optbench.checks.result import Observation, differs, not_applicable, passes
 from optbench.checks.scripted_curvature import ScriptedCurvature
 from optbench.checks.subject import Subject
-from optbench.optimizers.core.build import takes_closure
+from optbench.optimizers.core.interface import takes_closure
 from optbench.optimizers.core.state_bytes import tensors_in
 
 SHAPE = (5, 6)

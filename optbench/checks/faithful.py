@@ -16,7 +16,7 @@ from optbench.checks.result import Observation, differs, not_applicable, passes
 from optbench.checks.subject import Facts, Subject
 from optbench.config import imports
 from optbench.errors import ConfigError
-from optbench.optimizers.core.build import SHIPPED_SETTINGS, pinned_differences
+from optbench.optimizers.core.shipped import SHIPPED_SETTINGS, pinned_differences
 
 STEPS = 200
 SHIPPED_STEPS = 20  # at a library's defaults: differences show early

@@ -17,7 +17,7 @@ from optbench.checks.papers import Array, Evidence, Function
 from optbench.checks.scripted_curvature import SAMPLES, ScriptedCurvature
 from optbench.checks.subject import Subject
 from optbench.contracts import Batch, SumCount, Turn
-from optbench.optimizers.core.build import requires_closure
+from optbench.optimizers.core.interface import requires_closure
 from optbench.training.clock import Clock
 from optbench.training.curvature import BatchCurvature
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from optbench.config import RunConfig, imports
 from optbench.contracts import Curvature, Parameter, Problem
-from optbench.optimizers.core.build import build, shipped_arguments, shipped_target
+from optbench.optimizers.core.build import build
 from optbench.optimizers.core.eval_weights import lends_weights
+from optbench.optimizers.core.shipped import shipped_arguments, shipped_target
 from optbench.sessions.assemble import modified
 
 ROLE_BY_RANK = ("bias", "bias", "matrix", "matrix", "convolution")

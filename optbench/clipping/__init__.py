@@ -1,12 +1,12 @@
 """Gradient clipping between the gradients and the optimizer step.
 
-`none`, `global_norm`, `per_layer_norm`, `value`, `agc`, `zclip` (clip=adaptive) and `adagc`: one file each; `base` says
-what a clip is and what it reports.
+One file per clip: `none`, `global_norm`, `per_layer_norm`, `value`, `agc`, `zclip` (clip=adaptive) and `adagc`. `base`
+has the base class and the report that a clip returns.
 """
 
 from optbench.clipping.adagc import AdaGC
 from optbench.clipping.agc import AGC
-from optbench.clipping.base import Clip, Clipped, gradient_norm, tensor_norms
+from optbench.clipping.base import Clip, ClipReport, gradient_norm, tensor_norms
 from optbench.clipping.global_norm import GlobalNorm
 from optbench.clipping.none import NoClip
 from optbench.clipping.per_layer_norm import PerLayerNorm
@@ -17,7 +17,7 @@ __all__ = [
     "AGC",
     "AdaGC",
     "Clip",
-    "Clipped",
+    "ClipReport",
     "GlobalNorm",
     "NoClip",
     "PerLayerNorm",

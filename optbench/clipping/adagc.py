@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from optbench.clipping.base import Clip, Clipped, report
+from optbench.clipping import foreach
+from optbench.clipping.base import Clip, ClipReport, gradients_of, report_scales
 from optbench.contracts import Problem
 
 
@@ -21,11 +21,11 @@ class AdaGC(Clip):
     with the joint norm |g| before clipping and gamma's |g_i| after it. max_norm is the paper's lambda_abs and ratio its
     lambda_rel. (pytorch-optimizer's warm-up ends one step earlier.)
 
-    Ours, where the paper says nothing: a tensor without a gradient, or with one of zeros, teaches gamma nothing (from 0
-    gamma could never grow again, and a head that begins at zero gives all tensors below it zeros in the first step). A
-    tensor first seen after the warm-up is not clipped then. A gradient whose joint norm is not finite is left as it is,
-    moves no gamma and does not count as a warm-up step.
-    State: gamma (infinity where nothing was seen yet), one float32 a tensor, and the number of steps, on the device.
+    Our choices, where the paper is silent. Gamma ignores a tensor without a gradient or with zero gradients: from 0 it
+    could never grow again, and a head that starts at zero gives all tensors below it zero gradients in the first step.
+    A tensor first seen after the warm-up is not clipped in that step. A gradient whose joint norm is not finite stays
+    as it is, changes no gamma and does not count as a warm-up step.
+    State: gamma (infinity at first), one float32 per tensor, and the number of steps, on the device.
     """
 
     def __init__(self, problem: Problem, *, max_norm: float, ratio: float, beta: float, warmup_steps: int) -> None:
@@ -36,26 +36,26 @@ class AdaGC(Clip):
         self.count = torch.zeros((), dtype=torch.int64, device=device)
         self.gammas = {id(p.tensor): gamma for p, gamma in zip(problem.parameters, self.gamma.unbind(), strict=True)}
 
-    def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
-        gradients = [parameter.grad for parameter in present]
-        views = [self.gammas[id(parameter)] for parameter in present]
-        norms, gamma, warm = self.across.norms(gradients), torch.stack(views), self.count < self.warmup_steps
+    def apply(self, parameters: Sequence[Tensor], advance: bool) -> ClipReport:
+        gradients = gradients_of(parameters)
+        views = [self.gammas[id(parameter)] for parameter in parameters]
+        norms, gamma, warm = self.reductions.norms(gradients), torch.stack(views), self.count < self.warmup_steps
         joint = torch.linalg.vector_norm(norms)
         scales = torch.where(warm, self.max_norm / joint, self.ratio * gamma / norms).clamp(max=1)
         scales = torch.where(joint.isfinite(), scales, 1.0)
-        torch._foreach_mul_(gradients, scales.unbind())
+        foreach.mul_(gradients, scales.unbind())
         if advance:
             after = (norms * scales).to(gamma.dtype)
             average = torch.where(gamma.isinf(), after, torch.lerp(after, gamma, self.beta))
             new = torch.where(warm, torch.minimum(gamma, after), average)
             learned = torch.where(joint.isfinite() & (after > 0), new, gamma)
-            torch._foreach_copy_(views, learned.unbind())
+            foreach.copy_(views, learned.unbind())
             self.count += joint.isfinite()
-        return report(norms, scales)
+        return report_scales(norms, scales)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"gamma": self.gamma, "count": self.count}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self.gamma.copy_(state["gamma"])
         self.count.copy_(state["count"])

@@ -1,98 +1,112 @@
-"""What a clip is, what it reports of a gradient, and the norms that clips share.
+"""The base class of clips, the report that a clip returns, and the norms that clips share.
 
-A clip changes gradients in place and reports tensors on their device; it reads no value of a tensor, so nothing waits.
+A clip changes gradients in place and reports tensors on their device. It reads no tensor's value, so the CPU does not
+wait for the device.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from optbench.clipping import foreach
 from optbench.contracts import Problem
 
 
 @dataclass(frozen=True)
-class Clipped:
-    """What a clip saw and did, as scalar tensors; all None where it did not look."""
+class ClipReport:
+    """What a clip measured and did, as scalar tensors; all None if it did not look at the gradients."""
 
     norm: Tensor | None = None
     """Global L2 norm of the gradient before clipping."""
     clipped: Tensor | None = None
-    """True where anything was clipped: one element, unit or tensor is enough."""
+    """True if anything was clipped: one element, unit or tensor is enough."""
     scale: Tensor | None = None
-    """Global L2 norm after clipping over that before; 1 where untouched."""
+    """Global L2 norm after clipping divided by the norm before; 1 if untouched."""
 
 
 class Clip:
-    """A clip for the parameters of one problem; a subclass writes `apply`, and its state if it has one. Norms of whole
-    tensors are asked of `across`, for a rank may hold rows of them alone."""
+    """A clip for the parameters of one problem. A subclass writes `apply`, and its state if it has one.
+
+    Norms of whole tensors come from `reductions`, because a rank may hold only some of their rows."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.across: Across = Whole()
+        self.problem: Problem | None = problem
+        self.reductions: Reductions = LocalReductions()
 
     @torch.no_grad()
-    def __call__(self, parameters: Sequence[Tensor], advance: bool = True) -> Clipped:
-        """Clip the gradients of `parameters`. Running statistics move on only where `advance` is true: once a step,
-        by the gradient at the weights that the step began with. Later evaluations of the same step (SAM, line search)
-        are clipped by the statistics as they then stand."""
-        present = [parameter for parameter in parameters if parameter.grad is not None]
-        return self.apply(present, advance) if present else Clipped()
+    def __call__(self, parameters: Sequence[Tensor], advance: bool = True) -> ClipReport:
+        """Clip the gradients of `parameters`.
 
-    def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
-        """The rule, for one or more parameters that all have a gradient."""
-        raise TypeError(f"{type(self).__name__} does not say how it clips")
+        Running statistics advance only if `advance` is true: once a step, with the gradient at the step's first
+        weights. Later evaluations of the same step (SAM, line search) are clipped by the statistics as they are."""
+        with_gradient = [parameter for parameter in parameters if parameter.grad is not None]
+        return self.apply(with_gradient, advance) if with_gradient else ClipReport()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Running statistics for a checkpoint, tensors by name; empty where there are none."""
+    def apply(self, parameters: Sequence[Tensor], advance: bool) -> ClipReport:
+        """Clip one or more parameters, all of which have a gradient."""
+        raise TypeError(f"{type(self).__name__} does not define apply()")
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the running statistics for a checkpoint, by name; empty if there are none."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the running statistics."""
 
 
-class Across(Protocol):
-    """What is to be known of tensors that may lie on several ranks."""
+class Reductions(Protocol):
+    """Facts about tensors that may be spread over several ranks."""
 
     def norms(self, tensors: Sequence[Tensor]) -> Tensor:
-        """L2 norm of each tensor, shape (len(tensors),)."""
+        """Return the L2 norm of each tensor, shape (len(tensors),)."""
+        ...
 
     def any_rank(self, flag: Tensor) -> Tensor:
-        """Whether a flag is true on any rank."""
+        """Return True if a flag is true on any rank."""
+        ...
 
 
-class Whole:
-    """Tensors that are here as a whole."""
+class LocalReductions:
+    """The same facts for tensors that this process holds as a whole."""
 
     def norms(self, tensors: Sequence[Tensor]) -> Tensor:
-        """L2 norm of each tensor, shape (len(tensors),)."""
+        """Return the L2 norm of each tensor, shape (len(tensors),)."""
         return tensor_norms(tensors)
 
     def any_rank(self, flag: Tensor) -> Tensor:
-        """The flag."""
+        """Return the flag."""
         return flag
 
 
+def gradients_of(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Return the gradients of the parameters that have one."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
 def tensor_norms(tensors: Sequence[Tensor]) -> Tensor:
-    """L2 norm of each tensor, shape (len(tensors),); in float32 at least, so that bf16 sums lose nothing."""
+    """Return the L2 norm of each tensor, shape (len(tensors),), in at least float32: bf16 sums would be inexact."""
     dtype = functools.reduce(torch.promote_types, {tensor.dtype for tensor in tensors}, torch.float32)
-    return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=dtype))
+    return torch.stack(foreach.norm(list(tensors), 2, dtype=dtype))
 
 
 @torch.no_grad()
-def gradient_norm(parameters: Sequence[Tensor], across: Across | None = None) -> Tensor:
-    """L2 norm of all gradients together, a scalar tensor; 0 where there is no gradient."""
-    present = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return torch.linalg.vector_norm((across or Whole()).norms(present)) if present else torch.zeros(())
+def gradient_norm(parameters: Sequence[Tensor], reductions: Reductions | None = None) -> Tensor:
+    """Return the L2 norm of all gradients together, a scalar tensor; 0 without gradients."""
+    gradients = gradients_of(parameters)
+    if not gradients:
+        return torch.zeros(())
+    return torch.linalg.vector_norm((reductions or LocalReductions()).norms(gradients))
 
 
-def report(norms: Tensor, scales: Tensor) -> Clipped:
-    """The report of a clip that multiplies parts of the gradient, of these norms, by `scales`: no further pass over
-    the gradient is needed. Both of shape (parts,)."""
+def report_scales(norms: Tensor, scales: Tensor) -> ClipReport:
+    """Return the report of a clip that multiplies parts of the gradient, of these norms, by `scales`.
+
+    Both have shape (parts,). No further pass over the gradient is needed."""
     before, after = torch.linalg.vector_norm(norms), torch.linalg.vector_norm(norms * scales)
-    return Clipped(before, (scales < 1).any(), torch.where(before > 0, after / before, 1.0))
+    return ClipReport(before, (scales < 1).any(), torch.where(before > 0, after / before, 1.0))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_
 
-from optbench.clipping.base import Clip, Clipped, gradient_norm
+from optbench.clipping.base import Clip, ClipReport, gradient_norm
 from optbench.contracts import Problem
 
 EPS = 1e-6  # torch's, in clip_grads_with_norm_
@@ -16,13 +16,13 @@ EPS = 1e-6  # torch's, in clip_grads_with_norm_
 class GlobalNorm(Clip):
     """g *= min(1, max_norm / (|g| + 1e-6)) with the joint L2 norm |g|, as torch.nn.utils.clip_grad_norm_ does.
 
-    A norm of nan makes every element nan, an infinite one makes the finite elements 0."""
+    A NaN norm makes every element NaN; an infinite norm makes the finite elements 0."""
 
     def __init__(self, problem: Problem, *, max_norm: float) -> None:
         super().__init__(problem)
         self.max_norm = max_norm
 
-    def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
-        norm = gradient_norm(present, self.across)
-        clip_grads_with_norm_(present, self.max_norm, norm)
-        return Clipped(norm, norm > self.max_norm, (self.max_norm / (norm + EPS)).clamp(max=1))
+    def apply(self, parameters: Sequence[Tensor], advance: bool) -> ClipReport:
+        norm = gradient_norm(parameters, self.reductions)
+        clip_grads_with_norm_(parameters, self.max_norm, norm)
+        return ClipReport(norm, norm > self.max_norm, (self.max_norm / (norm + EPS)).clamp(max=1))

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from optbench.clipping.base import Clip, Clipped
+from optbench.clipping.base import Clip, ClipReport
 from optbench.contracts import Problem
 
 
 class NoClip(Clip):
-    """Gradients as they are, not even looked at."""
+    """Leaves gradients as they are and does not measure them."""
 
     def __init__(self, problem: Problem | None = None) -> None:
         self.problem = problem
 
-    def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
-        return Clipped()
+    def apply(self, parameters: Sequence[Tensor], advance: bool) -> ClipReport:
+        return ClipReport()

@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_value_
 
-from optbench.clipping.base import Clip, Clipped, gradient_norm
+from optbench.clipping.base import Clip, ClipReport, gradient_norm, gradients_of
 from optbench.contracts import Problem
 
 
 class Value(Clip):
-    """Every element limited to [-max_value, max_value], as torch.nn.utils.clip_grad_value_ does; nan stays nan."""
+    """Every element is limited to [-max_value, max_value], as in torch.nn.utils.clip_grad_value_; NaN stays NaN."""
 
     def __init__(self, problem: Problem, *, max_value: float) -> None:
         super().__init__(problem)
         self.max_value = max_value
 
-    def apply(self, present: Sequence[Tensor], advance: bool) -> Clipped:
-        norm = gradient_norm(present, self.across)
-        # not the infinity norm: on CPU it takes ten times as long
-        ends = [end for parameter in present if parameter.numel() for end in torch.aminmax(parameter.grad)]
+    def apply(self, parameters: Sequence[Tensor], advance: bool) -> ClipReport:
+        norm = gradient_norm(parameters, self.reductions)
+        # aminmax, because the infinity norm takes ten times as long on CPU
+        ends = [end for gradient in gradients_of(parameters) if gradient.numel() for end in torch.aminmax(gradient)]
         largest = torch.stack(ends).abs().max() if ends else torch.zeros_like(norm)
-        clip_grad_value_(present, self.max_value)
-        scale = torch.where(norm > 0, gradient_norm(present, self.across) / norm, 1.0)
-        return Clipped(norm, self.across.any_rank(largest > self.max_value), scale)
+        clip_grad_value_(parameters, self.max_value)
+        scale = torch.where(norm > 0, gradient_norm(parameters, self.reductions) / norm, 1.0)
+        return ClipReport(norm, self.reductions.any_rank(largest > self.max_value), scale)

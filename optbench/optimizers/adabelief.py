@@ -5,17 +5,16 @@ r"""AdaBelief (Zhuang et al., 2020, AdaBelief Optimizer, arXiv:2010.07468, algor
     theta_t = theta_{t-1} - lr m_t / (1 - beta1^t) / (sqrt(s_t / (1 - beta2^t)) + eps)
 
 eps is added into the stored s_t in every step, as in the paper and the authors' code: it accumulates to
-eps (1 - beta2^t) / (1 - beta2), up to a thousand times eps. Decay is decoupled. State: m and s.
+eps (1 - beta2^t) / (1 - beta2), up to a thousand times eps. Decay is decoupled. Defaults: betas (0.9, 0.999), eps 1e-8.
+State: m and s.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from optbench.optimizers.adam import AdamW
-from optbench.optimizers.core.engine import elementwise, mix
+from optbench.optimizers.core.rule import ParamGroup, elementwise, lerp_
 
 
 @elementwise
@@ -23,19 +22,19 @@ def adabelief(
     theta: Tensor, g: Tensor, m: Tensor, s: Tensor, step: float, new1: float, new2: float, eps: float, keep: float,
     stored_eps: float,
 ) -> None:  # fmt: skip
-    """One step in place; the numbers are those of Adam, and eps as it is added into s."""
-    mix(m, g, new1)
-    mix(s, (g - m).square_(), new2)
+    """Take one step in place, with Adam's numbers; stored_eps is the eps added into s."""
+    lerp_(m, g, new1)
+    lerp_(s, (g - m).square_(), new2)
     s.add_(stored_eps)
     theta.mul_(keep).sub_(m.div(s.sqrt().add_(eps)).mul_(step))
 
 
 class AdaBelief(AdamW):
-    """Adam with the deviation of the gradient from its mean in place of its square."""
+    """Adam with the gradient's deviation from its mean in place of the gradient's square."""
 
-    rule: Any = staticmethod(adabelief)
+    rule = staticmethod(adabelief)
     state_names = ("m", "s")
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """AdamW's numbers and eps."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return AdamW's numbers and eps."""
         return (*super().hyperparameters(group, t), group["eps"])

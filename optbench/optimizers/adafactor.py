@@ -8,27 +8,28 @@ algorithms 4 and 5).
     alpha_t = max(eps2, RMS(theta_{t-1})) min(lr, 1 / sqrt(t))
     theta_t = (1 - alpha_t weight_decay) theta_{t-1} - alpha_t U_t
 
-lr caps the relative step: 0.01 in the paper. The last two dimensions are factored. No momentum, as in the paper's main
-recipe. Defaults: decay_power 0.8, eps1 1e-30, eps2 1e-3, clip_threshold 1. State: R and C, m + n floats for an m x n
-matrix.
+lr caps the relative step: 0.01 in the paper. The last two dimensions are factored. There is no momentum, as in the
+paper's main recipe. Defaults: decay_power 0.8, eps1 1e-30, eps2 1e-3, clip_threshold 1. State: R and C, m + n floats
+for an m x n matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup, Rule
 
 
 def adafactor_matrix(
     theta: Tensor, g: Tensor, row: Tensor, column: Tensor, rho: float, new: float, eps1: float, eps2: float,
     threshold: float, weight_decay: float,
 ) -> None:  # fmt: skip
-    """One step in place; row (..., m, 1), column (..., 1, n); new = 1 - beta2_t, rho = min(lr, 1 / sqrt(t))."""
+    """Take one step in place.
+
+    row (..., m, 1), column (..., 1, n); new = 1 - beta2_t, rho = min(lr, 1 / sqrt(t))."""
     square = g.square() + eps1
     row.lerp_(square.mean(-1, keepdim=True), new)
     column.lerp_(square.mean(-2, keepdim=True), new)
@@ -40,26 +41,26 @@ def adafactor_vector(
     theta: Tensor, g: Tensor, v: Tensor, rho: float, new: float, eps1: float, eps2: float, threshold: float,
     weight_decay: float,
 ) -> None:  # fmt: skip
-    """The same with a full second moment, for vectors and scalars."""
+    """Take one step of a vector or scalar in place, with a full second moment."""
     v.lerp_(g.square() + eps1, new)
     relative_step(theta, g * v.rsqrt(), rho, eps2, threshold, weight_decay)
 
 
 def relative_step(theta: Tensor, u: Tensor, rho: float, eps2: float, threshold: float, weight_decay: float) -> None:
-    """theta moves by u, limited to an RMS of `threshold`, times rho and the scale of theta."""
+    """Move theta by u, limited to an RMS of `threshold`, times rho and the scale of theta."""
     alpha = rho * theta.square().mean().sqrt().clamp(min=eps2)
     limit = (u.square().mean().sqrt() / threshold).clamp(min=1.0)
     theta.mul_(1 - alpha * weight_decay).sub_(u * (alpha / limit))
 
 
 class Adafactor(RuleOptimizer):
-    """Adam's second moment in sublinear memory, with a step relative to the parameters' scale."""
+    """Adam's second moment in sublinear memory; the step is relative to the parameters' scale."""
 
     shaped = True
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         decay_power: float,
@@ -72,17 +73,17 @@ class Adafactor(RuleOptimizer):
         defaults = {"lr": lr, "decay_power": decay_power, "eps1": eps1, "eps2": eps2, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "clip_threshold": clip_threshold}, engine)
 
-    def rule_of(self, theta: Tensor, group: dict[str, Any], t: int) -> Rule:
-        """Matrices are factored."""
+    def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
+        """Return the factored rule for matrices, the full one for vectors."""
         return adafactor_matrix if theta.ndim > 1 else adafactor_vector
 
-    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        """A row and a column of second moments, or all of them for a vector."""
+    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """Return a row and a column of second moments; for a vector, all of them."""
         if theta.ndim < 2:
             return {"v": torch.zeros_like(theta)}
         return {"row": torch.zeros_like(theta[..., :1]), "column": torch.zeros_like(theta[..., :1, :])}
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """rho_t, 1 - beta2_t, eps1, eps2, threshold, weight decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return rho_t, 1 - beta2_t, eps1, eps2, threshold, weight decay."""
         rest = (group[name] for name in ("eps1", "eps2", "clip_threshold", "weight_decay"))
         return min(group["lr"], t**-0.5), t ** -group["decay_power"], *rest

@@ -8,21 +8,22 @@ algorithm 1).
     theta_t = (1 - lr weight_decay) theta_{t-1}
               - lr m_t / (1 - beta1^t) / (sqrt(v_t / (1 - beta2^t))^hessian_power + eps)
 
-A new estimate every `interval` steps. Defaults: betas (0.9, 0.999), eps 1e-4, hessian_power 1. State: m, v and D.
+D_t is estimated every `interval` steps. Defaults: betas (0.9, 0.999), eps 1e-4, hessian_power 1. State: m, v and D.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 from optbench.contracts import Problem
-from optbench.optimizers.core.engine import Active, RuleOptimizer, elementwise, mix
-from optbench.optimizers.core.every import count_and_see
+from optbench.optimizers.core.curvature import curvature_of
+from optbench.optimizers.core.engine import Active, RuleOptimizer
+from optbench.optimizers.core.every import every_interval
+from optbench.optimizers.core.rule import ParamGroup, elementwise, lerp_
 
 
 @elementwise
@@ -30,28 +31,30 @@ def adahessian(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, diagonal: Tensor, step: float, new1: float, new2: float,
     root: float, power: float, eps: float, keep: float,
 ) -> None:  # fmt: skip
-    """One step in place; step = lr / (1 - beta1^t), root = sqrt(1 - beta2^t), keep = 1 - lr * weight_decay."""
-    mix(m, g, new1)
-    mix(v, diagonal.square(), new2)
+    """Take one step in place.
+
+    step = lr / (1 - beta1^t), root = sqrt(1 - beta2^t), keep = 1 - lr * weight_decay."""
+    lerp_(m, g, new1)
+    lerp_(v, diagonal.square(), new2)
     theta.mul_(keep).sub_(m / ((v.sqrt() / root).pow(power) + eps) * step)
 
 
 def spatial_mean(diagonal: Tensor) -> Tensor:
-    """The absolute value, averaged over a convolution's kernel or a matrix's inputs."""
+    """Return the absolute value, averaged over a convolution's kernel or a matrix's inputs."""
     dims = (-2, -1) if diagonal.ndim >= 4 else (-1,)
     size = diagonal.abs()
     return size.mean(dims, keepdim=True).expand_as(size) if diagonal.ndim > 1 else size
 
 
 class AdaHessian(RuleOptimizer):
-    """Adam with the Hessian's diagonal in place of the gradient's square."""
+    """Adam with the Hessian's diagonal in place of the gradient in the second moment."""
 
     rule = staticmethod(adahessian)
     state_names = ("m", "v", "diagonal")
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         problem: Problem,
         lr: float,
@@ -67,18 +70,18 @@ class AdaHessian(RuleOptimizer):
         self.problem = problem
 
     def before_step(self, active: list[Active]) -> None:
-        """A new estimate where one is due."""
-        if not count_and_see(self.param_groups) or not active:
+        """Estimate the Hessian's diagonal if it is due."""
+        if not every_interval(self.param_groups) or not active:
             return
         thetas = [theta for theta, _, _ in active]
         probes = [torch.randint_like(theta, 2) * 2 - 1 for theta in thetas]
         with torch.enable_grad():
-            products = self.problem.curvature.hessian_products(thetas, probes)
+            products = curvature_of(self.problem).hessian_products(thetas, probes)
         for (_, _, state), z, hz in zip(active, probes, products, strict=True):
             state["diagonal"].copy_(spatial_mean(z * hz))
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """See the rule."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return the numbers of the rule."""
         lr, (beta1, beta2) = group["lr"], group["betas"]
         corrections = lr / (1 - beta1**t), 1 - beta1, 1 - beta2, math.sqrt(1 - beta2**t)
         return *corrections, group["hessian_power"], group["eps"], 1 - lr * group["weight_decay"]

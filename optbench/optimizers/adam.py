@@ -13,22 +13,24 @@ Defaults: betas (0.9, 0.999), eps 1e-8, m_0 = v_0 = 0. State: m and v.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup, elementwise, lerp_
 
 
 @elementwise
 def adamw(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, step: float, new1: float, new2: float, eps: float, keep: float
 ) -> None:
-    """One step in place, numerator and denominator times root = sqrt(1 - beta2^t), as in the paper's section 2:
-    step = lr root / (1 - beta1^t), eps is already times root; new = 1 - beta, keep = 1 - lr * decay."""
-    mix(m, g, new1)
-    mix(v, g.square(), new2)
+    """Take one step in place.
+
+    Numerator and denominator are multiplied by root = sqrt(1 - beta2^t), as in the paper's section 2:
+    step = lr root / (1 - beta1^t), eps is multiplied by root; new = 1 - beta, keep = 1 - lr * decay."""
+    lerp_(m, g, new1)
+    lerp_(v, g.square(), new2)
     theta.mul_(keep).sub_(m.div(v.sqrt().add_(eps)).mul_(step))
 
 
@@ -36,7 +38,7 @@ def adamw(
 def adam(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, step: float, new1: float, new2: float, eps: float, l2: float
 ) -> None:
-    """The same with coupled decay: l2 * theta is added to the gradient."""
+    """Take one step in place with coupled decay: l2 * theta is added to the gradient."""
     adamw(theta, g + l2 * theta, m, v, step, new1, new2, eps, 1.0)
 
 
@@ -48,7 +50,7 @@ class AdamW(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -58,8 +60,8 @@ class AdamW(RuleOptimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}, engine)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """Adam's numbers and 1 - lr * weight_decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return Adam's numbers and 1 - lr * weight_decay."""
         return (*adam_numbers(group, t), 1 - group["lr"] * group["weight_decay"])
 
 
@@ -68,13 +70,13 @@ class Adam(AdamW):
 
     rule = staticmethod(adam)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """The same, with the weight decay itself last."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return Adam's numbers and the weight decay."""
         return (*adam_numbers(group, t), group["weight_decay"])
 
 
-def adam_numbers(group: dict[str, Any], t: int) -> tuple[float, ...]:
-    """lr root / (1 - beta1^t), 1 - beta1, 1 - beta2, eps root, with root = sqrt(1 - beta2^t)."""
+def adam_numbers(group: ParamGroup, t: int) -> tuple[float, ...]:
+    """Return lr root / (1 - beta1^t), 1 - beta1, 1 - beta2, eps root; root = sqrt(1 - beta2^t)."""
     beta1, beta2 = group["betas"]
     root = math.sqrt(1 - beta2**t)
     return group["lr"] * root / (1 - beta1**t), 1 - beta1, 1 - beta2, group["eps"] * root

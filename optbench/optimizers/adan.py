@@ -6,19 +6,19 @@ r"""Adan (Xie et al., 2022, Adan: Adaptive Nesterov Momentum Algorithm, arXiv:22
     n_t     = beta3 n_{t-1} + (1 - beta3) (g_t + beta2 d_t)^2
     theta_t = (theta_{t-1} - lr (m_t / c1 + beta2 v_t / c2) / (sqrt(n_t / c3) + eps)) / (1 + lr weight_decay)
 
-with c_i = 1 - beta_i^t, as in the authors' code. betas are decay rates: (0.98, 0.92, 0.99), eps 1e-8. State: m, v, n
-and the last gradient.
+with c_i = 1 - beta_i^t, as in the authors' code. Defaults: betas (0.98, 0.92, 0.99) as decay rates, eps 1e-8. State: m,
+v, n and the last gradient.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup, elementwise, lerp_
 
 
 @elementwise
@@ -26,12 +26,14 @@ def adan(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, n: Tensor, last: Tensor, step1: float, step2: float, new1: float,
     new2: float, new3: float, beta2: float, change: float, eps: float, shrink: float,
 ) -> None:  # fmt: skip
-    """One step in place; step1 = lr sqrt(c3) / c1, step2 = lr sqrt(c3) beta2 / c2, eps is already times sqrt(c3),
-    shrink = 1 + lr * decay; change is 0 in the first step, else 1."""
+    """Take one step in place.
+
+    step1 = lr sqrt(c3) / c1, step2 = lr sqrt(c3) beta2 / c2, eps is multiplied by sqrt(c3), shrink = 1 + lr * decay;
+    change is 0 in the first step, else 1."""
     d = (g - last) * change
-    mix(m, g, new1)
-    mix(v, d, new2)
-    mix(n, (g + beta2 * d).square(), new3)
+    lerp_(m, g, new1)
+    lerp_(v, d, new2)
+    lerp_(n, (g + beta2 * d).square(), new3)
     theta.sub_((m * step1 + v * step2) / (n.sqrt() + eps)).div_(shrink)
     last.copy_(g)
 
@@ -44,7 +46,7 @@ class Adan(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float, float],
@@ -54,8 +56,8 @@ class Adan(RuleOptimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}, engine)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """See the rule."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return the numbers of the rule."""
         lr, (beta1, beta2, beta3) = group["lr"], group["betas"]
         root = math.sqrt(1 - beta3**t)
         steps = lr * root / (1 - beta1**t), lr * root * beta2 / (1 - beta2**t)

@@ -11,12 +11,11 @@ with t = 1 in the first step that moves. Defaults: betas (0.9, 0.9999), eps 1e-6
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import Rule, RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup, Rule, elementwise, lerp_
 
 
 @elementwise
@@ -24,27 +23,27 @@ def adopt(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, lr: float, new1: float, new2: float, eps: float, bound: float,
     keep: float,
 ) -> None:  # fmt: skip
-    """One step in place; bound = t^clip_power, keep = 1 - lr * weight_decay."""
-    mix(m, (g / v.sqrt().clamp(min=eps)).clamp(min=-bound, max=bound), new1)
+    """Take one step in place; bound = t^clip_power, keep = 1 - lr * weight_decay."""
+    lerp_(m, (g / v.sqrt().clamp(min=eps)).clamp(min=-bound, max=bound), new1)
     theta.mul_(keep).sub_(m * lr)
-    mix(v, g.square(), new2)
+    lerp_(v, g.square(), new2)
 
 
 @elementwise
 def adopt_first(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, *numbers: float) -> None:
-    """The first step: the second moment alone."""
+    """Take the first step: set the second moment only."""
     v.copy_(g.square())
 
 
 class ADOPT(RuleOptimizer):
-    """Adam normalised by the second moment before the present gradient."""
+    """Adam normalised by the second moment from before the current gradient."""
 
     rule = staticmethod(adopt)
     state_names = ("m", "v")
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -56,12 +55,12 @@ class ADOPT(RuleOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "clip_power": clip_power, "weight_decay": weight_decay}
         super().__init__(params, defaults, engine)
 
-    def rule_of(self, theta: Tensor, group: dict[str, Any], t: int) -> Rule:
-        """The first step only looks."""
+    def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
+        """Return the rule of step t; the first step moves nothing."""
         return adopt_first if t == 1 else adopt
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """lr, 1 - beta1, 1 - beta2, eps, bound, 1 - lr * weight_decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return lr, 1 - beta1, 1 - beta2, eps, bound, 1 - lr * weight_decay."""
         lr, (beta1, beta2) = group["lr"], group["betas"]
         bound = max(1, t - 1) ** group["clip_power"]
         return lr, 1 - beta1, 1 - beta2, group["eps"], bound, 1 - lr * group["weight_decay"]

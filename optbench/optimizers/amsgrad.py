@@ -5,7 +5,7 @@ r"""AMSGrad (Reddi, Kale and Kumar, 2018, On the Convergence of Adam and Beyond,
     vhat_t  = max(vhat_{t-1}, v_t)
     theta_t = theta_{t-1} - lr m_t / (sqrt(vhat_t) + eps)
 
-Three rules go by this name, chosen by `variant`:
+Three rules have this name; `variant` chooses one:
   paper  as above, without bias corrections (eps, which the paper lacks, keeps the first steps finite)
   torch  the maximum of the uncorrected v_t; then both moments are bias-corrected
   optax  v_t is bias-corrected before the maximum; m_t is bias-corrected
@@ -16,13 +16,13 @@ Defaults: betas (0.9, 0.999), eps 1e-8, all moments zero. Decay is coupled (L2).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup, elementwise, lerp_
 
 
 @elementwise
@@ -30,11 +30,12 @@ def amsgrad(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, vhat: Tensor,
     step: float, new1: float, new2: float, grow: float, eps: float, l2: float,
 ) -> None:  # fmt: skip
-    """One step in place; vhat = max(vhat, grow * v); theta -= step * m / (sqrt(vhat) + eps); a bias
-    correction of sqrt(vhat) is in step and eps."""
+    """Take one step in place: vhat = max(vhat, grow * v); theta -= step * m / (sqrt(vhat) + eps).
+
+    step and eps include the bias correction of sqrt(vhat)."""
     g = g + l2 * theta
-    mix(m, g, new1)
-    mix(v, g.square(), new2)
+    lerp_(m, g, new1)
+    lerp_(v, g.square(), new2)
     vhat.copy_(torch.maximum(vhat, v * grow))
     theta.sub_(m.div(vhat.sqrt().add_(eps)).mul_(step))
 
@@ -47,7 +48,7 @@ class AMSGrad(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -59,8 +60,8 @@ class AMSGrad(RuleOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "variant": variant}
         super().__init__(params, defaults, engine)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """step, 1 - beta1, 1 - beta2, grow, eps, weight decay; see the rule."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return step, 1 - beta1, 1 - beta2, grow, eps, weight decay."""
         beta1, beta2 = group["betas"]
         corrected1, corrected2 = 1 - beta1**t, 1 - beta2**t
         step, grow, root = {

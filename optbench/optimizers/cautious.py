@@ -1,35 +1,36 @@
 r"""Cautious updates (Liang et al., 2024, Cautious Optimizers: Improving Training with One Line of Code,
 arXiv:2411.16085, algorithm 1), around any optimizer.
 
-    u_t     = theta_{t-1} - theta_t as the inner optimizer has it         (without decoupled weight decay)
+    u_t     = theta_{t-1} - theta_t of the inner optimizer                (without decoupled weight decay)
     mask    = 1 where u_t g_t > 0, else 0
     theta_t = (1 - lr weight_decay) theta_{t-1} - u_t mask / max(mean(mask), floor)           per tensor
 
-Decoupled decay is taken over from the inner optimizer, for it is no part of the update; where the optimizer's file does
-not say `about.decay: decoupled`, the decay is masked with the rest. State: none.
+Decoupled decay is not part of the update, so this class applies it in place of the inner optimizer. If the optimizer's
+file does not declare `about.decay: decoupled`, the decay is masked with the rest. State: none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from optbench.optimizers.core.rule import Closure, Loss
 from optbench.optimizers.core.wrapper import Wrapper
 
 
 class Cautious(Wrapper):
-    """Masks the elements of an update that would climb."""
+    """An optimizer whose updates are masked where they point uphill."""
 
     def __init__(self, inner: Any, *, floor: float, decay: str = "") -> None:
         super().__init__(inner)
         self.floor, self.takes_decay = floor, decay == "decoupled"
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One inner step, masked; returns the closure's loss."""
+    def step(self, closure: Closure | None = None) -> Loss:
+        """Take one inner step and mask it; return the closure's loss."""
         before = [theta.detach().clone() for theta in self.parameters]
         with self._without_decay() as keeps:
             loss = self.step_inner(closure)
@@ -41,7 +42,7 @@ class Cautious(Wrapper):
 
     @contextmanager
     def _without_decay(self) -> Iterator[list[float]]:
-        """The inner optimizer without decoupled decay; gives the factor by which each parameter is decayed instead."""
+        """Switch off the inner optimizer's decoupled decay; yield the decay factor of each parameter."""
         decays = [group.get("weight_decay", 0.0) if self.takes_decay else 0.0 for group in self.param_groups]
         keeps = [
             1 - group["lr"] * decay if decay else 1.0 for group, decay in zip(self.param_groups, decays, strict=True)
@@ -58,7 +59,7 @@ class Cautious(Wrapper):
 
 
 def cautious(theta: Tensor, start: Tensor, g: Tensor, keep: float, floor: float) -> None:
-    """Masks the update of a tensor in place: theta is where the inner optimizer put it, start where it was."""
+    """Mask the update of a tensor in place; start and theta are its values before and after the inner step."""
     u = start - theta
     mask = (u * g > 0).to(u.dtype)
     scale = mask.mean().clamp(min=floor) if mask.numel() else 1.0

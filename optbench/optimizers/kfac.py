@@ -1,55 +1,59 @@
 r"""K-FAC (Martens and Grosse, 2015, Optimizing Neural Networks with Kronecker-factored Approximate Curvature,
 arXiv:1503.05671; convolutions: Grosse and Martens, 2016, arXiv:1602.01407), block-diagonal, with factored damping.
 
-For a layer y = W a + b with theta = [W b], abar = [a; 1], G its gradient, and g the gradient of one sample's loss in y:
+For a layer y = W a + b with theta = [W b], abar = [a; 1], G the gradient of theta, and g the gradient of one sample's
+loss with respect to y:
 
-    A_t  = ema A_{t-1} + (1 - ema) mean(abar abar^T);   S_t likewise with mean(g g^T)      (first: the means whole)
+    A_t  = ema A_{t-1} + (1 - ema) mean(abar abar^T);   S_t likewise with mean(g g^T)      (at first the means)
     pi   = sqrt((trace(A) / dim(A)) / (trace(S) / dim(S)))
     A^-1 = (A_t + pi sqrt(damping) I)^-1;   S^-1 = (S_t + sqrt(damping) / pi I)^-1         every `interval` steps
     b_t  = momentum b_{t-1} + S^-1 (G + weight_decay theta_{t-1}) A^-1;   theta_t = theta_{t-1} - lr b_t
 
 Every other parameter follows b_t = momentum b_{t-1} + g + weight_decay theta. Without bias abar = a.
 
-Fisher: as in the paper, at targets sampled from the model, not at the batch's own ("empirical"). The factors come from
-`curvature.sampled_gradients`, a second forward and backward pass in every step, counted as one. Hooks are on the layers
-for that pass alone, so that neither training nor evaluation nor copies of the model know of them.
+Fisher: as in the paper, at targets sampled from the model, not at the batch's own targets ("empirical"). The factors
+come from `curvature.sampled_gradients`: a second forward and backward pass in every step, counted as one evaluation.
+The layers have hooks during that pass only, so training, evaluation and copies of the model are not affected.
 
-Scale of g: that pass differentiates the loss summed over samples, whatever the micro-batches, so what arrives at a
-layer is each sample's own g, and S divides by the number of terms in the mean loss. Clips and loss scales act on G
-alone.
+Scale of g: that pass differentiates the loss summed over samples, whatever the micro-batches. So each row of a layer's
+output gradient is one sample's g, and S divides by the number of terms in the mean loss. Clips and loss scales act on G
+only.
 
-Positions: where a layer is applied at many positions (tokens, pixels), each is a row of its own: A is the mean over all
-rows, S sums over positions and takes the mean over terms. Grosse and Martens sum in A and average in S; pi makes both
-the same step. Where positions are the terms (language models), each is simply a sample.
+Positions: where a layer is applied at many positions (tokens, pixels), each position is a row: A is the mean over all
+rows, S sums over positions and takes the mean over terms. Grosse and Martens sum in A and average in S; with pi, both
+give the same step. Where positions are the terms (language models), each position is a sample.
 
-Taken: Linear and Conv2d (ungrouped, zero padding in numbers) whose weights no other module shares and whose factors
-have at most 8192 rows. A layer with no trace of curvature so far (output gradients all zero, behind a head that starts
-at zero) goes by the last formula. Factors that are not positive definite, NaN say, make the weights NaN. State: the
-buffer, and 2 (m^2 + n^2) floats for an m x n layer.
+Preconditioned layers: Linear and Conv2d (ungrouped, numeric zero padding) whose weights no other module shares and
+whose factors have at most 8192 rows. A layer without curvature so far (output gradients all zero, behind a head that
+starts at zero) follows the last formula. Factors that are not positive definite, for example NaN, make the weights NaN.
+Defaults: damping 0.1, ema 0.95, momentum 0.9, interval 10. State: the buffer b, and 2 (m^2 + n^2) floats for an m x n
+layer.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.optimizer import ParamsT
 
 from optbench.contracts import Problem
+from optbench.optimizers.core.curvature import curvature_of
 from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.linear_algebra import as_matrix, at_least_float32
+from optbench.optimizers.core.rule import Closure, Loss, ParamGroup, State
 
 LARGEST_SIDE = 8192  # rows of a factor: 256 MiB in fp32, and seconds to invert
-LEAST_TRACE = 1e-30  # of a factor whose evidence has long been zero
+LEAST_TRACE = 1e-30  # of a factor whose statistics have long been zero
 
 
-def follow(factors: dict[str, Any], a: Tensor, s: Tensor, damping: float, ema: float, interval: int) -> None:
-    """One step of a layer's factors in place, from the means of abar abar^T (n, n) and g g^T (m, m)."""
+def update_factors(factors: State, a: Tensor, s: Tensor, damping: float, ema: float, interval: int) -> None:
+    """Take one step of a layer's factors in place, from the means of abar abar^T (n, n) and g g^T (m, m)."""
     new = 1 - ema if factors["heard"] else 1.0
     factors["a"].lerp_(a.to(factors["a"].dtype), new)
     factors["s"].lerp_(s.to(factors["s"].dtype), new)
@@ -61,24 +65,24 @@ def follow(factors: dict[str, Any], a: Tensor, s: Tensor, damping: float, ema: f
 
 
 def damped_inverses(a: Tensor, s: Tensor, damping: float) -> Iterator[Tensor]:
-    """(A + pi sqrt(damping) I)^-1 and (S + sqrt(damping) / pi I)^-1."""
+    """Yield (A + pi sqrt(damping) I)^-1 and (S + sqrt(damping) / pi I)^-1."""
     a, s = at_least_float32(a), at_least_float32(s)
     mean_a, mean_s = (factor.trace().clamp(min=LEAST_TRACE) / len(factor) for factor in (a, s))
     pi = (mean_a / mean_s).sqrt()
     for factor, shift in ((a, pi * damping**0.5), (s, damping**0.5 / pi)):
         eye = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
-        root, failed = torch.linalg.cholesky_ex(factor + shift * eye)  # one that raises would wait for the device
+        root, failed = torch.linalg.cholesky_ex(factor + shift * eye)  # `cholesky` would wait for the device
         yield torch.cholesky_inverse(root).masked_fill(failed > 0, torch.nan)
 
 
-def descend(theta: Tensor, direction: Tensor, b: Tensor, lr: float, momentum: float) -> None:
-    """Heavy-ball momentum in place."""
+def momentum_step(theta: Tensor, direction: Tensor, b: Tensor, lr: float, momentum: float) -> None:
+    """Take one step of heavy-ball momentum in place."""
     theta.sub_(b.mul_(momentum).add_(direction), alpha=lr)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A Linear or Conv2d with its trained weight and, where it is trained, its bias."""
+    """A Linear or Conv2d with its trained weight and, if trained, its bias."""
 
     module: nn.Module
     weight: Tensor
@@ -86,26 +90,28 @@ class Layer:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """(n, m): rows of A and of S."""
+        """The number of rows of A and of S: (n, m)."""
         return self.weight[0].numel() + (self.bias is not None), len(self.weight)
 
     def input_rows(self, inputs: Tensor) -> Tensor:
-        """abar for every sample and position, (R, n): for a convolution the patches under its kernel."""
+        """Return abar for every sample and position, (R, n); for a convolution, the patches under its kernel."""
         module = self.module
         if isinstance(module, nn.Conv2d):
-            how = (module.kernel_size, module.dilation, module.padding, module.stride)
-            inputs = functional.unfold(at_least_float32(inputs), *how).mT
+            padding = module.padding
+            assert not isinstance(padding, str)  # see `is_supported`
+            wide = at_least_float32(inputs)
+            inputs = functional.unfold(wide, module.kernel_size, module.dilation, padding, module.stride).mT
         rows = inputs.reshape(-1, self.weight[0].numel())
         return rows if self.bias is None else functional.pad(rows, (0, 1), value=1.0)
 
     def output_rows(self, gradient: Tensor) -> Tensor:
-        """g for every sample and position, (R, m)."""
+        """Return g for every sample and position, (R, m)."""
         if isinstance(self.module, nn.Conv2d):
             gradient = gradient.movedim(-3, -1)
         return gradient.reshape(-1, len(self.weight))
 
-    def precondition(self, directions: dict[Tensor, Tensor], factors: Mapping[str, Any]) -> None:
-        """S^-1 G A^-1 in the place of G; the bias is G's last column, zeros where it has no gradient."""
+    def precondition(self, directions: dict[Tensor, Tensor], factors: State) -> None:
+        """Replace G by S^-1 G A^-1; the bias is G's last column (zeros if it has no gradient)."""
         weight, bias = directions[self.weight], self.bias
         matrix = as_matrix(weight)
         if bias is not None:
@@ -113,69 +119,69 @@ class Layer:
             matrix = torch.cat([matrix, column[:, None]], 1)
         matrix = factors["s_inverse"] @ matrix @ factors["a_inverse"]
         directions[self.weight] = matrix[:, : weight[0].numel()].view_as(weight)
-        if bias in directions:
+        if bias is not None and bias in directions:
             directions[bias] = matrix[:, -1]
 
 
 def layers_of(problem: Problem) -> Iterator[Layer]:
-    """The layers that are preconditioned."""
+    """Yield the layers to precondition."""
     trained = {id(p.tensor) for p in problem.parameters}
     owners = Counter(id(p) for module in problem.modules.values() for p in module.parameters(recurse=False))
     for module in problem.modules.values():
-        if not fits(module):
+        if not is_supported(module):
             continue
         weight, bias = module._parameters.get("weight"), module._parameters.get("bias")
-        if id(weight) in trained and max(owners[id(weight)], owners[id(bias)]) == 1:
+        if weight is not None and id(weight) in trained and max(owners[id(weight)], owners[id(bias)]) == 1:
             layer = Layer(module, weight, bias if id(bias) in trained else None)
             if max(layer.sides) <= LARGEST_SIDE:
                 yield layer
 
 
-def fits(module: nn.Module) -> bool:
-    """Whether a module computes what K-FAC has a formula for; a subclass with a forward of its own may not."""
-    if type(module).forward is nn.Conv2d.forward:
+def is_supported(module: nn.Module) -> bool:
+    """Return True if K-FAC has a formula for the module; a subclass with its own `forward` is refused."""
+    if isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward:
         return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     return type(module).forward is nn.Linear.forward
 
 
-class Evidence:
-    """What one pass tells of a layer: sums of abar abar^T and of g g^T over rows."""
+class LayerStatistics:
+    """Sums of abar abar^T and of g g^T over the rows of one pass through a layer."""
 
     def __init__(self, layer: Layer) -> None:
         self.layer, self.rows = layer, 0
         self.a, self.s = (layer.weight.new_zeros(()) for _ in layer.sides)
 
     def forward_hook(
-        self, module: nn.Module, args: Sequence[Tensor], kwargs: Mapping[str, Any], output: Tensor
+        self, module: nn.Module, args: Sequence[Tensor], kwargs: Mapping[str, Tensor], output: Tensor
     ) -> None:
-        """Hear the inputs, and ask for the gradient of the outputs."""
+        """Add the inputs; register a hook for the outputs' gradient."""
         if output.requires_grad:
             rows = self.layer.input_rows((args[0] if args else kwargs["input"]).detach())
             self.a, self.rows = self.a + gram(rows), self.rows + len(rows)
             output.register_hook(self.backward_hook)
 
     def backward_hook(self, gradient: Tensor) -> None:
-        """Hear the gradient of the summed loss."""
+        """Add the gradient of the summed loss."""
         self.s = self.s + gram(self.layer.output_rows(gradient.detach()))
 
 
 def gram(rows: Tensor) -> Tensor:
-    """X^T X of rows (R, n), in at least float32 even where the pass runs in less."""
+    """Return X^T X of rows (R, n), in at least float32 even if the pass has less precision."""
     with torch.autocast(rows.device.type, enabled=False):
         rows = at_least_float32(rows)
         return rows.mT @ rows
 
 
 @contextmanager
-def listening(layers: Iterable[Layer]) -> Iterator[list[Evidence]]:
-    """Evidence of the passes inside a block; compiled models run uncompiled in it, for else they pass hooks over."""
-    evidence = [Evidence(layer) for layer in layers]
+def record_statistics(layers: Iterable[Layer]) -> Iterator[list[LayerStatistics]]:
+    """Record statistics of the passes inside a block, where compiled models run eagerly so that hooks are called."""
+    recorded = [LayerStatistics(layer) for layer in layers]
     with ExitStack() as stack:
         stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for heard in evidence:
-            handle = heard.layer.module.register_forward_hook(heard.forward_hook, with_kwargs=True)
+        for one in recorded:
+            handle = one.layer.module.register_forward_hook(one.forward_hook, with_kwargs=True)
             stack.callback(handle.remove)
-        yield evidence
+        yield recorded
 
 
 class KFAC(RuleOptimizer):
@@ -183,7 +189,7 @@ class KFAC(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         problem: Problem,
         lr: float,
@@ -198,9 +204,9 @@ class KFAC(RuleOptimizer):
         self.problem = problem
         self.layers = {layer.weight: layer for layer in layers_of(problem)}
 
-    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """The buffer; for a layer's weight its factors, how often they were heard, and inverses that change nothing."""
-        state: dict[str, Any] = {"b": torch.zeros_like(theta)}
+    def new_state(self, theta: Tensor, group: ParamGroup) -> State:
+        """Return the buffer; for a layer's weight also factors, identity inverses, and the number of updates."""
+        state: State = {"b": torch.zeros_like(theta)}
         if theta not in self.layers:
             return state
         for name, side in zip(("a", "s"), self.layers[theta].sides, strict=True):
@@ -209,32 +215,36 @@ class KFAC(RuleOptimizer):
         return {**state, "heard": 0}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every parameter that has a gradient; returns the closure's loss, if one is given."""
+    def step(self, closure: Closure | None = None) -> Loss:
+        """Update every parameter that has a gradient; return the closure's loss, if one is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         active = {theta: (group, state) for theta, group, state in self._active()}
         layers = [layer for weight, layer in self.layers.items() if weight in active]
-        for layer, a, s in self.evidence(layers):
+        for layer, a, s in self.statistics(layers):
             group, factors = active[layer.weight]
-            follow(factors, a, s, group["damping"], group["ema"], group["interval"])
-        directions = {theta: theta.grad.add(theta, alpha=g["weight_decay"]) for theta, (g, _) in active.items()}
+            update_factors(factors, a, s, group["damping"], group["ema"], group["interval"])
+        directions = {
+            theta: theta.grad.add(theta, alpha=group["weight_decay"])
+            for theta, (group, _) in active.items()
+            if theta.grad is not None
+        }
         for layer in layers:
             layer.precondition(directions, active[layer.weight][1])
         for theta, (group, state) in active.items():
-            descend(theta, directions[theta], state["b"], group["lr"], group["momentum"])
+            momentum_step(theta, directions[theta], state["b"], group["lr"], group["momentum"])
         return loss
 
-    def evidence(self, layers: list[Layer]) -> Iterator[tuple[Layer, Tensor, Tensor]]:
-        """Each layer that says anything, with its means of abar abar^T and g g^T at sampled targets."""
+    def statistics(self, layers: list[Layer]) -> Iterator[tuple[Layer, Tensor, Tensor]]:
+        """Yield each layer that has curvature, with its means of abar abar^T and g g^T at sampled targets."""
         if not layers:
             return
-        # the gradient of a bias is the cheapest that makes the backward pass reach a layer's output
+        # the cheapest gradient that makes the backward pass reach a layer's output is that of its bias
         reached = [layer.weight if layer.bias is None else layer.bias for layer in layers]
-        with listening(layers) as evidence:
-            _, count = self.problem.curvature.sampled_gradients(reached)
-        for heard in evidence:
-            if heard.s.ndim and (self.state[heard.layer.weight]["heard"] or heard.s.trace() * heard.a.trace() > 0):
-                yield heard.layer, heard.a / heard.rows, heard.s / count
+        with record_statistics(layers) as recorded:
+            _, count = curvature_of(self.problem).sampled_gradients(reached)
+        for one in recorded:
+            if one.s.ndim and (self.state[one.layer.weight]["heard"] or one.s.trace() * one.a.trace() > 0):
+                yield one.layer, one.a / one.rows, one.s / count

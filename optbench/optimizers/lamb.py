@@ -6,26 +6,27 @@ algorithm 2).
     u_t        = r_t + weight_decay theta_{t-1}
     theta_t    = theta_{t-1} - lr |theta_{t-1}| / |u_t| u_t          per tensor; the ratio is 1 where either norm is 0
 
-phi is the identity (no bound of the norm) and the gradient is not normalised beforehand: `clip=global_norm` does that.
+The paper's phi is the identity (the norm has no bound), and the gradient is not normalised first: `clip=global_norm`
+does that.
 Defaults: betas (0.9, 0.999), eps 1e-6. State: m and v.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from optbench.optimizers.adam import AdamW
+from optbench.optimizers.core.rule import ParamGroup
 
 
 def lamb(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, lr: float, new1: float, new2: float, scale: float, root: float,
     eps: float, weight_decay: float,
 ) -> None:  # fmt: skip
-    """One step in place; scale = 1 / (1 - beta1^t), root = sqrt(1 - beta2^t)."""
+    """Take one step in place; scale = 1 / (1 - beta1^t), root = sqrt(1 - beta2^t)."""
     m.lerp_(g, new1)
     v.lerp_(g.square(), new2)
     u = m * scale / (v.sqrt() / root + eps) + weight_decay * theta
@@ -33,7 +34,7 @@ def lamb(
 
 
 def norm_ratio(theta: Tensor, u: Tensor) -> Tensor:
-    """|theta| / |u|, or 1 where either is zero."""
+    """Return |theta| / |u|, or 1 if either is zero."""
     theta_norm, u_norm = theta.square().sum().sqrt(), u.square().sum().sqrt()
     known = (theta_norm > 0) & (u_norm > 0)
     return torch.where(known, theta_norm / u_norm, torch.ones_like(u_norm))
@@ -42,10 +43,10 @@ def norm_ratio(theta: Tensor, u: Tensor) -> Tensor:
 class LAMB(AdamW):
     """AdamW with a trust ratio per tensor."""
 
-    rule: Any = staticmethod(lamb)
+    rule = staticmethod(lamb)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """lr, 1 - beta1, 1 - beta2, 1 / (1 - beta1^t), sqrt(1 - beta2^t), eps, weight decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return lr, 1 - beta1, 1 - beta2, 1 / (1 - beta1^t), sqrt(1 - beta2^t), eps, weight decay."""
         beta1, beta2 = group["betas"]
         corrections = 1 / (1 - beta1**t), math.sqrt(1 - beta2**t)
         return group["lr"], 1 - beta1, 1 - beta2, *corrections, group["eps"], group["weight_decay"]

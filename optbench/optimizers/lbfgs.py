@@ -1,20 +1,17 @@
-"""torch's L-BFGS with the arguments that every supported torch has: from 2.14 on it can maximise too, before it cannot
-be told not to."""
+"""torch's L-BFGS with the arguments that every supported torch has (`maximize` exists only from 2.14 on)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
+from torch.optim.optimizer import ParamsT
 
 
 class LBFGS(torch.optim.LBFGS):
-    """torch.optim.LBFGS, minimising, with nothing left to a default."""
+    """torch.optim.LBFGS, minimising; every argument is required."""
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         max_iter: int,

@@ -5,23 +5,23 @@ algorithm 1), around any optimizer.
     theta moves by the inner optimizer; after every k-th step
     phi   = phi + alpha (theta - phi);   theta = phi
 
-The inner optimizer's state is kept over a synchronisation. `eval()` lends the slow weights. State: phi.
+A synchronisation keeps the inner optimizer's state. `eval()` lends the slow weights. State: phi.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from optbench.errors import ConfigError
 from optbench.optimizers.core.eval_weights import lends_weights
+from optbench.optimizers.core.rule import Closure, Loss, ParamGroup
 from optbench.optimizers.core.wrapper import Wrapper
 
 
 class Lookahead(Wrapper):
-    """Slow weights that follow the inner optimizer's. Raises ConfigError around one that lends weights itself."""
+    """Adds slow weights to an optimizer. Raises ConfigError around one that lends weights itself."""
 
     def __init__(self, inner: Any, *, k: int, alpha: float) -> None:
         super().__init__(inner)
@@ -30,8 +30,8 @@ class Lookahead(Wrapper):
         self.k, self.alpha, self.steps = k, alpha, 0
         self.slow = [theta.detach().clone() for theta in self.parameters]
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One inner step, and a synchronisation after every k-th; returns the closure's loss."""
+    def step(self, closure: Closure | None = None) -> Loss:
+        """Take one inner step; synchronise after every k-th. Return the closure's loss."""
         loss = self.step_inner(closure)
         self.steps += 1
         if self.steps % self.k == 0:
@@ -53,18 +53,18 @@ class Lookahead(Wrapper):
         for fast, theta in zip(self.__dict__.pop("fast", ()), self.parameters, strict=False):
             theta.copy_(fast)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """New parameters begin with slow weights equal to them."""
+    def add_param_group(self, param_group: ParamGroup) -> None:
+        """Add a group; the slow weights of its parameters start equal to them."""
         known = len(self.parameters)
         super().add_param_group(param_group)
         self.slow += [theta.detach().clone() for theta in self.parameters[known:]]
 
     def state_dict(self) -> dict[str, Any]:
-        """The inner state, the slow weights and the number of steps."""
+        """Return the inner state, the slow weights and the number of steps."""
         return {**super().state_dict(), "slow": self.slow, "steps": self.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state dict, synchronisations included."""
+        """Restore a state, slow weights included."""
         super().load_state_dict(state_dict)
         self.steps = state_dict["steps"]
         with torch.no_grad():

@@ -1,6 +1,6 @@
 r"""MARS-AdamW (Yuan et al., 2024, MARS: Unleashing the Power of Variance Reduction for Training Large Models,
-arXiv:2411.10438, algorithm 2 in its approximate form, which takes the last step's gradient for the stochastic one at
-the last parameters).
+arXiv:2411.10438, algorithm 2). This is the approximate form: the last step's gradient stands in for the gradient of
+this batch at the last parameters.
 
     c_t     = g_t + gamma beta1 / (1 - beta1) (g_t - g_{t-1})     (g_t in the first step)
     c_t     = c_t / max(1, |c_t|)                                 per tensor
@@ -11,20 +11,19 @@ Defaults: betas (0.95, 0.99), gamma 0.025, eps 1e-8. State: m, v and the last gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 from optbench.optimizers.adam import adam_numbers, adamw
 from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup
 
 
 def mars(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, last: Tensor, step: float, new1: float, new2: float, eps: float,
     keep: float, extrapolate: float,
 ) -> None:  # fmt: skip
-    """One step in place; extrapolate = gamma beta1 / (1 - beta1), 0 in the first step; the rest is AdamW's."""
+    """Take one step in place; extrapolate = gamma beta1 / (1 - beta1), 0 in the first step; the rest is AdamW's."""
     c = g + extrapolate * (g - last)
     adamw(theta, c / c.square().sum().sqrt().clamp(min=1.0), m, v, step, new1, new2, eps, keep)
     last.copy_(g)
@@ -38,7 +37,7 @@ class MARS(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -50,8 +49,8 @@ class MARS(RuleOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "gamma": gamma, "weight_decay": weight_decay}
         super().__init__(params, defaults, engine)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """AdamW's, then the extrapolation."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return AdamW's numbers and the extrapolation."""
         beta1 = group["betas"][0]
         extrapolate = group["gamma"] * beta1 / (1 - beta1) if t > 1 else 0.0
         return *adam_numbers(group, t), 1 - group["lr"] * group["weight_decay"], extrapolate

@@ -8,33 +8,33 @@ arXiv:2502.16982).
     theta_t = (1 - lr weight_decay) theta_{t-1} - lr factor O_t
 
 factor: "original" sqrt(max(1, rows / columns)), "rms" 0.2 sqrt(max(rows, columns)). Convolutions are flattened to
-(outputs, rest). Only parameters whose role is in `matrices` are trained so; the others follow AdamW with `adam_lr` and
-`adam_betas`. ns_dtype is the precision of the iteration: bfloat16 in the reference. State: b for matrices, m and v for
-the rest.
+(outputs, rest). This holds for parameters whose role is in `matrices`; the others follow AdamW with `adam_lr` and
+`adam_betas`. ns_dtype is the precision of the iteration: bfloat16 in the reference. Defaults: momentum 0.95, ns_steps
+5. State: b for matrices, m and v for the rest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from optbench.contracts import Problem
 from optbench.optimizers.adam import adam_numbers, adamw
-from optbench.optimizers.core.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.groups import check_roles, parameter_groups
+from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # chosen by the author for the steepest slope at zero
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the author's, for the steepest slope at zero
 
 
 def muon(
     theta: Tensor, g: Tensor, b: Tensor, lr: float, momentum: float, nesterov: bool, ns_steps: int, ns_dtype: str,
     scale: str, keep: float,
 ) -> None:  # fmt: skip
-    """One step in place; keep = 1 - lr * weight_decay."""
+    """Take one step in place; keep = 1 - lr * weight_decay."""
     b.lerp_(g, 1 - momentum)
     u = g.lerp(b, momentum) if nesterov else b
     rows, columns = len(theta), theta.numel() // len(theta)
@@ -44,7 +44,7 @@ def muon(
 
 
 def newton_schulz(matrix: Tensor, steps: int) -> Tensor:
-    """Roughly U V^T of the singular value decomposition of a matrix (m, n)."""
+    """Return roughly U V^T of the singular value decomposition of a matrix (m, n)."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.mT if tall else matrix
@@ -75,7 +75,7 @@ class Muon(RuleOptimizer):
         adam_eps: float,
         no_decay: Sequence[str],
     ) -> None:
-        check_roles(matrices)
+        check_roles(matrices, "matrices")
         chosen = [p for p in problem.parameters if p.role in matrices and p.tensor.ndim > 1]
         rest = [p for p in problem.parameters if not any(p is other for other in chosen)]
         matrix = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "ns_dtype": ns_dtype}
@@ -88,17 +88,17 @@ class Muon(RuleOptimizer):
         adam = {"betas": adam_betas, "eps": adam_eps}
         super().__init__(groups, {**matrix, **adam, "scale": scale, "weight_decay": weight_decay, "rule": "matrix"})
 
-    def rule_of(self, theta: Tensor, group: dict[str, Any], t: int) -> Rule:
-        """That of the group."""
+    def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
+        """Return the rule of the group."""
         return {"matrix": muon, "rest": adamw}[group["rule"]]
 
-    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        """One moment or two."""
+    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """Return one moment for matrices, two for the rest."""
         names = {"matrix": ("b",), "rest": ("m", "v")}[group["rule"]]
         return {name: torch.zeros_like(theta) for name in names}
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[Any, ...]:
-        """Those of the group's rule."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> Hyperparameters:
+        """Return the numbers of the group's rule."""
         keep = 1 - group["lr"] * group["weight_decay"]
         if group["rule"] == "rest":
             return *adam_numbers(group, t), keep

@@ -4,41 +4,44 @@ algorithm 4, with the authors' code's order of operations).
     m_t = beta1 m_{t-1} + (1 - beta1) d_t g_t;          v_t = beta2 v_{t-1} + (1 - beta2) d_t^2 g_t^2
     r_t = beta3 r_{t-1} + d_t / d_0 lr d_t <g_t, theta_0 - theta_{t-1}>          over all tensors together
     s_t = beta3 s_{t-1} + d_t / d_0 lr d_t g_t
-    d_{t+1} = d_coef r_t / |s_t|_1 at its largest so far, but at most growth_rate d_t once it has left d_0
+    d_{t+1} = the largest d_coef r_t / |s_t|_1 so far, but at most growth_rate d_t once d_t > d_0
     theta_t = (1 - lr d_t weight_decay) theta_{t-1} - lr d_t m_t / (sqrt(v_t) + d_{t+1} eps)
 
-with beta3 = sqrt(beta2) and no bias correction. lr is a factor, normally 1. State: m, v, s and theta_0.
+with beta3 = sqrt(beta2) and no bias correction. lr is a factor, normally 1. Defaults: betas (0.9, 0.999), d_0 1e-6,
+d_coef 1. State: m, v, s and theta_0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import Active, RuleOptimizer, elementwise
+from optbench.optimizers.core.engine import Active, RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup, elementwise
 
 
 @elementwise
 def prodigy(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, s: Tensor, start: Tensor, step: float, eps: float, keep: float
 ) -> None:
-    """The move, when the moments are known; step = lr d, eps is already times d_{t+1}, keep = 1 - lr d weight_decay."""
+    """Move theta, once the moments are known.
+
+    step = lr d, eps is multiplied by d_{t+1}, keep = 1 - lr d weight_decay."""
     theta.mul_(keep).sub_(m.div(v.sqrt().add_(eps)).mul_(step))
 
 
 class Prodigy(RuleOptimizer):
-    """AdamW with an estimated distance to the solution for a learning rate."""
+    """AdamW that takes an estimated distance to the solution as its learning rate."""
 
     rule = staticmethod(prodigy)
     state_names = ("m", "v", "s")
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -55,18 +58,19 @@ class Prodigy(RuleOptimizer):
             params, {**defaults, "growth_rate": growth, "d": d0, "next": d0, "largest": d0, "r": 0.0}, engine
         )
 
-    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        """Moments of zero, and the start."""
+    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """Return zero moments and a copy of the initial weights."""
         return {**super().new_state(theta, group), "start": theta.detach().clone()}
 
     def before_step(self, active: list[Active]) -> None:
-        """Moments of every tensor, then the new distance d for all of them."""
+        """Update the moments of every tensor, then the distance d for all tensors."""
         if not active:
             return
         first = self.param_groups[0]
         d, beta3 = first["next"], math.sqrt(first["betas"][1])
         along, length = [], []
         for theta, group, state in active:
+            assert theta.grad is not None
             weight = d / group["d0"] * group["lr"] * d
             along.append(weight * dot(theta.grad, state["start"] - theta))
             beta1, beta2 = group["betas"]
@@ -82,12 +86,12 @@ class Prodigy(RuleOptimizer):
             from_here = max(d, estimate) if d == group["d0"] else d  # the first growth is not limited
             group.update(d=d, next=min(largest, from_here * group["growth_rate"]), largest=largest, r=r)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """lr d, eps times the renewed d, 1 - lr d weight_decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return lr d, eps times the new d, 1 - lr d weight_decay."""
         step = group["lr"] * group["d"]
         return step, group["next"] * group["eps"], 1 - step * group["weight_decay"]
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product, a float64 scalar."""
+    """Return the inner product as a float64 scalar."""
     return torch.dot(a.reshape(-1), b.reshape(-1)).double()

@@ -7,19 +7,20 @@ r"""RAdam (Liu et al., 2020, On the Variance of the Adaptive Learning Rate and B
     theta_t    = theta_{t-1} - lr r_t m_t / (1 - beta1^t) sqrt(1 - beta2^t) / (sqrt(v_t) + eps)   if rho_t > threshold
     theta_t    = theta_{t-1} - lr m_t / (1 - beta1^t)                                             else
 
-threshold: 4 in the paper, 5 in torch. early: "momentum" is the paper's un-adapted step; "frozen" takes none, the
-default of the authors' code. Decay is decoupled, in every step. State: m and v.
+threshold: 4 in the paper, 5 in torch. early: "momentum" is the paper's un-adapted step; "frozen" takes none, which is
+the default of the authors' code. Decay is decoupled, in every step. Defaults: betas (0.9, 0.999), eps 1e-8. State: m
+and v.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup, elementwise, lerp_
 
 
 @elementwise
@@ -27,9 +28,9 @@ def radam(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor,
     adaptive: float, plain: float, new1: float, new2: float, eps: float, keep: float,
 ) -> None:  # fmt: skip
-    """One step in place; one of `adaptive` (the factor of m / (sqrt(v) + eps)) and `plain` (that of m) is zero."""
-    mix(m, g, new1)
-    mix(v, g.square(), new2)
+    """Take one step in place; either `adaptive` (factor of m / (sqrt(v) + eps)) or `plain` (factor of m) is zero."""
+    lerp_(m, g, new1)
+    lerp_(v, g.square(), new2)
     theta.mul_(keep).sub_(m * (adaptive / (v.sqrt() + eps) + plain))
 
 
@@ -41,7 +42,7 @@ class RAdam(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -54,8 +55,8 @@ class RAdam(RuleOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "threshold": threshold, "early": early}, engine)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """adaptive, plain, 1 - beta1, 1 - beta2, eps, 1 - lr * weight_decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return adaptive, plain, 1 - beta1, 1 - beta2, eps, 1 - lr * weight_decay."""
         lr, (beta1, beta2) = group["lr"], group["betas"]
         step = lr / (1 - beta1**t)
         rest = 1 - beta1, 1 - beta2, group["eps"], 1 - lr * group["weight_decay"]
@@ -66,7 +67,7 @@ class RAdam(RuleOptimizer):
 
 
 def rectification(beta2: float, t: int, threshold: float) -> float | None:
-    """r_t, or None where the variance is not tractable (rho_t at most `threshold`)."""
+    """Return r_t, or None if the variance is not tractable (rho_t at most `threshold`)."""
     limit = 2 / (1 - beta2) - 1
     length = limit - 2 * t * beta2**t / (1 - beta2**t)
     if length <= threshold:

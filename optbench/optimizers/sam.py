@@ -6,23 +6,24 @@ algorithm 1, p = 2), on SGD with momentum.
     b_t     = momentum b_{t-1} + g' + weight_decay theta;  b_0 = 0
     theta_t = theta_{t-1} - lr b_t                         (Nesterov: lr (g' + weight_decay theta + momentum b_t))
 
-Weight decay belongs to the base step alone: it bends neither e nor g'. The weights come back from theta + e bit for
-bit, from a copy. A gradient that is not finite makes e, and so the weights, NaN: it is seen in the next loss. State: b;
-a copy of the weights within a step.
+Weight decay acts in the base step only, not in e or g'. The weights are restored from a copy, bit for bit. A gradient
+that is not finite makes e, and so the weights, NaN, which the next loss shows. Defaults: rho 0.05, momentum 0.9. State:
+b; a copy of the weights within a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
+from torch.optim.optimizer import ParamsT
 
 from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.linear_algebra import at_least_float32
+from optbench.optimizers.core.rule import Closure, Hyperparameters, Loss, ParamGroup
 
 NORM_EPS = 1e-12
 
@@ -30,21 +31,21 @@ NORM_EPS = 1e-12
 def sgd(
     theta: Tensor, g: Tensor, b: Tensor, lr: float, momentum: float, nesterov: bool, weight_decay: float
 ) -> None:  # fmt: skip
-    """One base step in place; g is the gradient at theta + e."""
+    """Take one base step in place; g is the gradient at theta + e."""
     g = g.add(theta, alpha=weight_decay)
     b.mul_(momentum).add_(g)
     theta.sub_(g.add(b, alpha=momentum) if nesterov else b, alpha=lr)
 
 
 class SAM(RuleOptimizer):
-    """The gradient where the loss is nearly worst within a distance rho."""
+    """SGD with the gradient at the (approximately) worst point within a distance rho."""
 
     rule = staticmethod(sgd)
     state_names = ("b",)
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         rho: float,
@@ -56,8 +57,8 @@ class SAM(RuleOptimizer):
         super().__init__(params, {**defaults, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any]) -> Any:
-        """One step; the closure is called twice, and the loss at theta is returned."""
+    def step(self, closure: Closure) -> Loss:  # type: ignore[override]  (SAM cannot step without a closure)
+        """Take one step: call the closure twice and return the loss at theta."""
         with torch.enable_grad():
             loss = closure()
         with self.perturbed(), torch.enable_grad():
@@ -67,7 +68,7 @@ class SAM(RuleOptimizer):
 
     @contextmanager
     def perturbed(self) -> Iterator[None]:
-        """The weights at theta + e for the length of a block."""
+        """Hold the weights at theta + e within a block."""
         found = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
         copies = [p.clone() for p, _ in found]
         norm = get_total_norm([at_least_float32(p.grad) for p, _ in found])
@@ -80,6 +81,6 @@ class SAM(RuleOptimizer):
                 for (p, _), copy in zip(found, copies, strict=True):
                     p.copy_(copy)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[Any, ...]:
-        """lr, momentum, whether Nesterov, weight decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> Hyperparameters:
+        """Return lr, momentum, nesterov, weight decay."""
         return tuple(group[name] for name in ("lr", "momentum", "nesterov", "weight_decay"))

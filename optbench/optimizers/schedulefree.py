@@ -1,7 +1,7 @@
 r"""Schedule-free AdamW (Defazio et al., 2024, The Road Less Scheduled, arXiv:2405.15682, algorithm 1, as in the
 authors' code with r = 0 and weight_lr_power = 2).
 
-The gradient is taken at y = (1 - beta1) z + beta1 x; the average x is what is evaluated.
+The gradient is taken at y = (1 - beta1) z + beta1 x; the average x is evaluated.
 
     lr_t    = lr sqrt(1 - beta2^t) min(1, t / warmup_steps)
     v_t     = beta2 v_{t-1} + (1 - beta2) g_t^2
@@ -10,20 +10,21 @@ The gradient is taken at y = (1 - beta1) z + beta1 x; the average x is what is e
     y_t+    = (1 - c_t) y_t + c_t z_t + lr_t (beta1 (1 - c_t) - 1) d_t
     z_t+    = z_t - lr_t d_t
 
-Parameters hold y in training; `eval()` puts x = y + (1 - 1 / beta1) (z - y) there, `train()` brings y back. It brings
-its own schedule: use schedule=constant. State: z and v.
+Parameters hold y in training; `eval()` puts x = y + (1 - 1 / beta1) (z - y) there, `train()` brings y back. The rule
+has its own schedule: use schedule=constant. Defaults: betas (0.9, 0.999), eps 1e-8. State: z and v.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import Active, RuleOptimizer, elementwise, mix
+from optbench.optimizers.core.engine import Active, RuleOptimizer
+from optbench.optimizers.core.rule import ParamGroup, elementwise, lerp_
 
 
 @elementwise
@@ -31,8 +32,8 @@ def schedulefree(
     theta: Tensor, g: Tensor, z: Tensor, v: Tensor, lr: float, new2: float, eps: float, weight_decay: float,
     average: float, pull: float,
 ) -> None:  # fmt: skip
-    """One step in place; theta is y, average = c_t, pull = lr (beta1 (1 - c_t) - 1)."""
-    mix(v, g.square(), new2)
+    """Take one step in place; theta is y, average = c_t, pull = lr (beta1 (1 - c_t) - 1)."""
+    lerp_(v, g.square(), new2)
     d = g / (v.sqrt() + eps) + weight_decay * theta
     theta.lerp_(z, average).add_(d * pull)
     z.sub_(d * lr)
@@ -45,7 +46,7 @@ class ScheduleFreeAdamW(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -57,23 +58,23 @@ class ScheduleFreeAdamW(RuleOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "warmup_steps": warmup_steps}
         super().__init__(params, {**defaults, "steps": 0, "weight_sum": 0.0, "largest": 0.0}, engine)
 
-    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        """z starts at y."""
+    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """Return z, equal to y at first, and v."""
         return {"z": theta.detach().clone(), "v": torch.zeros_like(theta)}
 
     def before_step(self, active: list[Active]) -> None:
-        """The weight of this step in the average."""
+        """Update the weight of this step in the average."""
         for group in self.param_groups:
             group["steps"] += 1
             group["largest"] = max(group["largest"], self._lr(group))
             group["weight_sum"] += group["largest"] ** 2
 
-    def _lr(self, group: dict[str, Any]) -> float:
+    def _lr(self, group: ParamGroup) -> float:
         t, warmup = group["steps"], group["warmup_steps"]
         return group["lr"] * math.sqrt(1 - group["betas"][1] ** t) * min(1.0, t / warmup if warmup else 1.0)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """lr_t, 1 - beta2, eps, weight decay, c_t, lr_t (beta1 (1 - c_t) - 1)."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return lr_t, 1 - beta2, eps, weight decay, c_t, lr_t (beta1 (1 - c_t) - 1)."""
         beta1, beta2 = group["betas"]
         lr, total = self._lr(group) if group["steps"] else 0.0, group["weight_sum"]
         average = group["largest"] ** 2 / total if total else 0.0
@@ -89,7 +90,7 @@ class ScheduleFreeAdamW(RuleOptimizer):
         """Put y back."""
         self._move(lambda beta1: 1 - beta1)
 
-    def _move(self, weight: Any) -> None:
+    def _move(self, weight: Callable[[float], float]) -> None:
         for group in self.param_groups:
             for theta in group["params"]:
                 if "z" in self.state[theta]:

@@ -7,20 +7,19 @@ algorithm 1), with the moving averages, momentum and grafting of Anil et al. (20
     theta_t = (1 - lr weight_decay) theta_{t-1} - lr P_t |A_t| / |P_t|
 
 A_t is Adam's step mhat_t / (sqrt(vhat_t) + 1e-8) ("grafting: adam"); without grafting the last factor is 1. L_0 = R_0 =
-eps I; the roots are renewed every `interval` steps, from the first on. Vectors follow Adam. State: L, R and their roots
-(2 (m^2 + n^2) floats), m, v.
+eps I; the roots are recomputed every `interval` steps, from the first on. Vectors follow Adam. State: L, R and their
+roots (2 (m^2 + n^2) floats), m, v.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.linear_algebra import as_matrix, inverse_root
+from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule
 
 ADAM_EPS = 1e-8
 
@@ -29,7 +28,7 @@ def shampoo(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, left: Tensor, right: Tensor, left_root: Tensor, right_root: Tensor,
     lr: float, betas: tuple[float, float], t: int, eps: float, keep: float, interval: int, grafted: bool,
 ) -> None:  # fmt: skip
-    """One step of a matrix in place; left (m, m), right (n, n); keep = 1 - lr * weight_decay."""
+    """Take one step of a matrix in place; left (m, m), right (n, n); keep = 1 - lr * weight_decay."""
     beta1, beta2 = betas
     matrix = as_matrix(g)
     new = 1 - beta2 if beta2 < 1 else 1.0
@@ -49,12 +48,12 @@ def shampoo_vector(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, lr: float, betas: tuple[float, float], t: int, eps: float,
     keep: float, interval: int, grafted: bool,
 ) -> None:  # fmt: skip
-    """Adam, for vectors and scalars."""
+    """Take one step of Adam in place, for vectors and scalars."""
     theta.mul_(keep).sub_(adam_direction(g, m, v, *betas, t), alpha=lr)
 
 
 def adam_direction(g: Tensor, m: Tensor, v: Tensor, beta1: float, beta2: float, t: int) -> Tensor:
-    """Adam's bias-corrected step without the learning rate; the moments move."""
+    """Update the moments; return Adam's bias-corrected step without the learning rate."""
     second = beta2 if beta2 < 1 else 0.999
     m.lerp_(g, 1 - beta1)
     v.lerp_(g.square(), 1 - second)
@@ -66,7 +65,7 @@ class Shampoo(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -78,12 +77,12 @@ class Shampoo(RuleOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "interval": interval, "grafting": grafting})
 
-    def rule_of(self, theta: Tensor, group: dict[str, Any], t: int) -> Rule:
-        """Matrices are preconditioned."""
+    def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
+        """Return Shampoo's rule for matrices, Adam's for vectors."""
         return shampoo if theta.ndim > 1 else shampoo_vector
 
-    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        """Two moments; for a matrix the two factors, eps times the identity, and their roots."""
+    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """Return two moments; for a matrix also two factors (eps times the identity) and their roots."""
         state = {"m": torch.zeros_like(theta), "v": torch.zeros_like(theta)}
         if theta.ndim < 2:
             return state
@@ -92,7 +91,7 @@ class Shampoo(RuleOptimizer):
         factors = {name: group["eps"] * eye for name, eye in eyes.items()}
         return {**state, **factors, **{f"{name}_root": eye for name, eye in eyes.items()}}
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[Any, ...]:
-        """lr, betas, t, eps, 1 - lr * weight_decay, interval, whether grafted."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> Hyperparameters:
+        """Return lr, betas, t, eps, 1 - lr * weight_decay, interval, grafted."""
         keep = 1 - group["lr"] * group["weight_decay"]
         return group["lr"], group["betas"], t, group["eps"], keep, group["interval"], group["grafting"] != "none"

@@ -8,20 +8,19 @@ State: none. The paper has no weight decay; it is decoupled here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import RuleOptimizer, elementwise
-from optbench.optimizers.core.nan_guard import reveal
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.nan_guard import nan_guard
+from optbench.optimizers.core.rule import ParamGroup, elementwise
 
 
 @elementwise
 def signsgd(theta: Tensor, g: Tensor, lr: float, keep: float) -> None:
-    """One step in place; keep = 1 - lr * weight_decay."""
+    """Take one step in place; keep = 1 - lr * weight_decay."""
     theta.mul_(keep).sub_(g.sign().mul_(lr))
-    reveal(theta, g)
+    nan_guard(theta, g)
 
 
 class SignSGD(RuleOptimizer):
@@ -29,9 +28,9 @@ class SignSGD(RuleOptimizer):
 
     rule = staticmethod(signsgd)
 
-    def __init__(self, params: Iterable[Any], *, lr: float, weight_decay: float, engine: str = "auto") -> None:
+    def __init__(self, params: ParamsT, *, lr: float, weight_decay: float, engine: str = "auto") -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay}, engine)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """lr, 1 - lr * weight_decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return lr, 1 - lr * weight_decay."""
         return group["lr"], 1 - group["lr"] * group["weight_decay"]

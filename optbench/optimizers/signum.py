@@ -8,21 +8,20 @@ m_0 = 0. State: m. The paper has no weight decay; it is decoupled here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import RuleOptimizer, elementwise, mix
-from optbench.optimizers.core.nan_guard import reveal
+from optbench.optimizers.core.engine import RuleOptimizer
+from optbench.optimizers.core.nan_guard import nan_guard
+from optbench.optimizers.core.rule import ParamGroup, elementwise, lerp_
 
 
 @elementwise
 def signum(theta: Tensor, g: Tensor, m: Tensor, lr: float, new: float, keep: float) -> None:
-    """One step in place; new = 1 - momentum; keep = 1 - lr * weight_decay."""
-    mix(m, g, new)
+    """Take one step in place; new = 1 - momentum; keep = 1 - lr * weight_decay."""
+    lerp_(m, g, new)
     theta.mul_(keep).sub_(m.sign().mul_(lr))
-    reveal(theta, m)
+    nan_guard(theta, m)
 
 
 class Signum(RuleOptimizer):
@@ -32,10 +31,10 @@ class Signum(RuleOptimizer):
     state_names = ("m",)
 
     def __init__(
-        self, params: Iterable[Any], *, lr: float, momentum: float, weight_decay: float, engine: str = "auto"
+        self, params: ParamsT, *, lr: float, momentum: float, weight_decay: float, engine: str = "auto"
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}, engine)
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """lr, 1 - momentum, 1 - lr * weight_decay."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+        """Return lr, 1 - momentum, 1 - lr * weight_decay."""
         return group["lr"], 1 - group["momentum"], 1 - group["lr"] * group["weight_decay"]

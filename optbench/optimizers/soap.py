@@ -8,20 +8,20 @@ authors' code's order of operations).
 
 The first step only fills L, R and the bases; t = 1 in the first step that moves. Every `interval` steps the bases take
 one step of power iteration, orthogonalised by QR. Vectors follow AdamW. Convolutions are flattened to (outputs, rest).
-State: m, v and 2 (m^2 + n^2) floats.
+State: m, v and 2 (m^2 + n^2) floats for an m x n matrix.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optbench.optimizers.core.engine import Rule, RuleOptimizer
+from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.linear_algebra import as_matrix, at_least_float32, eigen
+from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule
 
 
 def soap(
@@ -29,7 +29,9 @@ def soap(
     right_basis: Tensor, lr: float, betas: tuple[float, float], t: int, eps: float, keep: float, shampoo_beta: float,
     interval: int,
 ) -> None:  # fmt: skip
-    """One step of a matrix in place; v (m, n) lives in the bases, m in the original space; t counts moving steps."""
+    """Take one step of a matrix in place.
+
+    v (m, n) is in the bases' coordinates, m in the original space; t counts moving steps."""
     matrix = as_matrix(g)
     m.lerp_(g, 1 - betas[0])
     v.lerp_((left_basis.mT @ matrix @ right_basis).square(), 1 - betas[1])
@@ -46,7 +48,7 @@ def soap_first(
     right_basis: Tensor, lr: float, betas: tuple[float, float], t: int, eps: float, keep: float, shampoo_beta: float,
     interval: int,
 ) -> None:  # fmt: skip
-    """The first step: the factors and their eigenvectors, largest eigenvalue first."""
+    """Take the first step: set the factors and their eigenvectors, largest eigenvalue first."""
     gather(as_matrix(g), left, right, shampoo_beta)
     for factor, basis in ((left, left_basis), (right, right_basis)):
         basis.copy_(eigen(factor)[1].flip(1))
@@ -56,29 +58,29 @@ def soap_vector(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, lr: float, betas: tuple[float, float], t: int, eps: float,
     keep: float, shampoo_beta: float, interval: int,
 ) -> None:  # fmt: skip
-    """AdamW, for vectors and scalars."""
+    """Take one step of AdamW in place, for vectors and scalars."""
     m.lerp_(g, 1 - betas[0])
     v.lerp_(g.square(), 1 - betas[1])
     theta.sub_(adam_step(m, v, betas, t, eps), alpha=lr).mul_(keep)
 
 
-def skip(theta: Tensor, *rest: Any) -> None:
-    """The first step of a vector."""
+def skip(theta: Tensor, *rest: object) -> None:
+    """Take the first step of a vector: do nothing."""
 
 
 def adam_step(m: Tensor, v: Tensor, betas: tuple[float, float], t: int, eps: float) -> Tensor:
-    """Adam's step from its moments; eps is added to the uncorrected root, as in the authors' code."""
+    """Return Adam's step; eps is added to the uncorrected root, as in the authors' code."""
     return m / (v.sqrt() + eps) * (math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t))
 
 
 def gather(matrix: Tensor, left: Tensor, right: Tensor, beta: float) -> None:
-    """Moving averages of G G^T and G^T G."""
+    """Update the moving averages of G G^T and G^T G."""
     left.lerp_(matrix @ matrix.mT, 1 - beta)
     right.lerp_(matrix.mT @ matrix, 1 - beta)
 
 
 def refresh(factor: Tensor, basis: Tensor, v: Tensor, dim: int) -> None:
-    """One power iteration of a basis, its columns in falling order of their estimated eigenvalues, v along."""
+    """Take one power iteration of a basis; sort its columns, and v, by falling estimated eigenvalue."""
     order = torch.einsum("ij,ik,kj->j", basis, factor, basis).argsort(descending=True)
     v.copy_(v.index_select(dim, order))
     basis.copy_(torch.linalg.qr(at_least_float32(factor @ basis[:, order]))[0])
@@ -89,7 +91,7 @@ class SOAP(RuleOptimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -101,14 +103,14 @@ class SOAP(RuleOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "interval": interval, "shampoo_beta": shampoo_beta})
 
-    def rule_of(self, theta: Tensor, group: dict[str, Any], t: int) -> Rule:
-        """Matrices are rotated; the first step only looks."""
+    def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
+        """Return the rule for matrices (rotated) or vectors (AdamW); the first step moves nothing."""
         if theta.ndim > 1:
             return soap_first if t == 1 else soap
         return skip if t == 1 else soap_vector
 
-    def new_state(self, theta: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        """Two moments; for a matrix the two factors and their bases."""
+    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """Return two moments; for a matrix also the two factors and their bases."""
         if theta.ndim < 2:
             return {"m": torch.zeros_like(theta), "v": torch.zeros_like(theta)}
         rows, columns = as_matrix(theta).shape
@@ -116,7 +118,7 @@ class SOAP(RuleOptimizer):
         squares = {name: theta.new_zeros(side, side) for name, side in zeros.items()}
         return {"m": torch.zeros_like(theta), "v": torch.zeros_like(as_matrix(theta)), **squares}
 
-    def hyperparameters(self, group: dict[str, Any], t: int) -> tuple[Any, ...]:
-        """lr, betas, moving steps, eps, 1 - lr * weight_decay, shampoo_beta, interval."""
+    def hyperparameters(self, group: ParamGroup, t: int) -> Hyperparameters:
+        """Return lr, betas, moving steps, eps, 1 - lr * weight_decay, shampoo_beta, interval."""
         keep = 1 - group["lr"] * group["weight_decay"]
         return group["lr"], group["betas"], t - 1, group["eps"], keep, group["shampoo_beta"], group["interval"]

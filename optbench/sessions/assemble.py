@@ -17,7 +17,8 @@ from optbench.contracts import DataSet, Seeds, Task
 from optbench.distributed import Communicator, shard_parameters, sync_batch_norms
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
-from optbench.optimizers.core.build import arguments_of, build, engine_of
+from optbench.optimizers.core.build import arguments_of, build
+from optbench.optimizers.core.interface import engine_of
 from optbench.sessions import micro_batch
 from optbench.training import attention
 from optbench.training.clock import Clock, clock_for
@@ -166,7 +167,7 @@ def build_player(
     optimizer = modified(optimizer, config, choice)
     clip = imports.load(config.clip.target)(problem, **config.clip.settings)
     if shards:
-        clip.across = shards
+        clip.reductions = shards
     return ActivePlayer(
         module,
         optimizer,

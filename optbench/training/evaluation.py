@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.contracts import Batch, DataSet, Task
-from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluating
+from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluation_mode
 from optbench.training.parallel import Communicator
 from optbench.training.player import ActivePlayer
 from optbench.training.seeding import preserve_state, restore_torch_random_state, torch_random_state
@@ -65,7 +65,7 @@ class Evaluator:
 
     @contextmanager
     def _at_rest(self) -> Iterator[None]:
-        with evaluating(self._modules), torch.no_grad(), next(iter(self.players.values())).autocast:
+        with evaluation_mode(self._modules), torch.no_grad(), next(iter(self.players.values())).autocast:
             yield
 
     @contextmanager
@@ -89,7 +89,7 @@ class Evaluator:
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over the batches
         limit = REFRESH_BATCHES * self.refresh_batch_size
-        with evaluating([other for other in self._modules if other is not module]):
+        with evaluation_mode([other for other in self._modules if other is not module]):
             for batch in self.data.eval_batches("train", self.refresh_batch_size, limit):
                 self.task.evaluate(batch)
         for norm, momentum in zip(norms, momenta, strict=True):

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optbench.clipping import Clip, Clipped, gradient_norm
+from optbench.clipping import Clip, ClipReport, gradient_norm
 from optbench.contracts import Batch, Turn
 from optbench.errors import ConfigError
-from optbench.optimizers.core.build import requires_closure, takes_closure
+from optbench.optimizers.core.interface import requires_closure, takes_closure
 from optbench.optimizers.core.eval_weights import frozen_statistics
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, pieces_of
@@ -184,7 +184,7 @@ class ActivePlayer:
             else:
                 group["lr"] = peak * factor
 
-    def _clip(self, first: bool) -> Clipped:
+    def _clip(self, first: bool) -> ClipReport:
         """Clip the gradients at hand; only the `first` ones of a step move a clip's running statistics."""
         if self.scaler:
             self.scaler.unscale_(self.optimizer)
@@ -233,7 +233,7 @@ class ActivePlayer:
 
     # -- what is measured --------------------------------------------------------------------------------------------
 
-    def _watch_before(self, seen: Clipped) -> list[Tensor]:
+    def _watch_before(self, seen: ClipReport) -> list[Tensor]:
         with self.clock.during(LOGGING), torch.no_grad():
             # a clip measures the norm before it clips; without one the gradients are still as they were
             self.watched["grad_norm"] = seen.norm if seen.norm is not None else self._gradient_norm()

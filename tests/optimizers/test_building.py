@@ -12,7 +12,7 @@ from optbench.contracts import Problem
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import build
-from optbench.optimizers.core.eval_weights import eval_weights, evaluating
+from optbench.optimizers.core.eval_weights import eval_weights, evaluation_mode
 from optbench.optimizers.core.groups import parameter_groups
 from optbench.optimizers.core.state_bytes import state_bytes
 
@@ -119,6 +119,6 @@ def test_lent_weights_are_evaluated_and_training_weights_come_back_bit_for_bit()
 def test_evaluation_mode_gives_every_module_its_own_mode_back() -> None:
     model = network()
     model[1].eval()
-    with evaluating([model]):
+    with evaluation_mode([model]):
         assert not any(module.training for module in model.modules())
     assert [module.training for module in model] == [True, False, True, True]

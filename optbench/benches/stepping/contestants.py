@@ -14,7 +14,8 @@ from optbench.benches.stepping.shapes import parameters
 from optbench.config import Choice, RunConfig, imports, load
 from optbench.contracts import Problem
 from optbench.errors import ConfigError, OptbenchError, first_line
-from optbench.optimizers.core.build import build, engine_of
+from optbench.optimizers.core.build import build
+from optbench.optimizers.core.interface import engine_of
 
 OURS = "optbench"
 OWN_ENGINES = ("eager", "compiled")

@@ -1,1 +1,1 @@
-"""The machinery behind the optimizers: the engine, building, parameter groups, wrappers, state size."""
+"""The engine that runs the update rules, and the tools to build, group, wrap and measure optimizers."""

@@ -1,9 +1,9 @@
-"""Compiled rules called without asking each time whether the code fits.
+"""Compiled rules, called without the compiler's guards where possible.
 
-A call through `torch.compile` first compares every argument with what the code was made for. In an optimizer step,
-whose tensors have driven all else from the caches, that takes longer than the arithmetic of a small layer. An
-elementwise rule over tensors of one dimension fits whenever their types do: nothing else is assumed of them on CPU. So
-the code is taken from the compiler once for each combination of types and called as it is.
+A call through `torch.compile` first compares every argument with what the code was made for. In an optimizer step the
+tensors have evicted everything else from the caches, so these guards take longer than the arithmetic of a small layer.
+An elementwise rule over 1-d tensors fits whenever the dtypes do: on CPU its code assumes nothing else. So that code is
+taken from the compiler once per combination of dtypes and called directly.
 """
 
 from __future__ import annotations
@@ -11,33 +11,64 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-Rule = Callable[..., None]
+from optbench.optimizers.core.rule import Rule
+
 EXAMPLE_LENGTH = 700
-OPTIONS = {"cpp.dynamic_threads": True}  # else the number of threads is fixed by the example's length
+DYNAMIC_THREADS = {"cpp.dynamic_threads": True}  # else the example's length fixes the number of threads: one if short
 
 
-def direct(rule: Rule, tensors: Sequence[Tensor], numbers: Sequence[Tensor]) -> Rule | None:
-    """The compiled form of an elementwise rule for tensors (n,) and 0-d numbers of these types, called as the rule is.
-    None where the code cannot be called so: on CUDA, whose kernels do assume things of their arguments."""
-    if tensors[0].device.type != "cpu":
-        return None
-    return _direct(rule, tuple(t.dtype for t in tensors), tuple(n.dtype for n in numbers))
+class Guard(Protocol):
+    """One check of a compiled call's arguments."""
+
+    @property
+    def guard_type(self) -> str:
+        """The kind of check, e.g. TENSOR_MATCH."""
+        ...
+
+
+def compiled_call(rule: Rule, tensors: Sequence[Tensor], numbers: Sequence[Tensor]) -> Rule:
+    """Return the compiled rule for arguments of these dtypes, without guards if it allows that."""
+    plain = unguarded(rule, tensors, numbers) if getattr(rule, "elementwise", False) else None
+    return plain or guarded(rule)
 
 
 @functools.cache
-def _direct(rule: Rule, tensors: tuple[torch.dtype, ...], numbers: tuple[torch.dtype, ...]) -> Rule | None:
-    made: list[tuple[Any, Any]] = []
+def guarded(rule: Rule) -> Rule:
+    """Return the rule compiled for tensors of any length."""
+    options = {**DYNAMIC_THREADS, "guard_filter_fn": keep_tensor_guards}
+    return torch.compile(rule, dynamic=True, fullgraph=True, options=options)
 
-    def backend(graph: Any, inputs: Any) -> Any:
-        made.append((graph, torch._inductor.compile(graph, inputs, options=OPTIONS)))
-        return made[-1][1]
 
+def keep_tensor_guards(guards: Sequence[Guard]) -> list[bool]:
+    """Keep only the guards of tensors: a rule depends on nothing else, and each guard costs time in every call."""
+    return [guard.guard_type in ("TENSOR_MATCH", "SHAPE_ENV") for guard in guards]
+
+
+def unguarded(rule: Rule, tensors: Sequence[Tensor], numbers: Sequence[Tensor]) -> Rule | None:
+    """Return the compiled form of an elementwise rule for tensors (n,) and 0-d numbers of these dtypes.
+
+    Its arguments are the rule's. None on CUDA, where kernels do assume more about their arguments, and for code whose
+    inputs are not recognised."""
+    if tensors[0].device.type != "cpu":
+        return None
+    return _unguarded(rule, tuple(t.dtype for t in tensors), tuple(n.dtype for n in numbers))
+
+
+@functools.cache
+def _unguarded(rule: Rule, tensors: tuple[torch.dtype, ...], numbers: tuple[torch.dtype, ...]) -> Rule | None:
     import torch._inductor
+
+    made: list[tuple[torch.fx.GraphModule, Callable[..., object]]] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., object]:
+        code = torch._inductor.compile(graph, inputs, options=DYNAMIC_THREADS)
+        made.append((graph, code))  # type: ignore[arg-type]  (a function here; torch declares a wider union)
+        return made[-1][1]
 
     blanks = [torch.zeros(EXAMPLE_LENGTH, dtype=dtype) for dtype in tensors]
     with torch.no_grad():
@@ -45,13 +76,14 @@ def _direct(rule: Rule, tensors: tuple[torch.dtype, ...], numbers: tuple[torch.d
         torch.compile(rule, dynamic=True, fullgraph=True, backend=backend)(*blanks, *scalars)
     if len(made) != 1:
         return None
-    order = places(made[0][0], list(inspect.signature(rule).parameters))
-    return None if order is None else caller(made[0][1], order)
+    order = input_order(made[0][0], list(inspect.signature(rule).parameters))
+    return None if order is None else call_in_order(made[0][1], order)
 
 
-def places(graph: Any, names: list[str]) -> list[int | None] | None:
-    """For each input of a graph, which argument of the rule it is, or None for the length; None for the whole where
-    an input is neither."""
+def input_order(graph: torch.fx.GraphModule, names: list[str]) -> list[int | None] | None:
+    """Return, for each input of a graph, the number of the rule's argument, or None for the length.
+
+    Return None instead of a list if an input is neither."""
     found: list[int | None] = []
     known = {f"l_{name}_": place for place, name in enumerate(names)}
     for node in graph.graph.nodes:
@@ -63,10 +95,10 @@ def places(graph: Any, names: list[str]) -> list[int | None] | None:
     return found if found.count(None) == 1 else None
 
 
-def caller(code: Any, order: list[int | None]) -> Rule:
-    """The code as a function of the rule's arguments."""
+def call_in_order(code: Callable[..., object], order: list[int | None]) -> Rule:
+    """Return a function that passes the rule's arguments to the code in the graph's order."""
 
-    def call(*arguments: Any) -> None:
+    def call(*arguments: Tensor) -> None:
         length = arguments[0].shape[0]
         code(*[length if place is None else arguments[place] for place in order])
 

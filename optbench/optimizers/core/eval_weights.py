@@ -12,21 +12,22 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def lends_weights(optimizer: Any) -> bool:
-    """Whether the optimizer has weights of its own for evaluation."""
+def lends_weights(optimizer: object) -> bool:
+    """Return True if the optimizer has separate weights for evaluation."""
     return callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None))
 
 
 @contextmanager
 def eval_weights(
-    optimizer: Any, module: nn.Module, refresh: Callable[[nn.Module], None], changed: Callable[[], None] = lambda: None
+    optimizer: Any, module: nn.Module, refresh: Callable[[nn.Module], None], sync: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """The evaluation weights for the length of a block.
+    """Use the evaluation weights within a block.
 
-    `refresh(module)` re-estimates batch statistics for them; it is called only where the module has any. `changed()` is
-    called whenever the optimizer's tensors have other values."""
+    `refresh(module)` re-estimates batch statistics for them; it is called only if the module has any. `sync()` is
+    called whenever the values of the optimizer's tensors have changed."""
     if not lends_weights(optimizer):
         yield
         return
@@ -34,7 +35,7 @@ def eval_weights(
     kept += list(module.buffers())
     copies = [tensor.detach().clone() for tensor in kept]
     optimizer.eval()
-    changed()
+    sync()
     try:
         if batch_norms(module):
             refresh(module)
@@ -44,17 +45,17 @@ def eval_weights(
         with torch.no_grad():
             for tensor, copy in zip(kept, copies, strict=True):
                 tensor.copy_(copy)
-        changed()
+        sync()
 
 
-def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """The modules that keep running statistics of their batches."""
-    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """Return the modules that keep running statistics of their batches."""
+    return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
 
 
 @contextmanager
 def frozen_statistics(*modules: nn.Module) -> Iterator[None]:
-    """Batch statistics are used but not recorded: for evaluating the same batch again inside a step."""
+    """Use batch statistics without recording them, to evaluate the same batch again inside a step."""
     norms = [norm for module in modules for norm in batch_norms(module)]
     for norm in norms:
         norm.track_running_stats = False
@@ -66,8 +67,8 @@ def frozen_statistics(*modules: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Evaluation mode for the length of a block; every submodule gets its own mode back."""
+def evaluation_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Set evaluation mode within a block; restore every submodule's own mode after it."""
     modes = [(module, module.training) for root in modules for module in root.modules()]
     with ExitStack() as stack:
         stack.callback(lambda: [setattr(module, "training", mode) for module, mode in modes])

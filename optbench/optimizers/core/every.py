@@ -1,14 +1,16 @@
-"""What optimizers do every so many steps."""
+"""Work that an optimizer does every few steps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from optbench.optimizers.core.rule import ParamGroup
 
 
-def count_and_see(groups: Sequence[dict[str, Any]]) -> bool:
-    """Count a step in every group's "steps"; whether something is due in it: every "interval" steps, from the first
-    on. The counter is in the groups so that it is saved with them."""
+def every_interval(groups: Sequence[ParamGroup]) -> bool:
+    """Count a step in every group's "steps"; return True every "interval" steps, from the first on.
+
+    The counter is in the groups so that the state dict carries it."""
     due = groups[0]["steps"] % groups[0]["interval"] == 0
     for group in groups:
         group["steps"] += 1

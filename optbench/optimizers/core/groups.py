@@ -1,16 +1,20 @@
-"""Parameter groups by role: which parameters are decayed."""
+"""Parameter groups by role: they decide which parameters decay."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from optbench.contracts import ROLES, Problem
 from optbench.errors import ConfigError, suggest
 
+if TYPE_CHECKING:
+    from optbench.optimizers.core.interface import Optimizer
+    from optbench.optimizers.core.rule import ParamGroup
 
-def parameter_groups(problem: Problem, no_decay: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Groups that cover every parameter exactly once: the decayed ones, then those whose role is in `no_decay`.
+
+def parameter_groups(problem: Problem, no_decay: Sequence[str] | None) -> list[ParamGroup]:
+    """Return groups that cover every parameter exactly once: decayed parameters, then those with a role in `no_decay`.
 
     None for `no_decay` (an optimizer without weight decay) gives a single group."""
     if no_decay is None:
@@ -22,18 +26,21 @@ def parameter_groups(problem: Problem, no_decay: Sequence[str] | None) -> list[d
     return [group for group in groups if group["params"]]
 
 
-def check_roles(roles: Sequence[str]) -> None:
-    """ConfigError for a role that does not exist."""
+def check_roles(roles: Sequence[str], key: str = "no_decay") -> None:
+    """Raise ConfigError for an unknown role in the setting `key`."""
     for role in roles:
         if role not in ROLES:
-            raise ConfigError(f"optimizer.no_decay: there is no role '{role}'", suggest(role, ROLES))
+            raise ConfigError(f"optimizer.{key}: unknown role '{role}'", suggest(role, ROLES))
 
 
-def assert_covered(optimizer: Any, problem: Problem) -> None:
-    """ConfigError unless the optimizer's groups hold every parameter of the problem exactly once."""
+def check_coverage(optimizer: Optimizer, problem: Problem) -> None:
+    """Raise ConfigError unless the optimizer's groups hold every parameter of the problem exactly once."""
     held = [id(tensor) for group in optimizer.param_groups for tensor in group["params"]]
     wanted = {id(p.tensor): p.name for p in problem.parameters}
-    missing = [name for key, name in wanted.items() if held.count(key) != 1]
-    if missing or len(held) != len(wanted):
-        detail = f", e.g. {missing[0]}" if missing else ""
-        raise ConfigError(f"the optimizer's groups hold {len(held)} of {len(wanted)} parameters exactly once{detail}")
+    wrong = [name for key, name in wanted.items() if held.count(key) != 1]
+    if wrong or len(held) != len(wanted):
+        detail = f"; {wrong[0]} is missing or repeated" if wrong else ""
+        raise ConfigError(
+            f"the optimizer's groups must hold every parameter exactly once: they hold {len(held)} tensors "
+            f"for {len(wanted)} parameters{detail}"
+        )

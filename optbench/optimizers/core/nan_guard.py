@@ -1,13 +1,13 @@
-"""What rules that take a sign do so that it hides no nan."""
+"""A guard for rules that take a sign: it keeps NaN visible."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 
-def reveal(theta: Tensor, source: Tensor) -> None:
-    """Make theta nan, in place, where its source is nan or infinite; elsewhere it stays as it is.
+def nan_guard(theta: Tensor, source: Tensor) -> None:
+    """Make theta NaN in place where source is NaN or infinite; leave the rest as it is.
 
-    torch.sign(nan) is 0 and torch.sign(inf) is 1: a moment that is no number any more would go on to stop its
-    parameter, or to move it for ever, and no loss would tell."""
+    torch.sign(nan) is 0 and torch.sign(inf) is 1. Without the guard, a broken moment would stop its parameter or move
+    it forever, and no loss would show it."""
     theta.add_(source, alpha=0)

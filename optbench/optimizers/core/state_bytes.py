@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from optbench.optimizers.core.interface import Optimizer
 
-def state_bytes(optimizer: Any) -> dict[str, int]:
-    """Bytes of the tensors that the optimizer keeps between steps, by dtype ("float32"), each storage once.
+
+def state_bytes(optimizer: Optimizer) -> dict[str, int]:
+    """Return the bytes of the tensors that the optimizer keeps between steps, by dtype ("float32"), each storage once.
 
     Everything reachable from its attributes counts, inner optimizers included (a wrapper's own `state` may be empty);
     the parameters and their gradients do not."""
@@ -25,14 +28,14 @@ def state_bytes(optimizer: Any) -> dict[str, int]:
     return totals
 
 
-def tensors_in(tree: Any, visited: set[int]) -> Iterator[Tensor]:
-    """The tensors in nested containers and optimizers."""
+def tensors_in(tree: object, visited: set[int]) -> Iterator[Tensor]:
+    """Yield the tensors in nested containers and optimizers."""
     if isinstance(tree, Tensor):
         yield tree
         return
     if id(tree) in visited:
         return
-    children: Iterable[Any] = ()
+    children: Iterable[object] = ()
     if isinstance(tree, Mapping):
         children = [item for pair in tree.items() for item in pair]
     elif isinstance(tree, (list, tuple, set)):
@@ -46,10 +49,10 @@ def tensors_in(tree: Any, visited: set[int]) -> Iterator[Tensor]:
 
 
 def storage_key(tensor: Tensor) -> tuple[str, int]:
-    """Identity of the memory behind a tensor."""
+    """Return the identity of the memory behind a tensor."""
     return str(tensor.device), tensor.untyped_storage().data_ptr()
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of distinct tensors."""
+    """Return the bytes of distinct tensors."""
     return sum(t.numel() * t.element_size() for t in tensors)

@@ -1,0 +1,70 @@
+"""What an optimizer object offers: its methods, its use of a closure, its engine."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from optbench.errors import ConfigError
+
+
+class Optimizer(Protocol):
+    """The methods of torch's optimizers that a run calls; other libraries' optimizers have them too."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of "params" with their hyperparameters; a schedule sets "lr"."""
+        ...
+
+    @property
+    def step(self) -> Callable[..., Any]:
+        """The method that changes the parameters, with or without a closure as its argument."""
+        ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for a checkpoint."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Restore a state."""
+
+
+def check_interface(optimizer: object) -> None:
+    """Raise ConfigError unless the object has the methods and groups of a torch optimizer."""
+    kind = type(optimizer).__name__
+    for name in ("step", "zero_grad", "state_dict", "load_state_dict"):
+        if not callable(getattr(optimizer, name, None)):
+            raise ConfigError(f"{kind} is not an optimizer: it has no method '{name}'")
+    groups = getattr(optimizer, "param_groups", None)
+    if not isinstance(groups, list):
+        raise ConfigError(f"{kind} is not an optimizer: it has no list 'param_groups'")
+    if any(group.get("lr", 0.0) is None for group in groups):
+        raise ConfigError(
+            f"{kind} needs a learning rate: without one, no schedule can scale its steps", "Set optimizer.lr=..."
+        )
+
+
+def takes_closure(optimizer: Optimizer) -> bool:
+    """Return True if `optimizer.step` accepts a closure."""
+    return "closure" in inspect.signature(optimizer.step).parameters
+
+
+def requires_closure(optimizer: Optimizer) -> bool:
+    """Return True if `optimizer.step` cannot be called without a closure."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def engine_of(optimizer: Optimizer, implementation: Mapping[str, object]) -> str:
+    """Return how the rule runs: eager, compiled, fused, ... as the optimizer or its YAML file declares it.
+
+    A declaration may differ by device type."""
+    declared = getattr(optimizer, "engine", None) or implementation.get("engine", "eager")
+    if not isinstance(declared, Mapping):
+        return str(declared)
+    devices = [tensor.device.type for group in optimizer.param_groups for tensor in group["params"]]
+    return str(declared[devices[0]] if devices[0] in declared else declared["cpu"])

@@ -1,4 +1,4 @@
-"""heavyball's classes, under their own names; gradients are left in place after a step."""
+"""heavyball's classes, under their own names; gradients are kept after a step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from optbench.peers import Adapter, optimizer_class
 
 
 def __getattr__(name: str) -> Adapter:
-    """The optimizer of this name. Raises MissingError where the package is not installed."""
+    """Return the optimizer of this name. Raises MissingError if the package is not installed."""
     return Adapter(optimizer_class("heavyball", name), finish=keep_gradients)
 
 
 def keep_gradients(optimizer: Any) -> None:
-    """Not `consume_grad`, which sets `p.grad` to None: the loop owns the gradients."""
+    """Switch off `consume_grad`, which sets `p.grad` to None: the loop owns the gradients."""
     optimizer.consume_grad = False

@@ -1,4 +1,4 @@
-"""pytorch-optimizer's classes, under their own names. They take any keyword and read some from there in silence."""
+"""pytorch-optimizer's classes, under their own names. They accept any keyword and read some of them silently."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 import torch
 
-from optbench.peers import Adapter, matrices_and_rest, optimizer_class
+from optbench.peers import Adapter, Arguments, ParamGroup, optimizer_class, split_matrices
 
 PACKAGE = "pytorch_optimizer"
 HIDDEN = {"Lamb": {"adam_debias": False}}
 
 
 def __getattr__(name: str) -> Adapter:
-    """The optimizer of this name. Raises MissingError where the package is not installed."""
+    """Return the optimizer of this name. Raises MissingError if the package is not installed."""
     target = optimizer_class(PACKAGE, name)
     hidden, translate = HIDDEN.get(name), TRANSLATED.get(name)
     build = capped(target) if hasattr(target, "get_relative_step_size") else None
     return Adapter(target, hidden=hidden, translate=translate, regroup=REGROUPED.get(name), build=build)
 
 
-def capped(target: Any) -> Any:
-    """The class with a manual learning rate that caps 1 / sqrt(t), as in Adafactor's paper."""
+def capped(target: type) -> type:
+    """Return the class with a manual learning rate that caps 1 / sqrt(t), as in Adafactor's paper."""
 
     def relative_step_size(lr: float, step: int, relative_step: bool, warmup_init: bool) -> float:
         return min(lr, 1 / math.sqrt(step))
@@ -34,8 +34,8 @@ def capped(target: Any) -> Any:
 def adafactor_arguments(
     *, lr: float, decay_power: float, eps1: float, eps2: float, clip_threshold: float, weight_decay: float,
     foreach: bool,
-) -> dict[str, Any]:  # fmt: skip
-    """No momentum, and its manual learning rate in place of the schedule that would ignore lr."""
+) -> Arguments:  # fmt: skip
+    """Return AdaFactor's arguments: no momentum; a manual learning rate, because the library's schedule ignores lr."""
     named = {"eps1": eps1, "eps2": eps2, "clip_threshold": clip_threshold, "decay_rate": -decay_power}
     manual = {"scale_parameter": True, "relative_step": False, "warmup_init": False}
     rest = {"weight_decouple": True, "fixed_decay": False, "ams_bound": False, "maximize": False}
@@ -46,8 +46,8 @@ def adafactor_arguments(
 def prodigy_arguments(
     *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float, d0: float, d_coef: float,
     growth_rate: float | None, foreach: bool,
-) -> dict[str, Any]:  # fmt: skip
-    """No limit of the growth is infinity there."""
+) -> Arguments:  # fmt: skip
+    """Return Prodigy's arguments; no limit of the growth is infinity there."""
     named = {"d0": d0, "d_coef": d_coef, "growth_rate": math.inf if growth_rate is None else growth_rate}
     rest = {"beta3": None, "weight_decouple": True, "fixed_decay": False, "bias_correction": False}
     off = {"safeguard_warmup": False, "maximize": False, "foreach": foreach}
@@ -56,8 +56,8 @@ def prodigy_arguments(
 
 def adopt_arguments(
     *, lr: float, betas: tuple[float, float], eps: float, clip_power: float, weight_decay: float, foreach: bool
-) -> dict[str, Any]:
-    """The bound of the clip as a function of the step, of which it counts the first, that moves nothing."""
+) -> Arguments:
+    """Return ADOPT's arguments; its step count for the clip's bound includes the first step, which moves nothing."""
     rest = {"weight_decouple": True, "fixed_decay": False, "maximize": False, "foreach": foreach}
     bound = {"clip_lambda": lambda step: (step - 1) ** clip_power}
     return {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, **bound, **rest}
@@ -66,8 +66,8 @@ def adopt_arguments(
 def muon_arguments(
     *, lr: float, momentum: float, nesterov: bool, ns_steps: int, scale: str, weight_decay: float,
     matrices: Sequence[str], adam_lr: float, adam_betas: tuple[float, float], adam_eps: float, foreach: bool,
-) -> dict[str, Any]:  # fmt: skip
-    """The author's coefficients; the scale "rms" is its adjusted learning rate."""
+) -> Arguments:  # fmt: skip
+    """Return Muon's arguments: the author's coefficients; the scale "rms" is its adjusted learning rate."""
     newton = {"ns_steps": ns_steps, "ns_coeffs": "original", "ns_method": "newton_schulz", "ns_reset_steps": (2,)}
     common = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "use_adjusted_lr": scale == "rms"}
     adam = {"adamw_lr": adam_lr, "adamw_betas": adam_betas, "adamw_eps": adam_eps, "adamw_wd": weight_decay}
@@ -75,16 +75,16 @@ def muon_arguments(
     return {**common, **newton, **adam, **rest}
 
 
-def muon_groups(groups: Iterable[Mapping[str, Any]], *, matrices: Sequence[str], **rest: Any) -> list[dict[str, Any]]:
-    """Each group says whether it holds matrices to be orthogonalised."""
-    chosen, others = matrices_and_rest(groups, matrices)
+def muon_groups(groups: Iterable[Mapping[str, Any]], *, matrices: Sequence[str], **rest: object) -> list[ParamGroup]:
+    """Return groups that declare if they hold matrices to orthogonalise."""
+    chosen, others = split_matrices(groups, matrices)
     return [{**group, "use_muon": True} for group in chosen] + [{**group, "use_muon": False} for group in others]
 
 
-TRANSLATED: dict[str, Callable[..., dict[str, Any]]] = {
+TRANSLATED: dict[str, Callable[..., Arguments]] = {
     "AdaFactor": adafactor_arguments,
     "ADOPT": adopt_arguments,
     "Muon": muon_arguments,
     "Prodigy": prodigy_arguments,
 }
-REGROUPED: dict[str, Callable[..., Any]] = {"Muon": muon_groups}
+REGROUPED: dict[str, Callable[..., list[ParamGroup]]] = {"Muon": muon_groups}

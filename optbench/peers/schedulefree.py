@@ -6,5 +6,5 @@ from optbench.peers import Adapter, optimizer_class
 
 
 def __getattr__(name: str) -> Adapter:
-    """The optimizer of this name. Raises MissingError where the package is not installed."""
+    """Return the optimizer of this name. Raises MissingError if the package is not installed."""
     return Adapter(optimizer_class("schedulefree", name), finish=lambda optimizer: optimizer.train())

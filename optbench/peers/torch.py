@@ -1,4 +1,4 @@
-"""torch.optim's optimizers that say our settings in other words."""
+"""torch.optim's optimizers whose arguments have other names than ours."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 
 import torch
 
-from optbench.peers import Adapter, matrices_and_rest
+from optbench.peers import Adapter, Arguments, ParamGroup, split_matrices
 
 
 def adafactor_arguments(
     *, lr: float, decay_power: float, eps1: float, eps2: float, clip_threshold: float, weight_decay: float,
     foreach: bool, maximize: bool,
-) -> dict[str, Any]:  # fmt: skip
-    """torch's lr is the cap of the relative step too; it bounds the second moment by eps1 from below instead of adding
+) -> Arguments:  # fmt: skip
+    """Return Adafactor's arguments.
+
+    torch's lr is the cap of the relative step too. torch bounds the second moment by eps1 from below instead of adding
     it, and decays by lr * weight_decay."""
     named = {"eps": (eps1, eps2), "beta2_decay": -decay_power, "d": clip_threshold}
     return {"lr": lr, "weight_decay": weight_decay, "foreach": foreach, "maximize": maximize, **named}
@@ -24,7 +26,7 @@ Adafactor = Adapter(torch.optim.Adafactor, translate=adafactor_arguments)
 
 
 class Muon:
-    """torch.optim.Muon for the matrices, which takes two dimensions alone, and torch.optim.AdamW for the rest."""
+    """torch.optim.Muon for the matrices (two dimensions only), and torch.optim.AdamW for the rest."""
 
     def __init__(
         self,
@@ -45,36 +47,37 @@ class Muon:
     ) -> None:
         ours = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "scale": scale}
         newton = {"weight_decay": weight_decay, "ns_coefficients": ns_coefficients, "eps": eps}
-        chosen, rest = matrices_and_rest(params, matrices)
-        off = {"amsgrad": False, "maximize": False, "capturable": False, "differentiable": False, "foreach": False}
-        adam = {"lr": adam_lr, "betas": adam_betas, "eps": adam_eps, "weight_decay": weight_decay, "fused": True}
+        chosen, rest = split_matrices(params, matrices)
+        adam: Arguments = {"lr": adam_lr, "betas": adam_betas, "eps": adam_eps, "weight_decay": weight_decay}
+        adam |= {"amsgrad": False, "maximize": False, "capturable": False, "differentiable": False}
+        adam |= {"foreach": False, "fused": True}
         self.parts: dict[str, torch.optim.Optimizer] = {}
         if chosen:
-            self.parts["matrices"] = torch.optim.Muon(chosen, **self.theirs({**ours, **newton}))
+            self.parts["matrices"] = torch.optim.Muon(chosen, **self.library_arguments({**ours, **newton}))
         if rest:
-            self.parts["rest"] = torch.optim.AdamW(rest, **adam, **off)
+            self.parts["rest"] = torch.optim.AdamW(rest, **adam)
 
     optbench_target = torch.optim.Muon
 
     @staticmethod
-    def theirs(arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """torch.optim.Muon's arguments from ours."""
+    def library_arguments(ours: Mapping[str, Any]) -> Arguments:
+        """Return torch.optim.Muon's arguments from ours."""
         same = ("lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps")
-        adjust = {"original": "original", "rms": "match_rms_adamw"}[arguments["scale"]]
-        return {**{name: arguments[name] for name in same}, "adjust_lr_fn": adjust}
+        adjust = {"original": "original", "rms": "match_rms_adamw"}[ours["scale"]]
+        return {**{name: ours[name] for name in same}, "adjust_lr_fn": adjust}
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """Those of both."""
+    def param_groups(self) -> list[ParamGroup]:
+        """The groups of both optimizers."""
         return [group for part in self.parts.values() for group in part.param_groups]
 
     @property
-    def state(self) -> dict[torch.Tensor, Any]:
-        """That of both."""
+    def state(self) -> dict[torch.Tensor, dict[str, torch.Tensor]]:
+        """The state of both optimizers, by parameter."""
         return {tensor: state for part in self.parts.values() for tensor, state in part.state.items()}
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of both; the closure is evaluated once."""
+        """Take one step of both optimizers; evaluate the closure once."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -84,15 +87,15 @@ class Muon:
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients of both."""
+        """Drop the gradients."""
         for part in self.parts.values():
             part.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        """Both, by name."""
+        """Return both state dicts, by name."""
         return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Both, by name."""
+        """Restore both states."""
         for name, part in self.parts.items():
             part.load_state_dict(state[name])

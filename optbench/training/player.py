@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from optbench.clipping import Clip, ClipReport, gradient_norm
 from optbench.contracts import Batch, Turn
 from optbench.errors import ConfigError
-from optbench.optimizers.core.interface import requires_closure, takes_closure
 from optbench.optimizers.core.eval_weights import frozen_statistics
+from optbench.optimizers.core.interface import requires_closure, takes_closure
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, pieces_of
 from optbench.training.parallel import Communicator, Shards

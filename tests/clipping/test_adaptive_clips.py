@@ -1,4 +1,4 @@
-"""ZClip and AdaGC against their equations written for plain numbers."""
+"""ZClip and AdaGC against their equations in plain numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def single(size: int = 4) -> tuple[torch.Tensor, Problem]:
 
 
 def zclip_norms(norms: list[float], alpha: float, threshold: float, warmup: int, eps: float) -> list[float]:
-    """Norms after clipping."""
+    """Return the norms after clipping."""
     mean = variance = 0.0
     found = []
     for step, norm in enumerate(norms):
@@ -87,7 +87,7 @@ def test_adagc_follows_its_equations() -> None:
         for i in range(2):
             gammas[i] = min(gammas[i], after[i]) if step < 5 else 0.98 * gammas[i] + 0.02 * after[i]
         give(tensors, norms)
-        seen = clip(tensors[::-1] if step % 2 else tensors)  # state belongs to the tensor, not to its place
+        seen = clip(tensors[::-1] if step % 2 else tensors)  # state belongs to the tensor, not to its position
         clipped += bool(seen.clipped)
         assert [tensor.grad[0].item() for tensor in tensors] == pytest.approx(after, rel=1e-5)
         assert seen.norm.item() == pytest.approx(joint)
@@ -105,7 +105,7 @@ def test_adagc_survives_zeros_in_the_warm_up() -> None:
     assert tensors[0].grad[0].item() == 0.2
 
 
-def test_adagc_learns_a_tensor_that_comes_late() -> None:
+def test_adagc_starts_gamma_of_a_tensor_first_seen_after_the_warm_up() -> None:
     tensors, problem = pair()
     clip = AdaGC(problem, max_norm=1.0, ratio=1.05, beta=0.98, warmup_steps=2)
     for _ in range(3):

@@ -60,20 +60,20 @@ def test_equals_timm_without_the_head(dtype: torch.dtype, size: float) -> None:
         (["norm", "embedding"], {"norm.weight", "norm.bias", "embedding.weight"}),
     ],
 )
-def test_what_is_excluded_by_role_is_untouched(exclude: list[str], spared: set[str]) -> None:
+def test_excluded_roles_are_untouched(exclude: list[str], spared: set[str]) -> None:
     net, raw = filled(torch.float32, 1.0), filled(torch.float32, 1.0)
     AGC(problem_of(net), ratio=0.01, eps=1e-3, exclude=exclude)(list(net.parameters()))
     same = {name for name, p in net.named_parameters() if torch.equal(p.grad, raw.get_parameter(name).grad)}
     assert same == spared
 
 
-def test_everything_excluded() -> None:
+def test_all_parameters_excluded() -> None:
     net = filled(torch.float32, 1.0)
     seen = AGC(problem_of(net), ratio=0.01, eps=1e-3, exclude=["head"])(list(net.head.parameters()))
     assert (seen.clipped.item(), seen.scale.item()) == (False, 1.0)
 
 
-def test_a_bad_unit_stays_alone() -> None:
+def test_a_nan_unit_does_not_affect_others() -> None:
     net, raw = filled(torch.float32, 1.0), filled(torch.float32, 1.0)
     clean = filled(torch.float32, 1.0)
     net.linear.weight.grad[1, 0] = raw.linear.weight.grad[1, 0] = torch.nan

@@ -31,7 +31,7 @@ def train_rows(ended: Ended) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("clip", config.options([config.packaged_folder()], "clip"))
-def test_records_say_how_often_and_how_much(quick_run: Run, clip: str) -> None:
+def test_records_report_clip_fraction_and_scale(quick_run: Run, clip: str) -> None:
     found = train_rows(quick_run(f"clip={clip}", "steps=40", "record_every=10"))
     assert [row["step"] for row in found] == [10, 20, 30, 40]
     for row in found:
@@ -55,14 +55,14 @@ def test_agc_clips_in_a_run(quick_run: Run) -> None:
         ("agc", ()),
     ],
 )
-def test_an_interrupted_run_goes_on_bit_for_bit(twice: Twice, clip: str, overrides: tuple[str, ...]) -> None:
+def test_an_interrupted_run_resumes_bit_for_bit(twice: Twice, clip: str, overrides: tuple[str, ...]) -> None:
     settings = [*QUICK, f"clip={clip}", *overrides, "steps=24", "record_every=5", "eval_every=8"]
     calm, _ = twice(config.load(settings), 6, 13)  # once within the warm-up, once after it
     assert any(row["clip_fraction"] > 0 for row in train_rows(calm)[2:])
 
 
 class EvaluatesTwice(torch.optim.SGD):
-    """Evaluates its closure a second time, as SAM does."""
+    """SGD that evaluates its closure twice, as SAM does."""
 
     def step(self, closure: Any = None) -> Any:
         closure()
@@ -77,7 +77,7 @@ def player_of(module: torch.nn.Module, clip: Any, optimizer: Any, needs: list[st
     )
 
 
-def test_a_step_with_two_evaluations_is_one_step_to_a_clip() -> None:
+def test_a_clip_counts_a_step_with_two_evaluations_once() -> None:
     torch.manual_seed(0)
     module = torch.nn.Linear(3, 1)
     clip = ZClip(problem_of(module), alpha=0.97, z_threshold=2.5, warmup_steps=4, eps=1e-6)
@@ -90,7 +90,7 @@ def test_a_step_with_two_evaluations_is_one_step_to_a_clip() -> None:
     assert player.clip_sums[2].item() == 6
 
 
-def test_a_gradient_that_is_not_finite_is_left_out_of_the_shares() -> None:
+def test_a_non_finite_gradient_is_left_out_of_fraction_and_scale() -> None:
     module = torch.nn.Linear(2, 1, bias=False)
     clip = GlobalNorm(problem_of(module), max_norm=1.0)
     player = player_of(module, clip, torch.optim.SGD(module.parameters(), lr=0.0), [])

@@ -1,4 +1,4 @@
-"""What every file of conf/clip does: a new clip gets these tests by existing."""
+"""Tests of every file in conf/clip: a new clip is tested automatically."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def clip_of(name: str, module: nn.Module, *settings: str) -> Any:
 
 
 def fill(module: nn.Module, seed: int, size: float = 1.0) -> list[Tensor]:
-    """Gradients of a step; returns copies."""
+    """Set the gradients of a step; return copies."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
         parameter.grad = size * torch.randn(parameter.shape, generator=generator).to(parameter.dtype)
@@ -43,7 +43,7 @@ def joint(gradients: list[Tensor]) -> Tensor:
 
 
 class NothingRead(TorchDispatchMode):
-    """Fails where a tensor's value reaches Python: there a GPU would be waited for."""
+    """Fails if Python reads a tensor's value, which would wait for a GPU."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero):
@@ -51,14 +51,14 @@ class NothingRead(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_guard_sees_reading() -> None:
+def test_the_guard_detects_reads() -> None:
     for read in (Tensor.item, bool, float):
         with pytest.raises(AssertionError, match="reads a value"), NothingRead():
             read(torch.ones(()))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_reports_device_tensors_and_reads_none(name: str) -> None:
+def test_a_clip_reports_device_tensors_without_reading_values(name: str) -> None:
     module = network()
     clip = clip_of(name, module)
     for step in range(3):
@@ -70,7 +70,7 @@ def test_reports_device_tensors_and_reads_none(name: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=["fp32", "fp64", "bf16"])
 @pytest.mark.parametrize("name", NAMES)
-def test_reports_what_it_did(name: str, dtype: torch.dtype) -> None:
+def test_a_clip_reports_norm_scale_and_clipped(name: str, dtype: torch.dtype) -> None:
     module = network(dtype)
     clip = clip_of(name, module, *(["clip.warmup_steps=2"] if name in ("adaptive", "adagc") else []))
     fractions = []
@@ -114,7 +114,7 @@ def test_missing_and_zero_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_bad_gradient_stays_visible_and_teaches_nothing(name: str, bad: float) -> None:
+def test_a_non_finite_gradient_stays_visible_and_changes_no_statistic(name: str, bad: float) -> None:
     module = network()
     clip, untroubled = clip_of(name, module), clip_of(name, module)
     for step in range(3):
@@ -126,7 +126,7 @@ def test_a_bad_gradient_stays_visible_and_teaches_nothing(name: str, bad: float)
     module[0].weight.grad[0, 0, 0, 0] = bad
     before = {key: value.clone() for key, value in clip.state_dict().items()}
     seen = clip(list(module.parameters()))
-    if name != "value":  # which makes an infinite element the largest allowed one
+    if name != "value":  # it sets an infinite element to max_value
         assert not module[0].weight.grad[0, 0, 0, 0].isfinite()
     assert seen.norm is None or not seen.norm.isfinite()
     assert all(torch.equal(before[key], value) for key, value in clip.state_dict().items())
@@ -140,7 +140,7 @@ def test_a_bad_gradient_stays_visible_and_teaches_nothing(name: str, bad: float)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_state_goes_on_bit_for_bit(name: str) -> None:
+def test_a_restored_state_continues_bit_for_bit(name: str) -> None:
     module = network()
     overrides = ["clip.warmup_steps=4"] if name in ("adaptive", "adagc") else []
     one, other = clip_of(name, module, *overrides), clip_of(name, module, *overrides)
@@ -157,7 +157,7 @@ def test_the_state_goes_on_bit_for_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_later_evaluation_of_a_step_moves_no_statistic(name: str) -> None:
+def test_a_later_evaluation_of_a_step_changes_no_statistic(name: str) -> None:
     module = network()
     clip = clip_of(name, module)
     fill(module, 0)

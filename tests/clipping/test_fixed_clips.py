@@ -1,4 +1,4 @@
-"""Clips with a fixed limit, on gradients that can be done in the head."""
+"""Clips with a fixed limit, on gradients that are easy to check by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_global_norm_scales_everything_together() -> None:
     torch.testing.assert_close(given[1].grad, torch.tensor([-0.8]))
 
 
-def test_global_norm_is_torchs() -> None:
+def test_global_norm_equals_torchs() -> None:
     given, twin = parameters(), parameters()
     GlobalNorm(problem(given), max_norm=0.3)(given)
     torch.nn.utils.clip_grad_norm_(twin, 0.3)

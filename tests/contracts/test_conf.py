@@ -1,4 +1,4 @@
-"""Contracts of every file under conf/: a new optimizer, model, schedule or clip gets these tests by existing."""
+"""Tests of every file under conf/: a new optimizer, model, schedule or clip is tested automatically."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def names(group: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g in config.GROUPS for n in names(g)])
-def test_a_file_states_its_facts_and_comments_every_key(group: str, name: str) -> None:
+def test_a_file_has_a_title_facts_and_a_comment_for_every_key(group: str, name: str) -> None:
     file = CONF / group / f"{name}.yaml"
     tree = config.read_yaml(file)
     about = tree.pop("about")
@@ -40,12 +40,12 @@ def test_a_file_states_its_facts_and_comments_every_key(group: str, name: str) -
         if "target" not in key:
             assert "#" in line, f"{key} has no comment"
     for key, spec in about.get("valid", {}).items():
-        conform(flatten(tree)[key], spec, flatten(tree)[key])  # raises where the default itself is not valid
+        conform(flatten(tree)[key], spec, flatten(tree)[key])  # raises if the default itself is invalid
     assert config.load([f"{group}={name}"]).group(group).name == name
 
 
 @pytest.mark.parametrize("name", names("modifier"))
-def test_a_modifier_states_its_facts_and_is_switched_on(name: str) -> None:
+def test_a_modifier_has_all_facts_and_can_be_switched_on(name: str) -> None:
     file = CONF / "modifier" / f"{name}.yaml"
     tree = config.read_yaml(file)
     about = tree.pop("about")
@@ -79,7 +79,7 @@ def test_a_recipe_names_a_model_data_and_an_optimizer(name: str) -> None:
 
 
 def assert_set(file: Path, overrides: list[str]) -> None:
-    """Every key of a workload or recipe is one of the configuration, and has its value there."""
+    """Check that the configuration has every key of a workload or recipe, with its value."""
     loaded = config.load(overrides)
     tree = config.flatten({**loaded.__dict__, **loaded.as_dict()})
     set_by_recipe = {} if file.parent.name == "recipe" else recipe_of(loaded)
@@ -89,7 +89,7 @@ def assert_set(file: Path, overrides: list[str]) -> None:
 
 
 def recipe_of(loaded: config.RunConfig) -> dict[str, Any]:
-    """What the recipe of a configuration sets, by dotted key."""
+    """Return the values that the recipe of a configuration sets, by dotted key."""
     file = CONF / "recipe" / f"{loaded.model.name}-{loaded.data.name}-{loaded.optimizer.name}.yaml"
     return config.flatten(config.read_yaml(file)) if file.exists() else {}
 
@@ -98,18 +98,18 @@ IMPLEMENTATIONS = [(c.optimizer.name, c.optimizer.settings["impl"]) for c in mat
 
 
 def defaults_and_ours() -> list[tuple[str, str]]:
-    """Every optimizer by its default implementation and by ours; the conformance tests see the others."""
+    """Return every optimizer by its default implementation and by ours; conformance tests cover the others."""
     default = [(name, config.load([f"optimizer={name}"]).optimizer.settings["impl"]) for name in names("optimizer")]
     return sorted({*default, *((name, impl) for name, impl in IMPLEMENTATIONS if impl == "optbench")})
 
 
 def chosen(name: str, impl: str) -> config.Choice:
-    """The optimizer by this implementation, with the settings that it requires."""
+    """Return the optimizer by this implementation, with the settings that it requires."""
     return next(c.optimizer for c in matrix.subjects(None, [], name) if c.optimizer.settings["impl"] == impl)
 
 
 @pytest.mark.parametrize("name", names("optimizer"))
-def test_an_optimizer_states_paper_box_and_state(name: str) -> None:
+def test_an_optimizer_has_paper_search_space_and_state(name: str) -> None:
     choice = config.load([f"optimizer={name}"]).optimizer
     assert {"algorithm", "paper", "implementations", "state", "needs", "search", "valid"} <= set(choice.about)
     assert set(choice.about["search"]) <= set(choice.settings)
@@ -124,8 +124,8 @@ def test_every_argument_is_pinned(name: str, impl: str) -> None:
     assert given == accepted, "every argument is pinned, none inherited from the library"
 
 
-class Lesson:
-    """A small regression with a normalised layer, an optimizer for it, and what a run provides beside."""
+class SmallTraining:
+    """A small regression with a normalisation layer, its optimizer, and the curvature that a run provides."""
 
     def __init__(self, name: str, impl: str, lr: float | None = None, dtype: torch.dtype = torch.float32) -> None:
         torch.manual_seed(0)
@@ -167,7 +167,7 @@ class Lesson:
 
 
 def rates(name: str, impl: str) -> list[float]:
-    """Learning rates worth a try: the file's own, and the ends of its box."""
+    """Return learning rates to try: the file's own and the ends of its search range."""
     choice = chosen(name, impl)
     box = choice.about["search"].get("lr", "log [1e-3, 0.1]").removeprefix("log ")
     return sorted({0.02, choice.settings["lr"], *(float(end) for end in box.strip("[]").split(","))})
@@ -175,52 +175,52 @@ def rates(name: str, impl: str) -> list[float]:
 
 @pytest.mark.parametrize(("name", "impl"), defaults_and_ours())
 class TestOptimizer:
-    """What every optimizer does on a small problem."""
+    """Every optimizer on a small problem."""
 
-    def test_it_descends_at_some_rate_of_its_box(self, name: str, impl: str) -> None:
+    def test_it_descends_at_some_lr_of_its_search_space(self, name: str, impl: str) -> None:
         def remaining(lr: float) -> float:
-            losses = Lesson(name, impl, lr).advance(120)
+            losses = SmallTraining(name, impl, lr).advance(120)
             return sum(losses[-12:]) / sum(losses[:12])
 
         assert any(remaining(lr) < 0.7 for lr in rates(name, impl))
 
-    def test_its_state_dict_goes_on_bit_for_bit(self, name: str, impl: str, tmp_path: Path) -> None:
-        lesson, resumed = Lesson(name, impl), Lesson(name, impl)
-        lesson.advance(5)
-        torch.save([lesson.model.state_dict(), lesson.optimizer.state_dict()], tmp_path / "checkpoint")
+    def test_its_state_dict_resumes_bit_for_bit(self, name: str, impl: str, tmp_path: Path) -> None:
+        training, resumed = SmallTraining(name, impl), SmallTraining(name, impl)
+        training.advance(5)
+        torch.save([training.model.state_dict(), training.optimizer.state_dict()], tmp_path / "checkpoint")
         model, optimizer = torch.load(tmp_path / "checkpoint", weights_only=True)
         resumed.model.load_state_dict(model)
         resumed.optimizer.load_state_dict(optimizer)
-        assert lesson.advance(8, 5) == resumed.advance(8, 5)
-        assert all(map(torch.equal, lesson.model.parameters(), resumed.model.parameters()))
+        assert training.advance(8, 5) == resumed.advance(8, 5)
+        assert all(map(torch.equal, training.model.parameters(), resumed.model.parameters()))
 
-    def test_it_leaves_gradients_and_parameters_without_one_alone(self, name: str, impl: str) -> None:
-        lesson = Lesson(name, impl)
-        if lesson.closed:
+    def test_it_changes_neither_gradients_nor_parameters_without_one(self, name: str, impl: str) -> None:
+        training = SmallTraining(name, impl)
+        if training.closed:
             pytest.skip("its gradients come from the closure")
-        lesson.advance(1)
-        weights = list(lesson.model.parameters())
+        training.advance(1)
+        weights = list(training.model.parameters())
         weights[0].grad = None  # no gradient: not touched
         for parameter in weights[1:]:
             parameter.grad = torch.full_like(parameter, 0.5)
         before = weights[0].clone()
-        lesson.optimizer.step()
+        training.optimizer.step()
         assert torch.equal(weights[0], before)
         assert all((p.grad == 0.5).all() for p in weights[1:])
 
     def test_zero_gradients_and_low_precision_stay_finite(self, name: str, impl: str) -> None:
         for dtype in (torch.float32, torch.bfloat16):
-            lesson = Lesson(name, impl, dtype=dtype)
-            lesson.advance(3)
-            for parameter in lesson.model.parameters():
+            training = SmallTraining(name, impl, dtype=dtype)
+            training.advance(3)
+            for parameter in training.model.parameters():
                 parameter.grad = torch.zeros_like(parameter)
-            if not lesson.closed:
-                lesson.optimizer.step()
-            assert all(p.isfinite().all() and p.dtype == dtype for p in lesson.model.parameters())
+            if not training.closed:
+                training.optimizer.step()
+            assert all(p.isfinite().all() and p.dtype == dtype for p in training.model.parameters())
 
 
 @pytest.mark.parametrize("name", names("model"))
-def test_a_model_names_data_that_is_embedded_and_trains_at_once(name: str, tmp_path: Path) -> None:
+def test_a_model_trains_on_its_embedded_default_data(name: str, tmp_path: Path) -> None:
     from optbench.sessions.session import execute
 
     loaded = config.load([f"model={name}", "steps=3", "batch_size=8", "tracker=none"])
@@ -228,5 +228,5 @@ def test_a_model_names_data_that_is_embedded_and_trains_at_once(name: str, tmp_p
     ended = execute(loaded, tmp_path)
     assert ended.result["status"] == "completed"
     assert set(ended.result["final"].values()) - {None}
-    if loaded.model.about["reads"] != "function":  # some of which have no product of matrices
+    if loaded.model.about["reads"] != "function":  # some functions have no matrix product
         assert (ended.result["throughput"]["flops_per_step"] or 0) > 0

@@ -1,5 +1,4 @@
-"""Equal budgets rest on it: an optimizer's file says how many gradient evaluations a step takes, and a run counts
-them."""
+"""Equal budgets need this: a run counts as many gradient evaluations per step as the optimizer's file declares."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ def test_a_run_counts_the_gradient_evaluations_that_the_file_declares(optimizer:
     counted, declared = result["gradient_evaluations"], evaluations_of(loaded.optimizer)
     if declared is None:
         assert counted > STEPS
-        assert counted % STEPS  # it would be a number, were it always the same
+        assert counted % STEPS  # else the file could declare a number
     else:
         assert counted == pytest.approx(STEPS * declared)
 

@@ -1,4 +1,4 @@
-"""AdamW whose decay follows the schedule alone."""
+"""AdamW whose decay follows only the schedule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEDULE = (0.5, 1.0, 0.25, 0.0)
 
 
 def trained(lr: float, optimizer: type[AdamW], weight_decay: float, zero: bool = False) -> torch.Tensor:
-    """Weights after a few steps of a schedule; `zero`: of gradients that are zero."""
+    """Return the weights after a few steps of a schedule, with zero gradients if `zero`."""
     torch.manual_seed(0)
     theta = torch.randn(5, dtype=torch.float64, requires_grad=True)
     made = optimizer([theta], lr=lr, weight_decay=weight_decay, **NUMBERS)
@@ -29,7 +29,7 @@ def trained(lr: float, optimizer: type[AdamW], weight_decay: float, zero: bool =
 
 
 @pytest.mark.parametrize("lr", [1e-4, 0.1])
-def test_without_a_gradient_the_weights_shrink_by_the_schedule_at_any_rate(lr: float) -> None:
+def test_with_zero_gradients_the_weights_decay_by_the_schedule_at_any_lr(lr: float) -> None:
     torch.manual_seed(0)
     start = torch.randn(5, dtype=torch.float64)
     left = 1.0
@@ -39,11 +39,11 @@ def test_without_a_gradient_the_weights_shrink_by_the_schedule_at_any_rate(lr: f
 
 
 @pytest.mark.parametrize("lr", [1e-3, 0.1])
-def test_it_is_the_library_form_with_the_decay_divided_by_the_peak(lr: float) -> None:
+def test_it_equals_the_library_form_with_decay_divided_by_the_peak_lr(lr: float) -> None:
     torch.testing.assert_close(trained(lr, AdamWIndependent, 0.1), trained(lr, AdamW, 0.1 / lr))
 
 
-def test_the_peak_survives_a_checkpoint_that_is_read_in_the_middle_of_a_schedule() -> None:
+def test_a_checkpoint_in_the_middle_of_a_schedule_keeps_the_peak_lr() -> None:
     theta = torch.ones(3, requires_grad=True)
     made = AdamWIndependent([theta], lr=0.1, weight_decay=0.5, **NUMBERS)
     made.param_groups[0]["lr"] = 0.05
@@ -56,7 +56,7 @@ def test_the_peak_survives_a_checkpoint_that_is_read_in_the_middle_of_a_schedule
     torch.testing.assert_close(theta.detach(), torch.full((3,), 0.75))
 
 
-def test_a_rate_of_zero_moves_nothing() -> None:
+def test_an_lr_of_zero_moves_nothing() -> None:
     theta = torch.ones(3, requires_grad=True)
     made = AdamWIndependent([theta], lr=0.0, weight_decay=0.5, **NUMBERS)
     theta.grad = torch.ones(3)
@@ -64,7 +64,7 @@ def test_a_rate_of_zero_moves_nothing() -> None:
     assert torch.equal(theta.detach(), torch.ones(3))
 
 
-def test_a_rate_that_grows_with_the_batch_leaves_the_decay_alone() -> None:
+def test_scaling_the_lr_with_the_batch_size_does_not_change_the_decay() -> None:
     words = ["optimizer=adamw_independent", "model=mlp", "batch_size=256", "scale_lr=linear", "scale_from=64"]
     (player,) = assemble(config.load([*words, "device=cpu"])).trainer.players.values()
     assert [group["peak_lr"] for group in player.optimizer.param_groups] == pytest.approx([4e-3, 4e-3])

@@ -1,4 +1,4 @@
-"""Groups, metering and evaluation weights of any optimizer."""
+"""Parameter groups, state bytes and evaluation weights of any optimizer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_hyperparameters_reach_the_constructor_with_what_is_fixed() -> None:
         (lambda params, lr, weight_decay: object(), SETTINGS, [], "no method 'step'"),
     ],
 )
-def test_what_cannot_be_built_is_refused(
+def test_an_optimizer_that_cannot_be_built_is_refused(
     target: Any, settings: dict[str, Any], needs: list[str], expected: str
 ) -> None:
     with pytest.raises(ConfigError, match=expected):
@@ -67,8 +67,8 @@ def test_a_factory_may_take_the_problem() -> None:
     assert {group["lr"] for group in optimizer.param_groups} == {0.0, SETTINGS["lr"]}
 
 
-class Wrapper:
-    """Keeps its state in an optimizer inside, as lookahead wrappers do."""
+class OuterOptimizer:
+    """An optimizer with its state in an inner one, like lookahead wrappers."""
 
     def __init__(self, base: torch.optim.Optimizer) -> None:
         self.base = base
@@ -76,13 +76,13 @@ class Wrapper:
         self.slow = [p.detach().clone() for p in base.param_groups[0]["params"]]
 
 
-def test_state_is_metered_through_wrappers_by_dtype() -> None:
+def test_state_bytes_are_counted_through_wrappers_by_dtype() -> None:
     weight = torch.zeros(10, requires_grad=True)
     base = torch.optim.AdamW([weight], lr=0.1)
     weight.grad = torch.ones(10)
     base.step()
     assert state_bytes(base) == {"float32": 2 * 40 + 4}
-    assert state_bytes(Wrapper(base)) == {"float32": 3 * 40 + 4}
+    assert state_bytes(OuterOptimizer(base)) == {"float32": 3 * 40 + 4}
     half = torch.zeros(10, requires_grad=True, dtype=torch.bfloat16)
     lean = torch.optim.SGD([half], lr=0.1, momentum=0.9)
     half.grad = torch.ones_like(half)
@@ -91,7 +91,7 @@ def test_state_is_metered_through_wrappers_by_dtype() -> None:
 
 
 class Averaging(torch.optim.SGD):
-    """Lends the mean of its iterates, by an inexact way back, as schedule-free optimizers do."""
+    """Lends scaled weights and restores them inexactly, as schedule-free optimizers do."""
 
     def eval(self) -> None:
         for group in self.param_groups:
@@ -104,7 +104,7 @@ class Averaging(torch.optim.SGD):
                 p.data.mul_(3)
 
 
-def test_lent_weights_are_evaluated_and_training_weights_come_back_bit_for_bit() -> None:
+def test_lent_weights_are_evaluated_and_training_weights_are_restored_bit_for_bit() -> None:
     model = network()
     optimizer = Averaging(model.parameters(), lr=0.1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -116,7 +116,7 @@ def test_lent_weights_are_evaluated_and_training_weights_come_back_bit_for_bit()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_evaluation_mode_gives_every_module_its_own_mode_back() -> None:
+def test_evaluation_mode_restores_the_mode_of_every_module() -> None:
     model = network()
     model[1].eval()
     with evaluation_mode([model]):

@@ -1,4 +1,4 @@
-"""Every optimizer on small problems with known answers, and the problem that separates Adam from AMSGrad."""
+"""Every optimizer on small problems with known solutions, and the problem that separates Adam from AMSGrad."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Oracle:
 
 
 def losses(choice: config.Choice, start: Tensor, loss: Callable[[Tensor], Tensor], steps: int) -> Iterator[float]:
-    """The loss before every step."""
+    """Yield the loss before every step."""
     torch.manual_seed(0)
     theta = start.clone().requires_grad_()
     problem = Problem((Parameter("theta", theta, "matrix" if theta.ndim > 1 else "bias"),), {}, Oracle(loss))
@@ -62,16 +62,16 @@ def losses(choice: config.Choice, start: Tensor, loss: Callable[[Tensor], Tensor
         optimizer.step(*([closure] if "closure" in needs else []))
 
 
-def settings_worth_a_try(name: str) -> Iterator[config.Choice]:
-    """The box of learning rates on a grid, without decay."""
+def lr_grid(name: str) -> Iterator[config.Choice]:
+    """Yield the optimizer at four learning rates of its search space, without decay."""
     plain = choice_of(name)
-    still = {"weight_decay": 0.0} if "weight_decay" in plain.settings else {}
-    low, high = box_of(plain)
+    no_decay = {"weight_decay": 0.0} if "weight_decay" in plain.settings else {}
+    low, high = lr_range(plain)
     for power in range(4):
-        yield choice_of(name, lr=f"{low * (high / low) ** (power / 3):.3e}", **still)
+        yield choice_of(name, lr=f"{low * (high / low) ** (power / 3):.3e}", **no_decay)
 
 
-def box_of(choice: config.Choice) -> tuple[float, float]:
+def lr_range(choice: config.Choice) -> tuple[float, float]:
     text = choice.about["search"].get("lr", "log [0.1, 10.0]")
     low, high = (float(end) for end in text.removeprefix("log ").strip("[]").split(","))
     return low, high
@@ -88,28 +88,30 @@ def rosenbrock(theta: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_quadratic_is_solved_somewhere_in_the_box(name: str) -> None:
+def test_some_lr_of_the_search_space_solves_a_quadratic(name: str) -> None:
     if "modules" in choice_of(name).about["needs"]:
         pytest.skip("it trains layers, and this problem has none")
     start = torch.ones(4, 6, dtype=torch.float64)
     first = quadratic(start).item()
-    ends = (list(losses(choice, start, quadratic, 200))[-1] for choice in settings_worth_a_try(name))
+    ends = (list(losses(choice, start, quadratic, 200))[-1] for choice in lr_grid(name))
     assert any(end < 0.05 * first for end in ends)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rosenbrocks_valley_is_entered(name: str) -> None:
+def test_some_lr_of_the_search_space_descends_rosenbrock(name: str) -> None:
     if "modules" in choice_of(name).about["needs"]:
         pytest.skip("it trains layers, and this problem has none")
     start = torch.tensor([[-1.2, 1.0]], dtype=torch.float64)
     first = rosenbrock(start).item()
-    tries = (min(losses(choice, start, rosenbrock, 200)) for choice in settings_worth_a_try(name))
+    tries = (min(losses(choice, start, rosenbrock, 200)) for choice in lr_grid(name))
     assert any(least < 0.25 * first for least in tries)
 
 
 def reddi(name: str, steps: int, **values: Any) -> float:
-    """Where x ends in the online counterexample of Reddi et al. 2018: the loss is 1010 x in every 101st step and
-    -10 x in the others, x in [-1, 1], so -1 is best; lr 0.5 / sqrt(t), beta2 0.99."""
+    """Return the last x in the online counterexample of Reddi et al. 2018.
+
+    The loss is 1010 x in every 101st step and -10 x in the others, x in [-1, 1], so -1 is best; lr 0.5 / sqrt(t),
+    beta2 0.99."""
     choice = choice_of(name, betas="[0.9,0.99]", **values)
     x = torch.zeros((), dtype=torch.float64, requires_grad=True)
     optimizer = build(
@@ -133,7 +135,7 @@ def test_reddis_counterexample_separates_adam_from_amsgrad() -> None:
 
 
 def bounded() -> Iterator[tuple[str, str, str]]:
-    """Every bounded hyperparameter with a value just outside, and its range."""
+    """Yield every bounded hyperparameter with a value just outside its range, and the range."""
     for name in NAMES:
         choice = choice_of(name)
         for key, spec in choice.about["valid"].items():
@@ -161,9 +163,9 @@ def test_bad_hyperparameters_are_refused_with_the_range(name: str, override: str
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "eps" in choice_of(n).settings])
-def test_no_eps_of_zero_where_it_divides(name: str) -> None:
+def test_eps_of_zero_is_refused_where_it_divides(name: str) -> None:
     if choice_of(name).about["valid"]["eps"].startswith("["):
-        pytest.skip("its eps does not divide alone")
+        pytest.skip("its eps may be zero")
     with pytest.raises(ConfigError, match=r"\(0, inf\)"):
         config.load([f"optimizer={name}", "optimizer.eps=0"])
 
@@ -175,11 +177,11 @@ OURS = [n for n in NAMES if not choice_of(n).about["needs"]]
 @pytest.mark.parametrize("name", OURS)
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(shape=SHAPES, dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16]), data=st.data())
-def test_any_shape_type_and_hyperparameter_in_range_keeps_its_form(
+def test_any_shape_dtype_and_valid_hyperparameter_keeps_shape_dtype_and_finiteness(
     name: str, shape: tuple[int, ...], dtype: torch.dtype, data: st.DataObject
 ) -> None:
     plain = choice_of(name)
-    values: dict[str, Any] = {"lr": f"{data.draw(st.floats(*box_of(plain))):.6g}"}
+    values: dict[str, Any] = {"lr": f"{data.draw(st.floats(*lr_range(plain))):.6g}"}
     if "weight_decay" in plain.settings:
         values["weight_decay"] = f"{data.draw(st.floats(0, 1)):.6g}"
     choice = choice_of(name, **values)

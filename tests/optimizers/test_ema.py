@@ -34,7 +34,7 @@ def descend(optimizer: Any, theta: torch.Tensor, steps: int, slope: float = 1.0)
         optimizer.step()
 
 
-def lent(optimizer: Any, theta: torch.Tensor) -> torch.Tensor:
+def eval_values(optimizer: Any, theta: torch.Tensor) -> torch.Tensor:
     optimizer.eval()
     found = theta.detach().clone()
     optimizer.train()
@@ -47,7 +47,7 @@ def test_the_average_of_three_steps_by_hand() -> None:
     optimizer = EMA(sgd(theta), decay=0.5, warmup=False)
     for trained, expected in ((7.0, 7.5), (6.0, 6.75), (5.0, 5.875)):
         descend(optimizer, theta, 1)
-        assert lent(optimizer, theta).tolist() == [expected] * 3
+        assert eval_values(optimizer, theta).tolist() == [expected] * 3
         assert theta.tolist() == [trained] * 3
 
 
@@ -59,10 +59,10 @@ def test_the_warm_up_by_hand() -> None:
     for step, decay in enumerate((Fraction(2, 11), Fraction(1, 4), Fraction(3, 10), Fraction(3, 10)), 1):
         descend(optimizer, theta, 1)
         mean = decay * mean + (1 - decay) * -step
-        assert lent(optimizer, theta).item() == pytest.approx(float(mean), rel=1e-14)
+        assert eval_values(optimizer, theta).item() == pytest.approx(float(mean), rel=1e-14)
 
 
-def test_it_is_the_papers_average_of_the_same_trajectory() -> None:
+def test_it_equals_the_papers_average_of_the_same_trajectory() -> None:
     random = np.random.default_rng(0)
     gradients = [random.standard_normal((3, 4)) for _ in range(60)]
     theta = torch.ones(3, 4, dtype=torch.float64, requires_grad=True)
@@ -72,45 +72,45 @@ def test_it_is_the_papers_average_of_the_same_trajectory() -> None:
     for gradient, expected in zip(gradients, paper.averages(start, steps, decay=0.9, warmup=True), strict=True):
         theta.grad = torch.tensor(gradient)
         optimizer.step()
-        np.testing.assert_allclose(lent(optimizer, theta).numpy(), expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(eval_values(optimizer, theta).numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("settings", [["optimizer=adamw"], ["optimizer=lion", "cautious=true"], ["optimizer=sam"]])
-def test_training_does_not_see_it(settings: list[str]) -> None:
+def test_ema_does_not_change_training(settings: list[str]) -> None:
     subject = make_subject(config.load([*settings, "ema=true"]))
     for check in (faithful.modifiers, behaviour.state_dict, behaviour.low_precision):
         state, detail = check(subject)
         assert state == PASS, detail
 
 
-def test_resting_weights_are_their_own_average_to_the_last_bit() -> None:
+def test_the_average_of_constant_weights_is_exact() -> None:
     theta = torch.randn(1000, generator=torch.Generator().manual_seed(0)).requires_grad_()
     optimizer = EMA(sgd(theta), decay=0.9999, warmup=True)
     before = theta.detach().clone()
     descend(optimizer, theta, 50, slope=0.0)
-    assert torch.equal(lent(optimizer, theta), before)
+    assert torch.equal(eval_values(optimizer, theta), before)
 
 
-def test_narrow_weights_have_a_wide_average() -> None:
-    """In bf16 a step of 1e-3 towards a neighbour would round to none."""
+def test_bf16_weights_have_an_fp32_average() -> None:
+    """In bf16 a relative step of 1e-3 would round to zero."""
     theta = torch.ones(4, dtype=torch.bfloat16, requires_grad=True)
     optimizer = EMA(sgd(theta), decay=0.999, warmup=False)
     descend(optimizer, theta, 1, slope=-1.0)  # to 2
     descend(optimizer, theta, 999, slope=0.0)
     assert optimizer.average[0].dtype == torch.float32
     torch.testing.assert_close(optimizer.average[0], torch.full((4,), 2 - 0.999**1000), rtol=1e-3, atol=0)
-    assert lent(optimizer, theta).dtype == torch.bfloat16
+    assert eval_values(optimizer, theta).dtype == torch.bfloat16
 
 
-def test_the_state_is_one_copy() -> None:
+def test_the_state_is_one_copy_of_the_weights() -> None:
     theta = torch.zeros(100, requires_grad=True)
     optimizer = EMA(sgd(theta, momentum=0.9), decay=0.9, warmup=True)
     descend(optimizer, theta, 3)
-    lent(optimizer, theta)
+    eval_values(optimizer, theta)
     assert state_bytes(optimizer) == {"float32": 2 * 400}
 
 
-def test_its_state_dict_carries_average_and_counter() -> None:
+def test_the_state_dict_holds_average_and_counter() -> None:
     first, second = (torch.zeros(3, requires_grad=True) for _ in range(2))
     optimizer = EMA(sgd(first, momentum=0.9), decay=0.95, warmup=True)
     descend(optimizer, first, 7)
@@ -120,11 +120,11 @@ def test_its_state_dict_carries_average_and_counter() -> None:
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for one, theta in ((optimizer, first), (resumed, second)):
         descend(one, theta, 9)
-    assert torch.equal(lent(optimizer, first), lent(resumed, second))
-    assert resumed.decay_now() == 17 / 26
+    assert torch.equal(eval_values(optimizer, first), eval_values(resumed, second))
+    assert resumed.current_decay() == 17 / 26
 
 
-def test_it_follows_a_group_added_later() -> None:
+def test_a_group_added_later_is_averaged() -> None:
     first, second = torch.zeros(2, requires_grad=True), torch.full((3,), 4.0, requires_grad=True)
     optimizer = EMA(sgd(first), decay=0.5, warmup=False)
     optimizer.add_param_group({"params": [second], "lr": 2.0})
@@ -135,19 +135,19 @@ def test_it_follows_a_group_added_later() -> None:
 
 
 @pytest.mark.parametrize("settings", [["optimizer=schedulefree"], ["lookahead=true"]])
-def test_it_refuses_an_optimizer_that_lends_weights(settings: list[str], tmp_path: Path) -> None:
+def test_an_optimizer_that_lends_weights_is_refused(settings: list[str], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ema cannot wrap an optimizer that already lends"):
         execute(config.load([*QUICK, *settings, "ema=true"]), tmp_path)
 
 
-def test_training_is_the_same_and_evaluation_is_not(tmp_path: Path) -> None:
+def test_runs_train_the_same_weights_and_evaluate_others(tmp_path: Path) -> None:
     rows = [execute(config.load([*QUICK, "steps=60", *more]), tmp_path).result for more in ([], ["ema.decay=0.95"])]
     assert rows[0]["weights_sha256"] == rows[1]["weights_sha256"]
     assert rows[0]["final"]["val_loss"] != rows[1]["final"]["val_loss"]
 
 
-def test_batch_statistics_are_of_the_average(tmp_path: Path) -> None:
-    """With a decay of nothing the average is the weights themselves, and only the statistics differ: by little."""
+def test_batch_statistics_are_reestimated_for_the_average(tmp_path: Path) -> None:
+    """With decay 0 the average equals the weights, so only the statistics differ, slightly."""
     small = ["model=resnet", "model.width=8", "data=digits", "tracker=none", "threads=1", "steps=40"]
     plain, averaged = (execute(config.load([*small, *more]), tmp_path).result for more in ([], ["ema.decay=0"]))
     assert plain["weights_sha256"] == averaged["weights_sha256"]

@@ -1,4 +1,4 @@
-"""The engine: compiled and gathered, a rule does what it does eagerly, for any layout, group and history."""
+"""The engine: compiled and concatenated, a rule gives its eager results for any layout, group and history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from optbench.optimizers.adan import Adan
 from optbench.optimizers.adopt import ADOPT
 from optbench.optimizers.amsgrad import AMSGrad
 from optbench.optimizers.core import engine as engine_module
-from optbench.optimizers.core.engine import GATHERED_BELOW, RuleOptimizer, elementwise, has_compiler, mix, mixed
+from optbench.optimizers.core.engine import CONCATENATED_BELOW, RuleOptimizer, has_compiler
+from optbench.optimizers.core.rule import elementwise, lerp, lerp_
 from optbench.optimizers.lamb import LAMB
 from optbench.optimizers.lion import Lion
 from optbench.optimizers.radam import RAdam
@@ -42,11 +43,11 @@ OPTIMIZERS: dict[str, Callable[..., RuleOptimizer]] = {
     "amsgrad": lambda p, e: AMSGrad(p, **ADAM, variant="torch", engine=e),
     "lamb": lambda p, e: LAMB(p, **{**ADAM, "eps": 1e-6}, engine=e),
 }
-LARGE = GATHERED_BELOW["cpu"] + 1
+LARGE = CONCATENATED_BELOW["cpu"] + 1
 
 
 def parameters(dtype: torch.dtype) -> list[torch.Tensor]:
-    """Shapes of 0 to 4 dimensions, none and one element, small and large, and unusual layouts of both."""
+    """Return tensors of 0 to 4 dimensions, empty and scalar, small and large, and with unusual layouts."""
     torch.manual_seed(3)
     shapes = [(), (0,), (1,), (7,), (3, 5), (2, 3, 4), (2, 3, 4, 5), (LARGE,), (2, LARGE // 2 + 1)]
     tensors = [torch.randn(shape, dtype=dtype) for shape in shapes]
@@ -60,7 +61,7 @@ def parameters(dtype: torch.dtype) -> list[torch.Tensor]:
 
 
 def copied(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The same values in the same layout; `clone` closes gaps."""
+    """Copy tensors with their layout; `clone` would close gaps."""
     copies = []
     for tensor in tensors:
         span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
@@ -71,7 +72,7 @@ def copied(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def train(optimizers: list[Any], tensors: list[list[torch.Tensor]], seed: int, steps: int = STEPS) -> None:
-    """Each optimizer takes the same steps, with a new gradient tensor in each (row-major in every second)."""
+    """Take the same steps with each optimizer; gradients are new tensors, every second one row-major."""
     for step in range(steps):
         torch.manual_seed(100 * seed + step)
         for place, one in enumerate(tensors[0]):
@@ -110,7 +111,7 @@ def test_compiled_equals_eager(name: str, dtype: torch.dtype) -> None:
 
 
 def lion_pair(dtype: torch.dtype = torch.float64) -> tuple[list[Lion], list[list[torch.Tensor]]]:
-    """An eager and a compiled Lion of two groups with different hyperparameters."""
+    """Build an eager and a compiled Lion, each with two groups of different hyperparameters."""
     tensors = [parameters(dtype), copied(parameters(dtype))]
     optimizers = []
     for engine, own in zip(("eager", "compiled"), tensors, strict=True):
@@ -131,17 +132,17 @@ def test_groups_keep_their_hyperparameters_and_take_new_parameters() -> None:
     alone = parameters(torch.float64)
     reference = Lion(alone, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)
     train([reference], [alone], seed=1)
-    assert not torch.allclose(alone[3], tensors[0][3])  # else the groups' own settings did nothing
+    assert not torch.allclose(alone[3], tensors[0][3])  # else the groups' own settings had no effect
 
 
-def test_a_loaded_state_goes_on_bit_for_bit() -> None:
+def test_a_loaded_state_continues_bit_for_bit() -> None:
     first, second = lion_pair(), lion_pair()
     train([first[0][1]], [first[1][1]], seed=1)
     file = io.BytesIO()
     torch.save({"state": first[0][1].state_dict(), "values": first[1][1]}, file)
     file.seek(0)
     saved = torch.load(file, weights_only=True)
-    train([second[0][1]], [second[1][1]], seed=7, steps=2)  # what is loaded replaces what was there
+    train([second[0][1]], [second[1][1]], seed=7, steps=2)  # the loaded state must replace this one
     second[0][1].load_state_dict(saved["state"])
     with torch.no_grad():
         for tensor, value in zip(second[1][1], saved["values"], strict=True):
@@ -152,7 +153,7 @@ def test_a_loaded_state_goes_on_bit_for_bit() -> None:
         assert torch.equal(one, other)
 
 
-def test_state_belongs_to_its_parameter_alone() -> None:
+def test_parameters_do_not_share_state_memory() -> None:
     optimizers, tensors = lion_pair(torch.float32)
     train(optimizers, tensors, seed=1)
     moments = [state["m"] for state in optimizers[1].state.values()]
@@ -160,7 +161,7 @@ def test_state_belongs_to_its_parameter_alone() -> None:
     assert all(m.untyped_storage().nbytes() <= 4 * m.numel() for m in moments if m.is_contiguous())
 
 
-def test_parameters_without_a_gradient_are_left_alone() -> None:
+def test_parameters_without_a_gradient_do_not_change() -> None:
     optimizers, tensors = lion_pair()
     train(optimizers, tensors, seed=1, steps=1)
     before = copy.deepcopy([one.detach() for one in tensors[1]])
@@ -172,7 +173,7 @@ def test_parameters_without_a_gradient_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["adamw", "adopt", "lamb"])
-def test_schedules_and_new_shapes_compile_nothing_more(name: str) -> None:
+def test_schedules_and_new_shapes_do_not_recompile(name: str) -> None:
     from torch._dynamo.utils import counters
 
     mine = parameters(torch.float32)
@@ -188,7 +189,7 @@ def test_schedules_and_new_shapes_compile_nothing_more(name: str) -> None:
     assert counters["stats"]["unique_graphs"] == before
 
 
-def test_a_shaped_rule_compiles_once_for_a_rank() -> None:
+def test_a_shaped_rule_compiles_once_per_rank() -> None:
     from torch._dynamo.utils import counters
 
     mine = [torch.randn(shape, requires_grad=True) for shape in ((4, 6), (7,))]
@@ -202,8 +203,8 @@ def test_a_shaped_rule_compiles_once_for_a_rank() -> None:
     assert counters["stats"]["unique_graphs"] == before
 
 
-def test_only_declared_rules_are_gathered() -> None:
-    """A norm over two tensors joined is another norm: LAMB must never see them so."""
+def test_only_elementwise_rules_see_concatenated_tensors() -> None:
+    """The norm of two concatenated tensors differs from their own norms: LAMB must not see them concatenated."""
     seen: list[int] = []
 
     def counting(theta: torch.Tensor, g: torch.Tensor, lr: float) -> None:
@@ -226,7 +227,7 @@ def test_only_declared_rules_are_gathered() -> None:
         return sorted(seen)
 
     uncompiled = pytest.MonkeyPatch()
-    uncompiled.setattr(engine_module, "code_of", lambda rule, tensors, numbers: rule)
+    uncompiled.setattr(engine_module, "compiled_call", lambda rule, tensors, numbers: rule)
     try:
         assert lengths() == [3, 5, LARGE]
         elementwise(counting)
@@ -235,10 +236,10 @@ def test_only_declared_rules_are_gathered() -> None:
         uncompiled.undo()
 
 
-def test_a_mixture_is_the_same_compiled_and_eagerly() -> None:
+def test_lerp_is_the_same_compiled_and_eager() -> None:
     def both(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        result = mixed(a, b, weight)
-        mix(a, b, weight)
+        result = lerp(a, b, weight)
+        lerp_(a, b, weight)
         return result
 
     a, b = torch.randn(2, 50, dtype=torch.float64)
@@ -266,7 +267,7 @@ def test_a_copy_keeps_its_engine() -> None:
 
 
 def test_hyperparameters_of_bf16_weights_are_not_rounded_to_bf16() -> None:
-    """1 - 0.1 * 0.05 = 0.995 is 0.9961 in bf16, and the rounded product would be another in a quarter of all cases."""
+    """1 - 0.1 * 0.05 = 0.995 is 0.9961 in bf16; the product would then differ in a quarter of all cases."""
     start = torch.rand(20_000, generator=torch.Generator().manual_seed(0)).add(1).to(torch.bfloat16)
     theta = start.clone().requires_grad_()
     optimizer = Lion([theta], lr=0.1, betas=(0.9, 0.99), weight_decay=0.05, engine="compiled")
@@ -276,30 +277,32 @@ def test_hyperparameters_of_bf16_weights_are_not_rounded_to_bf16() -> None:
     assert (theta.detach() != exact).float().mean() < 0.01
 
 
-def test_elementwise_rules_are_called_without_the_compilers_checks() -> None:
-    from optbench.optimizers.core.compiled_call import direct, places
+def test_elementwise_rules_are_called_without_guards() -> None:
+    from optbench.optimizers.core.compiled_call import input_order, unguarded
     from optbench.optimizers.lion import lion
 
     numbers = [torch.tensor(x) for x in (0.1, 0.1, 0.01, 0.995)]
     for length in (2, 700, 5000):
         mine = [torch.linspace(-1, 1, length) for _ in range(3)]
         theirs = [tensor.clone() for tensor in mine]
-        code = direct(lion, mine, numbers)
+        code = unguarded(lion, mine, numbers)
         assert code is not None
-        assert code is direct(lion, theirs, numbers)
+        assert code is unguarded(lion, theirs, numbers)
         with torch.no_grad():
             code(*mine, *numbers)
             lion(*theirs, *map(float, numbers))
         for a, b in zip(mine, theirs, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
-    def stranger(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def not_compiled(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return x + y
 
-    assert places(torch.fx.symbolic_trace(stranger), ["x", "y"]) is None  # inputs of names that no compiler gave
+    assert (
+        input_order(torch.fx.symbolic_trace(not_compiled), ["x", "y"]) is None
+    )  # input names not from the compiler
 
 
-def test_views_follow_weights_and_states_that_are_exchanged() -> None:
+def test_cached_views_follow_replaced_weights_and_states() -> None:
     theta, twin = torch.ones(9), torch.ones(9)
     mine, other = (Lion([t.requires_grad_()], lr=0.1, betas=(0.9, 0.99), weight_decay=0.1, engine=e) for t, e in
                    ((theta, "compiled"), (twin, "eager")))  # fmt: skip

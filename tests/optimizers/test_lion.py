@@ -14,7 +14,7 @@ STEPS = 50
 
 
 def paper(theta: np.ndarray, gradients: list[np.ndarray], lr: float, b1: float, b2: float, decay: float) -> np.ndarray:
-    """Algorithm 2 of arXiv:2302.06675."""
+    """Apply algorithm 2 of arXiv:2302.06675."""
     m = np.zeros_like(theta)
     for g in gradients:
         c = b1 * m + (1 - b1) * g
@@ -30,7 +30,7 @@ def gradients(shape: tuple[int, ...], seed: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_it_is_the_papers_rule(engine: str, decay: float) -> None:
+def test_it_equals_the_papers_rule(engine: str, decay: float) -> None:
     if engine == "compiled" and not has_compiler(torch.device("cpu")):
         pytest.skip("no C++ compiler here")
     start = [np.random.default_rng(9).standard_normal(shape) for shape in SHAPES]
@@ -48,14 +48,14 @@ def test_it_is_the_papers_rule(engine: str, decay: float) -> None:
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-12, atol=1e-14)
 
 
-def test_swapped_betas_would_be_found() -> None:
+def test_swapped_betas_give_other_results() -> None:
     sequence = gradients((5,), 0)
     start = np.ones(5)
     right, wrong = (paper(start, sequence, 0.01, *betas, 0.0) for betas in ((0.9, 0.99), (0.99, 0.9)))
     assert not np.allclose(right, wrong)
 
 
-def test_a_schedule_and_new_shapes_compile_nothing_more() -> None:
+def test_a_schedule_and_new_shapes_do_not_recompile() -> None:
     if not has_compiler(torch.device("cpu")):
         pytest.skip("no C++ compiler here")
     from torch._dynamo.utils import counters
@@ -87,7 +87,7 @@ def test_without_a_working_compiler_it_runs_eagerly(monkeypatch: pytest.MonkeyPa
     def broken(*given: object) -> object:
         raise RuntimeError("no tool chain")
 
-    monkeypatch.setattr(engine, "code_of", broken)
+    monkeypatch.setattr(engine, "compiled_call", broken)
     optimizer = Lion(
         [torch.zeros(3, requires_grad=True)], lr=0.1, betas=(0.9, 0.99), weight_decay=0.0, engine="compiled"
     )

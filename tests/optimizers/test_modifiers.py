@@ -37,7 +37,7 @@ def test_lookahead_steps_back_after_every_kth_step() -> None:
     assert theta.tolist() == [-5.0] * 3
 
 
-def test_lookahead_lends_its_slow_weights_and_takes_them_back() -> None:
+def test_lookahead_lends_its_slow_weights_and_restores_the_fast_ones() -> None:
     theta = torch.zeros(3, requires_grad=True)
     optimizer = Lookahead(sgd(theta), k=5, alpha=0.5)
     descend(optimizer, theta, 7)
@@ -47,7 +47,7 @@ def test_lookahead_lends_its_slow_weights_and_takes_them_back() -> None:
     assert theta.tolist() == [-4.5] * 3
 
 
-def test_lookaheads_state_dict_carries_slow_weights_and_counter() -> None:
+def test_lookaheads_state_dict_holds_slow_weights_and_counter() -> None:
     first, second = (torch.zeros(3, requires_grad=True) for _ in range(2))
     optimizer = Lookahead(sgd(first, momentum=0.9), k=5, alpha=0.5)
     descend(optimizer, first, 7)
@@ -60,7 +60,7 @@ def test_lookaheads_state_dict_carries_slow_weights_and_counter() -> None:
     assert torch.equal(first, second)
 
 
-def test_lookahead_follows_a_group_added_later() -> None:
+def test_lookahead_includes_a_group_added_later() -> None:
     first, second = torch.zeros(2, requires_grad=True), torch.zeros(3, requires_grad=True)
     optimizer = Lookahead(sgd(first), k=2, alpha=0.5)
     optimizer.add_param_group({"params": [second], "lr": 2.0})
@@ -84,7 +84,7 @@ def test_state_bytes_are_counted_through_wrappers() -> None:
     assert state_bytes(optimizer) == {"float32": 2 * 400}
 
 
-def test_cautious_keeps_the_agreeing_part_and_makes_up_for_its_size() -> None:
+def test_cautious_keeps_and_rescales_the_part_that_agrees_with_the_gradient() -> None:
     theta = torch.tensor([1.0, 1.0, 1.0, 1.0], requires_grad=True)
     optimizer = Cautious(sgd(theta, lr=1.0, momentum=0.5), floor=1e-3)
     theta.grad = torch.tensor([4.0, 4.0, 4.0, 4.0])
@@ -124,7 +124,7 @@ def test_runs_resume_bit_for_bit(settings: list[str], twice: Twice) -> None:
     twice(config.load([*QUICK, "optimizer=lion", *settings, "steps=30"]), 13)
 
 
-def test_modifiers_stand_in_the_identity_only_when_on() -> None:
+def test_modifiers_are_part_of_the_run_id_only_when_on() -> None:
     plain = config.load(["optimizer=lion"])
     assert plain.modifiers == ()
     assert "lookahead" not in plain.as_dict()

@@ -1,4 +1,4 @@
-"""PSGD Kron: whitening, and gradients that never come."""
+"""PSGD Kron: whitening, and gradients that stay zero."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optbench.optimizers.psgd_kron import PSGDKron
 
 
 def whitened_covariance(shape: tuple[int, ...], roots: list[Tensor], seed: int) -> Tensor:
-    """Covariance of vec(P) after training on gradients root_1 N root_2 (root_1 N for vectors), N Gaussian."""
+    """Return the covariance of vec(P) on gradients root_1 N root_2 (root_1 N for vectors), N Gaussian."""
     torch.manual_seed(seed)
     theta = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
     optimizer = PSGDKron([theta], lr=1.0, momentum=0.0, weight_decay=0.0, precond_lr=0.1)

@@ -1,4 +1,4 @@
-"""SAM: two evaluations a step, and the weights given back in between."""
+"""SAM: two evaluations per step, and the weights restored between them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAM_SETTINGS = {"lr": 0.1, "rho": 0.5, "momentum": 0.9, "nesterov": False, "weig
 
 
 def sam_and_closure(**settings: Any) -> tuple[SAM, list[Tensor], list[list[Tensor]], Any]:
-    """SAM on two tensors of half the squared norm times 3, and where its closure was called."""
+    """Build SAM on two tensors, for the loss 1.5 |theta|^2; return the points of the closure's calls too."""
     torch.manual_seed(0)
     thetas = [torch.randn(4, requires_grad=True), torch.randn(2, 3, requires_grad=True)]
     seen: list[list[Tensor]] = []
@@ -30,7 +30,7 @@ def sam_and_closure(**settings: Any) -> tuple[SAM, list[Tensor], list[list[Tenso
     return SAM(groups, **{**SAM_SETTINGS, **settings}), thetas, seen, closure
 
 
-def test_sam_looks_at_distance_rho_and_steps_by_the_second_gradient() -> None:
+def test_sam_evaluates_at_distance_rho_and_steps_by_the_second_gradient() -> None:
     optimizer, thetas, seen, closure = sam_and_closure()
     loss = optimizer.step(closure)
     assert len(seen) == 2
@@ -41,7 +41,7 @@ def test_sam_looks_at_distance_rho_and_steps_by_the_second_gradient() -> None:
         torch.testing.assert_close(theta.detach(), here - 0.1 * (3 * there + decay * here))
 
 
-def test_sam_gives_the_weights_back_bit_for_bit_even_after_an_error() -> None:
+def test_sam_restores_the_weights_bit_for_bit_even_after_an_error() -> None:
     optimizer, thetas, seen, closure = sam_and_closure(lr=0.0)
     optimizer.step(closure)
     assert all(map(torch.equal, thetas, seen[0]))
@@ -49,7 +49,7 @@ def test_sam_gives_the_weights_back_bit_for_bit_even_after_an_error() -> None:
 
     def failing() -> Tensor:
         if len(seen) == 3:
-            raise RuntimeError("out of memory, say")
+            raise RuntimeError("e.g. out of memory")
         return closure()
 
     with pytest.raises(RuntimeError):
@@ -58,7 +58,7 @@ def test_sam_gives_the_weights_back_bit_for_bit_even_after_an_error() -> None:
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_sam_without_a_distance_is_torchs_sgd(nesterov: bool) -> None:
+def test_sam_with_rho_zero_equals_torchs_sgd(nesterov: bool) -> None:
     optimizer, thetas, _, closure = sam_and_closure(rho=0.0, nesterov=nesterov)
     copies = [theta.detach().clone().requires_grad_() for theta in thetas]
     groups = [{"params": copies[:1], "weight_decay": 0.01}, {"params": copies[1:]}]
@@ -73,7 +73,7 @@ def test_sam_without_a_distance_is_torchs_sgd(nesterov: bool) -> None:
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_gradient_of_sam_that_is_not_finite_shows_in_the_weights(bad: float) -> None:
+def test_a_non_finite_gradient_makes_the_weights_of_sam_non_finite(bad: float) -> None:
     optimizer, thetas, seen, closure = sam_and_closure()
 
     def poisoned() -> Tensor:

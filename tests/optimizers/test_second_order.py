@@ -1,4 +1,4 @@
-"""K-FAC: what its paper's rule in NumPy does not tell; and runs of the other optimizers of second order."""
+"""K-FAC beyond the NumPy rule of its paper, and runs of the other second-order optimizers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 from optbench import config
 from optbench.contracts import Turn
 from optbench.models.roles import problem_of
-from optbench.optimizers.kfac import KFAC, layers_of, listening
+from optbench.optimizers.kfac import KFAC, layers_of, record_statistics
 from optbench.sessions.session import execute
 from optbench.training.clock import Clock
 from optbench.training.curvature import BatchCurvature
@@ -23,8 +23,8 @@ from optbench.training.curvature import BatchCurvature
 KFAC_SETTINGS = {"lr": 0.1, "damping": 1e-3, "ema": 0.9, "momentum": 0.0, "weight_decay": 0.0, "interval": 1}
 
 
-class Sitting:
-    """A network, K-FAC for it, and the steps that a run would take; targets of the mean loss are sampled by rule."""
+class KfacTraining:
+    """A network, K-FAC for it, and the steps of a run; the sampled targets are given by the batch's noise."""
 
     def __init__(
         self, model: nn.Module, micro_batch: int | None = None, precision: Any = None, **settings: Any
@@ -36,13 +36,13 @@ class Sitting:
         self.kfac = KFAC(parameters, problem=self.problem, **{**KFAC_SETTINGS, **settings})
 
     def loss(self, batch: Any) -> tuple[Tensor, int]:
-        """Half the squared error: minus the log-likelihood of a Gaussian of variance 1."""
+        """Return half the squared error: minus the log-likelihood of a Gaussian of variance 1."""
         with self.autocast:
             error = self.model(batch["inputs"]).flatten(1) - batch["targets"].flatten(1)
         return error.square().sum() / 2, len(error)
 
     def sampled_loss(self, batch: Any) -> tuple[Tensor, int]:
-        """At targets off by a noise that belongs to the sample, so that no order of drawing matters."""
+        """Return the loss at targets with each sample's own noise, so that the order of sampling does not matter."""
         outputs = self.model(batch["inputs"]).flatten(1)
         error = outputs - outputs.detach() + batch["noise"].flatten(1)
         return error.square().sum() / 2, len(error)
@@ -81,7 +81,7 @@ def positional() -> nn.Module:
 
 @pytest.mark.parametrize(("model", "shape"), [(convolutional, (6, 2, 5, 6)), (positional, (6, 5, 3))])
 def test_factors_and_weights_do_not_depend_on_micro_batches(model: Any, shape: tuple[int, ...]) -> None:
-    whole, parts = Sitting(model()), Sitting(model(), micro_batch=4)  # a piece of 4 and one of 2
+    whole, parts = KfacTraining(model()), KfacTraining(model(), micro_batch=4)  # a piece of 4 and one of 2
     for seed in range(3):
         batch = batch_for(whole.model, *shape, seed=seed)
         whole.step(batch)
@@ -97,9 +97,9 @@ def test_factors_and_weights_do_not_depend_on_micro_batches(model: Any, shape: t
 def test_factors_of_a_convolution_are_those_of_its_patches() -> None:
     torch.manual_seed(1)
     model = nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)).double()
-    sitting = Sitting(model)
+    training = KfacTraining(model)
     batch = batch_for(model, 4, 2, 5, 6)
-    sitting.step(batch)
+    training.step(batch)
     # patch by patch: the padded image under the kernel that stands at each place of the output
     image = functional.pad(batch["inputs"], (0, 0, 1, 1))
     a, s, places = torch.zeros(13, 13).double(), torch.zeros(3, 3).double(), 0
@@ -110,14 +110,14 @@ def test_factors_of_a_convolution_are_those_of_its_patches() -> None:
                 row = torch.cat([patch, torch.ones(1).double()])
                 g = batch["noise"][n, :, i, j]  # of the sample's own loss, half the squared noise
                 a, s, places = a + row.outer(row), s + g.outer(g), places + 1
-    torch.testing.assert_close(sitting.factors("a")[0], a / places)
-    torch.testing.assert_close(sitting.factors("s")[0], s / 4)
+    torch.testing.assert_close(training.factors("a")[0], a / places)
+    torch.testing.assert_close(training.factors("s")[0], s / 4)
 
 
-def test_a_position_counts_as_a_sample_of_its_own() -> None:
-    """A layer over 5 tokens a sample steps as over 5 times the samples, whose mean loss and curvature are a fifth."""
+def test_a_position_counts_as_one_sample() -> None:
+    """A layer over 5 tokens per sample steps as over 5 times the samples with a fifth of mean loss and curvature."""
     torch.manual_seed(0)
-    tokens, rows = Sitting(nn.Linear(3, 2).double()), Sitting(nn.Linear(3, 2).double(), damping=1e-3 / 5)
+    tokens, rows = KfacTraining(nn.Linear(3, 2).double()), KfacTraining(nn.Linear(3, 2).double(), damping=1e-3 / 5)
     rows.model.load_state_dict(tokens.model.state_dict())
     batch = batch_for(tokens.model, 6, 5, 3)
     before = tokens.model.weight.detach().clone()
@@ -128,8 +128,8 @@ def test_a_position_counts_as_a_sample_of_its_own() -> None:
     torch.testing.assert_close(tokens.model.bias, rows.model.bias)
 
 
-def test_it_solves_least_squares_far_faster_than_gradient_descent() -> None:
-    """With Gaussian targets the Fisher matrix is the Hessian: inputs of condition 1e6 are no obstacle."""
+def test_it_solves_least_squares_much_faster_than_gradient_descent() -> None:
+    """With Gaussian targets the Fisher matrix is the Hessian, so inputs of condition number 1e6 are easy."""
     torch.manual_seed(0)
     scales = torch.logspace(0, -3, 8, dtype=torch.float64)
     inputs = torch.randn(256, 8, dtype=torch.float64) * scales
@@ -141,7 +141,8 @@ def test_it_solves_least_squares_far_faster_than_gradient_descent() -> None:
             loss = step({"inputs": inputs, "targets": targets, "noise": noise})
         return loss
 
-    solver, descent = Sitting(nn.Linear(8, 3).double(), lr=0.5, damping=1e-16), Sitting(nn.Linear(8, 3).double())
+    solver = KfacTraining(nn.Linear(8, 3).double(), lr=0.5, damping=1e-16)
+    descent = KfacTraining(nn.Linear(8, 3).double())
     sgd = torch.optim.SGD(descent.model.parameters(), lr=0.5)
 
     def by_sgd(batch: Any) -> float:
@@ -155,32 +156,32 @@ def test_it_solves_least_squares_far_faster_than_gradient_descent() -> None:
     assert final(600, by_sgd) > 1e-2
 
 
-def test_no_hook_outlives_a_step() -> None:
-    sitting = Sitting(convolutional())
-    batch = batch_for(sitting.model, 6, 2, 5, 6)
-    sitting.step(batch)
-    factors = [factor.clone() for factor in sitting.factors("a") + sitting.factors("s")]
-    assert not any(module._forward_hooks or module._backward_hooks for module in sitting.model.modules())
+def test_hooks_are_removed_after_a_step() -> None:
+    training = KfacTraining(convolutional())
+    batch = batch_for(training.model, 6, 2, 5, 6)
+    training.step(batch)
+    factors = [factor.clone() for factor in training.factors("a") + training.factors("s")]
+    assert not any(module._forward_hooks or module._backward_hooks for module in training.model.modules())
     with torch.no_grad():
-        sitting.model(batch["inputs"] + 1)
-    sitting.loss({**batch, "inputs": batch["inputs"] + 1})[0].backward()
-    copied = copy.deepcopy(sitting.model)
-    assert torch.equal(copied(batch["inputs"]), sitting.model(batch["inputs"]))
-    assert all(map(torch.equal, factors, sitting.factors("a") + sitting.factors("s")))
+        training.model(batch["inputs"] + 1)
+    training.loss({**batch, "inputs": batch["inputs"] + 1})[0].backward()
+    copied = copy.deepcopy(training.model)
+    assert torch.equal(copied(batch["inputs"]), training.model(batch["inputs"]))
+    assert all(map(torch.equal, factors, training.factors("a") + training.factors("s")))
 
 
-def test_what_runs_without_gradients_is_not_heard() -> None:
+def test_passes_without_gradients_are_not_recorded() -> None:
     model = nn.Linear(3, 2)
-    with listening(layers_of(problem_of(model))) as evidence:
+    with record_statistics(layers_of(problem_of(model))) as recorded:
         with torch.no_grad():
             model(torch.ones(4, 3))
-        assert evidence[0].rows == 0
+        assert recorded[0].rows == 0
         model(torch.ones(4, 3)).sum().backward()
-    assert evidence[0].rows == 4
-    torch.testing.assert_close(evidence[0].s, torch.full((2, 2), 4.0))
+    assert recorded[0].rows == 4
+    torch.testing.assert_close(recorded[0].s, torch.full((2, 2), 4.0))
 
 
-def test_layers_that_it_has_no_formula_for_follow_momentum() -> None:
+def test_unsupported_layers_follow_momentum() -> None:
     class Doubled(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) * 2
@@ -193,51 +194,51 @@ def test_layers_that_it_has_no_formula_for_follow_momentum() -> None:
     odd = [nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 4, 3, padding="same"), nn.Conv1d(2, 2, 1), nn.LayerNorm(3)]
     model = nn.ModuleList([Doubled(3, 3), tied, same, frozen, nn.Linear(3, 9000), *odd])
     assert list(layers_of(problem_of(model))) == []
-    sitting = Sitting(nn.Sequential(Doubled(3, 2)).double(), momentum=0.9)
-    weight = sitting.model[0].weight
+    training = KfacTraining(nn.Sequential(Doubled(3, 2)).double(), momentum=0.9)
+    weight = training.model[0].weight
     sgd = torch.optim.SGD([copied := weight.detach().clone().requires_grad_()], lr=0.1, momentum=0.9)
     for seed in range(3):
-        sitting.step(batch_for(sitting.model, 6, 3, seed=seed))
+        training.step(batch_for(training.model, 6, 3, seed=seed))
         copied.grad = weight.grad.clone()
         sgd.step()
     torch.testing.assert_close(weight, copied)
 
 
-def test_curvature_that_is_not_finite_shows_in_the_weights() -> None:
-    sitting = Sitting(positional())
-    batch = batch_for(sitting.model, 6, 5, 3)
-    sitting.step(batch)
-    sitting.step({**batch, "noise": batch["noise"] * torch.nan})
-    assert all(weight.isnan().all() for weight in sitting.kfac.layers)
+def test_non_finite_curvature_makes_the_weights_non_finite() -> None:
+    training = KfacTraining(positional())
+    batch = batch_for(training.model, 6, 5, 3)
+    training.step(batch)
+    training.step({**batch, "noise": batch["noise"] * torch.nan})
+    assert all(weight.isnan().all() for weight in training.kfac.layers)
 
 
 def test_a_layer_behind_a_head_of_zeros_waits_for_its_curvature() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
     nn.init.zeros_(model[2].weight)
-    sitting = Sitting(model, weight_decay=0.1)
-    heard = []
+    training = KfacTraining(model, weight_decay=0.1)
+    counts = []
     for seed in range(3):
-        sitting.step(batch_for(model, 8, 3, seed=seed))
-        heard.append(sitting.factors("heard"))
-    assert heard == [[0, 1], [1, 2], [2, 3]]
+        training.step(batch_for(model, 8, 3, seed=seed))
+        counts.append(training.factors("heard"))
+    assert counts == [[0, 1], [1, 2], [2, 3]]
     assert all(p.isfinite().all() for p in model.parameters())
 
 
 def test_factors_are_exact_under_autocast() -> None:
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
-    sitting = Sitting(model, precision=torch.autocast("cpu", torch.bfloat16))
+    training = KfacTraining(model, precision=torch.autocast("cpu", torch.bfloat16))
     inputs = torch.randn(8, 3)
-    sitting.step({"inputs": inputs, "targets": torch.randn(8, 2), "noise": torch.randn(8, 2)})
+    training.step({"inputs": inputs, "targets": torch.randn(8, 2), "noise": torch.randn(8, 2)})
     rows = functional.pad(inputs, (0, 1), value=1.0)  # the layer's own inputs are those in float32
-    torch.testing.assert_close(sitting.factors("a")[0], rows.mT @ rows / 8)
+    torch.testing.assert_close(training.factors("a")[0], rows.mT @ rows / 8)
 
 
-def test_compiled_models_are_heard_too() -> None:
+def test_compiled_models_are_recorded_too() -> None:
     torch.manual_seed(0)
-    plain = Sitting(positional())
-    other = Sitting(positional())
+    plain = KfacTraining(positional())
+    other = KfacTraining(positional())
     other.model.compile(backend="eager")
     for seed in range(2):
         batch = batch_for(plain.model, 6, 5, 3, seed=seed)
@@ -247,9 +248,9 @@ def test_compiled_models_are_heard_too() -> None:
         torch.testing.assert_close(one, two)
 
 
-def test_kfac_goes_on_bit_for_bit(tmp_path: Path) -> None:
+def test_kfac_resumes_bit_for_bit(tmp_path: Path) -> None:
     settings = {"interval": 3, "momentum": 0.9, "weight_decay": 0.01, "lr": 0.01}
-    straight, resumed = Sitting(convolutional(), **settings), Sitting(convolutional(), **settings)
+    straight, resumed = KfacTraining(convolutional(), **settings), KfacTraining(convolutional(), **settings)
     batches = [batch_for(straight.model, 6, 2, 5, 6, seed=seed) for seed in range(10)]
     for batch in batches[:5]:  # stale inverses are carried over
         straight.step(batch)

@@ -1,4 +1,4 @@
-"""Other libraries' optimizers: each is our rule by its YAML file, or its YAML file says how it differs."""
+"""Other libraries' optimizers: each equals our rule, or its YAML file declares how it differs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,9 @@ from optbench import config
 from optbench.config import imports
 from optbench.contracts import Parameter, Problem
 from optbench.errors import ConfigError, MissingError
-from optbench.optimizers.core.build import (
-    build,
-    engine_of,
-    library_defaults,
-    pinned_differences,
-    shipped_arguments,
-    shipped_target,
-)
+from optbench.optimizers.core.build import build
+from optbench.optimizers.core.interface import engine_of
+from optbench.optimizers.core.shipped import library_defaults, pinned_differences, shipped_arguments, shipped_target
 
 CONF = config.packaged_folder()
 SHAPES = {"bias": [(), (7,)], "matrix": [(3, 5)], "convolution": [(2, 3, 4), (4, 2, 3, 3)]}
@@ -38,7 +33,7 @@ def facts(name: str) -> dict[str, Any]:
 
 
 def peers() -> list[tuple[str, str]]:
-    """Every implementation beside the one to compare with: ours, or torch's where we have none."""
+    """Return every implementation except the reference: ours, or torch's if we have none."""
     found = []
     for name in config.options([CONF], "optimizer"):
         known = facts(name)
@@ -52,7 +47,7 @@ def reference_of(known: dict[str, Any]) -> str:
 
 
 def comparable(peer: dict[str, Any], reference: dict[str, Any]) -> bool:
-    """Whether gradients alone drive both."""
+    """Return True if both need gradients only."""
     return "torch.optim.LBFGS" not in (peer["target"], reference["target"])
 
 
@@ -64,7 +59,7 @@ def skip_unless_installed(facts_of_one: dict[str, Any]) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread for tensors this small; heavyball's rule as it stands, for each takes seconds to compile."""
+    """Use one thread for small tensors, and heavyball's rules uncompiled: each takes seconds to compile."""
     if importlib.util.find_spec("heavyball"):
         monkeypatch.setattr("heavyball.utils.compile_mode", None)
     threads = torch.get_num_threads()
@@ -75,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @functools.cache
 def trajectory(name: str, impl: str, settings: tuple[str, ...]) -> list[torch.Tensor]:
-    """Parameters before and after every step of a fixed sequence of gradients, in one vector, in float64."""
+    """Return the parameters before and after every step of a fixed gradient sequence: flat float64 vectors."""
     choice = config.load([f"optimizer={name}", f"optimizer.impl={impl}", "optimizer.no_decay=[]", *settings]).optimizer
     generator = torch.Generator().manual_seed(0)
 
@@ -97,7 +92,7 @@ def trajectory(name: str, impl: str, settings: tuple[str, ...]) -> list[torch.Te
 
 
 def disagreement(name: str, impl: str, decay: float) -> float:
-    """Largest distance of two trajectories, as a part of the largest displacement of ours."""
+    """Return the largest distance of two trajectories, relative to the largest displacement of ours."""
     known = facts(name)
     required = known[impl].get("requires", {})
     settings = tuple(f"optimizer.{key}={value}" for key, value in {**required, "weight_decay": decay}.items())
@@ -109,13 +104,13 @@ def disagreement(name: str, impl: str, decay: float) -> float:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("name", "impl"), peers())
-def test_a_peer_is_our_rule_or_says_how_it_differs(name: str, impl: str) -> None:
+def test_a_peer_equals_our_rule_or_declares_how_it_differs(name: str, impl: str) -> None:
     one = facts(name)[impl]
     skip_unless_installed(one)
     worst = max(disagreement(name, impl, decay) for decay in (0.0, 0.1))
     declared = one.get("differs", {}).get("faithful")
     if declared:
-        assert worst > AGREE, f"says '{declared}', and agrees to {worst:.1e}"
+        assert worst > AGREE, f"declares '{declared}', but agrees to {worst:.1e}"
     else:
         assert worst < AGREE
 
@@ -130,7 +125,7 @@ def chosen(name: str, impl: str) -> tuple[Any, ...]:
     return choice.settings, choice.implementation, imports.load(choice.target)
 
 
-def test_what_is_pinned_against_the_librarys_defaults_is_named() -> None:
+def test_values_pinned_against_the_librarys_defaults_are_listed() -> None:
     said = pinned_differences(*chosen("lamb", "timm"))
     assert "max_grad_norm 1.0 (pinned: null)" in said
     assert "always_adapt false (pinned: true)" in said
@@ -139,17 +134,17 @@ def test_what_is_pinned_against_the_librarys_defaults_is_named() -> None:
     assert pinned_differences(*chosen("lion", "optbench")) == []
 
 
-def test_defaults_hidden_behind_keywords_and_translated_ones_are_found() -> None:
+def test_hidden_and_translated_defaults_are_found() -> None:
     pytest.importorskip("pytorch_optimizer")
     settings, implementation, target = chosen("lamb", "pytorch_optimizer")
-    assert library_defaults(implementation, target)["adam_debias"] is False
+    assert library_defaults(target)["adam_debias"] is False
     assert "adam_debias false (pinned: true)" in pinned_differences(settings, implementation, target)
     adafactor = pinned_differences(*chosen("adafactor", "transformers"))
     assert adafactor == ["relative_step true (pinned: false)"]
 
 
 @pytest.mark.parametrize(("name", "impl"), peers())
-def test_a_peer_as_shipped_is_given_two_numbers_at_most(name: str, impl: str) -> None:
+def test_a_peer_as_shipped_gets_lr_and_weight_decay_only(name: str, impl: str) -> None:
     skip_unless_installed(facts(name)[impl])
     settings, implementation, target = chosen(name, impl)
     given = shipped_arguments(settings, implementation, target)
@@ -157,16 +152,16 @@ def test_a_peer_as_shipped_is_given_two_numbers_at_most(name: str, impl: str) ->
     assert imports.source_sha256(shipped_target(target)) is not None, "a class of the library's, not an adapter"
 
 
-def test_what_an_implementation_requires_is_asked_for_as_shipped_too() -> None:
+def test_required_values_are_checked_as_shipped_too() -> None:
     settings, implementation, target = chosen("radam", "timm")
-    with pytest.raises(ConfigError, match=r"threshold=5\.0 alone"):
+    with pytest.raises(ConfigError, match=r"only threshold=5\.0, not threshold=4\.0"):
         shipped_arguments({**settings, "threshold": 4.0}, implementation, target)
 
 
 # -- adapters ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_argument_that_the_library_would_swallow_is_refused() -> None:
+def test_an_unknown_argument_is_refused() -> None:
     pytest.importorskip("pytorch_optimizer")
     lion = imports.load("optbench.peers.pytorch_optimizer.Lion")
     weight = torch.zeros(2, requires_grad=True)
@@ -176,22 +171,22 @@ def test_an_argument_that_the_library_would_swallow_is_refused() -> None:
 
 
 @pytest.mark.parametrize("path", ["pytorch_optimizer.Lionn", "optimi.Nothing", "schedulefree.train"])
-def test_a_class_that_the_library_lacks_is_an_error_of_configuration(path: str) -> None:
+def test_an_unknown_class_is_a_config_error(path: str) -> None:
     pytest.importorskip(path.split(".")[0])
     with pytest.raises(ConfigError, match="has no"):
         imports.load(f"optbench.peers.{path}")
 
 
 @pytest.mark.parametrize("library", ["pytorch_optimizer", "optimi", "heavyball", "schedulefree"])
-def test_a_missing_library_says_what_installs_it(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, library, None)  # as Python marks a module that cannot be imported
+def test_a_missing_library_names_the_install_command(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # Python's mark of a module that cannot be imported
     with pytest.raises(MissingError) as caught:
         imports.load(f"optbench.peers.{library}.AdamW")
     assert caught.value.exit_code == 4
     assert "pip install 'optbench[peers]'" in caught.value.hint
 
 
-def test_an_engine_may_go_by_the_device() -> None:
+def test_an_engine_may_differ_by_device() -> None:
     optimizer = torch.optim.SGD([torch.zeros(2, requires_grad=True)], lr=0.1)
     assert engine_of(optimizer, {"engine": {"cpu": "eager", "cuda": "foreach"}}) == "eager"
     assert engine_of(optimizer, {"engine": {"cpu": "foreach"}}) == "foreach"
@@ -211,7 +206,7 @@ def global_state() -> dict[str, Any]:
     }
 
 
-def test_heavyball_leaves_torchs_global_settings_and_the_gradients_alone() -> None:
+def test_heavyball_does_not_change_torchs_global_settings_or_the_gradients() -> None:
     pytest.importorskip("heavyball")
     before = global_state()
     weight = torch.ones(3, requires_grad=True)

@@ -16,7 +16,7 @@ from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import build
 
 NAMES = timm.optim.list_optimizers()
-ELSEWHERE = ("bnb", "fused")  # prefixes of what needs bitsandbytes or apex, and a GPU
+NEEDS_GPU = ("bnb", "fused")  # prefixes of optimizers that need bitsandbytes or apex, and a GPU
 
 
 def built(name: str, *settings: str) -> torch.optim.Optimizer:
@@ -26,8 +26,8 @@ def built(name: str, *settings: str) -> torch.optim.Optimizer:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_built_or_says_why_not(name: str) -> None:
-    if name.startswith(ELSEWHERE) and not torch.cuda.is_available():
+def test_a_name_is_built_or_refused_with_a_reason(name: str) -> None:
+    if name.startswith(NEEDS_GPU) and not torch.cuda.is_available():
         with pytest.raises(MissingError, match="CUDA required"):
             built(name)
         return
@@ -42,7 +42,7 @@ def test_a_name_is_built_or_says_why_not(name: str) -> None:
     assert spared["weight_decay"] == 0.0
     before = [p.clone() for p in decayed["params"]]
     with torch.compiler.set_stance("force_eager"):  # Kron compiles its step, for half a minute
-        for _ in range(2):  # some only look in their first step
+        for _ in range(2):  # some move nothing in their first step
             for group in optimizer.param_groups:
                 for p in group["params"]:
                     p.grad = torch.ones_like(p)
@@ -72,7 +72,7 @@ def test_settings_reach_the_optimizer_and_the_identity() -> None:
         config.load(["optimizer=timm/lion", "optimizer.beta=1"])
 
 
-def test_lookahead_stands_before_any_name() -> None:
+def test_lookahead_is_a_prefix_of_any_name() -> None:
     optimizer = built("lookahead_adamw", "optimizer.lookahead_k=3")
     assert isinstance(optimizer, timm.optim.Lookahead)
     assert {group["lookahead_k"] for group in optimizer.param_groups} == {3}
@@ -81,7 +81,7 @@ def test_lookahead_stands_before_any_name() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("timm/lio", r"Did you mean timm/lion\? timm\.optim\.list_optimizers\(\) names \d+"),
+        ("timm/lio", r"Did you mean timm/lion\? timm\.optim\.list_optimizers\(\) lists \d+"),
         ("timm/lookahead_adamww", r"Did you mean timm/lookahead_adamw\?"),
         ("timm/xyzzy", "has no optimizer 'xyzzy'"),
         ("timm/", "no optimizer 'timm/'"),
@@ -94,8 +94,8 @@ def test_an_unknown_name_is_refused_with_a_suggestion(name: str, expected: str) 
         config.load([f"optimizer={name}"])
 
 
-def test_an_optimizer_that_sets_its_own_rate_needs_one_of_ours() -> None:
-    with pytest.raises(ConfigError, match="without a learning rate"):
+def test_an_optimizer_without_a_default_lr_needs_one() -> None:
+    with pytest.raises(ConfigError, match="needs a learning rate"):
         built("adafactor")
     with pytest.raises(ConfigError, match="required optimization parameter lr"):
         built("sgdp")

@@ -25,11 +25,10 @@ def run(
     config_dir: str | Path | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """One run, as `optbench run` with the same words does it: resumed where it was interrupted, read where it
-    has ended.
+    """Train once, like `optbench run` with the same overrides: resume an interrupted run, read a finished one.
 
-    Returns result.json with the run's `folder` beside it. A run that diverges or fails is a result too: see `status`.
-    Raises ConfigError, MissingError (a dependency, data or a device), Interrupted (checkpoint written)."""
+    Return result.json with the run's `folder` beside it. A run that diverges or fails is a result too: see `status`.
+    Raise ConfigError, MissingError (a dependency, data or a device), Interrupted (checkpoint written)."""
     from optbench.config import Composition
     from optbench.sessions.session import execute
     from optbench.sessions.sinks import sinks_for
@@ -44,7 +43,7 @@ def run(
 
 @dataclass(frozen=True)
 class Frames:
-    """What a results folder holds, as tables."""
+    """The runs and records of a results folder, as tables."""
 
     read: Results
 
@@ -56,14 +55,15 @@ class Frames:
         return runs_frame(self.read.runs)
 
     def records(self, columns: Sequence[str] | None = None) -> polars.DataFrame:
-        """A row for each record, with its run_id; the columns are those of `optbench list columns`. `columns`: only
-        these, which is quicker. nan: it was not finite; null: it was not measured."""
+        """Return a row for each record, with its run_id; `optbench list columns` explains the columns.
+
+        `columns`: read only these, which is faster. NaN: not finite; null: not measured."""
         wanted = None if columns is None else tuple(dict.fromkeys(("run_id", *columns)))
         return self.read.records(columns=wanted)[0]
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
-        """(path, why it was left out) of what could not be read."""
+        """(path, reason) of what could not be read."""
         return self.read.skipped
 
     def __repr__(self) -> str:
@@ -71,8 +71,9 @@ class Frames:
 
 
 def results(path: str | Path | None = None) -> Frames:
-    """The runs and records of a study's folder, or of every study below a results folder; without a path, of
-    $OPTBENCH_RESULTS_DIR or ./results. Raises NoResultsError where there are none."""
+    """Return the runs and records of a study's folder, or of every study below a results folder.
+
+    Default: $OPTBENCH_RESULTS_DIR or ./results. Raise NoResultsError if there are no runs."""
     from optbench.reports.read.reading import read
 
     return Frames(read(results_root(path)))

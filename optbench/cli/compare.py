@@ -79,14 +79,14 @@ def compare(
 
 
 def check_name(name: str, known: Sequence[str]) -> None:
-    """NoResultsError for a contender that has no runs."""
+    """Raise NoResultsError if an optimizer has no runs."""
     if name in known:
         return
-    raise NoResultsError(f"{name}: no run of it", suggest(name, known))
+    raise NoResultsError(f"{name}: no runs", suggest(name, known))
 
 
 def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:
-    """An assertion on the two that are compared: its text and the verdicts of a that it allows."""
+    """Parse an assertion about a and b. Return its text and the verdicts of a that it allows."""
     match = ASSERTION.match(text)
     if not match:
         raise ConfigError(f"--assert {text}: expected e.g. '{a} >= {b}'", f"Relations: {', '.join(ALLOWED)}")
@@ -99,14 +99,14 @@ def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:
 
 
 def verdicts_of(workloads: Sequence[Workload], a: str) -> list[str]:
-    """The verdict of a on each workload."""
+    """Return the verdict of a on each workload."""
     from optbench.reports.build.answers import verdict_of
 
     return [verdict_of(a, next(r.contender for r in w.rows if r.contender != a), w.pairs) for w in workloads]
 
 
 def require(checked: tuple[str, tuple[str, ...]], found: Sequence[tuple[str, str]]) -> None:
-    """ExpectationFailed where a workload's verdict is not among those allowed."""
+    """Raise ExpectationFailed if the verdict of a workload is not allowed by the assertion."""
     text, allowed = checked
     against = [f"{name}: {word}" for name, word in found if word not in allowed]
     if against:
@@ -114,7 +114,7 @@ def require(checked: tuple[str, tuple[str, ...]], found: Sequence[tuple[str, str
 
 
 def workload_tree(found: Workload, a: str) -> dict[str, Any]:
-    """One workload for machines."""
+    """Return one workload as plain data."""
     return {
         "workload": found.name,
         "metric": found.metric,
@@ -129,7 +129,7 @@ def workload_tree(found: Workload, a: str) -> dict[str, Any]:
 
 
 def lines(workloads: Sequence[Workload], assumptions: Sequence[str], mixed: Sequence[str]) -> list[str]:
-    """The verdicts for people: the answer first, then what it rests on."""
+    """Return the lines to print: the answer first, then the evidence."""
     found = []
     for workload in workloads:
         pair, unit = workload.pairs[0], f"{workload.metric} on {workload.headline.partition('_')[0]}"
@@ -146,7 +146,7 @@ def lines(workloads: Sequence[Workload], assumptions: Sequence[str], mixed: Sequ
 
 
 def words(estimate: Estimate) -> str:
-    """A number with its interval."""
+    """Format a number with its interval."""
     if estimate.value is None:
         return "-"
     inner = "" if estimate.low is None else f" [{estimate.low:.4g}, {estimate.high:.4g}]"

@@ -66,19 +66,19 @@ def merge(
 
 
 def remarks(plans: Sequence[StudyPlan]) -> list[str]:
-    """What is worth knowing of single runs and files."""
+    """Return notes on single runs and files."""
     found = []
     for made in plans:
         found += [f"mixed: {line}" for line in made.mixed]
         found += made.notes
-        found += [f"damaged, and taken as it is: {held.folder}: {held.damage}" for held in made.damaged]
-        found += [f"being run, and left where it is: {held.folder}" for held in made.running]
+        found += [f"damaged, copied unchanged: {held.folder}: {held.damage}" for held in made.damaged]
+        found += [f"still running, skipped: {held.folder}" for held in made.running]
         found += [f"conflict: {conflict.words()}" for conflict in made.conflicts]
     return found
 
 
 def lines(plans: Sequence[StudyPlan], out: Path, dry_run: bool) -> list[str]:
-    """The answer for people: a line for each study."""
+    """Return a line for each study."""
     would = "would come" if dry_run else "came"
     found = []
     for made in plans:
@@ -92,12 +92,12 @@ def lines(plans: Sequence[StudyPlan], out: Path, dry_run: bool) -> list[str]:
 
 
 def tree_of(plans: Sequence[StudyPlan], out: Path, dry_run: bool) -> dict[str, Any]:
-    """The answer for machines."""
+    """Return the merge as plain data."""
     return {"out": str(out), "dry_run": dry_run, "studies": [study_tree(made) for made in plans]}
 
 
 def study_tree(made: StudyPlan) -> dict[str, Any]:
-    """One study."""
+    """Return one study as plain data."""
     return {
         "study": made.name,
         "runs": made.runs,

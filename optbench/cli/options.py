@@ -1,4 +1,4 @@
-"""Options and arguments of the command line that several commands share, or that are many."""
+"""Options and arguments that several commands share, or that are many."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ Overrides = Annotated[
         metavar="[KEY=VALUE]...",
     ),
 ]
-ConfigDir = Annotated[Path | None, typer.Option("--config-dir", help="Your own configuration folder; it wins.")]
-ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Where results are kept.  [default: results]")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout, everything else on stderr.")]
-Study = Annotated[str, typer.Option("--study", help="Name of the study that the run belongs to.")]
+ConfigDir = Annotated[
+    Path | None, typer.Option("--config-dir", help="Your configuration folder; its files win over the package's.")
+]
+ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Folder of results.  [default: results]")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only warnings.")]
 
-Margin = Annotated[str, typer.Option(help="Differences below it do not matter: 1% of the better, or 0.005")]
+Margin = Annotated[str, typer.Option(help="Smallest difference that matters: 1% of the better value, or 0.005")]
 Mix = Annotated[str, typer.Option(help="Compare in spite of different hardware, budgets, data, versions")]
 
 
 def split(words: str) -> list[str]:
-    """Words that are separated by commas."""
+    """Split words at commas."""
     return [word.strip() for word in words.split(",") if word.strip()]
 
 
-# -- of a sweep; a setting that is not given has its default in conf/protocol/default.yaml -----------------------------
+# -- options of a sweep; defaults: conf/protocol/default.yaml ---------------------------------------------------------
 
 SweepWords = Annotated[
     list[str] | None,
@@ -43,27 +44,31 @@ SweepWords = Annotated[
         metavar="[STUDY.YAML] [KEY=VALUE]...",
     ),
 ]
-Trials = Annotated[int | None, typer.Option("--trials", help="Points of its search box for every optimizer.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", help="Final runs of each winner, on fresh seeds.")]
-TuneSeeds = Annotated[int | None, typer.Option("--tune-seeds", help="Runs of a trial.")]
-Sampler = Annotated[str | None, typer.Option("--sampler", help="sobol, halton, random, grid, tpe, gp or cmaes.")]
-SearchSeed = Annotated[int | None, typer.Option("--search-seed", help="Seed of the points.")]
-Pruner = Annotated[
-    str | None, typer.Option("--pruner", help="none, asha, hyperband, median or wilcoxon; of the tuning alone.")
+Trials = Annotated[int | None, typer.Option("--trials", help="Trials for every optimizer: points of its search space.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Final runs of each best trial, on fresh seeds.")]
+TuneSeeds = Annotated[
+    int | None, typer.Option("--tune-seeds", help="Seeds per tuning trial; their mean is the trial's score.")
 ]
-Budgets = Annotated[str | None, typer.Option("--budgets", help="A ladder of complete schedules, e.g. 0.25,0.5,1.")]
+Sampler = Annotated[str | None, typer.Option("--sampler", help="sobol, halton, random, grid, tpe, gp or cmaes.")]
+SearchSeed = Annotated[int | None, typer.Option("--search-seed", help="Seed of the search points.")]
+Pruner = Annotated[
+    str | None, typer.Option("--pruner", help="none, asha, hyperband, median or wilcoxon; prunes tuning runs only.")
+]
+Budgets = Annotated[
+    str | None, typer.Option("--budgets", help="Run complete schedules at these shares of the budget, e.g. 0.25,0.5,1.")
+]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="default, algoperf-external or algoperf-self.")]
 ExtendEdges = Annotated[
-    bool, typer.Option("--extend-edges", help="Search on where a best value lies on an edge, equally for all.")
+    bool, typer.Option("--extend-edges", help="Extend the search if a best value lies on an edge, equally for all.")
 ]
-AllowUnequal = Annotated[bool, typer.Option("--allow-unequal", help="Take budgets that differ.")]
-Scale = Annotated[str | None, typer.Option("--scale", help="A scale of the study file, e.g. cpu.")]
+AllowUnequal = Annotated[bool, typer.Option("--allow-unequal", help="Allow unequal gradient-evaluation budgets.")]
+Scale = Annotated[str | None, typer.Option("--scale", help="Scale of the study file, e.g. cpu.")]
 SweepStudy = Annotated[str | None, typer.Option("--study", help="Name of the study.  [default: from the command]")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Runs at a time.  [default: what fits]")]
-PerDevice = Annotated[int, typer.Option("--per-device", help="Runs at a time on a CUDA device.", min=1)]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Concurrent runs.  [default: as many as fit]")]
+PerDevice = Annotated[int, typer.Option("--per-device", help="Concurrent runs per CUDA device.", min=1)]
 Executor = Annotated[str, typer.Option("--executor", help="local, slurm or ray; with settings: slurm,partition=gpu.")]
 Storage = Annotated[
-    str, typer.Option("--storage", help="URL of Optuna's database to mirror the study in.  [default: a file]")
+    str, typer.Option("--storage", help="URL of an Optuna database to mirror the study to.  [default: a file]")
 ]
-Retry = Annotated[str, typer.Option("--retry", help="Run again what ended so, e.g. failed,timed_out.")]
+Retry = Annotated[str, typer.Option("--retry", help="Rerun runs with these statuses, e.g. failed,timed_out.")]
 PlanOnly = Annotated[bool, typer.Option("--dry-run", help="Show the plan, with a timed probe, and stop.")]

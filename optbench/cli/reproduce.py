@@ -105,7 +105,7 @@ def reproduce(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A claim that can be run."""
+    """A claim that is ready to run."""
 
     experiment: Experiment
     study: Study
@@ -168,7 +168,7 @@ def one_of_all(slug: str, how: SweepOptions, wanted: Wanted, output: Output) -> 
 
 
 def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
-    """Find a claim, read its study and check that it can be decided. Raises ConfigError."""
+    """Find a claim, read its study and check that it can be decided. Raise ConfigError if not."""
     from optbench.config.claims import criteria_of
     from optbench.reports.comparable import check_kinds
     from optbench.reproducing.find import experiments_folder, find
@@ -181,7 +181,7 @@ def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
     study = make_study([], {}, file=experiment.file, scale=how.scale, config_dir=how.config_dir)
     check_study(study.name)
     if not study.claim:
-        raise ConfigError(f"{experiment.file}: has no claim", "It says what the study is to decide")
+        raise ConfigError(f"{experiment.file}: `claim` is missing", "It states what the study decides")
     criteria = criteria_of(study.claim, f"{experiment.file}: claim")
     cells = expand(study, how.config_dir)
     check_claim(criteria, cells, str(experiment.file))
@@ -191,7 +191,9 @@ def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
 def carry_out(
     prepared: Prepared, how: SweepOptions, wanted: Wanted, output: Output
 ) -> tuple[Reproduced, dict[str, Any]]:
-    """Run what is missing, decide, write the report and what is to be published; what came of it, also for machines."""
+    """Run what is missing, decide the claim, write the report and with --publish the files to commit.
+
+    Return the decided claim, also as plain data."""
     from optbench.reports.render.write import plain, write_report
     from optbench.reproducing.publish import VERDICT, publish, verdict_tree
 
@@ -211,14 +213,14 @@ def carry_out(
 
 
 def before_of(tree: Mapping[str, Any], file: Path) -> str | None:
-    """How the verdict stands to the published one, where there is one."""
+    """Compare the verdict with the published one. Return None if there is none."""
     from optbench.reproducing.published import agreement, read
 
     return agreement(tree, read(file)) if file.is_file() else None
 
 
 def decided(prepared: Prepared, root: Path, wanted: Wanted) -> Reproduced:
-    """The report of the study, with the verdict in it."""
+    """Return the report of the study with its verdict."""
     from optbench.reports.build.report import build
     from optbench.reports.build.workload import Asked
     from optbench.reports.comparable import check_kinds
@@ -234,7 +236,7 @@ def decided(prepared: Prepared, root: Path, wanted: Wanted) -> Reproduced:
 
 
 def destination(file: Path, output: Path | None) -> Path:
-    """The folder of published verdicts: the one given, that of the checkout, else of the working folder."""
+    """Return the folder of published verdicts: the given one, else that of the checkout or the working folder."""
     from optbench.reproducing.published import FOLDER
 
     if output is not None:
@@ -244,7 +246,7 @@ def destination(file: Path, output: Path | None) -> Path:
 
 
 def lines(found: Reproduced, tree: Mapping[str, Any]) -> list[str]:
-    """The verdict for people: the claim, a line for each criterion, where the rest is."""
+    """Return the lines to print: the claim, its criteria, the verdict, the files."""
     from optbench.reports.render.terminal import clean
 
     claim = found.claim
@@ -260,7 +262,7 @@ def lines(found: Reproduced, tree: Mapping[str, Any]) -> list[str]:
 
 
 def row(tree: Mapping[str, Any]) -> dict[str, str]:
-    """One claim of the table."""
+    """Return the row of one claim."""
     seeds = tree.get("seeds")
     return {
         "claim": tree["slug"],
@@ -284,14 +286,12 @@ def summarise(experiments: Path | None, output: Path | None, *, check: bool) -> 
     places = [folder.resolve().parent.parent / "README.md", folder.resolve().parent / "README.md"]
     files = [file for file in places if file.is_file()]
     if not files:
-        raise ConfigError(f"{places[0]}: there is no such file", "The table stands in README.md and results/README.md")
+        raise ConfigError(f"{places[0]}: no such file", "The table belongs in README.md and results/README.md")
     if not check:
         summary.write(files, found, folder)
         log.info(f"written: {', '.join(map(str, files))} ({len(found)} verdicts)")
         return
     old = summary.stale(files, found, folder)
     if old:
-        raise ExpectationFailed(
-            f"{', '.join(map(str, old))}: not what {folder} says", "Write it: optbench reproduce --summary"
-        )
-    log.info(f"{len(found)} verdicts, and {len(files)} files say so")
+        raise ExpectationFailed(f"out of date: {', '.join(map(str, old))}", "Update them: optbench reproduce --summary")
+    log.info(f"{len(found)} verdicts; {len(files)} files are up to date")

@@ -54,14 +54,14 @@ def score(
 
 
 def check_reference(name: str | None, known: Sequence[str]) -> None:
-    """ConfigError for a reference that is not in the table."""
+    """Raise ConfigError if the reference is not in the table."""
     if name is None or name in known:
         return
     raise ConfigError(f"--reference {name}: not in the table", suggest(name, known))
 
 
 def rows_of(found: ScoreTable, reference: str | None) -> list[dict[str, Any]]:
-    """The table for people, best first; columns without any number are left out."""
+    """Return the rows to print, best first, without empty columns."""
     rows: list[dict[str, Any]] = []
     for row in found.rows:
         line: dict[str, Any] = {"submission": row.submission, "score": f"{row.score.value:.4f}"}
@@ -76,7 +76,7 @@ def rows_of(found: ScoreTable, reference: str | None) -> list[dict[str, Any]]:
 
 
 def words_of(found: ScoreTable, reference: str | None) -> list[str]:
-    """What the scores are made of, and which workload decides who is first."""
+    """Return how the scores were computed, and whether one workload alone decides who is first."""
     how = "AlgoPerf's 100-point trapezoid" if found.trapezoid else "the exact integral"
     lines = [
         f"score: mean share of {len(found.workloads)} workloads reached within tau times the fastest, "
@@ -86,17 +86,17 @@ def words_of(found: ScoreTable, reference: str | None) -> list[str]:
         pairs = ", ".join(f"{base} ({', '.join(own)})" for base, own in sorted(found.held_out.items()))
         lines.append(f"held out: a workload counts only where its variant is reached too: {pairs}")
     if reference is not None:
-        lines.append("speed-up: geometric mean, of those workloads alone that both have reached")
+        lines.append("speed-up: geometric mean over the workloads that both reached")
     lines += leave_one_out_words(found)
     if found.rows[0].first is not None:
         lines.append(
-            f"interval and first: of studies drawn with replacement, {found.level:.0%}; few studies: too narrow"
+            f"interval and first: bootstrap over studies, {found.level:.0%}; too narrow if there are few studies"
         )
     return lines
 
 
 def leave_one_out_words(found: ScoreTable) -> list[str]:
-    """Without which workload another one would be first; a tie with the best changes nothing."""
+    """Return the workloads without which another submission would be first. A tie with the best doesn't count."""
     best = found.rows[0].submission
     lines = []
     for row in found.leave_one_out:

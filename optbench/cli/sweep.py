@@ -112,7 +112,7 @@ def sweep(
 
 
 def asked_study(words: Sequence[str], given: Mapping[str, Any], how: SweepOptions) -> Study:
-    """The study that a command line asks for."""
+    """Return the study that a command line asks for."""
     from optbench.sweeps.study.study import make_study
 
     file, overrides = study_file(words)
@@ -135,15 +135,15 @@ def asked_study(words: Sequence[str], given: Mapping[str, Any], how: SweepOption
 
 
 def study_file(words: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """The study file among the words of a command line (the one without a `=`), and the overrides."""
+    """Split the words of a command line into the study file (the word without a `=`) and the overrides."""
     files = [word for word in words if "=" not in word]
     if len(files) > 1:
-        raise ConfigError(f"{files[1]}: a sweep takes one study file", "Everything else is key=value")
+        raise ConfigError(f"{files[1]}: a sweep takes one study file", "All other words must be key=value")
     return (Path(files[0]) if files else None), [word for word in words if "=" in word]
 
 
 def numbers(option: str, text: str | None) -> list[float] | None:
-    """Numbers with commas between them."""
+    """Parse comma-separated numbers."""
     if text is None:
         return None
     try:
@@ -186,7 +186,7 @@ def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, output: Out
 
 
 def conduct(conductor: Conductor, live: Any, chosen: Chosen, how: SweepOptions) -> None:
-    """Run what is waiting."""
+    """Run the waiting runs on an executor. Raise Interrupted after SIGINT or SIGTERM."""
     from optbench.sweeps.executors.signals import stopping
 
     executor = chosen.make([cell.config for cell in conductor.cells], conductor.folder, how.jobs, how.per_device)
@@ -194,7 +194,7 @@ def conduct(conductor: Conductor, live: Any, chosen: Chosen, how: SweepOptions) 
     count = live.slots = executor.slots
     trackers_off(conductor)
     log.info(
-        f"{conductor.study.name}: {len(conductor.waiting)} runs to do now, {conductor.found} done before, "
+        f"{conductor.study.name}: {len(conductor.waiting)} runs to do, {conductor.found} already finished, "
         f"{count} at a time; results in {conductor.folder}"
     )
     with stopping() as asked:
@@ -203,31 +203,30 @@ def conduct(conductor: Conductor, live: Any, chosen: Chosen, how: SweepOptions) 
             conductor.conduct(executor)
         finally:
             live.close()
-            with suppress(StorageError):  # a disk that is full has been spoken of; the ledger can be made again
+            with suppress(StorageError):  # a full disk is reported already; study.json can be rebuilt
                 conductor.write_ledger()
     if asked():
         done, planned = len(conductor.outcomes), len(conductor.planned_runs)
         raise Interrupted(
             asked(),
-            f"interrupted: {done} of {planned} planned runs have ended, the others have left checkpoints",
-            "The same command goes on from there",
+            f"interrupted: {done} of {planned} planned runs are finished, the others have checkpoints",
+            "Run the same command again to continue",
         )
 
 
 def trackers_off(conductor: Conductor) -> None:
-    """`tracker=auto` in a sweep: W&B where there is a key or a mode is set, else none (a process of W&B for every run
-    would cost more than many a run)."""
+    """Turn tracker=auto off unless W&B has a key or a mode: its process would cost more than a short run."""
     from optbench.trackers.wandb import has_key
 
     if has_key() or os.environ.get("WANDB_MODE"):
         return
     if any(run.config.tracker == "auto" for run in conductor.planned_runs):
         conductor.tracker = "none"
-        log.warning("no W&B key is at hand: runs are not tracked (tracker=wandb logs them offline)")
+        log.warning("No W&B key found: runs are not tracked (tracker=wandb logs them offline)")
 
 
 def pruning_of(study: Study, folder: Path) -> Any:
-    """The study's pruner, if it has one."""
+    """Return the study's pruner, or None."""
     if study.pruner == "none":
         return None
     from optbench.sweeps.search.pruning import make_pruning
@@ -236,14 +235,14 @@ def pruning_of(study: Study, folder: Path) -> Any:
 
 
 def edge_notice(study: Study) -> Callable[[Any, list[tuple[str, str]]], None]:
-    """Says that a best value lies on an edge of its box."""
+    """Return a function that logs the best values that lie on an edge of their search space."""
 
     def on_edge(course: Any, edges: list[tuple[str, str]]) -> None:
         where = ", ".join(
             f"{key}={course.winner.values[key]:.4g} on the {side} edge of {course.box.as_dict()[key]}"
             for key, side in edges
         )
-        hint = "" if study.extend_edges else "; --extend-edges searches on beyond, equally for all"
+        hint = "" if study.extend_edges else "; --extend-edges extends the search, equally for all"
         log.info(f"{course.cell.label}: undertuned: best {where}{hint}")
 
     return on_edge
@@ -283,26 +282,26 @@ def raise_for_failures(conductor: Conductor, tree: Mapping[str, Any]) -> None:
 
 
 def retry_hint(failures: Sequence[Any]) -> str:
-    """How to do again what may succeed another time: a run that diverges will do so again."""
+    """Return the option that reruns what may succeed the next time. A diverged run would diverge again."""
     again = sorted(
         {f.status for f in failures} & {str(s) for s in (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)}
     )
-    return f"Again: --retry {','.join(again)}" if again else ""
+    return f"Rerun them with --retry {','.join(again)}" if again else ""
 
 
 def print_summary(tree: Mapping[str, Any]) -> None:
-    """The table of a study."""
+    """Print the table of a study."""
     from optbench.sweeps.display import summary
 
     table(tree["study"], summary.rows(tree))
     counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
-    pruned = f"; pruner {tree['pruner']}, of the tuning alone" if tree["pruner"] != "none" else ""
+    pruned = f"; pruner {tree['pruner']} (tuning only)" if tree["pruner"] != "none" else ""
     budgets = sorted({round(cell["evaluated_samples"]) for cell in tree["cells"]})
     budget = " or ".join(f"{samples:,}" for samples in budgets) if len(budgets) < 4 else f"{len(budgets)} budgets of"
     print(
         f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; tuned by {tree['trials']} "
         f"{tree['sampler']} points{pruned}, {budget} samples through gradient evaluations a run; "
-        f"intervals of 95 % over final seeds\nresults  {tree['folder']}"
+        f"95 % intervals over final seeds\nresults  {tree['folder']}"
     )
 
 
@@ -323,7 +322,7 @@ def plan_of(study: Study, cells: Sequence[Any], how: SweepOptions) -> tuple[dict
 
 
 def print_plan(tree: Mapping[str, Any]) -> None:
-    """The plan of a study."""
+    """Print the plan of a study."""
     from optbench.sweeps.dry_run.plan import table_rows
 
     table(tree["study"], table_rows(tree))

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows of equal keys as a table on stdout; whole words on a terminal, whole lines in a pipe."""
+    """Print rows with equal keys as a table. On a terminal long cells wrap; in a pipe lines stay whole."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

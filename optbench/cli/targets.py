@@ -67,7 +67,7 @@ def set_(
 def study_of(
     model: str, overrides: Sequence[str], given: Mapping[str, Any], how: SweepOptions
 ) -> tuple[Study, list[Cell]]:
-    """The study that sets a target, and its cells; its runs have none themselves."""
+    """Return the study that sets a target, and its cells. Its own runs have no target."""
     from optbench.config import Composition, parse_sweep
     from optbench.sweeps import targets
     from optbench.sweeps.study.cells import expand
@@ -75,7 +75,7 @@ def study_of(
 
     for text in overrides:
         if text.partition("=")[0].lstrip("+") in ("model", "target", "stop_at_target"):
-            raise ConfigError(f"{text}: has no place where a target is set", "Say: optbench targets set MODEL")
+            raise ConfigError(f"{text}: not allowed when setting a target", "Use: optbench targets set MODEL")
     words = [f"model={model}", *overrides]
     names = Composition(parse_sweep(words, how.config_dir).fixed, how.config_dir).names
     asked = make_study(
@@ -87,14 +87,14 @@ def study_of(
     )
     check_study(asked.name)
     if asked.seeds < 1:
-        raise ConfigError("--seeds 0: a target is what reruns come to", "Say --seeds 1 or more")
+        raise ConfigError("--seeds 0: a target needs final runs", "Use --seeds 1 or more")
     cells = expand(asked, how.config_dir)
     targets.check_one_workload(cells)
     return asked, cells
 
 
 def destination(output: Path | None, config_dir: Path | None) -> Path:
-    """The configuration folder that the file is written to: the one given, the user's, or that of a checkout."""
+    """Return the configuration folder for the file: the given one, the user's, or that of a checkout."""
     from optbench.config import config_folders, packaged_folder
 
     if output is not None:
@@ -106,7 +106,7 @@ def destination(output: Path | None, config_dir: Path | None) -> Path:
     if (packaged.parent / "pyproject.toml").is_file() and os.access(packaged, os.W_OK):
         return packaged
     raise ConfigError(
-        f"{packaged}: targets of an installed package are not rewritten", "Give a folder of yours: --config-dir FOLDER"
+        f"{packaged}: the installed package is not modified", "Name a folder of your own: --config-dir FOLDER"
     )
 
 
@@ -124,7 +124,7 @@ def conclude(conductor: Conductor, file: Path, output: Output) -> None:
             print_summary(summary.tree_of(conductor))
         raise
     if before and before.get("workload_sha256") != target["workload_sha256"]:
-        log.warning(f"{file} held the target of other settings of the model or the data, which now has none")
+        log.warning(f"{file}: replaced a target that was set for other model or data settings")
     tree = result_tree(conductor)
     whole = {"file": str(file), "target": target, "sweep": tree}
     output.answer(whole, lambda: (print_summary(tree), print_target(file, target)))
@@ -132,7 +132,7 @@ def conclude(conductor: Conductor, file: Path, output: Output) -> None:
 
 
 def print_target(file: Path, target: Mapping[str, Any]) -> None:
-    """What was set."""
+    """Print the new target."""
     direction = "at least" if target["direction"] == "max" else "at most"
     test = f"test {direction} {target['test_value']:g}" if target["test_value"] is not None else "no test value"
     print(
@@ -156,7 +156,7 @@ def list_(config_dir: ConfigDir = None, as_json: AsJson = False, debug: Debug = 
 
 
 def row(folders: Sequence[Path], name: str, config_dir: Path | None) -> dict[str, Any]:
-    """A target's file in a line."""
+    """Return the row of one target file."""
     from optbench.config import find_option, read_yaml
     from optbench.config.files import short_path
     from optbench.config.target import FOLDER
@@ -173,7 +173,7 @@ def row(folders: Sequence[Path], name: str, config_dir: Path | None) -> dict[str
 
 
 def holds(name: str, config_dir: Path | None) -> str:
-    """Whether the workload as it is by default has the target of its file."""
+    """Return "yes" if the workload with its default settings has the target of its file, else why not."""
     from optbench.config import Composition
 
     model, _, data = name.partition("-")

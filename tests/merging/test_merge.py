@@ -199,7 +199,7 @@ def test_damaged_runs_are_listed_and_taken_as_they_are_unless_another_tree_has_t
         (here / "a" / "made" / run / "run.json").write_text('{"torn')
     (here / "b/made/lion-final-0-s1001/result.json").write_text('{"torn')
     code, _, err = call("merge", "a", "b", "-o", "all", "--json")
-    assert code == 0 and err.count("damaged, and taken as it is") == 3 and "run.json cannot be read" in err
+    assert code == 0 and err.count("damaged, copied unchanged") == 3 and "run.json cannot be read" in err
     assert (here / "all/made/lion-final-0-s1001/run.json").read_text() == '{"torn'
     assert json.loads((here / "all/made/lion-final-0-s1000/run.json").read_text())["seed"] == 1000
 
@@ -338,7 +338,7 @@ def test_runs_and_studies_that_somebody_is_at_are_left_alone(here: Path, call: C
     run = opened(here / "a/made/lion-final-0-s1000", 5)
     with FileLock(run / ".lock"):
         code, _, err = call("merge", "a", "-o", "all")
-    assert code == 0 and "being run, and left where it is" in err
+    assert code == 0 and "still running, skipped" in err
     assert runs_in(here / "all" / "made") == {"lion-final-0-s1001"}
     with FileLock(here / "all/made/.scheduler.lock"):
         code, _, err = call("merge", "a", "-o", "all")

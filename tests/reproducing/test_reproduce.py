@@ -215,7 +215,7 @@ def test_bad_words(tmp_path: Path, call: Call, words: list[str], said: str) -> N
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"claim": None}, "has no claim"),
+        ({"claim": None}, "`claim` is missing"),
         ({"claim": STATE | {"of": "lino"}}, "claim.of=lino: the study compares no such contender\nDid you mean lion?"),
         ({"claim": [STATE, STATE | {"against": "sgd"}]}, "claim 2.against=sgd: the study compares no such contender"),
         ({"claim": STATE | {"of": {"optimiser": "lion"}}}, "claim.of: the study has no key optimiser"),

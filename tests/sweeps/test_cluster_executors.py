@@ -165,7 +165,7 @@ def test_an_interrupted_sweep_leaves_checkpoints_and_no_jobs(tmp_path: Path) -> 
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130, err
-    assert "interrupted: 0 of 2 planned runs have ended" in err
+    assert "interrupted: 0 of 2 planned runs are finished" in err
     assert "Traceback" not in err
     assert not alive(workers(tmp_path))
     assert len(checkpoints(tmp_path)) == 2

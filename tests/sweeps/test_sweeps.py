@@ -291,7 +291,7 @@ def test_one_scheduler_a_study_and_an_interrupt_leaves_checkpoints(sweep: Sweep,
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130, err
-    assert "interrupted: 0 of 3 planned runs have ended" in err
+    assert "interrupted: 0 of 3 planned runs are finished" in err
     assert "Traceback" not in err
     assert not alive(workers(tmp_path))
     assert len(checkpoints(tmp_path)) >= 2

@@ -283,7 +283,7 @@ def test_no_file_where_every_optimizer_fails(tmp_path: Path, optbench: Callable[
     ("words", "expected"),
     [
         (["mlpp"], "there is no model 'mlpp'"),
-        (["mlp", "target=0.5"], "target=0.5: has no place where a target is set"),
+        (["mlp", "target=0.5"], "target=0.5: not allowed when setting a target"),
         (["mlp", "batch_size=32,64"], "a target is of one workload"),
         (["mlp", "--seeds", "0"], "--seeds 0"),
         (["mlp", "--budget", "0"], "budgets"),

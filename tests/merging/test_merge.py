@@ -243,7 +243,7 @@ def test_plain_runs_are_one_workload_where_nothing_typed_sets_them_apart(here: P
         (("a", "-o", "x", "--mix", "data"), 2, "never merged"),
         (("a", "-o", "x", "--mix", "hardware"), 2, "asks for no such leave"),
         (("a", "-o", "x", "--mix", "colours"), 2, "nothing of this kind"),
-        (("aa", "-o", "x"), 5, "Did you mean a?"),
+        (("aa", "-o", "x"), 5, "Did you mean ./a?"),
         (("a/made/lion-final-0-s1000", "-o", "x"), 5, "this is one run"),
         (("empty", "-o", "x"), 5, "there are no runs"),
         (("-o", "x"), 2, "TREE"),

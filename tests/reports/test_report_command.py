@@ -104,7 +104,7 @@ def test_tables_hold_what_the_report_holds(study: Path, call: Call, tmp_path: Pa
         (["results/made", "--only", "pdf"], 2, "--only pdf"),
         (["results/made", "--level", "95"], 2, "--level 95"),
         (["results/made", "--watch", "--every", "0"], 2, "--every 0"),
-        (["results/made", "--wandb", "x"], 2, "one of them"),
+        (["results/made", "--wandb", "x"], 2, "mutually exclusive"),
         (["--watch", "--wandb", "x"], 2, "only a results folder"),
         (["results/made", "-o", "results/made/study.json"], 2, "study.json"),
     ],
@@ -305,21 +305,20 @@ class Project:
         return self.found
 
 
-def test_runs_come_back_from_wandb_as_they_went(tmp_path: Path) -> None:
+def test_runs_come_back_from_wandb_as_they_went(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from optbench.reports.read.from_wandb import fetch
 
     study = make_tree(tmp_path / "results", runs=20, records=30)
     project = Project([History(folder) for folder in sorted(study.glob("*-*"))])
     foreign = type("Run", (), {"config": {"lr": 1}, "summary": {}})()
-    said: list[str] = []
-    folder = fetch("me/it", tmp_path / "other", said.append, Project([*project.found, foreign]))
-    assert said == ["1 runs of me/it were not logged by optbench and are left out"]
+    folder = fetch("me/it", tmp_path / "other", Project([*project.found, foreign]))
+    assert caplog.messages == ["1 runs of me/it were not logged by optbench and are left out"]
     there, back = read(study), read(folder)
     keys = ("run_id", "contender", "val", "test", "trial", "stage", "train_seconds", "seed")
     assert [[run[key] for key in keys] for run in back.runs] == [[run[key] for key in keys] for run in there.runs]
     columns = ("run_id", "step", "split", "val_metric", "train_loss")
     assert back.records(columns=columns)[0].equals(there.records(columns=columns)[0])
-    fetch("me/it", tmp_path / "other", said.append, project)
+    fetch("me/it", tmp_path / "other", project)
     assert {run.asked for run in project.found} == {1}
 
 
@@ -328,14 +327,14 @@ def test_a_project_without_runs_of_ours_is_exit_5(tmp_path: Path) -> None:
     from optbench.reports.read.from_wandb import fetch
 
     with pytest.raises(NoResultsError, match="none of its 0 runs"):
-        fetch("it", tmp_path, print, Project([]))
+        fetch("it", tmp_path, Project([]))
 
     class Broken:
         def runs(self, project: str) -> Any:
             raise ValueError("Could not find project it")
 
     with pytest.raises(MissingError, match="Could not find project it"):
-        fetch("it", tmp_path, print, Broken())
+        fetch("it", tmp_path, Broken())
 
 
 @pytest.mark.parametrize("name", ["../out", "a/b", ".hidden", ""])
@@ -347,5 +346,5 @@ def test_names_from_wandb_do_not_lead_out_of_the_folder(tmp_path: Path, name: st
     run = History(next(study.glob("*-*")))
     run.config["run_json"] = json.dumps(json.loads(run.config["run_json"]) | {"study": name})
     with pytest.raises(NoResultsError):
-        fetch("it", tmp_path / "other", print, Project([run]))
+        fetch("it", tmp_path / "other", Project([run]))
     shutil.rmtree(study)

@@ -275,5 +275,5 @@ def test_listing(tmp_path: Path, call: Call) -> None:
 
 
 def test_completion_knows_the_same_slugs() -> None:
-    assert complete_slug(None, [], "") == find.slugs(find.experiments_folder())
-    assert complete_slug(None, [], "no-such-claim") == []
+    assert complete_slug([], "") == find.slugs(find.experiments_folder())
+    assert complete_slug([], "no-such-claim") == []

@@ -55,7 +55,7 @@ def report(
     from optbench.reports.build.report import build
     from optbench.reports.read.reading import read
     from optbench.reports.render.terminal import print_report
-    from optbench.reports.render.write import tree_of
+    from optbench.reports.render.write import plain
 
     how = wanted.how()
     runs = read(source(results, wanted))
@@ -65,7 +65,7 @@ def report(
     printed = text or as_json
     files = written(made, wanted, runs.root) if folder is not None or not printed else []
     if printed:
-        output.answer(tree_of(made) if as_json else None, lambda: print_report(made))
+        output.answer(plain(made) if as_json else None, lambda: print_report(made))
     else:
         print_encodable("\n".join(first_lines(made, files)))
 

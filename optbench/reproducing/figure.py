@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optbench.reports.model.document import ACROSS
+
 if TYPE_CHECKING:
     from optbench.reports.model.content import Claim, Report
+    from optbench.reports.model.document import Chapter, Document
+    from optbench.reports.model.figure import Figure
 
 EVIDENCE, BEHIND = "figure.png", "runs.png"
 USUAL = ("leaderboard",)
@@ -30,41 +34,44 @@ KINDS = {  # by measure, the first that there is something to show for
 
 
 def draw(report: Report, claim: Claim, asked: Any, folder: Path) -> list[tuple[Path, str]]:
-    """Draw them: the files, each with what it shows. `asked`: `claim:` of the study file. Raises StorageError."""
-    from optbench.reports.render import figures
+    """Draw the figures and return the files, each with its title. `asked`: `claim:` of the study file. Raises
+    StorageError."""
+    from optbench.reports.model.chapters import document
+    from optbench.reports.render.figures import draw as draw_figure
+    from optbench.reports.render.figures import places_of
     from optbench.store import explained
 
-    looks = figures.looks_of(report)
-    together = dict(figures.of_all(report))
-    wanted: list[tuple[str, str, str, Any]] = []
-    if "claim" in together:
-        wanted.append((EVIDENCE, "the claim's criteria", "claim", together["claim"]))
-    behind = runs_of(report, claim, asked, together)
-    if behind is not None:
+    made = document(report)
+    wanted = [(EVIDENCE, "the claim's criteria", figure) for _, figure in figures_of(made) if figure.key == "claim"]
+    if behind := runs_of(made, claim, asked):
         wanted.append((BEHIND, *behind))
     with explained(folder):
         for name in (EVIDENCE, BEHIND):
             (folder / name).unlink(missing_ok=True)
-        for name, _, kind, data in wanted:
-            figures.draw(kind, data, looks, [folder / name])
-    return [(folder / name, words) for name, words, _, _ in wanted]
+        for name, _, figure in wanted:
+            draw_figure(figure, places_of(made), [folder / name])
+    return [(folder / name, title) for name, title, _ in wanted]
 
 
-def runs_of(report: Report, claim: Claim, asked: Any, together: Mapping[str, Any]) -> tuple[str, str, Any] | None:
-    """(words, kind, data) of the first figure there is of those that suit the claim's first criterion. Where it is on
-    one workload, of that one."""
-    from optbench.reports.render import figures
+def figures_of(made: Document) -> Iterator[tuple[Chapter, Figure]]:
+    """Yield every figure with its chapter."""
+    return ((chapter, figure) for chapter in made.chapters for _, figure in chapter.figures)
 
+
+def runs_of(made: Document, claim: Claim, asked: Any) -> tuple[str, Figure] | None:
+    """Return (title, figure) of the first figure there is of those that suit the claim's first criterion; of all
+    workloads together, else of the workload that the criterion is on."""
     first = claim.criteria[0] if claim.criteria else None
-    places = [one.where for one in first.evidence] if first else []
-    workloads = sorted(report.workloads, key=lambda w: not any(place.startswith(w.name) for place in places))
-    for kind in (*kinds_of(first.measure if first else "", asked), *USUAL):
-        if kind in together:
-            return f"all workloads: {kind.replace('-', ' ')}", kind, together[kind]
-        for workload in workloads:
-            found = dict(figures.of_workload(workload))
-            if kind in found:
-                return f"{workload.name}: {kind.replace('-', ' ')}", kind, found[kind]
+    workloads = [evidence.where for evidence in first.evidence] if first else []
+
+    def distance(found: tuple[Chapter, Figure]) -> int:
+        chapter, _ = found
+        return 0 if chapter.key == ACROSS else 1 if any(name.startswith(chapter.title) for name in workloads) else 2
+
+    for key in (*kinds_of(first.measure if first else "", asked), *USUAL):
+        for chapter, figure in sorted(figures_of(made), key=distance):
+            if figure.key == key:
+                return f"{chapter.title}: {figure.title}", figure
     return None
 
 

@@ -57,6 +57,7 @@ class Reproduced:
 
 def publish(of: Reproduced, folder: Path) -> list[Path]:
     """Write everything into a folder; the files. Raises StorageError where it cannot be written."""
+    from optbench.reports.model.chapters import document
     from optbench.reports.render.markdown import to_markdown
     from optbench.reproducing.figure import draw
 
@@ -64,7 +65,7 @@ def publish(of: Reproduced, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     pictures = draw(of.report, of.claim, of.asked, folder)
     written = [file for file, _ in pictures]
-    opening, _, rest = to_markdown(of.report, {}).partition("\n\n")
+    opening, _, rest = to_markdown(document(of.report), {}).partition("\n\n")
     shown = [f"![{words}]({file.name})" for file, words in pictures]
     whole = "\n\n".join(part for part in (opening, heading(of), *shown, rest) if part)
     written.append(write_text(folder / REPORT, cut(whole, command_of(of.slug, of.scale))))

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from made_report import made_claim, made_criterion, made_report
 
-from optbench.reports.model.content import Evidence
-from optbench.reports.render.figures.claim import HOLDS, MOST, drawable, forest
-from optbench.reports.render.figures.drawing import style
-from optbench.reports.render.figures.heat import CELLS, heat, maps, nearest
+from optbench.reports.model.content import Claim, Evidence, Workload
+from optbench.reports.model.figure import Figure, HeatMaps
+from optbench.reports.model.sections.sensitivity import heat_maps
+from optbench.reports.model.sections.whole import claim as claim_chapter
+from optbench.reports.render.figures.forest import HOLDS, MOST, forest
+from optbench.reports.render.figures.heat import CELLS, heat, nearest
 from optbench.reports.render.figures.standings import standings
+from optbench.reports.render.figures.style import style
 
 
 def forest_of(relation: str, margin: float = 0.1, measure: str = "test_metric", low: float = 0.2, high: float = 0.6):
@@ -20,7 +23,17 @@ def forest_of(relation: str, margin: float = 0.1, measure: str = "test_metric", 
     evidence = (Evidence("w", True, "words", low, high, 5, value=(low + high) / 2),)
     claim = replace(made_claim(("a", "b")), criteria=(made_criterion("a", measure, relation, margin, True, evidence),))
     with style():
-        return forest(claim).axes[0]
+        return forest(claim, {}).axes[0]
+
+
+def has_figure(claim: Claim) -> bool:
+    return any(claim_chapter(claim).figures)
+
+
+def maps(workload: Workload) -> HeatMaps | None:
+    """The heat maps of a workload."""
+    found = [part.data for part in heat_maps(workload).parts if isinstance(part, Figure)]
+    return found[0] if found and isinstance(found[0], HeatMaps) else None
 
 
 def shaded(axes) -> tuple[float, float]:
@@ -72,19 +85,19 @@ def test_any_ratio_has_some_ticks_and_not_too_many(reach: float) -> None:
 def test_rows_are_in_order_open_ends_are_arrows_and_what_has_no_interval_is_left_out() -> None:
     claim = made_claim(("a", "b"))
     with style():
-        above, below = forest(claim).axes
+        above, below = forest(claim, {}).axes
     assert [label.get_text() for label in above.get_yticklabels()] == ["a is as good\nmlp on digits"]
     markers = {line.get_marker() for line in below.lines}
     assert ">" in markers and "<" not in markers
     silent = replace(claim, criteria=(made_criterion("a", "iqm", "tie", 0.1, None, (Evidence("w", None, "none"),)),))
-    assert drawable(claim) and not drawable(silent)
+    assert has_figure(claim) and not has_figure(silent)
 
 
 def test_a_claim_of_hundreds_of_criteria_is_drawn_in_part() -> None:
     evidence = tuple(Evidence(f"w{n}", True, "words", 0.1, 0.2, 5, value=0.15) for n in range(300))
     claim = replace(made_claim(("a", "b")), criteria=(made_criterion("a", "iqm", "better", 0.1, True, evidence),))
     with style():
-        assert len(forest(claim).axes[0].get_yticks()) == MOST
+        assert len(forest(claim, {}).axes[0].get_yticks()) == MOST
 
 
 def test_every_point_of_a_map_has_the_value_of_the_nearest_trial() -> None:
@@ -99,9 +112,12 @@ def test_every_point_of_a_map_has_the_value_of_the_nearest_trial() -> None:
 
 @pytest.mark.parametrize("direction", ["max", "min"])
 def test_a_failed_trial_has_the_colour_of_the_worst(direction: str) -> None:
-    found = made_report().workloads[0].sensitivity[:2]
+    workload = made_report().workloads[0]
+    found = workload.sensitivity[:2]
+    data = maps(replace(workload, direction=direction, sensitivity=found))
+    assert data
     with style():
-        panels = heat(("metric", direction, found), {}).axes
+        panels = heat(data, {}).axes
     assert len(panels) == 3 and [panel.get_title() for panel in panels[:2]] == [of.contender for of in found]
     painted = np.asarray(panels[0].collections[0].get_array())
     known = [value for of in found for value in of.value if value is not None]
@@ -110,12 +126,17 @@ def test_a_failed_trial_has_the_colour_of_the_worst(direction: str) -> None:
 
 
 def test_many_maps_stand_in_rows_and_a_rate_of_zero_has_none() -> None:
-    one = made_report().workloads[0].sensitivity[0]
-    found = [replace(one, contender=f"c{n}") for n in range(7)]
+    workload = made_report().workloads[0]
+    one = workload.sensitivity[0]
+    data = maps(replace(workload, sensitivity=tuple(replace(one, contender=f"c{n}") for n in range(7))))
+    assert data
     with style():
-        figure = heat(("metric", "max", found), {})
+        figure = heat(data, {})
     assert len(figure.axes) == 8 and figure.get_size_inches()[0] < 14 and figure.get_size_inches()[1] > 9
-    assert maps([one]) == [one] and maps([replace(one, x=(0.0, *one.x[1:])), replace(one, y=())]) == []
+    without = (replace(one, x=(0.0, *one.x[1:])), replace(one, y=()))
+    assert maps(replace(workload, sensitivity=without)) is None
+    data = maps(replace(workload, sensitivity=(one, *without)))
+    assert data and data.maps == (one,)
 
 
 def test_the_best_stands_on_top_with_its_ranks() -> None:

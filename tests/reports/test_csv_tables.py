@@ -12,19 +12,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_report import NASTY, bare_report, failed_report, made_report
 
+from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Estimate, Report
-from optbench.reports.render.csv import FORMULA, to_csv
-from optbench.reports.render.flat import spread, tables
+from optbench.reports.model.flat import spread
+from optbench.reports.render.csv import FORMULA, tables, to_csv
 from optbench.reports.render.write import TABLES
 
 
 def read(report: Report, name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(to_csv(tables(report)[name]))))
+    return list(csv.DictReader(io.StringIO(to_csv(tables(document(report))[name]))))
 
 
 def test_every_table_is_there() -> None:
-    assert set(tables(made_report())) == TABLES
-    for name in set(tables(made_report())) - {"runs", "failures", "skipped", "scores", "profiles", "leave_one_out"}:
+    assert set(tables(document(made_report()))) == TABLES
+    for name in set(tables(document(made_report()))) - {
+        "runs",
+        "failures",
+        "skipped",
+        "scores",
+        "profiles",
+        "leave_one_out",
+    }:
         assert {row["workload"] for row in read(made_report(), name)} == {"mlp on digits", "gpt on docs"}
 
 
@@ -55,7 +63,7 @@ def test_what_is_not_known_is_empty() -> None:
     "report", [made_report(NASTY), bare_report(), failed_report()], ids=["hostile", "bare", "failed"]
 )
 def test_tables_of_any_report_are_rectangles(report: Report) -> None:
-    for rows in tables(report).values():
+    for rows in tables(document(report)).values():
         lines = list(csv.reader(io.StringIO(to_csv(rows))))
         assert len(lines) == len(rows) + 1
         assert {len(line) for line in lines} == {len(rows[0])}
@@ -64,7 +72,7 @@ def test_tables_of_any_report_are_rectangles(report: Report) -> None:
 @pytest.mark.parametrize("name", ["=1+1", "+1+1", "-1+cmd|'/c calc'!A0", "@SUM(1)", "\t=1", "-", "-e5"])
 def test_a_name_is_no_formula(name: str) -> None:
     report = made_report((name, "other"))
-    for rows in tables(replace(report, title=name)).values():
+    for rows in tables(document(replace(report, title=name))).values():
         for line in csv.reader(io.StringIO(to_csv(rows))):
             assert name not in line
     assert read(report, "leaderboard")[0]["contender"] == f"'{name}"

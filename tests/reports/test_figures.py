@@ -12,9 +12,13 @@ import pytest
 from made_report import NASTY, bare_report, failed_report, made_report
 from PIL import Image
 
+from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Curve, Report
-from optbench.reports.render.figures import HASHES, wanted, write_figures
-from optbench.reports.render.figures.drawing import LONGEST, curves, ladder, look, save, short, style
+from optbench.reports.model.figure import Curves, Lines
+from optbench.reports.model.sections.targets import ladder_figure
+from optbench.reports.render.figures import HASHES, write_figures
+from optbench.reports.render.figures.lines import curves, lines
+from optbench.reports.render.figures.style import LONGEST, look, save, short, style
 
 KINDS = {
     "heat-maps",
@@ -29,8 +33,8 @@ KINDS = {
 }
 
 
-def names_of(report: Report) -> set[str]:
-    return {name for name, _, _ in wanted(report)}
+def names_in(report: Report) -> list[str]:
+    return [name for chapter in document(report).chapters for name, _ in chapter.figures]
 
 
 def first_of(report: Report) -> Report:
@@ -42,7 +46,7 @@ def first_of(report: Report) -> Report:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The figures of a report, drawn once; not to be changed."""
     folder = tmp_path_factory.mktemp("drawn")
-    write_figures(first_of(made_report()), folder)
+    write_figures(document(first_of(made_report())), folder)
     return folder
 
 
@@ -57,7 +61,7 @@ def times_of(folder: Path) -> dict[str, int]:
 
 
 def test_every_kind_is_named_for_every_workload() -> None:
-    names = names_of(made_report())
+    names = set(names_in(made_report()))
     for start in ("mlp-on-digits", "gpt-on-docs"):
         assert {f"{start}-{kind}" for kind in (*KINDS, "trade-offs")} <= names
     assert {"across-profiles", "across-standings", "across-claim"} <= names
@@ -65,7 +69,7 @@ def test_every_kind_is_named_for_every_workload() -> None:
 
 def test_every_figure_is_drawn(drawn: Path) -> None:
     files = {file for file in drawn.iterdir() if file.name != HASHES}
-    wanted_files = {f"{name}.{ending}" for name in names_of(first_of(made_report())) for ending in ("png", "svg")}
+    wanted_files = {f"{name}.{ending}" for name in names_in(first_of(made_report())) for ending in ("png", "svg")}
     assert {file.name for file in files} == wanted_files
     for file in files:
         if file.suffix == ".png":
@@ -77,7 +81,7 @@ def test_every_figure_is_drawn(drawn: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_report_gives_the_same_bytes(drawn: Path, tmp_path: Path) -> None:
-    write_figures(first_of(made_report()), tmp_path)
+    write_figures(document(first_of(made_report())), tmp_path)
     for file in drawn.iterdir():
         assert file.read_bytes() == (tmp_path / file.name).read_bytes()
 
@@ -85,10 +89,10 @@ def test_the_same_report_gives_the_same_bytes(drawn: Path, tmp_path: Path) -> No
 def test_only_what_changed_is_drawn_again(folder: Path) -> None:
     report = first_of(made_report())
     times = times_of(folder)
-    write_figures(report, folder)
+    write_figures(document(report), folder)
     assert times_of(folder) == times
     changed = replace(report.workloads[0], ladder=report.workloads[0].ladder[1:], sensitivity=())
-    write_figures(replace(report, workloads=(changed,)), folder)
+    write_figures(document(replace(report, workloads=(changed,))), folder)
     now = times_of(folder)
     gone = {f"mlp-on-digits-{kind}.{ending}" for kind in ("sensitivity", "heat-maps") for ending in ("png", "svg")}
     assert times.keys() - now.keys() == gone
@@ -101,7 +105,7 @@ def test_only_what_changed_is_drawn_again(folder: Path) -> None:
 def test_a_picture_that_was_lost_comes_back(folder: Path) -> None:
     (folder / "mlp-on-digits-time.svg").unlink()
     times = times_of(folder)
-    write_figures(first_of(made_report()), folder)
+    write_figures(document(first_of(made_report())), folder)
     assert times_of(folder).keys() - times.keys() == {"mlp-on-digits-time.svg"}
     assert (folder / "mlp-on-digits-ladder.svg").stat().st_mtime_ns == times["mlp-on-digits-ladder.svg"]
 
@@ -110,8 +114,10 @@ def test_a_picture_that_was_lost_comes_back(folder: Path) -> None:
 def test_damaged_notes_on_what_was_drawn_are_no_error(tmp_path: Path, hashes: str) -> None:
     (tmp_path / HASHES).write_text(hashes)
     report = first_of(made_report(("lion", "adamw")))
-    bare = replace(report.workloads[0], bands=(), ladder=(), sensitivity=(), budget_curves=(), pareto=(), rows=())
-    files = write_figures(replace(report, workloads=(bare,), across=None, claim=None), tmp_path)
+    bare = replace(
+        report.workloads[0], curves=(), bands=(), ladder=(), sensitivity=(), budget_curves=(), pareto=(), rows=()
+    )
+    files = write_figures(document(replace(report, workloads=(bare,), across=None, claim=None)), tmp_path)
     assert {file.stem for file in files} == {"mlp-on-digits-time", "mlp-on-digits-memory"}
     assert all(file.exists() for file in files)
 
@@ -133,21 +139,21 @@ def test_damaged_notes_on_what_was_drawn_are_no_error(tmp_path: Path, hashes: st
 def test_anything_can_be_drawn_without_a_warning(tmp_path: Path, report: Report) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        files = write_figures(first_of(report), tmp_path)
-    assert {file.stem for file in files} == names_of(first_of(report))
+        files = write_figures(document(first_of(report)), tmp_path)
+    assert {file.stem for file in files} == set(names_in(first_of(report)))
 
 
 def test_workloads_of_one_slug_do_not_overwrite_each_other() -> None:
     report = made_report()
     twins = tuple(replace(report.workloads[0], name=name) for name in ("a b", "a-b", "a/b"))
-    names = [name for name, _, _ in wanted(replace(report, workloads=twins, across=None))]
+    names = names_in(replace(report, workloads=twins, across=None))
     assert len(names) == len(set(names))
 
 
 def test_a_name_cannot_lead_out_of_the_folder() -> None:
     report = made_report()
     hostile = replace(report.workloads[0], name="../../etc/passwd")
-    assert all("/" not in name and ".." not in name for name in names_of(replace(report, workloads=(hostile,))))
+    assert all("/" not in name and ".." not in name for name in names_in(replace(report, workloads=(hostile,))))
 
 
 def test_sixteen_contenders_look_different_and_long_names_keep_their_ends() -> None:
@@ -164,7 +170,9 @@ def test_a_long_legend_leaves_the_axes_their_height() -> None:
     for count in (2, 12):
         names = tuple(f"a rather long name of a contender, number {i}" for i in range(count))
         with style():
-            figure = ladder(("test accuracy", "test", made_report(names).workloads[0].ladder), dict.fromkeys(names, 0))
+            drawn = ladder_figure(made_report(names).workloads[0])
+            assert drawn and isinstance(drawn.data, Lines)
+            figure = lines(drawn.data, dict.fromkeys(names, 0))
             save(figure, io.BytesIO(), "svg")
             heights.append(figure.axes[0].get_position().height * figure.get_size_inches()[1])
     assert heights[1] == pytest.approx(heights[0], rel=0.15)
@@ -174,7 +182,9 @@ def test_a_loss_with_gaps_is_drawn_on_a_logarithmic_axis() -> None:
     def scale(*values: float | None) -> str:
         band = Curve("lion", "train_loss", (1, 2, 3), (1, 2, 3), (0.1, 0.2, 0.3), values)
         with style():
-            return str(curves(("train loss", "train_loss", None, [band]), {"lion": 0}).axes[0].get_yscale())
+            return str(
+                curves(Curves("train_loss", "training loss", None, (band,), ()), {"lion": 0}).axes[0].get_yscale()
+            )
 
     assert scale(1.0, None, 0.01) == "log"
     assert scale(1.0, -1.0, 0.01) == scale(None, None, None) == "linear"

@@ -11,7 +11,7 @@ import pytest
 from browser import CHROMIUM, Tab, browser
 from made_report import NASTY, bare_report, failed_report, made_report
 
-from optbench.reports.render.html import write_html
+from optbench.reports.render.write import write_report
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
 PAGES = ("made", "nasty", "bare", "failed", "one")
@@ -29,7 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     one = replace(made, workloads=made.workloads[:1], across=None)  # fewer figures: quicker
     reports = (made, made_report(NASTY, root=folder), bare_report(), failed_report(), one)
     for name, report in zip(PAGES, reports, strict=True):
-        write_html(report, folder / f"{name}.html", root=folder)
+        (page,) = write_report(report, folder / name, root=folder, kinds=("html",))
+        page.rename(folder / f"{name}.html")
     return folder
 
 

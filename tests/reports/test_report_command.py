@@ -101,7 +101,7 @@ def test_tables_hold_what_the_report_holds(study: Path, call: Call, tmp_path: Pa
         (["nowhere"], 5, "nowhere: there are no results"),
         (["results/made", "--margin", "much"], 2, "--margin much"),
         (["results/made", "--mix", "apples"], 2, "--mix apples"),
-        (["results/made", "--only", "pdf"], 2, "--only pdf"),
+        (["results/made", "--only", "pdf"], 2, "--only: unknown output 'pdf'"),
         (["results/made", "--level", "95"], 2, "--level 95"),
         (["results/made", "--watch", "--every", "0"], 2, "--every 0"),
         (["results/made", "--wandb", "x"], 2, "mutually exclusive"),

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from made_report import NASTY, bare_report, failed_report, made_report
 
+from optbench.reports.model.cells import spark
 from optbench.reports.model.content import Report
-from optbench.reports.render.terminal import clean, fitting, print_report, spark
+from optbench.reports.render.terminal import clean, fitting, print_report
 
 
 def printed(report: Report, capsys: pytest.CaptureFixture[str]) -> str:
@@ -22,7 +23,7 @@ def test_the_answer_is_the_first_line(capsys: pytest.CaptureFixture[str]) -> Non
     report = made_report()
     lines = printed(report, capsys).splitlines()
     assert lines[0] == report.answer[0]
-    assert any(line.split()[:2] == ["1", "lion"] for line in lines)
+    assert any(line.split()[:2] == ["lion", "1"] for line in lines)
     for pair in report.workloads[0].pairs:
         assert any(pair.sentence in line for line in lines)
     assert any("3 runs have not ended yet" in line for line in lines)

@@ -15,12 +15,13 @@ from optbench.benches.reporting.tree import make_tree
 from optbench.errors import OptbenchError
 from optbench.reports.build.report import build
 from optbench.reports.build.workload import Asked
+from optbench.reports.model.chapters import document
 from optbench.reports.read.reading import read
-from optbench.reports.render.flat import tables
-from optbench.reports.render.html.page import document
+from optbench.reports.render.csv import tables
+from optbench.reports.render.html.page import to_html
 from optbench.reports.render.markdown import to_markdown
 from optbench.reports.render.terminal import lines
-from optbench.reports.render.write import tree_of
+from optbench.reports.render.write import plain
 
 JUNK: tuple[Any, ...] = (
     None,
@@ -87,7 +88,8 @@ def test_one_strange_value_never_ends_a_report(tmp_path: Path, whole: Path, name
         raise AssertionError(done) from error
     try:
         assert len(report.runs) + len(report.skipped) >= 20
-        json.dumps(tree_of(report), allow_nan=False)
-        assert document(report, results.root) and to_markdown(report, {}) and tables(report) and list(lines(report))
+        json.dumps(plain(report), allow_nan=False)
+        made = document(report)
+        assert to_html(made, results.root) and to_markdown(made, {}) and tables(made) and list(lines(report))
     except Exception as error:
         raise AssertionError(done) from error

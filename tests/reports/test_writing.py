@@ -14,7 +14,7 @@ from made_report import NASTY, bare_report, failed_report, made_report
 
 from optbench.errors import ConfigError, StorageError
 from optbench.reports.model.content import Estimate, Report
-from optbench.reports.render.write import check_kinds, plain, tree_of, write_report
+from optbench.reports.render.write import check_kinds, plain, write_report
 
 
 def test_everything_is_written_and_linked(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_only_what_is_asked_for_is_written(tmp_path: Path, kind: str) -> None:
     "report", [made_report(), made_report(NASTY), bare_report(), failed_report()], ids=["made", "nasty", "bare", "bad"]
 )
 def test_json_is_the_report(report: Report) -> None:
-    text = json.dumps(tree_of(report), allow_nan=False)
+    text = json.dumps(plain(report), allow_nan=False)
     assert json.loads(text) == json.loads(json.dumps(asdict(report)))
 
 
@@ -99,7 +99,7 @@ def test_a_folder_without_permission_is_one_clear_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-def test_an_output_that_there_is_not_is_refused() -> None:
+def test_an_unknown_output_is_refused() -> None:
     check_kinds(("html", "figures"))
-    with pytest.raises(ConfigError, match="--only pdf: there is no such output"):
+    with pytest.raises(ConfigError, match="--only: unknown output 'pdf'; choose from html"):
         check_kinds(("html", "pdf"))

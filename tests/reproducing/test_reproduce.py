@@ -135,7 +135,7 @@ def test_what_is_published(done: Path, call: Call, tmp_path: Path) -> None:
     assert all("optimizer=" in row["overrides"] and float(row["val"]) > 0 for row in rows)
     report = (folder / "report.md").read_text()
     assert "experiments/tiny/README.md" in report and ": **supported**." in report
-    assert "](figure.png)" in report and "](runs.png)" in report and "**Claim:**" in report and str(done) not in report
+    assert "](figure.png)" in report and "](runs.png)" in report and "## Claim" in report and str(done) not in report
     first = {name: (folder / name).read_bytes() for name in names}
     call(*words)
     assert {name: (folder / name).read_bytes() for name in names} == first

@@ -26,31 +26,7 @@ from optbench.reports.model.rows import (
     ToTarget,
 )
 
-__all__ = [
-    "Across",
-    "BudgetCurve",
-    "Claim",
-    "CriterionVerdict",
-    "Curve",
-    "Estimate",
-    "Evidence",
-    "Failure",
-    "LadderStep",
-    "LeaveOneOut",
-    "Pair",
-    "ParetoPoint",
-    "Picture",
-    "Profile",
-    "Report",
-    "Resources",
-    "Row",
-    "RunDetail",
-    "Score",
-    "Sensitivity",
-    "Stability",
-    "ToTarget",
-    "Workload",
-]
+VERDICTS = {True: "supported", False: "not supported", None: "inconclusive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +64,15 @@ class Workload:
     """Which contender relative speeds are against."""
     pareto: tuple[ParetoPoint, ...] = ()
     pictures: tuple[Picture, ...] = ()
+
+    @property
+    def headline_name(self) -> str:
+        """The headline in words: test accuracy."""
+        return f"{'validation' if self.headline.startswith('val') else 'test'} {self.metric}"
+
+    def headline_of(self, row: Row | LadderStep) -> Estimate:
+        """Return the estimate that the leaderboard and the verdicts go by."""
+        return row.val if self.headline.startswith("val") else row.test
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +206,7 @@ class Claim:
     @property
     def verdict(self) -> str:
         """In a word or two."""
-        return {True: "supported", False: "not supported", None: "inconclusive"}[self.holds]
+        return VERDICTS[self.holds]
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Everything that a report writes into its folder.
+"""The files of a report.
 
 report.html         the whole report in one file
 report.md           the same in Markdown, with the figures
@@ -18,22 +18,26 @@ from pathlib import Path
 from typing import Any
 
 from optbench.errors import ConfigError
+from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Report
+from optbench.reports.model.document import Document
 from optbench.store import explained, write_atomically
 
 SCALARS = frozenset((int, str, bool, type(None)))
 KINDS = ("html", "md", "json", "csv", "figures")
-TABLES = {  # that there may be, see `flat`
-    *("leaderboard", "verdicts", "runs", "curves", "bands", "budget_curves", "sensitivity", "to_target", "ladder"),
-    *("stability", "resources", "pareto", "scores", "profiles", "leave_one_out", "failures", "skipped"),
-}
+TABLES = frozenset(  # every CSV file that a report may have
+    {
+        *("leaderboard", "verdicts", "runs", "curves", "bands", "budget_curves", "sensitivity", "to_target", "ladder"),
+        *("stability", "resources", "pareto", "scores", "profiles", "leave_one_out", "failures", "skipped"),
+    }
+)
 
 
 def check_kinds(words: Collection[str]) -> None:
-    """ConfigError for an output that there is not."""
+    """Raise ConfigError for an unknown output."""
     for word in words:
         if word not in KINDS:
-            raise ConfigError(f"--only {word}: there is no such output", f"Known: {', '.join(KINDS)}")
+            raise ConfigError(f"--only: unknown output '{word}'; choose from {', '.join(KINDS)}")
 
 
 def write_report(
@@ -44,58 +48,46 @@ def write_report(
     kinds: Collection[str] = KINDS,
     refresh: int | None = None,
 ) -> list[Path]:
-    """Write a report into a folder, each file whole or not at all; the files that are there now. `root`: the results
-    folder that pictures lie in. `refresh`: seconds after which an open page loads itself again. Raises StorageError
-    where the folder cannot be written."""
+    """Write a report into a folder, each file whole or not at all, and return its files. `root`: the results folder
+    that pictures lie in. `refresh`: seconds after which an open page loads itself again. Raises StorageError where the
+    folder cannot be written."""
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    writers = {"html": html, "figures": figures, "md": markdown, "json": to_json, "csv": tables}
-    written: list[Path] = []
-    for kind, write in writers.items():
-        if kind in kinds:
-            written += write(report, folder, root, refresh)
+    made, written = document(report), []
+    if "html" in kinds:
+        from optbench.reports.render.html.page import to_html
+
+        written.append(write_text(folder / "report.html", to_html(made, root, refresh)))
+    if "figures" in kinds:
+        from optbench.reports.render.figures import write_figures
+
+        written += write_figures(made, folder / "figures")
+    if "md" in kinds:
+        written.append(write_markdown(made, folder))
+    if "json" in kinds:
+        written.append(write_text(folder / "report.json", json.dumps(plain(report), allow_nan=False) + "\n"))
+    if "csv" in kinds:
+        written += write_tables(made, folder / "tables")
     return written
 
 
-def html(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
-    """The page."""
-    from optbench.reports.render.html import write_html
-
-    write_html(report, folder / "report.html", root=root, refresh=refresh)
-    return [folder / "report.html"]
-
-
-def figures(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
-    """Pictures for papers."""
-    from optbench.reports.render.figures import write_figures
-
-    return write_figures(report, folder / "figures")
-
-
-def markdown(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
-    """The report for a repository."""
+def write_markdown(made: Document, folder: Path) -> Path:
+    """Write the report in Markdown with the figures that are in the folder."""
     from optbench.reports.render.markdown import to_markdown
 
-    drawn = sorted((folder / "figures").glob("*.png"))
-    text = to_markdown(report, {picture.stem: f"figures/{picture.name}" for picture in drawn})
-    return [write_text(folder / "report.md", text)]
+    pictures = {file.stem: f"figures/{file.name}" for file in (folder / "figures").glob("*.png")}
+    return write_text(folder / "report.md", to_markdown(made, pictures))
 
 
-def to_json(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
-    """The report for machines: the same input gives the same bytes."""
-    return [write_text(folder / "report.json", json.dumps(tree_of(report), allow_nan=False) + "\n")]
+def write_tables(made: Document, folder: Path) -> list[Path]:
+    """Write a CSV file for each table, and remove those of an earlier report that have no rows now."""
+    from optbench.reports.render.csv import tables, to_csv
 
-
-def tables(report: Report, folder: Path, root: Path, refresh: int | None) -> list[Path]:
-    """A CSV file for each table; one of an earlier report that has no rows any more goes."""
-    from optbench.reports.render.csv import to_csv
-    from optbench.reports.render.flat import tables as flat_tables
-
-    found = flat_tables(report)
-    with explained(folder / "tables"):
+    found = tables(made)
+    with explained(folder):
         for name in sorted(TABLES - found.keys()):
-            (folder / "tables" / f"{name}.csv").unlink(missing_ok=True)
-    return [write_text(folder / "tables" / f"{name}.csv", to_csv(rows)) for name, rows in found.items()]
+            (folder / f"{name}.csv").unlink(missing_ok=True)
+    return [write_text(folder / f"{name}.csv", to_csv(rows)) for name, rows in found.items()]
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -108,13 +100,8 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def tree_of(report: Report) -> dict[str, Any]:
-    """The report as JSON has it."""
-    return plain(report)
-
-
 def plain(value: Any) -> Any:
-    """Dataclasses, mappings and sequences as what JSON has, without nan and infinity."""
+    """Return dataclasses, mappings and sequences as what JSON has, without nan and infinity."""
     kind = type(value)
     if kind is float:
         return value if math.isfinite(value) else None
@@ -125,11 +112,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if is_dataclass(value):
-        return {name: plain(getattr(value, name)) for name in names_of(kind)}
+        return {name: plain(getattr(value, name)) for name in field_names(kind)}
     return str(value)
 
 
 @cache
-def names_of(kind: type) -> tuple[str, ...]:
-    """The fields of a dataclass."""
+def field_names(kind: type) -> tuple[str, ...]:
+    """Return the fields of a dataclass."""
     return tuple(field.name for field in fields(kind))

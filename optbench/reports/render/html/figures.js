@@ -1,4 +1,4 @@
-/* A figure, as figures.py describes it, as traces and layout of plotly. */
+/* A figure, as plots.py describes it, as traces and layout of plotly. */
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const MARKERS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star", "hexagon"];
 const [PRINT_WIDTH, PRINT_HEIGHT] = [680, 280]; // pixels
@@ -70,8 +70,8 @@ function lines(series) {
 function bars(figure) {
   return figure.series.map((one) => ({
     type: "bar", orientation: "h", name: one.name, x: one.x, y: figure.y.labels.map((_, i) => i),
-    marker: { color: variable("--p" + (one.phase % 9)), line: { width: 1, color: variable("--paper") }, pattern: { shape: one.phase >= 9 ? "/" : "" } },
-    hovertemplate: "%{fullData.name}: %{x:.3g} s<extra></extra>",
+    marker: { color: figure.who ? figure.who.map(colour) : variable("--p" + (one.phase % 9)), line: { width: 1, color: variable("--paper") }, pattern: { shape: one.phase >= 9 ? "/" : "" } },
+    hovertemplate: "%{fullData.name}: %{x:.3g}<extra></extra>", showlegend: !figure.who,
   }));
 }
 
@@ -195,7 +195,8 @@ function tall(traces, whole) {
 function specification(plot) {
   const figure = data.figures[Number(plot.dataset.figure)];
   if (figure.kind === "bars") {
-    return [bars(figure), { ...layout(figure.x, figure.y), height: 120 + 44 * figure.y.labels.length }];
+    const line = { type: "line", x0: figure.line, x1: figure.line, yref: "paper", y0: 0, y1: 1, line: { color: variable("--soft"), width: 1, dash: "dot" } };
+    return [bars(figure), { ...layout(figure.x, figure.y), height: 120 + 44 * figure.y.labels.length, shapes: figure.line === null ? [] : [line] }];
   }
   if (figure.kind === "points") return [points(figure), layout(figure.across, figure.up)];
   if (figure.kind === "lines") return tall(lines(figure.series), layout(figure.x, figure.y));

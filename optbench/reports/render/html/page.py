@@ -8,16 +8,15 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from markupsafe import Markup
+
 from optbench.reports.model.content import Report
-from optbench.reports.render.html import runs, verdicts
-from optbench.reports.render.html.across import across
-from optbench.reports.render.html.figures import points_for
-from optbench.reports.render.html.gathered import Page
+from optbench.reports.model.document import Document
+from optbench.reports.model.numbers import DASH
+from optbench.reports.render.html.body import Body
+from optbench.reports.render.html.markup import UNSHOWN, join, tag
 from optbench.reports.render.html.packing import packed
-from optbench.reports.render.html.palette import palette
-from optbench.reports.render.html.pictures import Album
-from optbench.reports.render.html.sections import failures_elsewhere, workload
-from optbench.reports.render.html.tags import DASH, Markup, items, join, table, tag
+from optbench.reports.render.html.runs import run_data
 
 POLICY = "; ".join(
     (
@@ -31,32 +30,14 @@ POLICY = "; ".join(
 )
 
 
-def asset(name: str) -> str:
-    """A file that comes with this package."""
-    return (files("optbench.reports.render.html") / name).read_text(encoding="utf-8")
-
-
-def own_script() -> str:
-    """The page's own files of JavaScript as one, its names kept to itself."""
-    return "\n".join(
-        ['(function () {\n"use strict";', *map(asset, ("page.js", "figures.js", "runs.js")), "start();\n})();"]
-    )
-
-
-def script(source: str) -> tuple[Markup, str]:
-    """An inline script that no text in it can end, and its hash for the policy."""
-    guarded = re.sub(r"<(?=/script|!--)", r"\\x3c", source, flags=re.IGNORECASE)
-    digest = base64.b64encode(hashlib.sha256(guarded.encode()).digest()).decode()
-    return Markup(f"<script>{guarded}</script>"), f"'sha256-{digest}'"
-
-
-def document(report: Report, root: Path, refresh: int | None = None) -> str:
-    """The page as text."""
-    page = Page(report, palette(report), root, Album(), points_for(report.workloads))
-    page.contents.append((2, "verdict", "Verdict"))
-    body = [verdicts.top(report), *(workload(page, of, n) for n, of in enumerate(report.workloads, 1))]
-    body += [across(page, report.across) if report.across else None, *closing(page)]
-    data = {"names": page.names.names, "figures": page.figures, "runs": runs.data(report, page.names)}
+def to_html(document: Document, root: Path, refresh: int | None = None) -> str:
+    """Return the page. `root`: the results folder that pictures lie in. `refresh`: seconds after which an open page
+    loads itself again."""
+    report = document.report
+    body = Body(document, root)
+    main = tag("main", *body.drawn(), id="main")
+    runs = [run_data(run, body.place(run.contender)) for run in report.runs]
+    island = packed({"names": document.contenders, "figures": body.plots, "runs": runs})
     scripts = [script(asset("vendor/plotly-basic.min.js")), script(own_script())]
     policy = POLICY.format(" ".join(digest for _, digest in scripts))
     head = tag(
@@ -69,20 +50,36 @@ def document(report: Report, root: Path, refresh: int | None = None) -> str:
         tag("title", f"{report.title} {DASH} optbench"),
         tag("style", Markup(asset("page.css"))),
     )
-    island = tag("script", packed(data), type="application/octet-stream", id="data")
-    main = tag("main", *body, id="main")
-    whole = tag("body", header(report), contents(page), main, footer(report), island, *(text for text, _ in scripts))
-    return f"<!DOCTYPE html>\n{tag('html', head, whole, lang='en')}\n"
+    shown = join([header(report), contents(body.contents), main, footer(report)])
+    start = UNSHOWN.sub("\ufffd", f'<!DOCTYPE html>\n<html lang="en">{head}<body>{shown}')
+    data = tag("script", island, type="application/octet-stream", id="data")
+    return f"{start}{data}{''.join(text for text, _ in scripts)}</body></html>\n"
+
+
+def asset(name: str) -> str:
+    """Return the text of a file of this package."""
+    return (files("optbench.reports.render.html") / name).read_text(encoding="utf-8")
+
+
+def own_script() -> str:
+    """Return the page's own JavaScript as one script, its names kept to itself."""
+    return "\n".join(
+        ['(function () {\n"use strict";', *map(asset, ("page.js", "figures.js", "runs.js")), "start();\n})();"]
+    )
+
+
+def script(source: str) -> tuple[Markup, str]:
+    """Return an inline script that no text in it can end, and its hash for the policy."""
+    guarded = re.sub(r"<(?=/script|!--)", r"\\x3c", source, flags=re.IGNORECASE)
+    digest = base64.b64encode(hashlib.sha256(guarded.encode()).digest()).decode()
+    return Markup(f"<script>{guarded}</script>"), f"'sha256-{digest}'"
 
 
 def header(report: Report) -> Markup:
-    """The title and the switch between light and dark."""
-    studies = ", ".join(report.studies)
-    about = [
-        f"{len(report.runs):,} runs",
-        f"{len(report.workloads)} workload{'s' if len(report.workloads) != 1 else ''}",
-    ]
-    about += [f"stud{'ies' if len(report.studies) != 1 else 'y'} {studies}"] if studies else []
+    """Return the title and the switch between light and dark."""
+    studies, workloads = len(report.studies), len(report.workloads)
+    about = [f"{len(report.runs):,} runs", f"{workloads} workload{'s' if workloads != 1 else ''}"]
+    about += [f"stud{'ies' if studies != 1 else 'y'} {', '.join(report.studies)}"] if studies else []
     return tag(
         "header",
         tag("a", "To the verdict", href="#main", class_="skip"),
@@ -96,37 +93,13 @@ def header(report: Report) -> Markup:
     )
 
 
-def contents(page: Page) -> Markup:
-    """The table of contents."""
-    entries = [tag("li", tag("a", title, href=f"#{key}"), class_=f"l{level}") for level, key, title in page.contents]
+def contents(listed: list[tuple[int, str, str]]) -> Markup:
+    """Return the table of contents, of (level, id, title)."""
+    entries = [tag("li", tag("a", title, href=f"#{key}"), class_=f"l{level}") for level, key, title in listed]
     return tag("nav", tag("p", "Contents", class_="over"), tag("ul", *entries), aria_label="Contents")
 
 
-def closing(page: Page) -> list[Markup | None]:
-    """What follows the results: runs, what was assumed, mixed and skipped, the claim."""
-    report = page.report
-    skipped = [[tag("code", path), tag("span", why, class_="long")] for path, why in report.skipped]
-    return [
-        chapter(page, "other-failures", "Other failures", failures_elsewhere(page)),
-        chapter(page, "runs", "Runs", runs.listing(report) if report.runs else None),
-        chapter(page, "assumed", "What was assumed", items(report.assumptions) if report.assumptions else None),
-        chapter(page, "mixed", "What was mixed", items(report.mixed) if report.mixed else None),
-        chapter(page, "skipped", "Skipped", table("Left out", ("path", "why"), skipped) if skipped else None),
-        chapter(page, "claim", "Claim", verdicts.claim(report.claim) if report.claim else None),
-    ]
-
-
-def chapter(page: Page, key: str, title: str, content: Markup | None) -> Markup | None:
-    """A section of the first level, or nothing where it would be empty."""
-    if not content:
-        return None
-    page.contents.append((2, key, title))
-    return tag("section", tag("h2", title), content, id=key)
-
-
 def footer(report: Report) -> Markup:
-    """What made this page."""
-    plotly = "Figures by plotly.js (MIT licence)."
-    return tag(
-        "footer", tag("p", join([f"Made with {report.made_with}: ", tag("code", report.command)])), tag("p", plotly)
-    )
+    """Return what made this page."""
+    made = tag("p", f"Made with {report.made_with}: ", tag("code", report.command))
+    return tag("footer", made, tag("p", "Figures by plotly.js (MIT licence)."))

@@ -1,4 +1,4 @@
-"""Pictures inside the page, as many as it can bear."""
+"""Pictures inside the page, up to a number and a size."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+
 from optbench.reports.model.content import Picture
-from optbench.reports.render.html.palette import Palette
-from optbench.reports.render.html.tags import Markup, join, tag
+from optbench.reports.render.html.markup import join, tag
+from optbench.reports.render.html.table import Places, contender
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass
 class Album:
-    """How many pictures, and bytes of them, a page may still take."""
+    """How many pictures and bytes a page may still take."""
 
     pictures: int = 60
     bytes: int = 1_200_000
 
     def take(self, path: Path) -> str | None:
-        """A PNG file as a data address; None where it cannot be read, is none, or there is no more room."""
+        """Return a PNG file as a data address; None where it cannot be read, is no PNG, or there is no more room."""
         try:
             if self.pictures <= 0 or path.stat().st_size > self.bytes:
                 return None
@@ -36,16 +38,15 @@ class Album:
         return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def gallery(album: Album, pictures: Sequence[Picture], names: Palette, root: Path) -> Markup:
-    """Pictures by contender, run and step. The latest are taken while there is room; how many are
-    left out is said."""
+def gallery(album: Album, pictures: Sequence[Picture], places: Places, root: Path) -> Markup:
+    """Return pictures by contender, run and step. The latest are taken while there is room, and the others counted."""
     shown: list[tuple[Picture, str]] = []
     for picture in by_worth(pictures):
         address = album.take(root / picture.path)
         if address:
             shown.append((picture, address))
-    shown.sort(key=lambda one: (names.place(one[0].contender), one[0].run_id, one[0].name, one[0].step))
-    figures = [drawn(picture, address, names) for picture, address in shown]
+    shown.sort(key=lambda one: (places.get(one[0].contender, len(places)), one[0].run_id, one[0].name, one[0].step))
+    figures = [drawn(picture, address, places) for picture, address in shown]
     left = len(pictures) - len(shown)
     note = (
         f"{left} of {len(pictures)} pictures are not shown here: they are too many, too large or not readable."
@@ -58,7 +59,7 @@ def gallery(album: Album, pictures: Sequence[Picture], names: Palette, root: Pat
 
 
 def by_worth(pictures: Sequence[Picture]) -> list[Picture]:
-    """The last picture of each run first, of the contenders by turns, then the last but one, and so on."""
+    """Return the last picture of each run first, of the contenders by turns, then the last but one, and so on."""
     of_run: dict[tuple[str, str, str], list[Picture]] = {}
     for picture in pictures:
         of_run.setdefault((picture.contender, picture.run_id, picture.name), []).append(picture)
@@ -71,8 +72,10 @@ def by_worth(pictures: Sequence[Picture]) -> list[Picture]:
     return [picture for _, _, picture in sorted(turns, key=lambda turn: turn[:2])]
 
 
-def drawn(picture: Picture, address: str, names: Palette) -> Markup:
-    """A picture with what it shows."""
+def drawn(picture: Picture, address: str, places: Places) -> Markup:
+    """Return a picture with its caption."""
     text = f"{picture.name} of {picture.contender} at step {picture.step}, run {picture.run_id}"
-    caption = tag("figcaption", names.who(picture.contender), tag("small", f"{picture.name}, step {picture.step:,}"))
-    return tag("figure", tag("img", src=Markup(address), alt=text, title=text), caption)
+    caption = tag(
+        "figcaption", contender(picture.contender, places), tag("small", f"{picture.name}, step {picture.step:,}")
+    )
+    return tag("figure", tag("img", src=address, alt=text, title=text), caption)

@@ -1,14 +1,14 @@
-"""Every run with its resolved config and the command that reproduces it, as data that page.js lists."""
+"""Every run with its resolved config and the command that reproduces it, as data that runs.js lists."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+
+from markupsafe import Markup
 
 from optbench.reports.model.content import Report, RunDetail
-from optbench.reports.render.html.palette import Palette
-from optbench.reports.render.html.tags import Markup, tag
+from optbench.reports.render.html.markup import tag
 
 COLUMNS = (
     ("contender", "contender", None),
@@ -25,15 +25,10 @@ COLUMNS = (
 )
 
 
-def data(report: Report, names: Palette) -> list[dict[str, Any]]:
-    """What page.js shows of each run; deflating makes the much that they have in common small."""
-    return [one(run, names) for run in report.runs]
-
-
-def one(run: RunDetail, names: Palette) -> dict[str, Any]:
-    """One run. `who` is its place in the palette."""
+def run_data(run: RunDetail, who: int) -> dict[str, object]:
+    """Return what runs.js shows of a run. `who`: the place of its contender."""
     return {
-        "who": names.place(run.contender),
+        "who": who,
         "contender": run.contender,
         "workload": run.workload,
         "stage": run.stage,
@@ -54,8 +49,8 @@ def one(run: RunDetail, names: Palette) -> dict[str, Any]:
     }
 
 
-def yaml(tree: Mapping[str, Any], indent: str = "") -> str:
-    """A resolved config as YAML, exactly: in a browser 1.0 would become 1 and a long number another."""
+def yaml(tree: Mapping[str, object], indent: str = "") -> str:
+    """Return a resolved config as YAML, exactly: in a browser 1.0 would become 1 and a long number another."""
     lines = []
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
@@ -66,7 +61,7 @@ def yaml(tree: Mapping[str, Any], indent: str = "") -> str:
 
 
 def listing(report: Report) -> Markup:
-    """The empty table with its search box."""
+    """Return the empty table with its search box."""
     several = [("study", "study", None)] if len(report.studies) > 1 else []
     columns = (*COLUMNS[:2], *several, *COLUMNS[2:])
     heads = [
@@ -87,7 +82,7 @@ def listing(report: Report) -> Markup:
             "p", tag("label", "Filter by words ", for_="filter"), search, " ", tag("output", for_="filter", id="found")
         ),
         tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label="Runs"),
-        tag("button", "Show more", type="button", id="more", hidden=True),
+        tag("button", "Show more", type="button", id="more", hidden=""),
         tag("noscript", "The runs are listed with JavaScript; report.json and the CSV files hold them too."),
         class_="runs",
     )

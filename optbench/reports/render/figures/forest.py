@@ -1,7 +1,7 @@
-"""The picture of a claim: a forest plot, one row for each piece of evidence.
+"""A claim as a forest plot: a row for each piece of evidence.
 
-Every row is the interval of the first side's gain, further right is better for it, against the region in which the
-criterion holds. Criteria of one measure and one margin share an axis; of a ratio it is a factor, on a log scale."""
+A row is the interval of the first side's gain, against the region in which the criterion holds; right is better.
+Criteria of one measure and one margin share an axis. The axis of a ratio shows factors, on a log scale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optbench.config.measures import MEASURES
-from optbench.reports.model.content import Claim, CriterionVerdict, Evidence
+from optbench.reports.model.content import VERDICTS, Claim, CriterionVerdict, Evidence
+from optbench.reports.render.figures.style import GREY, Places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +37,8 @@ FACTORS = (  # ticks above 1, from the finest
     (3.0, 10.0, 30.0, 100.0, 300.0),
     *(tuple(10.0 ** (n * k) for n in range(1, 6)) for k in (1, 2, 5, 10, 60)),
 )
-MOST = 40  # rows; what is beyond stands in the words alone
-REACH = 0.12  # of the width, for what has no end
+MOST = 40  # rows; the words of the claim have the rest
+REACH = 0.12  # of the width, for intervals without an end
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Row:
     of: Evidence
 
 
-def forest(claim: Claim, looks: dict[str, int] | None = None) -> Figure:
-    """All criteria of a claim, from top to bottom."""
+def forest(claim: Claim, places: Places) -> Figure:
+    """Draw all criteria of a claim, from top to bottom."""
     from matplotlib.figure import Figure
 
     groups = grouped(claim)
@@ -63,13 +64,8 @@ def forest(claim: Claim, looks: dict[str, int] | None = None) -> Figure:
     return figure
 
 
-def drawable(claim: Claim) -> bool:
-    """Whether any evidence has an interval."""
-    return any(rows for _, rows in grouped(claim))
-
-
 def grouped(claim: Claim) -> list[tuple[CriterionVerdict, list[Row]]]:
-    """Neighbours that can share an axis, by what they have in common."""
+    """Return neighbouring criteria that can share an axis, with their rows."""
     found: list[tuple[CriterionVerdict, list[Row]]] = []
     room = MOST
     for _, group in itertools.groupby(claim.criteria, lambda one: (one.measure, one.relation, one.margin)):
@@ -83,20 +79,20 @@ def grouped(claim: Claim) -> list[tuple[CriterionVerdict, list[Row]]]:
 
 
 def words_of(criterion: CriterionVerdict, evidence: Evidence) -> str:
-    """What a row is about; where it is, if the criterion has several."""
+    """Return the words beside a row: the criterion, and the workload if it has several."""
     said = criterion.text or criterion.statement
     return said if len(criterion.evidence) == 1 else f"{said}\n{evidence.where}"
 
 
 def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Row]) -> None:
-    """One axis with its rows."""
+    """Draw one axis with its rows."""
     share = MEASURES[criterion.measure].is_ratio
     low, high = span(criterion, rows)
     start, end = holding(criterion, share)
     axes.axvspan(max(start, low), min(end, high), color=HOLDS, linewidth=0, zorder=0)
-    axes.axvline(0.0, color="#777777", linewidth=0.8, zorder=1)
-    if (edge := beyond(criterion, share)) is not None:
-        axes.axvline(edge, color="#777777", linewidth=0.8, linestyle=":", zorder=1)
+    axes.axvline(0.0, color=GREY, linewidth=0.8, zorder=1)
+    if (edge := ruled_out_by(criterion, share)) is not None:
+        axes.axvline(edge, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
     for at, row in enumerate(reversed(rows)):
         interval(axes, at, row.of, low, high)
     axes.set_xlim(low, high)
@@ -111,7 +107,7 @@ def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Row]) -> None:
 
 
 def interval(axes: Axes, at: int, of: Evidence, low: float, high: float) -> None:
-    """One row: the interval, an arrow where it has no end, the gain itself."""
+    """Draw one row: the interval, an arrow where it has no end, the gain itself."""
     colour = COLOURS[of.holds]
     ends = [of.low if of.low is not None else low, of.high if of.high is not None else high]
     axes.plot(ends, [at, at], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
@@ -123,7 +119,7 @@ def interval(axes: Axes, at: int, of: Evidence, low: float, high: float) -> None
 
 
 def span(criterion: CriterionVerdict, rows: Sequence[Row]) -> tuple[float, float]:
-    """From the least to the greatest that is drawn, nothing and the margin within."""
+    """Return the ends of an axis: all that is drawn, zero and the margin lie between them."""
     edge = edge_of(criterion, MEASURES[criterion.measure].is_ratio)
     known = [v for row in rows for v in (row.of.low, row.of.high, row.of.value) if v is not None] + [0.0, edge, -edge]
     width = (max(known) - min(known)) or 1.0
@@ -131,12 +127,12 @@ def span(criterion: CriterionVerdict, rows: Sequence[Row]) -> tuple[float, float
 
 
 def edge_of(criterion: CriterionVerdict, share: bool) -> float:
-    """The margin in the unit of the axis."""
+    """Return the margin in the unit of the axis."""
     return math.log1p(criterion.margin) if share else criterion.margin
 
 
 def holding(criterion: CriterionVerdict, share: bool) -> tuple[float, float]:
-    """Where the whole interval must lie for the criterion to hold."""
+    """Return the region in which the whole interval must lie for the criterion to hold."""
     edge = edge_of(criterion, share)
     return {
         "better": (0.0, math.inf),
@@ -149,14 +145,14 @@ def holding(criterion: CriterionVerdict, share: bool) -> tuple[float, float]:
     }[criterion.relation]
 
 
-def beyond(criterion: CriterionVerdict, share: bool) -> float | None:
-    """The margin, where it is what rules a criterion out: no gain as large as that is left."""
+def ruled_out_by(criterion: CriterionVerdict, share: bool) -> float | None:
+    """Return the margin of a criterion that a gain below it rules out."""
     edge = edge_of(criterion, share)
     return {"better": edge, "worse": -edge}.get(criterion.relation) if edge else None
 
 
 def factors(axes: Axes, low: float, high: float) -> None:
-    """Ticks of a logarithm as factors: 2 times as good is x2, half as good x1/2."""
+    """Write the ticks of a logarithm as factors: 2 is twice as good, 1/2 half as good."""
     above = next((of for of in FACTORS if math.log(of[-1]) >= max(-low, high)), FACTORS[-1])
     named = {-math.log(f): f"1/{f:g}" for f in reversed(above)} | {0.0: "1"} | {math.log(f): f"{f:g}" for f in above}
     shown = {at: name for at, name in named.items() if low <= at <= high}
@@ -164,7 +160,7 @@ def factors(axes: Axes, low: float, high: float) -> None:
 
 
 def label(criterion: CriterionVerdict, share: bool) -> str:
-    """What the axis is."""
+    """Return the title of an axis."""
     more = MEASURES[criterion.measure].more_is_better
     better = "larger" if more else "smaller"
     what = (
@@ -172,25 +168,23 @@ def label(criterion: CriterionVerdict, share: bool) -> str:
         if share
         else f"gain in {criterion.measure}, right is better"
     )
-    dotted = "dotted: " if beyond(criterion, share) is not None else ""
+    dotted = "dotted: " if ruled_out_by(criterion, share) is not None else ""
     return f"{what} ({dotted}{criterion.margin_words})" if criterion.margin_words else what
 
 
 def wrapped(words: str) -> str:
-    """A row's words on lines that fit."""
+    """Return a row's words on at most three lines."""
     lines = [part for line in words.split("\n") for part in textwrap.wrap(line, LINE, break_on_hyphens=False)]
     return "\n".join(lines[:3])
 
 
 def keys(verdicts: set[bool | None]) -> list[object]:
-    """The legend: the verdicts that occur, and the region."""
+    """Return the legend: the verdicts that occur, and the region."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    from optbench.reports.claims.deciding import WORDS
-
     lines = [
-        Line2D([], [], color=COLOURS[holds], marker=MARKS[holds], linewidth=2.2, label=WORDS[holds])
+        Line2D([], [], color=COLOURS[holds], marker=MARKS[holds], linewidth=2.2, label=VERDICTS[holds])
         for holds in (True, False, None)
         if holds in verdicts
     ]

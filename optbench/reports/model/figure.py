@@ -1,0 +1,111 @@
+"""Figures of a report: what is drawn, for plotly and matplotlib alike. The type of `data` says how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from optbench.reports.model.content import Across, Claim
+from optbench.reports.model.rows import Curve, Estimate, Sensitivity
+
+Numbers = Sequence[float | None]
+Mark = Literal["none", "dot", "cross", "ring", "filled", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis."""
+
+    title: str
+    log: bool = False
+    ticks: tuple[int, ...] = ()
+    """Only here, where there are any."""
+    whole: bool = False
+    """Ticks at whole numbers only."""
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points of one contender."""
+
+    contender: str
+    x: Sequence[float]
+    y: Numbers
+    low: Numbers = ()
+    """With `high`: the ends of an interval, drawn as a band, or as error bars if `bars`."""
+    high: Numbers = ()
+    bars: bool = False
+    line: Literal["straight", "steps", "none"] = "straight"
+    mark: Mark = "none"
+    area: float | None = None
+    """The area of the marks against the largest one's, 0 to 1."""
+    note: str = ""
+    """What these points are, if they are only some of the contender's: failed, chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Series over two axes."""
+
+    series: tuple[Series, ...]
+    x: Axis
+    y: Axis
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Curves:
+    """One column of the records: means over seeds with bands, and single runs. Files show the runs where there are no
+    bands."""
+
+    column: str
+    y: str
+    target: float | None
+    bands: tuple[Curve, ...]
+    runs: tuple[Curve, ...]
+
+    def __repr__(self) -> str:
+        """Return what files show, by which they are known to be out of date."""
+        return f"Curves({self.column!r}, {self.y!r}, {self.target!r}, {self.bands or self.runs!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A bar for each contender, stacked of parts. A single part has the contenders' colours."""
+
+    contenders: tuple[str, ...]
+    parts: tuple[tuple[str, tuple[float, ...]], ...]
+    axis: str
+    line: float | None = None
+    """A value marked across all bars."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMaps:
+    """A metric over two hyperparameters, a map for each contender, all with one scale of colours."""
+
+    metric: str
+    maps: tuple[Sensitivity, ...]
+    worst: float
+    """The worst value of all; failed trials get its colour."""
+    scale: tuple[float, float]
+    """The values of the worst and the best colour; beyond them colours stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """A dot with its interval for each contender, single values as thin marks; the first on top."""
+
+    axis: str
+    rows: tuple[tuple[str, Estimate, tuple[float, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure. Files are named after `key`."""
+
+    key: str
+    title: str
+    data: Lines | Curves | Bars | HeatMaps | Intervals | Claim | Across
+    caption: str = ""

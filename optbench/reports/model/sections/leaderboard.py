@@ -1,0 +1,149 @@
+"""Leaderboard: ranks with intervals, who is not significantly different from whom, and what tuning chose."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from functools import partial
+
+from optbench.reports.model.content import Pair, Row, Workload
+from optbench.reports.model.document import Section, present
+from optbench.reports.model.figure import Figure, Intervals
+from optbench.reports.model.flat import records
+from optbench.reports.model.numbers import short
+from optbench.reports.model.table import (
+    CONTENDER,
+    EVERYWHERE,
+    HTML,
+    TERMINAL,
+    Column,
+    Flagged,
+    Table,
+    Whisker,
+    capital,
+    table,
+)
+
+AIMS = {"max": "higher is better", "min": "lower is better"}
+READING = (
+    "A rank such as 1\u20133 is a range: one more than the contenders shown to be better, to one more than those not "
+    "shown to be worse. Contenders that share a letter are not significantly different. "
+)
+
+
+def leaderboard(workload: Workload, level: float) -> Section:
+    """Return the standings, how test compares with training and validation, and the tuned hyperparameters."""
+    parts = present(drawn(workload), standings(workload, level), splits(workload), tuned(workload))
+    return Section("leaderboard", "Leaderboard", parts, (records("leaderboard", workload.rows),))
+
+
+def drawn(workload: Workload) -> Figure | None:
+    """Return the means with their intervals as a figure."""
+    rows = tuple((row.contender, workload.headline_of(row), row.values) for row in workload.rows)
+    if all(estimate.value is None for _, estimate, _ in rows):
+        return None
+    axis = f"{workload.headline_name} ({AIMS.get(workload.direction, workload.direction)})"
+    return Figure("leaderboard", "Leaderboard", Intervals(axis, rows))
+
+
+def standings(workload: Workload, level: float) -> Table:
+    """Return one row for each contender, best first."""
+    letters = letter_groups(workload.rows, workload.pairs)
+    curves = {band.contender: tuple(band.value) for band in workload.bands if band.column == "val_metric"}
+    target = workload.target if workload.headline.startswith("val") else None
+    return table(
+        "leaderboard",
+        f"{capital(workload.headline_name)} at the end of the schedule",
+        workload.rows,
+        (CONTENDER, lambda row: row.contender),
+        (Column("rank", "ranks"), lambda row: (row.rank_low, row.rank_high)),
+        (Column("group"), lambda row: letters.get(row.contender, "")),
+        (Column(workload.headline_name, "estimate"), workload.headline_of),
+        (Column("interval", "whisker", HTML), lambda row: Whisker(workload.headline_of(row), row.values, target)),
+        (Column("seeds", "count"), lambda row: len(row.values)),
+        (Column("failed", "count"), lambda row: row.failed),
+        (Column("trials", "count"), lambda row: row.trials or None),
+        (Column("tuned values", outputs=TERMINAL), tuned_values),
+        (Column("validation", "curve", TERMINAL), lambda row: curves.get(row.contender, ())),
+        note=f"Mean over seeds with its {short(100 * level)} % interval; thin marks are single seeds. {READING}",
+        outputs=EVERYWHERE,
+    )
+
+
+def tuned_values(row: Row) -> str:
+    """Return the tuned hyperparameters in a line, without the groups of their keys."""
+    values = ((key.split(".")[-1], short(v) if isinstance(v, float) else v) for key, v in row.tuned.items())
+    return ", ".join(f"{key}={value}" for key, value in values)
+
+
+def splits(workload: Workload) -> Table:
+    """Return the metric on each split of the data."""
+    return table(
+        "splits",
+        f"{capital(workload.metric)} by split",
+        workload.rows,
+        (CONTENDER, lambda row: row.contender),
+        (Column("training", "estimate"), lambda row: row.train),
+        (Column("validation", "estimate"), lambda row: row.val),
+        (Column("best validation", "estimate"), lambda row: row.best_val),
+        (Column("test", "estimate"), lambda row: row.test),
+        (Column("gap to training", "estimate"), lambda row: row.gap),
+        (Column("SD over seeds", "number", digits=2), lambda row: row.sd),
+        (Column("implementation"), lambda row: row.implementation),
+        note="Gap: how much worse test is than training. Best validation is a stopping rule in hindsight.",
+    )
+
+
+def tuned(workload: Workload) -> Table | None:
+    """Return the winning trial of each contender: a column for each hyperparameter, edges of the box flagged."""
+    rows = workload.rows
+    keys = list(dict.fromkeys(key for row in rows for key in (*row.tuned, *dict(row.edges))))
+    if not keys and not any(row.trials for row in rows):
+        return None
+    return table(
+        "tuned",
+        "Tuned hyperparameters",
+        rows,
+        (CONTENDER, lambda row: row.contender),
+        (Column("validation of the winner", "number"), lambda row: row.tune_val),
+        *((Column(key, "value"), partial(chosen, key=key)) for key in keys),
+        note="The winner's validation is optimistic, as it was chosen for it. An edge: tuning chose the end of the "
+        "search range, so the contender is undertuned.",
+    )
+
+
+def chosen(row: Row, key: str) -> Flagged:
+    """Return the tuned value of a hyperparameter, flagged on the edge of the search range."""
+    edge = dict(row.edges).get(key)
+    return Flagged(row.tuned.get(key), f"{edge} edge" if edge else "")
+
+
+def letter_groups(rows: Sequence[Row], pairs: Sequence[Pair]) -> dict[str, str]:
+    """Return the compact letter display: contenders that share a letter are not shown to differ."""
+    names = [row.contender for row in rows]
+    found: dict[str, str] = {}
+    if not pairs:
+        return found
+    for n, (first, last) in enumerate(stretches(names, pairs)):
+        for name in names[first : last + 1]:
+            found[name] = found.get(name, "") + string.ascii_letters[n % len(string.ascii_letters)]
+    return found
+
+
+def stretches(names: Sequence[str], pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+    """Return the stretches of the leaderboard, (first, last), in which no contender is shown to be better than another:
+    each as long as can be, none within another."""
+    alike = {(a, b) for pair in pairs if pair.verdict not in ("better", "worse") for a, b in both_ways(pair)}
+    found: list[tuple[int, int]] = []
+    for first in range(len(names)):
+        last = first
+        while last + 1 < len(names) and all((names[i], names[last + 1]) in alike for i in range(first, last + 1)):
+            last += 1
+        if not found or last > found[-1][1]:
+            found.append((first, last))
+    return found
+
+
+def both_ways(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return a pair's names in both orders."""
+    return (pair.a, pair.b), (pair.b, pair.a)

@@ -1,0 +1,106 @@
+"""Sensitivity: how the metric depends on the learning rate and on a second hyperparameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from optbench.reports.model.content import Workload
+from optbench.reports.model.document import FlatRow, Records, Section, present
+from optbench.reports.model.figure import Axis, Figure, HeatMaps, Lines, Mark, Series
+from optbench.reports.model.flat import spread
+from optbench.reports.model.rows import Sensitivity
+from optbench.reports.model.table import CONTENDER, HTML, Column, Table, Whisker, table
+
+LEAST_TRIALS = 8  # fewer are no map
+CLIPPED = 0.1  # the worst tenth of all trials has one colour
+CAPTION = "Each trial, other values as tuning had them. A cross is a trial that failed, a ring the one chosen."
+
+
+def sensitivity(workload: Workload) -> Section:
+    """Return the metric of each trial against its learning rate, and the sensitivity as a number."""
+    found = workload.sensitivity
+    parts = present(by_rate(workload), numbers(found))
+    return Section("sensitivity", "Learning-rate sensitivity", parts, (Records("sensitivity", lambda: trials(found)),))
+
+
+def numbers(found: Sequence[Sensitivity]) -> Table:
+    """Return one row for each contender."""
+    return table(
+        "sensitivity",
+        "Sensitivity to the learning rate",
+        found,
+        (CONTENDER, lambda one: one.contender),
+        (Column("hyperparameter", "code"), lambda one: one.key),
+        (Column("sensitivity", "estimate"), lambda one: one.number),
+        (Column("interval", "whisker", HTML), lambda one: Whisker(one.number)),
+        (Column("trials", "count"), lambda one: len(one.x)),
+        (Column("failed", "count"), lambda one: one.value.count(None)),
+        (Column("chosen", "number"), lambda one: one.chosen),
+        note="Mean loss of metric over the searched range, on a log scale, against the best; 0 would be best.",
+    )
+
+
+def by_rate(workload: Workload) -> Figure | None:
+    """Return the figure of the trials by learning rate."""
+    found = [one for one in workload.sensitivity if any(x > 0 for x in one.x)]
+    if not found:
+        return None
+    edge = bad_edge([value for one in found for value in one.value], workload.direction)
+    series = tuple(line for one in found for line in series_of(one, edge))
+    keys = ", ".join(dict.fromkeys(one.key for one in found))
+    lines = Lines(series, Axis(keys, log=True), Axis(f"validation {workload.metric}"))
+    return Figure("sensitivity", "Learning-rate sensitivity", lines, CAPTION)
+
+
+def series_of(one: Sensitivity, edge: float) -> Iterator[Series]:
+    """Yield a contender's trials in order of the rate: those with a result, then the failed at `edge`, then the chosen
+    one."""
+    order = sorted(
+        (x, value) for x, value in zip(one.x, (math.inf if v is None else v for v in one.value), strict=True)
+    )
+    fine = [(x, value) for x, value in order if x > 0 and value != math.inf]
+    failed = [(x, edge) for x, value in order if x > 0 and value == math.inf]
+    chosen = [(x, value) for x, value in fine if one.chosen is not None and math.isclose(x, one.chosen)]
+    yield Series(one.contender, [x for x, _ in fine], [y for _, y in fine], mark="dot")
+    marked: tuple[tuple[list[tuple[float, float]], Mark, str], ...]
+    marked = ((failed, "cross", "failed"), (chosen, "ring", "chosen"))
+    for points, mark, note in marked:
+        if points:
+            x, y = zip(*points, strict=True)
+            yield Series(one.contender, x, y, line="none", mark=mark, note=note)
+
+
+def bad_edge(values: Sequence[float | None], direction: str) -> float:
+    """Return a value just beyond the worst that was reached."""
+    finite = [value for value in values if value is not None]
+    if not finite:
+        return 0.0
+    reach = (max(finite) - min(finite)) or abs(finite[0]) or 1.0
+    return min(finite) - 0.06 * reach if direction == "max" else max(finite) + 0.06 * reach
+
+
+def heat_maps(workload: Workload) -> Section:
+    """Return the metric over two hyperparameters, where two were searched by enough trials."""
+    maps = [one for one in workload.sensitivity if len(one.y) >= LEAST_TRIALS and min(one.x) > 0]
+    maps = [one for one in maps if any(value is not None for value in one.value)]
+    known = sorted((v for one in maps for v in one.value if v is not None), reverse=workload.direction == "min")
+    parts = ()
+    if known:
+        data = HeatMaps(
+            f"validation {workload.metric}",
+            tuple(maps),
+            known[0],
+            (known[round(CLIPPED * (len(known) - 1))], known[-1]),
+        )
+        caption = "Each dot is a trial; the worst tenth has one colour, a cross failed, a ring was chosen."
+        parts = present(Figure("heat-maps", "Heat maps of two hyperparameters", data, caption))
+    return Section("heat-maps", "Two hyperparameters", parts)
+
+
+def trials(found: Sequence[Sensitivity]) -> Iterator[FlatRow]:
+    """Yield every trial, with the sensitivity in each row."""
+    for one in found:
+        for x, y, value in zip(one.x, one.y or (None,) * len(one.x), one.value, strict=True):
+            row = {"contender": one.contender, "key": one.key, "x": x, "second": one.second, "y": y}
+            yield row | {"val_metric": value, "chosen": x == one.chosen} | spread("sensitivity", one.number)

@@ -1,0 +1,65 @@
+"""Chapters on the whole report: claim, failures, assumptions, what was mixed and what was skipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from optbench.reports.model.content import Claim, Report
+from optbench.reports.model.document import Chapter, Records, chapter
+from optbench.reports.model.figure import Figure
+from optbench.reports.model.flat import flat, records
+from optbench.reports.model.table import CONTENDER, EVERYWHERE, TERMINAL, Column, Table, table
+
+
+def warnings(report: Report) -> Iterator[str]:
+    """Yield what weakens the whole report."""
+    if report.open_runs:
+        yield f"{report.open_runs} run{'s have' if report.open_runs > 1 else ' has'} not ended yet."
+    for line in report.mixed:
+        yield f"Mixed on request: {line}"
+    if report.failures:
+        counts = Counter(failure.status for failure in report.failures)
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+        yield f"Runs without a result: {listed}."
+    if report.skipped:
+        yield f"{len(report.skipped)} files or folders were skipped."
+
+
+def claim(of: Claim) -> Chapter:
+    """Return the study's claim and its verdict, a line for each criterion where there are several."""
+    drawable = any(e.low is not None or e.high is not None for one in of.criteria for e in one.evidence)
+    figure = Figure("claim", "The claim's criteria", of) if drawable else None
+    stated = f"{of.text}: {of.verdict}." if of.text else ""
+    lines = of.lines if len(of.criteria) > 1 else ()
+    on_terminal = table("criteria", "Criteria", lines, (Column("criterion"), str), outputs=TERMINAL)
+    return chapter("claim", "Claim", stated, of.sentence, lines, figure, on_terminal)
+
+
+def failures(report: Report) -> Chapter:
+    """Return the runs that ended without a result."""
+    found = table(
+        "failures",
+        "Runs that ended without a result",
+        report.failures,
+        (CONTENDER, lambda one: one.contender),
+        (Column("workload"), lambda one: one.workload),
+        (Column("stage"), lambda one: one.stage),
+        (Column("status"), lambda one: one.status),
+        (Column("reason", "long"), lambda one: one.reason),
+        (Column("run", "code"), lambda one: one.run_id),
+        (Column("folder", "code"), lambda one: one.folder),
+    )
+    runs = Records("runs", lambda: (flat(run, without=("config",)) for run in report.runs))
+    return chapter("failures", "Failures", found, records=(runs, records("failures", report.failures)))
+
+
+def closing(report: Report) -> Iterator[Chapter]:
+    """Yield what follows the results."""
+    yield failures(report)
+    yield chapter("assumptions", "Assumptions", report.assumptions)
+    yield chapter("mixed", "Mixed on request", report.mixed)
+    columns = (Column("path", "code"), Column("reason", "long"))
+    skipped = Table("skipped", "Files and folders left out", columns, report.skipped, "", EVERYWHERE)
+    rows = Records("skipped", lambda: ({"path": path, "reason": reason} for path, reason in report.skipped))
+    yield chapter("skipped", "Skipped", skipped, records=(rows,))

@@ -1,0 +1,101 @@
+"""Series over two axes, and learning curves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from optbench.reports.model.figure import Axis, Curves, Lines, Series
+from optbench.reports.render.figures.style import GREY, HEIGHT, WIDTH, Places, floats, legend, log, look, new, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARKED: dict[str, dict[str, Any]] = {
+    "none": {"marker": ""},
+    "dot": {"markersize": 4},
+    "cross": {"marker": "x", "markersize": 7},
+    "ring": {"marker": "o", "mfc": "none", "markersize": 11},
+    "filled": {"markersize": 8},
+    "open": {"mfc": "none", "markersize": 8},
+}
+LARGER = 10  # points by which the largest mark exceeds the smallest
+
+
+def lines(data: Lines, places: Places) -> Figure:
+    """Draw every series with its band or error bars."""
+    figure, axes = new()
+    for series in data.series:
+        draw(axes, series, places)
+    set_axis(axes, "x", data.x)
+    set_axis(axes, "y", data.y)
+    if all(series.line == "none" for series in data.series):
+        axes.margins(0.15)
+    legend(axes)
+    return figure
+
+
+def draw(axes: Axes, series: Series, places: Places) -> None:
+    """Draw one series."""
+    own = look(series.contender, places) | MARKED[series.mark]
+    if series.line == "none":
+        own["linestyle"] = ""
+    if series.area is not None:
+        own["markersize"] += LARGER * math.sqrt(series.area)
+    own["label"] = "" if series.note else short(series.contender)
+    y = floats(series.y)
+    if series.bars:
+        ends = [
+            [abs(v - (v if end is None else end)) for v, end in zip(y, side, strict=True)]
+            for side in (series.low, series.high)
+        ]
+        axes.errorbar(series.x, y, yerr=ends, capsize=3, **own)
+        return
+    steps = "steps-post" if series.line == "steps" else "default"
+    axes.plot(series.x, y, drawstyle=steps, **own)
+    if series.low and series.high:
+        axes.fill_between(series.x, floats(series.low), floats(series.high), color=own["color"], alpha=0.1, linewidth=0)
+
+
+def set_axis(axes: Axes, which: str, of: Axis) -> None:
+    """Set the title, the scale and the ticks of an axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axes.set(**{f"{which}label": of.title})
+    if of.log:
+        axes.set(**{f"{which}scale": "log"})
+        log(axis)
+    if of.ticks:
+        axis.set_ticks(of.ticks, labels=[f"{tick:,}" for tick in of.ticks])
+        axis.set_ticks([], minor=True)
+    if of.whole:
+        axis.set_major_locator(MaxNLocator(integer=True))
+    if of.limits:
+        axes.set(**{f"{which}lim": of.limits})
+
+
+def curves(data: Curves, places: Places) -> Figure:
+    """Draw means over seeds against steps and training seconds, with bands."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.5 * WIDTH, HEIGHT), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, axis, title in ((left, "step", "steps"), (right, "train_seconds", "training seconds")):
+        for band in data.bands or data.runs:
+            mark = "none" if len(band.step) > 1 else "dot"
+            named = short(band.contender) in axes.get_legend_handles_labels()[1]
+            series = Series(band.contender, getattr(band, axis), band.value, band.low, band.high, mark=mark)
+            draw(axes, replace(series, note="another seed") if named else series, places)
+        if data.target is not None:
+            axes.axhline(data.target, color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_xlabel(title)
+    known = [v for band in data.bands for v in (*band.value, *band.low) if v is not None]
+    if data.column.endswith("loss") and known and min(known) > 0:
+        left.set_yscale("log")
+        log(left.yaxis)
+    left.set_ylabel(data.y + (" (dotted: target)" if data.target is not None else ""))
+    legend(left)
+    return figure

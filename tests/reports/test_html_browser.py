@@ -172,7 +172,7 @@ def test_curves_can_be_chosen(tab: Tab, folder: Path) -> None:
     choose += "list.dispatchEvent(new Event('change')) }}"
     tab.value(choose.format(0, "train_loss"))
     tab.value(choose.format(1, "seconds"))
-    assert tab.value(f"{plot}.layout.yaxis.title.text") == "train_loss"
+    assert tab.value(f"{plot}.layout.yaxis.title.text") == "training loss"
     assert tab.value(f"{plot}.layout.xaxis.title.text") == "training seconds"
     for box in (0, 1):
         tab.value(f"document.querySelectorAll('.choices input')[{box}].click()")

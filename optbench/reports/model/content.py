@@ -1,14 +1,13 @@
-"""What a report says, as plain data: every output (HTML, Markdown, JSON, CSV, pictures, terminal) draws one of these.
+"""The content of a report as plain data; as JSON it is report.json.
 
-Nothing here computes. `asdict(report)` is report.json. Metrics are in their own units, times in seconds, memory in
-bytes; an interval is at the report's level of confidence. None: not measured, or not to be had.
+Metrics are in their own units, times in seconds, memory in bytes; intervals are at the report's level of confidence.
+None: not measured, or not available.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from optbench.reports.model.rows import (
     BudgetCurve,
@@ -31,29 +30,29 @@ VERDICTS = {True: "supported", False: "not supported", None: "inconclusive"}
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """All that is known of one workload."""
+    """The results on one workload."""
 
     name: str
     metric: str
     direction: str
     """max or min"""
     headline: str
-    """test_metric or val_metric: what the leaderboard and the verdicts go by"""
+    """The metric of the leaderboard and the verdicts: test_metric or val_metric."""
     target: float | None
     steps: int
     batch_size: int
     budgets: tuple[float, ...]
     answer: tuple[str, ...]
-    """Which optimizer to use here and how sure that is."""
+    """Which optimizer to use, and how sure that is."""
     warnings: tuple[str, ...]
-    """What weakens the answer: few seeds, edges of boxes, failures."""
+    """What weakens the answer: few seeds, edges of search ranges, failures."""
     rows: tuple[Row, ...]
     """Best first."""
     pairs: tuple[Pair, ...] = ()
     curves: tuple[Curve, ...] = ()
-    """Of the final runs at the full budget, each seed."""
+    """Of the final runs at the full budget, by seed."""
     bands: tuple[Curve, ...] = ()
-    """The same with the mean over seeds as value."""
+    """The means over seeds."""
     budget_curves: tuple[BudgetCurve, ...] = ()
     sensitivity: tuple[Sensitivity, ...] = ()
     to_target: tuple[ToTarget, ...] = ()
@@ -61,7 +60,7 @@ class Workload:
     stability: tuple[Stability, ...] = ()
     resources: tuple[Resources, ...] = ()
     reference: str | None = None
-    """Which contender relative speeds are against."""
+    """The contender that relative speeds are against."""
     pareto: tuple[ParetoPoint, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
@@ -77,7 +76,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Performance profile: share of workloads solved within tau times the fastest (Dolan and Moré, 2002)."""
+    """A performance profile: share of workloads solved within tau times the fastest (Dolan and Moré, 2002)."""
 
     contender: str
     tau: tuple[float, ...]
@@ -93,17 +92,17 @@ class Score:
     """AlgoPerf's benchmark score of times to target, 0 to 1; None without times."""
     mean_rank: Estimate
     iqm: Estimate
-    """Interquartile mean over seeds and workloads of the normalised headline: 1 the best contender's mean, 0 the
-    worst one's. Its interval has the luck of tuning in it."""
+    """Interquartile mean over seeds and workloads of the normalised headline: 1 is the best contender's mean, 0 the
+    worst one's. The interval includes the selection variance of tuning."""
     speed_up: Estimate
     """Geometric mean over workloads of the reference's time to target over its own."""
     rank_first: float | None = None
-    """Share of the draws in which its interquartile mean is the greatest."""
+    """P(best): that its interquartile mean is the greatest."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOut:
-    """The order without one workload: of contenders by mean rank, in `optbench score` of submissions by score."""
+    """The order without one workload: contenders by mean rank; in `optbench score`, submissions by score."""
 
     without: str
     order: tuple[str, ...]
@@ -112,7 +111,7 @@ class LeaveOneOut:
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """All workloads together; where there are two or more."""
+    """Two or more workloads together."""
 
     answer: tuple[str, ...]
     scores: tuple[Score, ...]
@@ -121,7 +120,7 @@ class Across:
     ranks: Mapping[str, Mapping[str, tuple[int, int]]]
     """{workload: {contender: (rank_low, rank_high)}}"""
     note: str = ""
-    """What the scores are made of: which times, of how many workloads."""
+    """Which times the scores are made of, and of how many workloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,40 +142,39 @@ class RunDetail:
     train_seconds: float | None
     hardware: str
     command: str
-    """What reproduces it."""
-    config: Mapping[str, Any]
+    """It reproduces the run."""
+    config: Mapping[str, object]
     """Resolved."""
     folder: str
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one comparison says of a criterion."""
+    """One comparison for a criterion."""
 
     where: str
-    """The workload, with what else both sides share."""
+    """The workload, and what else both sides share."""
     holds: bool | None
     words: str
     low: float | None = None
-    """The interval of the gain, larger is better; of a ratio in logarithms. None where an end has no bound, or there
-    are no numbers."""
+    """With `high`: the interval of the gain, larger is better; of a ratio in logarithms. None: unbounded or unknown."""
     high: float | None = None
     n: int | None = None
-    """Results on the smaller side"""
+    """Results on the smaller side."""
     unit: str = "seeds"
-    """seeds, runs or trials"""
+    """Of n: seeds, runs or trials."""
     value: float | None = None
-    """The gain itself, as its interval"""
+    """The gain, in the unit of its interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class CriterionVerdict:
-    """One condition of a claim, and whether it holds."""
+    """The verdict on one criterion of a claim."""
 
     text: str
-    """In the study's own words, empty where it has none."""
+    """The study's own words, or empty."""
     statement: str
-    """In ours."""
+    """The same in standard words."""
     measure: str
     relation: str
     margin: float
@@ -191,7 +189,7 @@ class CriterionVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the study was to decide, and whether it did."""
+    """The study's claim, and the verdict on it."""
 
     text: str
     holds: bool | None
@@ -199,13 +197,13 @@ class Claim:
     sentence: str
     criteria: tuple[CriterionVerdict, ...] = ()
     seeds: int | None = None
-    """The fewest that any of it rests on."""
+    """The fewest of any comparison."""
     few: bool = False
-    """Whether those are few."""
+    """True where these are too few for small differences."""
 
     @property
     def verdict(self) -> str:
-        """In a word or two."""
+        """The verdict in words."""
         return VERDICTS[self.holds]
 
     @property
@@ -221,29 +219,29 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything."""
+    """The content of a report."""
 
     title: str
     studies: tuple[str, ...]
     made_with: str
-    """optbench and its version"""
+    """optbench and its version."""
     command: str
-    """what made this report"""
+    """The command that made this report."""
     answer: tuple[str, ...]
-    """The first lines: which optimizer for which workload, and how sure that is."""
+    """Which optimizer for which workload, and how sure that is."""
     assumptions: tuple[str, ...]
-    """What was assumed and how the numbers are made, a sentence each."""
+    """What was assumed and how the numbers are made, in sentences."""
     mixed: tuple[str, ...]
-    """What was mixed because it was asked for: hardware, budgets, data, versions."""
+    """What was mixed on request: hardware, budgets, data, versions."""
     level: float
-    """Of confidence, 0.95"""
+    """Of confidence: 0.95."""
     workloads: tuple[Workload, ...]
     across: Across | None
     runs: tuple[RunDetail, ...]
     failures: tuple[Failure, ...]
     skipped: tuple[tuple[str, str], ...]
-    """(path, why it was left out)"""
+    """(path, reason)"""
     claim: Claim | None = None
     open_runs: int = 0
-    """Runs that have not ended: the study goes on."""
+    """Runs that have not ended."""
     schema: int = 1

@@ -1,19 +1,14 @@
-"""The rows of a report's sections; `content` puts them together.
-
-Metrics are in their own units, times in seconds, memory in bytes; an interval is at the report's level of confidence.
-None: not measured, or not to be had.
-"""
+"""The rows of a report's sections. Units and None as in `content`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its interval, of n values; low and high are None where n is too small for one."""
+    """A number of n values with its interval; low and high are None where n is too small."""
 
     value: float | None
     low: float | None = None
@@ -23,79 +18,79 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender on the leaderboard of a workload, tuned, at the full budget, over its final seeds."""
+    """One contender on a workload: tuned, at the full budget, over its final seeds."""
 
     contender: str
     implementation: str
     rank_low: int
-    """One more than the contenders that are shown to be better."""
+    """One more than the contenders shown to be better."""
     rank_high: int
-    """One more than those that are not shown to be worse."""
+    """One more than the contenders not shown to be worse."""
     test: Estimate
-    """The mean metric on test at the end of the schedule: the headline."""
+    """The mean metric on test at the end of the schedule."""
     val: Estimate
     best_val: Estimate
-    """The best of all evaluations on validation, by seed: a stopping rule in hindsight."""
+    """The best evaluation on validation of each seed: a stopping rule in hindsight."""
     train: Estimate
-    """The metric on training samples without augmentation at the end."""
+    """The metric on training samples without augmentation, at the end."""
     gap: Estimate
-    """How much worse test is than train, seed by seed."""
+    """How much worse test is than train, by seed."""
     sd: float | None
     """Standard deviation of the headline over seeds."""
     values: tuple[float, ...]
-    """The headline, seed by seed, of the seeds that succeeded."""
+    """The headline of each seed that succeeded."""
     seeds: tuple[int, ...]
     failed: int
-    """Final seeds that ended without a result: they count as worse than any that has one."""
+    """Final seeds without a result; they count as worse than any result."""
     trials: int
-    """Points of the box that were tried."""
+    """Points of the search box that were tried."""
     tune_val: float | None
-    """What the winning trial scored while tuning: optimistic, as it was chosen for it."""
-    tuned: Mapping[str, Any] = field(default_factory=dict)
-    """What tuning chose."""
+    """The winning trial's score while tuning: optimistic, as it was chosen for it."""
+    tuned: Mapping[str, object] = field(default_factory=dict)
+    """Tuned hyperparameters by key."""
     edges: tuple[tuple[str, str], ...] = ()
-    """(key, "low" or "high") of chosen values on the edge of the box: undertuned."""
+    """(key, "low" or "high") of tuned values on the edge of the search box: undertuned."""
     luck: float = 0.0
-    """Standard deviation that the choice of the winner by noisy scores adds to the headline's mean."""
+    """Selection standard deviation: what choosing the winner by noisy scores adds to the headline's mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The verdict between two contenders on one workload (or across all)."""
+    """The verdict between two contenders on one workload."""
 
     a: str
     b: str
     verdict: str
-    """of a: better, worse, tie (shown equivalent) or undecided"""
+    """Of a: better, worse, tie (shown equivalent) or undecided."""
     difference: Estimate
-    """Mean of a minus mean of b, in the metric's unit, simultaneous over all pairs of the family."""
+    """Mean of a minus mean of b in the metric's unit; the interval is simultaneous over all pairs."""
     p: float | None
     """Two-sided, of no difference."""
     adjusted_p: float | None
-    """The same after Holm's correction over the family."""
+    """The same after Holm's correction over all pairs."""
     tie_p: float | None
-    """Of a difference beyond the margin, after the same correction: small where the two are equivalent."""
+    """Of a difference beyond the margin, after the same correction; small where the two are equivalent."""
     margin: float | None
-    """Differences smaller than this do not matter; the metric's unit."""
+    """Smaller differences do not matter; in the metric's unit."""
     effect: float | None
     """Hedges' g: the difference in pooled standard deviations, positive where a is better."""
     improvement: Estimate
     """Probability that a run of a is better than one of b."""
     more_seeds: int | None
-    """Seeds for each, beside those there are, that would decide with a power of 80 % if things are as they look."""
+    """Further seeds of each that would decide with a power of 80 % if the estimates are true."""
     sentence: str
     """The verdict in words."""
     evidence: tuple[str, ...] = ()
-    """What it rests on and what limits it, a sentence each."""
+    """What the verdict rests on and what limits it, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One run's records of one column, or a band over seeds; downsampled, extremes kept."""
+    """One column of a run's records, or a band over seeds; thinned, extremes kept."""
 
     contender: str
     column: str
-    """val_metric, train_loss, ...: a name of the column dictionary"""
+    """A name of the column dictionary: val_metric, train_loss, ..."""
     step: tuple[int, ...]
     samples: tuple[int, ...]
     train_seconds: tuple[float, ...]
@@ -103,7 +98,7 @@ class Curve:
     """None where it was not finite."""
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
-    """Least and greatest over seeds, for a band; empty for a single run."""
+    """With `low`: least and greatest over seeds; empty for a single run."""
     run_id: str | None = None
     seed: int | None = None
     status: str = "completed"
@@ -111,7 +106,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class BudgetCurve:
-    """Expected best validation metric of the first n of a contender's trials in random order, without replacement."""
+    """Expected best validation metric of n of a contender's trials, drawn without replacement."""
 
     contender: str
     trials: tuple[int, ...]
@@ -119,38 +114,37 @@ class BudgetCurve:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     evaluated_samples: float | None
-    """Samples through gradient evaluations of one trial."""
+    """Of one trial, through gradient evaluations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """How the metric depends on the learning rate, other values as the trials had them."""
+    """The metric against the learning rate, other values as the trials had them."""
 
     contender: str
     key: str
-    """which hyperparameter: optimizer.lr"""
+    """The hyperparameter: optimizer.lr."""
     x: tuple[float, ...]
     value: tuple[float | None, ...]
     """Validation metric of each trial; None where it failed."""
     number: Estimate
-    """Mean loss of metric, over the searched range on a log scale, against the best (Wortsman et al., 2023).
-    None, too, where no trial is better than an answer that has learned nothing."""
+    """Mean loss of metric over the searched range, on a log scale, against the best (Wortsman et al., 2023). None where
+    no trial beats the trivial answer."""
     chosen: float | None = None
     second: str = ""
-    """What was searched first beside it, where that was numbers above 0: optimizer.weight_decay"""
+    """The first other hyperparameter searched over numbers above 0: optimizer.weight_decay."""
     y: tuple[float, ...] = ()
-    """Its value of each trial"""
+    """Its value in each trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToTarget:
-    """What a contender needed to reach the target on validation; None where it did not: censored, not infinite."""
+    """Cost to reach the target on validation; None where it was not reached: censored, not infinite."""
 
     contender: str
     kind: str
-    """complete: smallest budget of the ladder whose complete schedules reach it, for more than half
-    of the seeds. passing: first evaluation inside a
-    run that is at or beyond it, which depends on the schedule."""
+    """complete: the smallest budget of the ladder whose complete schedules reach it, for more than half of the seeds.
+    passing: the first evaluation inside a run that is at or beyond it, which depends on the schedule."""
     reached: int
     of: int
     steps: Estimate
@@ -158,9 +152,9 @@ class ToTarget:
     train_seconds: Estimate
     wall_seconds: Estimate
     flops: Estimate
-    """Medians over the seeds, a seed that did not reach it counted as later than any that did."""
+    """This and the four above: medians over seeds; a seed that did not reach it counts as later than any that did."""
     budget: float | None = None
-    """For complete: the share of the workload's budget."""
+    """Of a complete schedule: the share of the workload's budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +170,15 @@ class LadderStep:
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """How often a contender failed, and how bumpy its way was."""
+    """How often a contender failed, and its loss spikes."""
 
     contender: str
     runs: int
     failed: int
     share: Estimate
-    """Share of tuning runs that diverged or failed otherwise, with a Clopper-Pearson interval."""
+    """Of tuning runs that diverged or failed, with a Clopper-Pearson interval."""
     spikes: Estimate
-    """Loss spikes in 1,000 judged training records of the final runs; the first 20 of a run only prepare."""
+    """In 1,000 training records of the final runs; the first 20 records of a run are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,18 +189,18 @@ class Resources:
     state_bytes: int | None
     parameter_bytes: int | None
     state_per_parameter: float | None
-    """Bytes of optimizer state for a byte of parameters."""
+    """Bytes of optimizer state for each byte of parameters."""
     peak_bytes: int | None
-    """Peak allocated on a device, else peak resident memory of the process."""
+    """Peak allocated on the device, else the peak resident memory of the process."""
     step_ms: Estimate
     """Median training step."""
     samples_per_second: Estimate
     relative_speed: Estimate
-    """Samples a second over the reference's."""
+    """Samples a second over those of the reference."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Mean seconds of a run by phase: data, forward, backward, optimizer, evaluation, ..."""
     shared_device: bool = False
-    """Whether several runs shared a device: times are then not comparable."""
+    """True where several runs shared a device: their times are not comparable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +212,7 @@ class ParetoPoint:
     train_seconds: float | None
     state_bytes: float | None
     front: bool
-    """Whether no other contender is at least as good in all three and better in one."""
+    """True where no other contender is at least as good in all three and better in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +230,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that a task made of a run's state, as a PNG file."""
+    """A PNG file that a task made of a run's state."""
 
     contender: str
     run_id: str

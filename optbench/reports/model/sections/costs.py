@@ -36,8 +36,9 @@ def machine(workload: Workload) -> Table:
         (Column("peak memory", "bytes"), lambda one: one.peak_bytes),
         (Column("step (ms)", "estimate"), lambda one: one.step_ms),
         (Column("samples/s", "estimate"), lambda one: one.samples_per_second),
-        (Column(f"speed against {workload.reference or 'the reference'}", "estimate"), lambda one: one.relative_speed),
+        (Column("relative speed", "estimate"), lambda one: one.relative_speed),
         (Column("device"), lambda one: "shared" if one.shared_device else ""),
+        note=f"Relative speed: samples a second over those of {workload.reference}." if workload.reference else "",
     )
 
 

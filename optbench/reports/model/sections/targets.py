@@ -8,7 +8,7 @@ from optbench.reports.model.figure import Axis, Figure, Lines, Series
 from optbench.reports.model.flat import records
 from optbench.reports.model.numbers import MISSING, TIMES, short
 from optbench.reports.model.rows import LadderStep, ToTarget
-from optbench.reports.model.table import CONTENDER, HTML, Column, Table, Whisker, capital, table
+from optbench.reports.model.table import CONTENDER, Column, Table, capital, table
 
 NOTE = (
     "Complete schedule: the smallest budget on the ladder whose complete schedules reach the target. First passing: "
@@ -27,7 +27,6 @@ def to_target(workload: Workload) -> Section:
         (Column("rule"), rule),
         (Column("reached"), lambda one: f"{one.reached} of {one.of}"),
         (Column("steps", "estimate"), lambda one: one.steps),
-        (Column("interval", "whisker", HTML), lambda one: Whisker(one.steps)),
         (Column("samples", "estimate"), lambda one: one.samples),
         (Column("training seconds", "estimate"), lambda one: one.train_seconds),
         (Column("wall seconds", "estimate"), lambda one: one.wall_seconds),

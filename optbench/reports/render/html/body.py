@@ -106,7 +106,8 @@ class Body:
             yield gallery(self.album, part.pictures, self.places, self.root)
         elif isinstance(part, Figure):
             found = [self.plot(*one) for one in plots(part, self.places)]
-            yield from found if len(found) < 2 else [tag("div", *found, class_="plots")]
+            note = tag("p", part.caption, class_="note")
+            yield from found if len(found) < 2 else (tag("div", *found, class_="plots"), note)
         elif shown := part.shown_in("html"):
             yield html_table(shown, self.places)
 

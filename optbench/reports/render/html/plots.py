@@ -32,7 +32,7 @@ def plots(figure: Figure, places: Places) -> list[tuple[Plot, str]]:
     if isinstance(data, Bars):
         return [(bars(data, places), caption)]
     if isinstance(data, HeatMaps):
-        return [(points(data, one), f"{one.contender}. {caption}") for one in data.maps]
+        return [(points(data, one), one.contender) for one in data.maps]
     return []
 
 

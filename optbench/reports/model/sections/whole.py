@@ -21,7 +21,7 @@ def warnings(report: Report) -> Iterator[str]:
     if report.failures:
         counts = Counter(failure.status for failure in report.failures)
         listed = ", ".join(f"{count} {status}" for status, count in counts.items())
-        yield f"Runs without a result: {listed}."
+        yield f"{len(report.failures)} run{'s' if len(report.failures) > 1 else ''} failed: {listed}."
     if report.skipped:
         yield f"{len(report.skipped)} files or folders were skipped."
 

@@ -37,7 +37,7 @@ def published(tmp_path: Path) -> Path:
 def test_the_section_is_written_checked_and_goes_stale(published: Path, call: Call) -> None:
     check = ["reproduce", "--summary", "--check", "-o", published]
     code, _, err = call(*check)
-    assert code == 3 and "README.md" in err and "Write it: optbench reproduce --summary" in err
+    assert code == 3 and "README.md" in err and "Update them: optbench reproduce --summary" in err
     assert call("reproduce", "--summary", "-o", published)[0] == 0
     text = (published.parent.parent / "README.md").read_text()
     assert text.startswith("# A project\n\n") and text.endswith("\n\nThe end.\n") and "old" not in text

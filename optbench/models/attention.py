@@ -1,21 +1,23 @@
-"""What the transformers of text have in common: how attention is computed, and how long a sample may be."""
+"""What the text transformers share: the attention implementation, and the limit on a sample's length."""
 
 from __future__ import annotations
 
-from typing import Any
+from torch import nn
 
 from optbench.contracts import TextData
 from optbench.errors import ConfigError
 
 
-def attention_of(architecture: Any) -> str:
-    """The name by which transformers knows the way of computing attention: torch's scaled_dot_product_attention, whose
-    kernel fits device and mask, where the architecture takes it in the installed version, else its own plain one."""
+def attention_of(architecture: type[nn.Module]) -> str:
+    """Return transformers' name of the attention implementation for an architecture.
+
+    torch's scaled_dot_product_attention, with a kernel that suits device and mask, if the installed version supports it
+    for this architecture; else the plain one."""
     return "sdpa" if getattr(architecture, "_supports_sdpa", False) else "eager"
 
 
 def check_positions(data: TextData, positions: int) -> None:
-    """ConfigError where a sample is longer than the model's table of positions."""
+    """Raise ConfigError if a sample is longer than the model's table of positions."""
     if data.sequence_length > positions:
         raise ConfigError(
             f"data.sequence_length={data.sequence_length} exceeds model.positions={positions}",

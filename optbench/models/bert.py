@@ -1,10 +1,10 @@
-"""BERT (Devlin et al., 2019) with its masked-language-model head, built by transformers from a configuration."""
+"""BERT (Devlin et al., 2019) with its masked language modelling head, built by transformers."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from optbench.contracts import TextData
 from optbench.models.attention import attention_of, check_positions
 
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM
+
 
 @dataclass(frozen=True)
-class Size:
-    """Blocks, hidden units, heads; the inner layer has four times the hidden units. Weights start at random with
-    standard deviation `std`; positions likewise, or from sines and cosines of the same size."""
+class BertSize:
+    """Blocks, hidden units and heads; the inner layer has four times the hidden units.
+
+    Initial weights are normal with standard deviation `std`. Initial positions too, or sines and cosines of the same
+    scale."""
 
     blocks: int
     width: int
@@ -26,35 +31,35 @@ class Size:
 
 
 SIZES = {
-    # Ours, for a CPU. Relative positions can be read off sines and cosines by one matrix, and 0.05 gives 128 units the
-    # scale that 0.02 gives 768: without both a small BERT stays long where it knows neighbours alone.
-    "micro": Size(2, 128, 4, std=0.05, sinusoids=True),
-    "mini": Size(4, 256, 4),  # mini to medium: Turc et al., 2019, Well-Read Students Learn Better, arXiv:1908.08962
-    "small": Size(4, 512, 8),
-    "medium": Size(8, 512, 8),
-    "base": Size(12, 768, 12),  # base and large: Devlin et al., 2019, section 3
-    "large": Size(24, 1024, 16),
+    # Ours, for a CPU. One matrix can read relative positions from sines and cosines, and std 0.05 gives 128 units the
+    # scale of 768 units at 0.02. Without both, a small BERT takes long to use more than neighbouring pieces.
+    "micro": BertSize(2, 128, 4, std=0.05, sinusoids=True),
+    "mini": BertSize(4, 256, 4),  # mini to medium: Turc et al., 2019, Well-Read Students Learn Better, arXiv:1908.08962
+    "small": BertSize(4, 512, 8),
+    "medium": BertSize(8, 512, 8),
+    "base": BertSize(12, 768, 12),  # base and large: Devlin et al., 2019, section 3
+    "large": BertSize(24, 1024, 16),
 }
 
 
 class Bert(nn.Module):
-    """Scores of the pieces at some positions; the head is not computed at the others.
+    """Scores of the pieces at some positions; the head skips the others.
 
-    `network` is a BertForMaskedLM, whose output layer shares the weights of its embedding."""
+    The output layer of `network` shares the weights of its embedding."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: BertForMaskedLM) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """Logits (B, K, pieces) at positions (B, K) of tokens (B, L)."""
+        """Return logits (B, K, pieces) at positions (B, K) of tokens (B, L)."""
         hidden = self.network.bert(tokens).last_hidden_state
-        at = positions[:, :, None].expand(-1, -1, hidden.shape[2])
-        return self.network.cls(hidden.gather(1, at))
+        index = positions[:, :, None].expand(-1, -1, hidden.shape[2])
+        return self.network.cls(hidden.gather(1, index))
 
 
 def build(data: TextData, *, size: str, dropout: float, positions: int) -> nn.Module:
-    """A network from tokens (B, L) and positions (B, K) to logits (B, K, pieces)."""
+    """Build a network from tokens (B, L) and positions (B, K) to logits (B, K, pieces)."""
     from transformers import BertConfig, BertForMaskedLM
 
     check_positions(data, positions)
@@ -74,8 +79,8 @@ def build(data: TextData, *, size: str, dropout: float, positions: int) -> nn.Mo
         layer_norm_eps=1e-12,
         pad_token_id=data.vocabulary.pad,
         tie_word_embeddings=True,
-        attn_implementation=attention_of(BertForMaskedLM),
     )
+    config._attn_implementation = attention_of(BertForMaskedLM)
     network = BertForMaskedLM(config)
     if chosen.sinusoids:
         table = network.bert.embeddings.position_embeddings.weight
@@ -85,8 +90,7 @@ def build(data: TextData, *, size: str, dropout: float, positions: int) -> nn.Mo
 
 
 def sinusoids(positions: int, width: int, std: float) -> Tensor:
-    """Sines and cosines of positions (Vaswani et al., 2017, section 3.5), of root mean square `std`:
-    (positions, width)."""
+    """Return sines and cosines of positions (Vaswani et al., 2017, section 3.5): (positions, width), RMS `std`."""
     rates = 10_000.0 ** (-torch.arange(0, width, 2) / width)
     angles = torch.arange(positions)[:, None] * rates
     return std * math.sqrt(2) * torch.cat([angles.sin(), angles.cos()], 1)

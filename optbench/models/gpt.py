@@ -1,14 +1,19 @@
-"""GPT-2 (Radford et al., 2019), built by transformers from a configuration."""
+"""GPT-2 (Radford et al., 2019), built by transformers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from optbench.contracts import TextData
 from optbench.models.attention import attention_of, check_positions
+
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
+Network = TypeVar("Network", bound=nn.Module)
 
 SIZES = {  # blocks, hidden units, heads; the inner layer has four times the hidden units
     "micro": (2, 128, 4),  # ours, for a CPU
@@ -19,20 +24,21 @@ SIZES = {  # blocks, hidden units, heads; the inner layer has four times the hid
 
 
 class Gpt(nn.Module):
-    """Scores of the next piece at every position. `network` is a GPT2LMHeadModel, whose output layer shares the
-    weights of its embedding."""
+    """Scores of the next piece at every position.
 
-    def __init__(self, network: Any) -> None:
+    The output layer of `network` shares the weights of its embedding."""
+
+    def __init__(self, network: GPT2LMHeadModel) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (B, L, pieces) of what follows each of tokens (B, L)."""
+        """Return logits (B, L, pieces) of the piece after each of tokens (B, L)."""
         return self.network(tokens, use_cache=False).logits
 
 
 def build(data: TextData, *, size: str, dropout: float, positions: int) -> nn.Module:
-    """A network from tokens (B, L) to logits (B, L, pieces)."""
+    """Build a network from tokens (B, L) to logits (B, L, pieces)."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     check_positions(data, positions)
@@ -53,14 +59,15 @@ def build(data: TextData, *, size: str, dropout: float, positions: int) -> nn.Mo
         eos_token_id=data.vocabulary.end,
         tie_word_embeddings=True,
         use_cache=False,
-        attn_implementation=attention_of(GPT2LMHeadModel),
     )
+    config._attn_implementation = attention_of(GPT2LMHeadModel)
     return Gpt(with_linear_layers(GPT2LMHeadModel(config)))
 
 
-def with_linear_layers(network: nn.Module) -> nn.Module:
-    """The same network with transformers' Conv1D, whose weights are (in, out), as nn.Linear, whose are (out, in):
-    optimizers and K-FAC look at a weight's shape and its module's type."""
+def with_linear_layers(network: Network) -> Network:
+    """Replace transformers' Conv1D, with weights (in, out), by nn.Linear, with weights (out, in).
+
+    Optimizers and K-FAC use a weight's shape and its module's type."""
     from transformers.pytorch_utils import Conv1D
 
     for module in list(network.modules()):
@@ -70,9 +77,10 @@ def with_linear_layers(network: nn.Module) -> nn.Module:
     return network
 
 
-def linear_of(weight: Tensor, bias: nn.Parameter) -> nn.Linear:
-    """x -> x weight + bias for a weight (in, out)."""
-    layer = nn.Linear(*weight.shape, device="meta")
+def linear_of(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """Return the layer x -> x weight + bias for a weight (in, out)."""
+    inputs, outputs = weight.shape
+    layer = nn.Linear(inputs, outputs, device="meta")
     layer.weight = nn.Parameter(weight.detach().T.contiguous())
     layer.bias = nn.Parameter(bias.detach().clone(memory_format=torch.contiguous_format))
     return layer

@@ -12,7 +12,7 @@ from optbench.models.roles import mark
 
 
 def build(data: ImageData, *, hidden: list[int]) -> nn.Module:
-    """A network from inputs (B, *data.sample_shape) to logits (B, classes)."""
+    """Build a network from inputs (B, *data.sample_shape) to logits (B, classes)."""
     widths = [math.prod(data.sample_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths):

@@ -10,7 +10,7 @@ from optbench.errors import ConfigError
 from optbench.models.roles import mark
 
 LARGE_IMAGE = 64  # pixels from which the ImageNet stem (7x7, stride 2, pooling) is used
-SMALL_FORMS = {  # layers -> blocks per stage, share of `width` in the first stage
+SMALL_FORMS = {  # layers: blocks per stage, and the first stage's channels as a share of `width`
     18: ((2, 2, 2, 2), 1.0),  # He et al., 2016, table 1, with a 3x3 stem
     20: ((3, 3, 3), 0.25),  # He et al., 2016, section 4.2: 16, 32, 64 channels
     34: ((3, 4, 6, 3), 1.0),
@@ -18,34 +18,34 @@ SMALL_FORMS = {  # layers -> blocks per stage, share of `width` in the first sta
 
 
 def build(data: ImageData, *, size: int, width: int) -> nn.Module:
-    """A network from images (B, C, H, W) to logits (B, classes).
+    """Build a network from images (B, C, H, W) to logits (B, classes).
 
-    Raises ConfigError for a number of layers that has no form at this image size."""
+    Raises ConfigError if there is no form with this number of layers at this image size."""
     (channels, height, _), classes = data.sample_shape, data.classes
-    model = large(channels, classes, size) if height >= LARGE_IMAGE else small(channels, classes, size, width)
-    mark(model.get_classifier(), "head")
-    return model
+    return large(channels, classes, size) if height >= LARGE_IMAGE else small(channels, classes, size, width)
 
 
 def large(channels: int, classes: int, size: int) -> nn.Module:
-    """timm's form for large images."""
+    """Build timm's form for large images."""
     import timm
 
     if size not in (18, 34, 50):
-        raise ConfigError(f"model.size={size}: a resnet for images from {LARGE_IMAGE} pixels has 18, 34 or 50 layers")
-    return timm.create_model(f"resnet{size}", pretrained=False, in_chans=channels, num_classes=classes)
+        raise ConfigError(f"model.size={size}: for images from {LARGE_IMAGE} pixels on, choose 18, 34 or 50 layers")
+    model = timm.create_model(f"resnet{size}", pretrained=False, in_chans=channels, num_classes=classes)
+    mark(model.get_submodule("fc"), "head")
+    return model
 
 
 def small(channels: int, classes: int, size: int, width: int) -> nn.Module:
-    """The form for small images."""
+    """Build the form for small images."""
     if size not in SMALL_FORMS:
         known = ", ".join(map(str, SMALL_FORMS))
-        raise ConfigError(f"model.size={size}: a resnet for images below {LARGE_IMAGE} pixels has {known} layers")
+        raise ConfigError(f"model.size={size}: for images below {LARGE_IMAGE} pixels, choose {known} layers")
     blocks, share = SMALL_FORMS[size]
     return SmallResNet(channels, classes, blocks, round(width * share))
 
 
-class Block(nn.Module):
+class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch norm around a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -76,17 +76,14 @@ class SmallResNet(nn.Module):
         layers, inputs = [], width
         for stage, (count, outputs) in enumerate(zip(blocks, widths, strict=True)):
             for index in range(count):
-                layers.append(Block(inputs, outputs, 2 if stage and not index else 1))
+                layers.append(BasicBlock(inputs, outputs, 2 if stage and not index else 1))
                 inputs = outputs
         self.stages = nn.Sequential(*layers)
         self.fc = nn.Linear(inputs, classes)
+        mark(self.fc, "head")
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def get_classifier(self) -> nn.Module:
-        """The head, under the name that timm gives it."""
-        return self.fc
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.stages(self.stem(x)).mean((2, 3)))

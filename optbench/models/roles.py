@@ -1,35 +1,40 @@
 """The role of each parameter, from the type of the module that owns it.
 
-Roles: embedding, head, matrix, convolution, norm, bias. A model that knows better marks a module or a parameter.
+Roles: embedding, head, matrix, convolution, norm, bias. A model can mark a module or a parameter with another role.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor, nn
 
 from optbench.contracts import ROLES, Curvature, Parameter, Problem
 
+ATTRIBUTE = "optbench_role"  # of a marked module or parameter
 
-def mark(target: nn.Module | nn.Parameter, role: str) -> None:
-    """Give a module's weights, or one parameter, a role that its type does not tell."""
+
+def mark(target: nn.Module | Tensor, role: str) -> None:
+    """Give a module's weights, or one parameter, a role that its type does not show."""
     if role not in ROLES:
-        raise ValueError(f"role {role!r} is none of {', '.join(ROLES)}")
-    target.optbench_role = role  # type: ignore[union-attr]
+        raise ValueError(f"unknown role {role!r}; choose from {', '.join(ROLES)}")
+    setattr(target, ATTRIBUTE, role)
+
+
+def marked_role(target: nn.Module | Tensor) -> str | None:
+    """Return the role that `mark` gave, if any."""
+    return getattr(target, ATTRIBUTE, None)
 
 
 def role_of(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
-    """The role of `parameter`, called `name` inside `module`."""
-    marked = getattr(parameter, "optbench_role", None)
-    if marked:
+    """Return the role of `parameter`, called `name` inside `module`."""
+    if marked := marked_role(parameter):
         return marked
     if "Norm" in type(module).__name__:
         return "norm"
     if name.endswith("bias") or parameter.ndim < 2:
         return "bias"
-    marked = getattr(module, "optbench_role", None)
-    if marked:
+    if marked := marked_role(module):
         return marked
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         return "embedding"
@@ -39,7 +44,7 @@ def role_of(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
 
 
 def trainable(model: nn.Module) -> Iterator[Parameter]:
-    """Every trainable parameter once, tied weights under their first name."""
+    """Yield every trainable parameter once; tied weights have their first name."""
     seen: set[int] = set()
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -49,6 +54,5 @@ def trainable(model: nn.Module) -> Iterator[Parameter]:
 
 
 def problem_of(model: nn.Module, curvature: Curvature | None = None) -> Problem:
-    """What an optimizer may know of a network."""
-    modules: Mapping[str, nn.Module] = dict(model.named_modules())
-    return Problem(tuple(trainable(model)), modules, curvature)
+    """Return what an optimizer may know about a network."""
+    return Problem(tuple(trainable(model)), dict(model.named_modules()), curvature)

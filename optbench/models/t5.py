@@ -1,15 +1,18 @@
-"""T5 (Raffel et al., 2020): encoder and decoder, built by transformers from a configuration."""
+"""T5 (Raffel et al., 2020): encoder and decoder, built by transformers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from optbench.contracts import TextData
 from optbench.models.attention import attention_of
 
-SIZES = {  # blocks of encoder and decoder each, hidden units, units of the inner layer, heads of units each
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
+
+SIZES = {  # blocks in each of encoder and decoder, hidden units, units of the inner layer, heads, units per head
     "micro": (2, 128, 256, 4, 32),  # ours, for a CPU
     "small": (6, 512, 2048, 8, 64),  # small to large: Raffel et al., 2020, sections 3.1.1 and 3.7
     "base": (12, 768, 3072, 12, 64),
@@ -18,20 +21,22 @@ SIZES = {  # blocks of encoder and decoder each, hidden units, units of the inne
 
 
 class T5(nn.Module):
-    """Scores of each target given those before it. `network` is a T5ForConditionalGeneration, whose output layer
-    shares the weights of both embeddings; its last `sentinels` pieces stand for spans that were cut out."""
+    """Scores of each target given those before it.
 
-    def __init__(self, network: Any, sentinels: int) -> None:
+    The output layer of `network` shares the weights of both embeddings. Its last `sentinels` pieces mark removed
+    spans."""
+
+    def __init__(self, network: T5ForConditionalGeneration, sentinels: int) -> None:
         super().__init__()
         self.network, self.sentinels = network, sentinels
 
     def forward(self, tokens: Tensor, decoder_tokens: Tensor) -> Tensor:
-        """Logits (B, T, pieces + sentinels) from tokens (B, L) and the shifted targets (B, T)."""
+        """Return logits (B, T, pieces + sentinels) from tokens (B, L) and the shifted targets (B, T)."""
         return self.network(input_ids=tokens, decoder_input_ids=decoder_tokens, use_cache=False).logits
 
 
 def build(data: TextData, *, size: str, dropout: float, sentinels: int, feed_forward: str) -> nn.Module:
-    """A network from tokens (B, L) and shifted targets (B, T) to logits (B, T, pieces + sentinels).
+    """Build a network from tokens (B, L) and shifted targets (B, T) to logits (B, T, pieces + sentinels).
 
     A gated inner layer has two thirds of the units, which keeps the number of weights (Shazeer, 2020,
     arXiv:2002.05202; T5 1.1 has the same in its base size)."""
@@ -55,7 +60,7 @@ def build(data: TextData, *, size: str, dropout: float, sentinels: int, feed_for
         use_cache=False,
         pad_token_id=data.vocabulary.pad,
         eos_token_id=data.vocabulary.end,
-        decoder_start_token_id=data.vocabulary.pad,
-        attn_implementation=attention_of(T5ForConditionalGeneration),
     )
+    config.decoder_start_token_id = data.vocabulary.pad
+    config._attn_implementation = attention_of(T5ForConditionalGeneration)
     return T5(T5ForConditionalGeneration(config), sentinels)

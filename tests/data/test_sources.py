@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from real_data import real
 
 from optbench import config
 from optbench.config import imports
@@ -289,15 +290,6 @@ def test_downloads_are_complete_or_absent(tmp_path: Path) -> None:
         download("http://127.0.0.1:9/none", tmp_path / "other", md5, lambda what, done: None, name="x")
     with pytest.raises(MissingError, match="cannot be unpacked"):
         unpack(origin, tmp_path)
-
-
-def real(*parts: str) -> Path:
-    """A folder of real data, or skip the test."""
-    roots = [os.environ.get("OPTBENCH_DATA_DIR"), Path(__file__).resolve().parents[3] / "shared" / "data"]
-    for root in filter(None, roots):
-        if (found := Path(root).joinpath(*parts)).exists():
-            return found
-    pytest.skip(f"no {'/'.join(parts)} under $OPTBENCH_DATA_DIR or ../shared/data")
 
 
 @pytest.mark.skipif(not SYSTEM_FOLDER.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")

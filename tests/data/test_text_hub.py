@@ -31,7 +31,7 @@ def own_library_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
-    """A set of two files of JSON lines."""
+    """Write a data set of two files of JSON lines."""
     folder = tmp_path / "origin"
     folder.mkdir()
     for number in range(2):

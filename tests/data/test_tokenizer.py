@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_data import real
 
 from optbench.data.pydocs import topics
 from optbench.data.tokenizer import Tokenizer, tokenizer_from_json, train_bpe
@@ -173,12 +174,3 @@ def test_pieces_equal_those_of_berts_own_tokenizer(tmp_path: Path) -> None:
     assert tokenizer.size == 30522
     assert (tokenizer.pad, tokenizer.mask, tokenizer.end) == (0, 103, 102)
     assert torch.equal(tokenizer.byte_lengths()[[1996, 103]], torch.tensor([3, 0]))  # "the", "[MASK]"
-
-
-def real(*parts: str) -> Path:
-    """A file of real data, or skip the test."""
-    roots = [os.environ.get("OPTBENCH_DATA_DIR"), Path(__file__).resolve().parents[3] / "shared" / "data"]
-    for root in filter(None, roots):
-        if (found := Path(root).joinpath(*parts)).exists():
-            return found
-    pytest.skip(f"no {'/'.join(parts)} under $OPTBENCH_DATA_DIR or ../shared/data")

@@ -1,4 +1,4 @@
-"""Functions with known minima: values, gradients, minima and noise, held against hand-worked ones."""
+"""Functions with known minima: values, gradients, minima and noise, compared with values worked out by hand."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 from optbench import config
 from optbench.config import imports
 from optbench.models.functions.base import Function
-from optbench.models.functions.logreg import minimiser, objective
+from optbench.models.functions.logreg import minimizer, objective
 from optbench.models.functions.noisy_sparse import student_t
-from optbench.models.functions.quadratic import log_spaced, rotated
+from optbench.models.functions.quadratic import log_spaced, random_rotation
 from optbench.models.roles import problem_of
 
 NAMES = ("rosenbrock", "quadratic", "noisy_sparse", "reddi", "deep_linear", "logreg")
@@ -24,7 +24,7 @@ MANY = torch.arange(50 * 202)  # a whole number of Reddi's periods, in each fift
 
 
 def function(name: str, *overrides: str) -> Function:
-    """A function from its YAML file, drawn with torch's seed 0."""
+    """Build a function from its YAML file with torch's seed 0."""
     torch.manual_seed(0)
     choice = config.load([f"model={name}", *overrides]).model
     settings = {key: value for key, value in choice.settings.items() if key != "task"}
@@ -36,7 +36,7 @@ def batch_of(f: Function, index: Tensor) -> dict[str, Tensor]:
 
 
 def moved(f: Function, size: float = 0.3) -> Function:
-    """The function away from its start, so that no term is zero by chance."""
+    """Move the function away from its start, so that no term is zero."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in f.parameters():
@@ -50,9 +50,9 @@ def gradients(f: Function, value: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", NAMES)
 class TestFunction:
-    """What every function does."""
+    """Properties of every function."""
 
-    def test_its_samples_have_the_exact_gradient_as_their_mean(self, name: str) -> None:
+    def test_sample_gradients_average_to_the_exact_gradient(self, name: str) -> None:
         f = moved(function(name, *(["model.noise=0.5"] if name == "quadratic" else [])))
         parts = [gradients(f, f(batch_of(f, part))) / len(part) for part in MANY.split(len(MANY) // 50)]
         means = torch.stack(parts)
@@ -61,13 +61,13 @@ class TestFunction:
         # 6 standard errors, estimated from 50 parts; heavy tails need more
         assert ((means.mean(0) - exact).abs() <= 6 * deviation + 1e-9 * exact.abs().max()).all()
 
-    def test_a_batch_is_the_sum_of_its_pieces(self, name: str) -> None:
+    def test_a_batch_is_the_sum_of_its_parts(self, name: str) -> None:
         f = moved(function(name))
         whole = f(batch_of(f, torch.arange(7)))
         pieces = sum(f(batch_of(f, part)) for part in torch.arange(7).split(3))
         assert whole.item() == pytest.approx(pieces.item(), rel=1e-12)
 
-    def test_its_gradient_is_that_of_its_value_by_differences(self, name: str) -> None:
+    def test_the_gradient_matches_finite_differences(self, name: str) -> None:
         f = moved(function(name))
         batch = batch_of(f, torch.arange(4))
         exact, parameter = gradients(f, f(batch)), next(iter(f.parameters()))
@@ -78,13 +78,13 @@ class TestFunction:
                 values.append(f(batch).item())
         assert exact[0].item() == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-5, abs=1e-6)
 
-    def test_parameters_are_doubles_and_only_true_matrices_are_decayed(self, name: str) -> None:
+    def test_parameters_are_float64_and_only_matrices_are_decayed(self, name: str) -> None:
         parameters = problem_of(function(name)).parameters
         assert all(p.tensor.dtype == torch.float64 for p in parameters)
         assert {p.role for p in parameters} == ({"matrix"} if name == "deep_linear" else {"bias"})
 
     def test_sampled_targets_give_the_fisher_matrix(self, name: str) -> None:
-        """Its diagonal, that is: squares of the gradient of one sample, against the mean of second derivatives."""
+        """Compare the diagonal: squared gradients of single samples against the mean of second derivatives."""
         f = moved(function(name))
         if not f.gives_distribution:
             with pytest.raises(NotImplementedError):
@@ -96,7 +96,7 @@ class TestFunction:
 
 
 def fisher_trace(name: str, f: Any) -> float:
-    """The trace of the Fisher matrix of one sample, worked out by hand for each function."""
+    """Return the trace of the Fisher matrix of one sample, worked out by hand for each function."""
     if name == "rosenbrock":  # 2 J^T J with the residuals 10 (y - x^2) and 1 - x
         return 2 * ((20 * f.x[0].item()) ** 2 + 100 + 1)
     if name == "quadratic":
@@ -113,7 +113,7 @@ def fisher_trace(name: str, f: Any) -> float:
     return float(by_first + by_second + size * (second @ first).square().sum())
 
 
-# -- each by itself --------------------------------------------------------------------------------------------------
+# -- single functions --------------------------------------------------------------------------------------------------
 
 
 def test_rosenbrock_by_hand() -> None:
@@ -132,7 +132,7 @@ def test_rosenbrock_by_hand() -> None:
 
 
 @pytest.mark.parametrize("rotation", ["true", "false"])
-def test_the_quadratic_has_the_spectrum_that_it_states(rotation: str) -> None:
+def test_the_quadratic_has_the_stated_spectrum(rotation: str) -> None:
     f: Any = function("quadratic", "model.dimension=5", "model.condition=10000", f"model.rotation={rotation}")
     hessian = torch.autograd.functional.hessian(
         lambda theta: torch.func.functional_call(f, {"theta": theta}, {"index": torch.zeros(1)}), f.theta.detach()
@@ -144,16 +144,16 @@ def test_the_quadratic_has_the_spectrum_that_it_states(rotation: str) -> None:
     assert f.value().item() == pytest.approx(1.1111 / 2)
 
 
-def test_the_quadratic_is_at_its_minimum_where_newton_says() -> None:
+def test_the_quadratic_is_minimal_at_its_optimum() -> None:
     f: Any = function("quadratic", "model.dimension=5", "model.condition=100")
-    optimum = f.turned.T @ torch.ones(5, dtype=torch.float64)  # Q (1, ..., 1)
+    optimum = f.rotation.T @ torch.ones(5, dtype=torch.float64)  # Q (1, ..., 1)
     with torch.no_grad():
         f.theta.copy_(optimum)
     assert f.measure().item() < 1e-28
     assert gradients(f, f.value()).abs().max() < 1e-14
 
 
-def test_gaussian_noise_enters_the_gradient_at_its_standard_deviation() -> None:
+def test_gaussian_noise_has_its_standard_deviation() -> None:
     f: Any = function("quadratic", "model.dimension=4", "model.noise=0.25")
     slopes = f.drawn(SEED, MANY)["slopes"]
     assert slopes.std(0).tolist() == pytest.approx([0.25] * 4, rel=0.03)
@@ -166,11 +166,11 @@ def test_gaussian_noise_enters_the_gradient_at_its_standard_deviation() -> None:
 
 def test_a_rotation_is_orthogonal() -> None:
     torch.manual_seed(0)
-    q = rotated(6)
+    q = random_rotation(6)
     torch.testing.assert_close(q @ q.T, torch.eye(6, dtype=torch.float64))
 
 
-def test_sparse_noise_is_as_seldom_and_as_heavy_as_stated() -> None:
+def test_sparse_noise_has_the_stated_density_and_tails() -> None:
     f: Any = function("noisy_sparse", "model.dimension=10")
     drawn = f.drawn(SEED, MANY)
     there = drawn["weights"] > 0
@@ -207,7 +207,7 @@ def test_reddis_slopes() -> None:
     assert share == pytest.approx(0.01, abs=5 * math.sqrt(0.01 / len(MANY)))
 
 
-def test_reddis_point_is_held_in_its_interval() -> None:
+def test_reddis_point_is_projected_onto_its_interval() -> None:
     f: Any = function("reddi")
     assert f.measure() == 1
     for outside, held in ((3.0, 1.0), (-1.5, -1.0), (0.25, 0.25)):
@@ -218,7 +218,7 @@ def test_reddis_point_is_held_in_its_interval() -> None:
         assert f.measure().item() == held + 1
 
 
-def test_the_deep_network_is_a_teacher_at_its_minimum() -> None:
+def test_the_deep_network_equals_its_teacher_at_the_minimum() -> None:
     f: Any = function("deep_linear", "model.width=3", "model.depth=2", "model.condition=4")
     assert torch.linalg.svdvals(f.teacher).tolist() == pytest.approx([1, 0.5, 0.25])
     with torch.no_grad():
@@ -234,17 +234,17 @@ def test_the_deep_network_is_a_teacher_at_its_minimum() -> None:
 def test_logistic_regression_with_one_sample_by_hand() -> None:
     """x = 1, y = 1, l2 = 1: the minimum solves w = 1 / (1 + e^w), w = 0.4010581..."""
     one = torch.ones(1, 1, dtype=torch.float64)
-    w = minimiser(one, one[0], 1.0)
+    w = minimizer(one, one[0], 1.0)
     assert w.item() == pytest.approx(1 / (1 + math.exp(w.item())), abs=1e-13)
     assert w.item() == pytest.approx(0.4010581375, abs=1e-9)
     expected = math.log1p(math.exp(-w.item())) + w.item() ** 2 / 2
     assert objective(w, one, one[0], 1.0).item() == pytest.approx(expected, rel=1e-14)
 
 
-def test_the_minimum_of_logistic_regression_is_one() -> None:
+def test_logistic_regression_has_its_minimum_at_the_minimizer() -> None:
     f: Any = function("logreg")
     with torch.no_grad():
-        f.layer.weight.copy_(minimiser(f.inputs, f.labels, f.l2))
+        f.layer.weight.copy_(minimizer(f.inputs, f.labels, f.l2))
     assert gradients(f, f.value()).norm() < 1e-12
     assert abs(f.measure().item()) < 1e-15
     torch.manual_seed(2)
@@ -257,10 +257,10 @@ def test_the_minimum_of_logistic_regression_is_one() -> None:
     assert function("logreg").value().item() == pytest.approx(math.log(2))
 
 
-def test_newtons_method_bears_samples_that_a_plane_divides() -> None:
+def test_newtons_method_converges_on_separable_samples() -> None:
     torch.manual_seed(3)
     inputs = torch.randn(30, 4, dtype=torch.float64) * 100
     labels = torch.where(inputs[:, 0] > 0, 1.0, -1.0).double()
-    w = minimiser(inputs, labels, 1e-6).requires_grad_()
+    w = minimizer(inputs, labels, 1e-6).requires_grad_()
     (gradient,) = torch.autograd.grad(objective(w, inputs, labels, 1e-6), w)
     assert gradient.norm() < 1e-9

@@ -1,4 +1,4 @@
-"""Generators and discriminators: shapes for any image, norms that hold, forward passes that leave no trace."""
+"""Generators and discriminators: shapes for any image, spectral norms, forward passes without side effects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def built(kind: str, shape: tuple[int, int, int] = (1, 8, 8), width: int = 4) ->
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_noise_becomes_images_and_images_scores(kind: str, shape: tuple[int, int, int]) -> None:
+def test_noise_becomes_images_and_images_become_scores(kind: str, shape: tuple[int, int, int]) -> None:
     model = built(kind, shape)
     images = model["generator"](torch.randn(3, model["generator"].noise))
     assert images.shape == (3, *shape)
@@ -31,15 +31,17 @@ def test_noise_becomes_images_and_images_scores(kind: str, shape: tuple[int, int
     assert model["discriminator"](images).shape == (3,)
 
 
-@pytest.mark.parametrize(("shape", "said"), [((1, 8, 16), "square"), ((3, 25, 25), "doubles"), ((1, 7, 7), "doubles")])
+@pytest.mark.parametrize(
+    ("shape", "message"), [((1, 8, 16), "square"), ((3, 25, 25), "doubles"), ((1, 7, 7), "doubles")]
+)
 @pytest.mark.parametrize("kind", KINDS)
-def test_images_that_cannot_be_grown_are_refused(kind: str, shape: tuple[int, int, int], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_unreachable_image_sizes_are_refused(kind: str, shape: tuple[int, int, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         built(kind, shape)
 
 
-def test_at_32_pixels_they_have_the_papers_numbers_of_parameters() -> None:
-    """Counted by hand from the tables: convolutions with biases, batch norms, linear layers."""
+def test_parameter_counts_at_32_pixels_are_the_papers() -> None:
+    """Compare with counts by hand from the tables: convolutions with biases, batch norms, linear layers."""
 
     def count(player: torch.nn.Module) -> int:
         return sum(parameter.numel() for parameter in player.parameters())
@@ -58,7 +60,7 @@ def test_at_32_pixels_they_have_the_papers_numbers_of_parameters() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_parameter_has_the_role_of_what_it_is(kind: str) -> None:
+def test_every_parameter_has_its_role(kind: str) -> None:
     model = built(kind)
     for player in model.values():
         roles = {parameter.name: parameter.role for parameter in trainable(player)}
@@ -76,7 +78,7 @@ def largest(layer: Any) -> float:
     return float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2))
 
 
-def test_spectral_norms_come_to_one_by_renewal_alone() -> None:
+def test_only_renew_updates_spectral_norms() -> None:
     torch.manual_seed(0)
     critic = built("sngan")["discriminator"].train()
     layers = [module for module in critic.modules() if hasattr(module, "parametrizations")]
@@ -95,7 +97,7 @@ def test_spectral_norms_come_to_one_by_renewal_alone() -> None:
     assert [largest(layer) for layer in layers] == pytest.approx([1.0] * len(layers), rel=1e-3)
 
 
-def test_a_state_dict_brings_the_estimate_along() -> None:
+def test_a_state_dict_includes_the_estimate() -> None:
     torch.manual_seed(0)
     one, other = built("sngan")["discriminator"], built("sngan")["discriminator"]
     one.renew()
@@ -107,7 +109,7 @@ def test_a_state_dict_brings_the_estimate_along() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_first_weights_depend_on_the_seed_alone(kind: str) -> None:
+def test_initial_weights_depend_only_on_the_seed(kind: str) -> None:
     def weights(seed: int) -> list[torch.Tensor]:
         torch.manual_seed(seed)
         return list(built(kind).state_dict().values())
@@ -117,7 +119,7 @@ def test_the_first_weights_depend_on_the_seed_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in config.options([config.packaged_folder()], "model") if "gan" in n])
-def test_the_settings_of_a_file_are_what_its_builder_takes(name: str) -> None:
+def test_the_settings_of_a_file_match_its_builder(name: str) -> None:
     settings = dict(config.load([f"model={name}"]).model.settings)
     settings.pop("task")
     model = imports.load(config.load([f"model={name}"]).model.target)(

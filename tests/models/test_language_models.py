@@ -1,4 +1,4 @@
-"""BERT, GPT-2 and T5: sizes, roles, kernels, and what optimizers and compilers ask of them."""
+"""BERT, GPT-2 and T5: sizes, roles, kernels, and what optimizers and compilers require."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T5 = {"size": "small", "dropout": 0.1, "sentinels": 100, "feed_forward": "relu"}
 
 
 def task_of(name: str, *overrides: str) -> LanguageTask:
-    """The model's own settings and task, on small data."""
+    """Build the model with its own settings and task on small data."""
     data = text_data()
     choice = config.load([f"model={name}", *overrides]).model
     settings = dict(choice.settings)
@@ -45,7 +45,7 @@ def weights(model: nn.Module) -> int:
 
 
 def on_meta(build: Any, vocabulary: int, **settings: Any) -> nn.Module:
-    """A model without numbers, for counting."""
+    """Build a model without values, for counting."""
     with torch.device("meta"):
         return build(text_data(size=vocabulary), **settings)
 
@@ -65,12 +65,12 @@ class TestModel:
         total, count = turn.loss(turn.batch)
         total.backward()
         pieces = SIZE + (100 if name == "t5" else 0)
-        # T5's outputs share embeddings of variance 1, which are still to be seen in its last hidden units
+        # T5's outputs share embeddings of variance 1, which still show in its last hidden units
         assert float(total.detach() / count) == pytest.approx(math.log(pieces), abs=1.5 if name == "t5" else 0.2)
         assert all(p.tensor.grad is not None for p in trainable(task.model))
 
     def test_hessian_products_are_differences_of_gradients(self, name: str) -> None:
-        # T5's ReLU has jumps in its first derivative, which differences see and products, rightly, do not
+        # T5's ReLU has jumps in its first derivative, which affect differences but not products
         task = task_of(name, *(["model.feed_forward=gated-gelu"] if name == "t5" else []))
         task.model.double()
         curvature = BatchCurvature(task.model, Clock(), contextlib.nullcontext(), None)
@@ -144,7 +144,7 @@ def test_gpt_weights_are_outputs_by_inputs_and_compute_the_same() -> None:
     assert shapes["c_fc"] == (64, 16)
 
 
-def test_gpt_sees_no_future() -> None:
+def test_gpt_is_causal() -> None:
     model = task_of("gpt").model.eval()
     tokens = text_batch(1)["tokens"]
     changed = tokens.clone()
@@ -154,7 +154,7 @@ def test_gpt_sees_no_future() -> None:
     assert not same[10:].any()
 
 
-def test_bert_scores_the_positions_asked_for() -> None:
+def test_bert_scores_the_given_positions() -> None:
     model = task_of("bert").model.eval()
     tokens = text_batch(2)["tokens"]
     everywhere = model.network(tokens).logits
@@ -169,16 +169,16 @@ def test_a_sample_longer_than_the_table_of_positions_is_refused() -> None:
             build(text_data(length=2000), **settings)
 
 
-def test_gates_keep_the_number_of_weights() -> None:
+def test_gated_layers_keep_the_number_of_weights() -> None:
     plain, gated = (on_meta(t5.build, 400, **{**T5, "feed_forward": f}) for f in ("relu", "gated-gelu"))
     assert weights(gated) == pytest.approx(weights(plain), rel=0.001)
 
 
-def test_an_architecture_without_torchs_attention_takes_its_own() -> None:
+def test_an_architecture_without_torchs_attention_uses_its_own() -> None:
     assert attention_of(nn.Linear) == "eager"
 
 
-def test_a_small_bert_starts_from_sines_and_cosines_of_its_scale() -> None:
+def test_a_small_bert_starts_from_sines_and_cosines() -> None:
     table = bert.sinusoids(64, 8, 0.05)
     assert table.shape == (64, 8)
     assert table.square().mean().sqrt().item() == pytest.approx(0.05)

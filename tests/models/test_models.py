@@ -17,7 +17,7 @@ from optbench.models.vit import fitting_patch_size
 
 
 def images(shape: tuple[int, ...], classes: int) -> Any:
-    """What a model is told of its data."""
+    """Return the data properties that a model reads."""
     return SimpleNamespace(sample_shape=shape, classes=classes)
 
 
@@ -57,7 +57,7 @@ def test_published_sizes() -> None:
         assert sum(p.numel() for p in model.parameters()) == expected, name
 
 
-def test_patch_sizes_suit_the_image() -> None:
+def test_patch_sizes_fit_the_image() -> None:
     assert [fitting_patch_size(pixels) for pixels in (8, 28, 32, 64, 224)] == [2, 4, 4, 8, 16]
 
 
@@ -66,9 +66,9 @@ def test_impossible_models_are_refused() -> None:
         vit.build(images((3, 32, 32), 10), size="micro", patch_size=5, drop_path=0.0)
     with pytest.raises(ConfigError, match="square"):
         vit.build(images((3, 32, 16), 10), size="micro", patch_size=4, drop_path=0.0)
-    with pytest.raises(ConfigError, match="18, 20, 34 layers"):
+    with pytest.raises(ConfigError, match="choose 18, 20, 34 layers"):
         resnet.build(images((3, 32, 32), 10), size=50, width=64)
-    with pytest.raises(ConfigError, match="18, 34 or 50"):
+    with pytest.raises(ConfigError, match="choose 18, 34 or 50"):
         resnet.build(images((3, 224, 224), 10), size=20, width=64)
 
 

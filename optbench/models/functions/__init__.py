@@ -1,1 +1,1 @@
-"""Functions with known minima: what a theory of optimizers speaks of, trained through the one loop."""
+"""Functions with known minima, as in the theory of optimizers, trained by the same loop as networks."""

@@ -1,12 +1,12 @@
-"""Logistic regression with L2: a strongly convex sum over N samples, whose minimum Newton's method finds.
+"""Logistic regression with L2: a strongly convex sum over N samples; Newton's method finds its minimum.
 
     f(w) = mean_i log(1 + exp(-y_i x_i . w)) + l2 / 2 |w|^2;   f_i: one term of the mean, drawn with replacement
 
 x_i ~ N(0, diag(s)^2) with s from 1 to 1 / spread in equal ratios; y_i is 1 with probability sigmoid(x_i . w_t), else
 -1, for a teacher w_t of 3 / |s| N(0, I). All are drawn from the run's seed. It starts from 0, where f = log 2.
-The gap is f(w) - f(w*), with the minimum f(w*) at a gradient below 1e-12: exact but for the rounding of f, some 1e-16.
+The gap is f(w) - f(w*), with the gradient at w* below 1e-12: exact up to the rounding of f, about 1e-16.
 
-The likelihood of the labels is its distribution; the L2 term, which is no part of that, is left out of it.
+Its distribution is the likelihood of the labels, without the L2 term.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from optbench.models.functions.base import Function
 from optbench.models.functions.quadratic import log_spaced
 from optbench.models.roles import mark
 
-TEACHER_LOGIT = 3.0  # standard deviation of the teacher's logits, about: labels neither pure noise nor separable
+TEACHER_LOGIT = 3.0  # about the standard deviation of the teacher's logits: labels neither pure noise nor separable
 TOLERANCE = 1e-12  # of the gradient's norm at the minimum
 NEWTON_STEPS = 100
 
@@ -32,6 +32,8 @@ class LogisticRegression(Function):
     """f of `layer.weight` (1, d)."""
 
     width = 1
+    inputs: Tensor
+    labels: Tensor
 
     def __init__(self, samples: int, dimension: int, spread: float, l2: float) -> None:
         super().__init__()
@@ -45,11 +47,11 @@ class LogisticRegression(Function):
         self.register_buffer("labels", labels, persistent=False)
         self.layer = nn.Linear(dimension, 1, bias=False, dtype=torch.float64)
         nn.init.zeros_(self.layer.weight)
-        mark(self.layer.weight, "bias")  # not to be decayed: f has its L2 term, and a second one moves the minimum
-        self.minimum = float(objective(minimiser(inputs, labels, l2), inputs, labels, l2))
+        mark(self.layer.weight, "bias")  # without weight decay, which would move the minimum
+        self.minimum = float(objective(minimizer(inputs, labels, l2), inputs, labels, l2))
 
     def drawn(self, seed: int, index: Tensor) -> Mapping[str, Tensor]:
-        """ "chosen" (B,): numbers of samples, each as likely as the other."""
+        """Draw "chosen" (B,): uniform sample numbers."""
         return {"chosen": (counter_rng.uniform(seed, index, 1)[:, 0] * len(self.labels)).to(torch.int64)}
 
     def value(self) -> Tensor:
@@ -68,14 +70,14 @@ class LogisticRegression(Function):
 
 
 def objective(w: Tensor, inputs: Tensor, labels: Tensor, l2: float) -> Tensor:
-    """f(w) over all samples."""
+    """Return f(w) over all samples."""
     return functional.softplus(-labels * (inputs @ w)).mean() + l2 / 2 * torch.dot(w, w)
 
 
-def minimiser(inputs: Tensor, labels: Tensor, l2: float) -> Tensor:
-    """w* (d,) by Newton's method with halved steps until the gradient's norm is below TOLERANCE.
+def minimizer(inputs: Tensor, labels: Tensor, l2: float) -> Tensor:
+    """Find w* (d,) by Newton's method with step halving, until the gradient's norm is below TOLERANCE.
 
-    Where rounding allows no smaller value before that, the last w is returned: its f differs by rounding alone."""
+    If rounding prevents a smaller value before that, return the last w; its f differs only by rounding."""
     w = torch.zeros(inputs.shape[1], dtype=inputs.dtype)
     for _ in range(NEWTON_STEPS):
         chances = torch.sigmoid(-labels * (inputs @ w))  # of the wrong label
@@ -92,5 +94,5 @@ def minimiser(inputs: Tensor, labels: Tensor, l2: float) -> Tensor:
 
 
 def build(data: DataSet, *, samples: int, dimension: int, spread: float, l2: float) -> nn.Module:
-    """The regression with its samples; the data's stream says which of them are drawn."""
+    """Build the regression with its samples; the data's stream draws their numbers."""
     return LogisticRegression(samples, dimension, spread, l2)

@@ -1,14 +1,14 @@
-r"""Sparse gradients with heavy-tailed noise: the ground of sign methods (Bernstein et al., 2018, signSGD,
-arXiv:1802.04434) and of clipping (Zhang et al., 2020, Why are Adaptive Methods Good for Attention Models?,
+r"""Sparse gradients with heavy-tailed noise: the case for sign methods (Bernstein et al., 2018, signSGD,
+arXiv:1802.04434) and for clipping (Zhang et al., 2020, Why are Adaptive Methods Good for Attention Models?,
 arXiv:1912.03194: with infinite variance SGD need not converge, and clipped SGD does).
 
     f(theta) = 1/2 |theta - 1|^2,   minimum 0 at (1, ..., 1), from 0
     f_i(theta) = sum_j b_ij / density (1/2 (theta_j - 1)^2 + noise xi_ij theta_j)
 
-b_ij is 1 with probability `density`, else 0: a coordinate's gradient is there or it is zero. xi_ij is Student's t of
-`freedom` degrees: its variance is infinite up to 2. Both have no bias: the mean of f_i is f.
+b_ij is 1 with probability `density`, else 0: a coordinate's gradient is present or zero. xi_ij is Student's t with
+`freedom` degrees of freedom: its variance is infinite up to 2. Both are unbiased: the mean of f_i is f.
 
-f_i without its noise is -log of a Gaussian with mean theta and variance density / b_i: that is its distribution.
+Its distribution: f_i without noise is -log of a Gaussian with mean theta and variance density / b_i.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class NoisySparse(Function):
         self.theta = nn.Parameter(torch.zeros(dimension, dtype=torch.float64))
 
     def drawn(self, seed: int, index: Tensor) -> Mapping[str, Tensor]:
-        """ "weights" (B, d): b_ij / density, and "slopes" (B, d): these times noise xi_ij."""
+        """Draw "weights" (B, d): b_ij / density, and "slopes" (B, d): these times noise xi_ij."""
         dimension = len(self.theta)
         weights = (counter_rng.uniform(seed, index, dimension) < self.density).to(torch.float64) / self.density
         first, second = (counter_rng.uniform(seed, index, dimension, stream) for stream in (1, 2))
@@ -54,12 +54,13 @@ class NoisySparse(Function):
 
 
 def student_t(first: Tensor, second: Tensor, freedom: float) -> Tensor:
-    """Student's t from two uniforms in [0, 1) (Bailey, 1994, Polar Generation of Random Variates with the
-    t-Distribution): sqrt(n (u^(-2/n) - 1)) cos(2 pi v)."""
+    """Transform two uniforms in [0, 1) to Student's t: sqrt(n (u^(-2/n) - 1)) cos(2 pi v).
+
+    Bailey, 1994, Polar Generation of Random Variates with the t-Distribution."""
     spread = torch.expm1(-2 / freedom * torch.log1p(-first))
     return torch.sqrt(freedom * spread) * torch.cos(2 * math.pi * second)
 
 
 def build(data: DataSet, *, dimension: int, density: float, freedom: float, noise: float) -> nn.Module:
-    """The function; presence and noise are drawn sample by sample from the data's stream."""
+    """Build the function; its mask and noise are drawn per sample from the data's stream."""
     return NoisySparse(dimension, density, freedom, noise)

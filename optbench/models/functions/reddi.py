@@ -1,16 +1,16 @@
 """The counterexample to Adam (Reddi, Kale and Kumar, 2018, On the Convergence of Adam and Beyond, arXiv:1904.09237,
-section 5): a rare steep slope in the right direction among many gentle ones in the wrong one.
+section 5): rare steep slopes in the right direction among many gentle ones in the wrong direction.
 
     online:       f_t(x) = 1010 x where t mod 101 = 1, else -10 x       (t = 1, 2, ...)
     stochastic:   f_t(x) = 1010 x with probability 1/100, else -10 x
 
-x lies in [-1, 1], held there by projection after every step, and starts from 0. The mean slope is positive (10/101
-online, 1/5 stochastic), so that the best x is -1; Adam's second moment forgets the steep slope and x goes to +1.
-The metric is `distance` = x + 1: 0 at the best point, 1 at the start, 2 at the worst. Its loss f is the mean slope
-times x. It is linear: no distribution has it as its negative log-likelihood on targets.
+x is projected onto [-1, 1] after every step and starts from 0. The mean slope is positive (10/101 online, 1/5
+stochastic), so that the best x is -1. Adam's second moment forgets the steep slope and x goes to +1. The metric is
+`distance` = x + 1: 0 at the best point, 1 at the start, 2 at the worst. The loss f is the mean slope times x. It is
+linear, so that no distribution has it as its negative log-likelihood.
 
-The stochastic form is for long budgets and several seeds: n slopes sum to 0.2 n with a standard deviation of about
-101 sqrt(n), so that below some 10^6 steps what does not fail as Adam does wanders.
+The stochastic form needs long budgets and several seeds: n slopes sum to 0.2 n with a standard deviation of about
+101 sqrt(n). Below about 10^6 steps, optimizers without Adam's failure perform a random walk.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ PERIOD, PROBABILITY = 101, 0.01
 
 
 def online(seed: int, index: Tensor) -> Tensor:
-    """Whether the slope is steep: every 101st sample, the first of all included."""
+    """Return True for steep slopes: every 101st sample, from the first on."""
     return index % PERIOD == 0
 
 
 def stochastic(seed: int, index: Tensor) -> Tensor:
-    """The same by chance."""
+    """Return True for steep slopes, at random."""
     return counter_rng.uniform(seed, index, 1)[:, 0] < PROBABILITY
 
 
@@ -56,7 +56,7 @@ class Reddi(Function):
         self.x = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     def drawn(self, seed: int, index: Tensor) -> Mapping[str, Tensor]:
-        """ "slopes" (B,)."""
+        """Draw "slopes" (B,)."""
         return {"slopes": torch.where(self.steep(seed, index), STEEP, GENTLE).to(torch.float64)}
 
     def value(self) -> Tensor:
@@ -74,5 +74,5 @@ class Reddi(Function):
 
 
 def build(data: DataSet, *, variant: str) -> nn.Module:
-    """The function; its slopes go by the number of the sample in the data's stream."""
+    """Build the function; its slopes depend on the sample's number in the data's stream."""
     return Reddi(variant)

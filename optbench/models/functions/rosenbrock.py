@@ -1,12 +1,12 @@
 """The chained Rosenbrock function (Rosenbrock, 1960, An Automatic Method for Finding the Greatest or Least Value of a
-Function, The Computer Journal 3): a curved valley of steep sides and a nearly level floor.
+Function, The Computer Journal 3): a curved valley with steep sides and a nearly flat floor.
 
     f(x) = sum_{i < d} 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2;   minimum 0 at (1, ..., 1)
 
 It starts from (-1.2, 1, -1.2, 1, ...). In 4 dimensions and more there is a second, local minimum near
-(-1, 1, ..., 1) (Shang and Qiu, 2006, A Note on the Extended Rosenbrock Function), where an optimizer may end.
+(-1, 1, ..., 1) (Shang and Qiu, 2006, A Note on the Extended Rosenbrock Function), where an optimizer may converge.
 
-f is a sum of squared residuals, -log of a Gaussian of variance 1/2 up to a constant: that is its distribution.
+Its distribution: f is a sum of squared residuals, -log of a Gaussian of variance 1/2 up to a constant.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Rosenbrock(Function):
         self.x = nn.Parameter(start[:dimension].clone())
 
     def residuals(self) -> tuple[Tensor, Tensor]:
-        """10 (x_{i+1} - x_i^2) and 1 - x_i, each (d - 1,)."""
+        """Return 10 (x_{i+1} - x_i^2) and 1 - x_i, each (d - 1,)."""
         head = self.x[:-1]
         return 10 * torch.addcmul(self.x[1:], head, head, value=-1), 1 - head
 
     def value(self) -> Tensor:
-        steep, level = self.residuals()
-        return torch.dot(steep, steep) + torch.dot(level, level)
+        steep, flat = self.residuals()
+        return torch.dot(steep, steep) + torch.dot(flat, flat)
 
     def sampled(self, batch: Batch) -> Tensor:
         count = len(batch["index"])
@@ -45,5 +45,5 @@ class Rosenbrock(Function):
 
 
 def build(data: DataSet, *, dimension: int) -> nn.Module:
-    """The function; the data says nothing but how many samples there are in a batch."""
+    """Build the function; of the data it uses only the number of samples in a batch."""
     return Rosenbrock(dimension)

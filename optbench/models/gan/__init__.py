@@ -1,6 +1,6 @@
-"""Generators and discriminators of images. Every builder gives {"generator": ..., "discriminator": ...}.
+"""Generators and discriminators of images. Every builder returns {"generator": ..., "discriminator": ...}.
 
-A generator turns noise (B, generator.noise) into images (B, C, H, W) in (-1, 1); a discriminator turns those into
-scores (B,). A discriminator whose weights are normalised by a running estimate renews it in `renew()`, which the task
-calls once after each of its updates: a forward pass is a function of weights and buffers and changes neither.
+A generator maps noise (B, generator.noise) to images (B, C, H, W) in (-1, 1). A discriminator maps images to scores
+(B,). A forward pass changes no weights and no estimates: a discriminator with weights normalised by a running estimate
+updates it in `renew()`, which the task calls once after each step of the discriminator.
 """

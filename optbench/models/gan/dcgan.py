@@ -12,12 +12,13 @@ from optbench.models.gan.sides import halvings, square_side
 from optbench.models.roles import mark
 
 SLOPE = 0.2  # of the discriminator's leaky ReLU below zero
-SPREAD = 0.02  # standard deviation of the first weights
+INITIAL_STD = 0.02  # of the weights
 
 
-class Generator(nn.Module):
-    """Noise (B, noise) to images (B, channels, side, side) in (-1, 1): transposed convolutions that halve the channels
-    and double the side."""
+class DcganGenerator(nn.Module):
+    """Noise (B, noise) to images (B, channels, side, side) in (-1, 1).
+
+    Transposed convolutions halve the channels and double the side."""
 
     def __init__(self, noise: int, channels: int, side: int, width: int, doublings: int) -> None:
         super().__init__()
@@ -37,8 +38,8 @@ class Generator(nn.Module):
         return torch.tanh(self.end(self.layers(x.view(len(x), -1, self.base, self.base))))
 
 
-class Discriminator(nn.Module):
-    """Images (B, channels, side, side) to scores (B,): convolutions that double the channels and halve the side."""
+class DcganDiscriminator(nn.Module):
+    """Images (B, channels, side, side) to scores (B,): convolutions double the channels and halve the side."""
 
     def __init__(self, channels: int, side: int, width: int, stages: int) -> None:
         super().__init__()
@@ -54,23 +55,24 @@ class Discriminator(nn.Module):
         return self.end(self.layers(x).flatten(1))[:, 0]
 
 
-def build(data: ImageData, *, width: int, noise: int) -> nn.Module:
-    """Both networks with `width` channels at half the image's side, twice as many at each further halving: down to 4
-    pixels a side, or 2 for images below 16."""
+def build(data: ImageData, *, width: int, noise: int) -> nn.ModuleDict:
+    """Build both networks with `width` channels at half the image's side, twice as many at each further halving.
+
+    The smallest side is 4 pixels, or 2 for images below 16."""
     channels, side = data.sample_shape[0], square_side(data)
     stages = halvings(side, 4 if side >= 16 else 2)
     return nn.ModuleDict(
         {
-            "generator": Generator(noise, channels, side, width, stages),
-            "discriminator": Discriminator(channels, side, width, stages),
+            "generator": DcganGenerator(noise, channels, side, width, stages),
+            "discriminator": DcganDiscriminator(channels, side, width, stages),
         }
     )
 
 
 def initialise(network: nn.Module) -> None:
-    """Normal weights of mean 0, or 1 where they scale a batch norm; zero biases."""
+    """Initialise weights as normal with mean 0, or 1 in batch norms, and biases as zero."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)):
-            nn.init.normal_(module.weight, float(isinstance(module, nn.BatchNorm2d)), SPREAD)
+            nn.init.normal_(module.weight, float(isinstance(module, nn.BatchNorm2d)), INITIAL_STD)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

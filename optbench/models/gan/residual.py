@@ -1,6 +1,6 @@
 """Residual generators and discriminators for images (Gulrajani et al., 2017; Miyato et al., 2018, table 4).
 
-At 32 pixels a side these are the papers' forms; at other sides the number of doublings follows the image.
+At 32 pixels a side these are the papers' forms; for other sides the number of doublings depends on the image.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import ParametrizationList
 
 from optbench.models.gan.sides import halvings
-from optbench.models.roles import mark
+from optbench.models.roles import mark, marked_role
 
-COARSEST = 8  # pixels a side at which a discriminator stops to halve
-FLAT_BLOCKS = 2  # blocks of a discriminator that keep that side
+COARSEST = 8  # pixels a side at which a discriminator stops halving
+FLAT_BLOCKS = 2  # blocks of a discriminator at that side
 
 
 class UpBlock(nn.Module):
-    """Twice the side: norm, ReLU, doubling, convolution, norm, ReLU, convolution around a doubled shortcut."""
+    """Doubles the side: norm, ReLU, doubling, convolution, norm, ReLU, convolution around a doubled shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class UpBlock(nn.Module):
         return self.conv2(functional.relu(self.norm2(y))) + doubled(self.shortcut(x))
 
 
-class Generator(nn.Module):
+class ResidualGenerator(nn.Module):
     """Noise (B, noise) to images (B, channels, side, side) in (-1, 1)."""
 
     def __init__(self, noise: int, channels: int, side: int, width: int) -> None:
@@ -52,9 +53,10 @@ class Generator(nn.Module):
         return torch.tanh(self.end(functional.relu(self.norm(x))))
 
 
-class Block(nn.Module):
-    """Two convolutions around a shortcut, then the mean over 2x2 pixels where `halve`. Without `first`, a ReLU comes
-    before the first convolution too; the shortcut has a convolution where the shape changes."""
+class DownBlock(nn.Module):
+    """Two convolutions around a shortcut, then the mean over 2x2 pixels if `halve`.
+
+    Unless `first`, a ReLU precedes the first convolution. The shortcut has a convolution if the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, halve: bool, first: bool = False) -> None:
         super().__init__()
@@ -69,64 +71,64 @@ class Block(nn.Module):
         return functional.avg_pool2d(y, 2) + self.shortcut(functional.avg_pool2d(x, 2))
 
 
-class Discriminator(nn.Module):
-    """Images (B, channels, side, side) to scores (B,): from sums over the pixels of the last block, or from means."""
+class ResidualDiscriminator(nn.Module):
+    """Images (B, channels, side, side) to scores (B,), from sums or means over the pixels of the last block."""
 
     def __init__(self, channels: int, side: int, width: int, *, sums: bool, spectral: bool) -> None:
         super().__init__()
         self.sums = sums
         halving = max(1, halvings(side, COARSEST))
-        blocks = [Block(channels, width, True, first=True)]
-        blocks += [Block(width, width, number < halving) for number in range(1, halving + FLAT_BLOCKS)]
+        blocks = [DownBlock(channels, width, True, first=True)]
+        blocks += [DownBlock(width, width, number < halving) for number in range(1, halving + FLAT_BLOCKS)]
         self.blocks, self.end = nn.Sequential(*blocks), nn.Linear(width, 1)
         mark(self.end, "head")
         initialise(self)
-        self._norms = [divided(layer) for layer in list(self.modules()) if layered(layer)] if spectral else []
+        layers = [module for module in self.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+        self._norms = [add_spectral_norm(layer) for layer in layers] if spectral else []
         self.train()
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.blocks(x))
         return self.end(x.sum((2, 3)) if self.sums else x.mean((2, 3)))[:, 0]
 
-    def train(self, mode: bool = True) -> Discriminator:
-        """Spectral norms stay at rest: torch's move their estimate at every forward pass of training."""
+    def train(self, mode: bool = True) -> ResidualDiscriminator:
+        """Keep spectral norms in evaluation mode: torch's update their estimate at every forward pass of training."""
         super().train(mode)
         for norm in self._norms:
-            norm.parametrizations.weight.eval()
+            norm.eval()
         return self
 
     @torch.no_grad()
     def renew(self) -> None:
-        """One power iteration of every spectral norm (Miyato et al., 2018, algorithm 1)."""
+        """Take one power iteration for every spectral norm (Miyato et al., 2018, algorithm 1)."""
         for norm in self._norms:
-            norm.parametrizations.weight.train()
-            norm.weight  # noqa: B018  computing the weight is what moves the estimate
-            norm.parametrizations.weight.eval()
+            norm.train()
+            norm()  # computing the weight updates the estimate
+            norm.eval()
 
 
 def doubled(x: Tensor) -> Tensor:
-    """Every pixel four times."""
+    """Repeat every pixel in both directions."""
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def layered(module: nn.Module) -> bool:
-    """Whether the module is a convolution or a linear layer."""
-    return isinstance(module, (nn.Conv2d, nn.Linear))
-
-
-def divided(layer: nn.Module) -> nn.Module:
-    """The layer with its weight over the largest singular value of it, as a matrix (outputs, rest)."""
-    role = getattr(layer, "optbench_role", "convolution" if isinstance(layer, nn.Conv2d) else "matrix")
+def add_spectral_norm(layer: nn.Conv2d | nn.Linear) -> ParametrizationList:
+    """Divide the layer's weight by the largest singular value of its matrix (outputs, rest)."""
+    role = marked_role(layer) or ("convolution" if isinstance(layer, nn.Conv2d) else "matrix")
     spectral_norm(layer)
-    mark(layer.parametrizations.weight.original, role)
-    return layer
+    norm = layer.get_submodule("parametrizations.weight")
+    assert isinstance(norm, ParametrizationList)
+    mark(norm.original, role)
+    return norm
 
 
 def initialise(network: nn.Module) -> None:
-    """Glorot's uniform weights, with gain sqrt(2) for the convolutions of residual branches, and zero biases (as in
-    the code of Miyato et al.)."""
+    """Initialise weights by Glorot's uniform rule and biases as zero, as in the code of Miyato et al.
+
+    The gain is sqrt(2) for the convolutions of residual branches."""
     for name, module in network.named_modules():
-        if layered(module):
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
             gain = math.sqrt(2) if name.split(".")[-1] in ("conv1", "conv2") else 1.0
             nn.init.xavier_uniform_(module.weight, gain)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from torch import nn
 
 from optbench.contracts import ImageData
-from optbench.models.gan.residual import Discriminator, Generator
+from optbench.models.gan.residual import ResidualDiscriminator, ResidualGenerator
 from optbench.models.gan.sides import square_side
 
-GENERATOR_SHARE = 2  # channels of the generator to one of the discriminator: 256 and 128
+GENERATOR_FACTOR = 2  # channels of the generator per channel of the discriminator: 256 and 128 in the paper
 
 
-def build(data: ImageData, *, width: int, noise: int) -> nn.Module:
-    """Generator of twice `width` channels and discriminator of `width` for the images of `data`."""
+def build(data: ImageData, *, width: int, noise: int) -> nn.ModuleDict:
+    """Build a generator with twice `width` channels and a discriminator with `width` channels."""
     channels, side = data.sample_shape[0], square_side(data)
-    generator = Generator(noise, channels, side, GENERATOR_SHARE * width)
-    return nn.ModuleDict(
-        {"generator": generator, "discriminator": Discriminator(channels, side, width, sums=True, spectral=True)}
-    )
+    generator = ResidualGenerator(noise, channels, side, GENERATOR_FACTOR * width)
+    discriminator = ResidualDiscriminator(channels, side, width, sums=True, spectral=True)
+    return nn.ModuleDict({"generator": generator, "discriminator": discriminator})

@@ -5,14 +5,13 @@ from __future__ import annotations
 from torch import nn
 
 from optbench.contracts import ImageData
-from optbench.models.gan.residual import Discriminator, Generator
+from optbench.models.gan.residual import ResidualDiscriminator, ResidualGenerator
 from optbench.models.gan.sides import square_side
 
 
-def build(data: ImageData, *, width: int, noise: int) -> nn.Module:
-    """Generator and critic of `width` channels for the images of `data`."""
+def build(data: ImageData, *, width: int, noise: int) -> nn.ModuleDict:
+    """Build a generator and a critic with `width` channels."""
     channels, side = data.sample_shape[0], square_side(data)
-    generator = Generator(noise, channels, side, width)
-    return nn.ModuleDict(
-        {"generator": generator, "discriminator": Discriminator(channels, side, width, sums=False, spectral=False)}
-    )
+    generator = ResidualGenerator(noise, channels, side, width)
+    critic = ResidualDiscriminator(channels, side, width, sums=False, spectral=False)
+    return nn.ModuleDict({"generator": generator, "discriminator": critic})

@@ -1,38 +1,48 @@
-"""Minimisation of a function whose value and minimum are known."""
+"""Minimisation of a function with known value and minimum."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from optbench.contracts import Batch, DataSet, Evaluation, Seeds, SumCount, Turn
+from optbench.contracts import Batch, FunctionData, Seeds, SumCount, Turn
 from optbench.tasks.base import BaseTask
 
-DIVERGED_GAP = 1e6  # times the start's height above the minimum
+DIVERGED_GAP = 1e6  # times the gap at the start
 
 
-class FunctionData(DataSet, Protocol):
-    """A DataSet of kind `function`: batches of "index" (B,) int64, the samples' numbers in the endless stream."""
+class KnownFunction(Protocol):
+    """A function as an nn.Module; models/functions/base.py documents the members."""
 
-    def fill(self, draw: Callable[[int, Tensor], Mapping[str, Tensor]], width: int) -> None:
-        """Training batches hold what `draw(seed, index)` gives, about `width` random numbers a sample."""
+    metric: str
+    minimum: float
+    width: int
+    gives_distribution: bool
+
+    def __call__(self, batch: Batch) -> Tensor: ...
+    def drawn(self, seed: int, index: Tensor) -> Mapping[str, Tensor]: ...
+    def value(self) -> Tensor: ...
+    def sampled(self, batch: Batch) -> Tensor: ...
+    def measure(self) -> Tensor: ...
+    def project(self) -> None: ...
 
 
 class FunctionValue(BaseTask):
-    """One player, "model", which is the function itself (models/functions/base.py says what it has).
+    """One player, "model": the function itself.
 
-    The loss in training is the noisy one, of the batch's samples; what is evaluated is the exact value, the same for
-    every split. Trivial is the metric at the start. A run has diverged where its training loss is not finite or more
-    than 1e6 times as far above the minimum as the start is."""
+    The training loss is the noisy one of the batch's samples. Evaluation uses the exact value, the same for every
+    split. The trivial answer is the metric at the start. A run has diverged if its training loss is not finite or more
+    than 1e6 times as far above the minimum as the start."""
 
     direction = "min"
 
-    def __init__(self, model: nn.Module, data: FunctionData, seeds: Seeds) -> None:
+    def __init__(self, model: KnownFunction, data: FunctionData, seeds: Seeds) -> None:
+        assert isinstance(model, nn.Module)
         self.players: Mapping[str, nn.Module] = {"model": model}
-        self.model = model
+        self.model: KnownFunction = model
         self.metric = model.metric
         data.fill(model.drawn, model.width)
         with torch.no_grad():
@@ -41,21 +51,21 @@ class FunctionValue(BaseTask):
         self._sampled = self.sampled_loss if model.gives_distribution else None
 
     def turns(self, batch: Batch, step: int) -> Iterator[Turn]:
-        """One step of the one player."""
+        """Yield one step of the one player."""
         yield Turn("model", batch, self.loss, self._sampled)
 
     def loss(self, batch: Batch) -> SumCount:
-        """The sum of the batch's functions and their number."""
+        """Return the sum of the samples' functions, and the number of samples."""
         return self.model(batch), len(batch["index"])
 
     def sampled_loss(self, batch: Batch) -> SumCount:
-        """The same at targets drawn from the model's own distribution."""
+        """Return the loss at targets sampled from the model's own distribution."""
         return self.model.sampled(batch), len(batch["index"])
 
-    def evaluate(self, batch: Batch) -> Evaluation:
-        """The exact value, the metric and the metric at the start, whatever the batch."""
+    def evaluate(self, batch: Batch) -> dict[str, SumCount]:
+        """Return the exact value, the metric and the metric at the start, for any batch."""
         return {"loss": (self.model.value(), 1), "metric": (self.model.measure(), 1), "trivial": (self.trivial, 1)}
 
     def after_step(self, step: int) -> None:
-        """Bring the parameters back to where the function is defined."""
+        """Project the parameters onto the function's feasible set."""
         self.model.project()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from optbench.contracts import Batch, Evaluation, ImageData, Seeds, SumCount, Turn
-from optbench.tasks.base import BaseTask
+from optbench.contracts import Batch, ImageData, Seeds, SumCount, Turn
+from optbench.tasks.base import BaseTask, sampled_labels
 
 DIVERGED_LOSS = 100.0  # times the loss of a uniform guess
 
@@ -29,27 +29,27 @@ class ImageClassification(BaseTask):
         self.loss_bound = DIVERGED_LOSS * math.log(data.classes)
 
     def turns(self, batch: Batch, step: int) -> Iterator[Turn]:
-        """One step of the one player."""
+        """Yield one step of the one player."""
         yield Turn("model", batch, self.loss, self.sampled_loss)
 
     def loss(self, batch: Batch) -> SumCount:
-        """Summed cross-entropy in nats and the number of samples; labels are classes (B,) or shares (B, classes)."""
+        """Return summed cross-entropy in nats and the number of samples.
+
+        Labels are classes (B,) or class weights (B, classes)."""
         labels = batch["labels"]
         logits = self.model(batch["inputs"])
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="sum")
         return loss, len(labels)
 
     def sampled_loss(self, batch: Batch) -> SumCount:
-        """The same at labels drawn from the model's own probabilities (Gumbel's way, which takes nan too), without
-        smoothing."""
+        """Return the loss at labels sampled from the model's own probabilities, without smoothing."""
         logits = self.model(batch["inputs"])
-        scores = logits.detach().float()
-        labels = (scores - torch.empty_like(scores).exponential_().log_()).argmax(1)
+        labels = sampled_labels(logits)
         return functional.cross_entropy(logits, labels, reduction="sum"), len(labels)
 
-    def evaluate(self, batch: Batch) -> Evaluation:
-        """Plain cross-entropy, correct predictions, and how often each class occurs."""
-        labels: Tensor = batch["labels"]
+    def evaluate(self, batch: Batch) -> dict[str, SumCount]:
+        """Return cross-entropy without smoothing, correct predictions, and the frequency of each class."""
+        labels = batch["labels"]
         logits = self.model(batch["inputs"]).float()
         return {
             "loss": (functional.cross_entropy(logits, labels, reduction="sum"), len(labels)),
@@ -58,6 +58,6 @@ class ImageClassification(BaseTask):
         }
 
     def score(self, gathered: Mapping[str, Tensor]) -> dict[str, float]:
-        """Loss and accuracy; trivial is the accuracy of saying the most frequent class."""
+        """Return loss, accuracy, and the trivial accuracy of always predicting the most frequent class."""
         loss, metric, classes = (gathered[name] for name in ("loss", "metric", "classes"))
         return {"loss": float(loss), "metric": float(metric), "trivial": float(classes.max())}

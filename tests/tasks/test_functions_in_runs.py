@@ -1,4 +1,4 @@
-"""Functions in the one loop: what a run of them says, that it resumes, diverges and refuses as it should."""
+"""Runs of functions: results, resume, divergence and refusals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., Ended]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run a function, given as the overrides that choose it."""
+    """Return a function that runs overrides."""
     return lambda *overrides: execute(config.load([*overrides, "tracker=none", "threads=1"]), tmp_path)
 
 
@@ -34,7 +34,7 @@ def task(dimension: int = 2) -> FunctionValue:
     return FunctionValue(Rosenbrock(dimension), Noise().load(Path(), torch.device("cpu"), SEEDS), SEEDS)
 
 
-def test_what_is_evaluated_is_exact_and_knows_the_start() -> None:
+def test_evaluation_is_exact_and_includes_the_start() -> None:
     rosenbrock = task()
     with torch.no_grad():
         rosenbrock.model.x.fill_(0.0)
@@ -58,12 +58,12 @@ def test_splits_agree_and_the_metric_is_the_gap(run: Run) -> None:
 
 
 @pytest.mark.parametrize("chosen", NOISY, ids=lambda chosen: chosen[0])
-def test_a_run_that_is_interrupted_goes_on_bit_for_bit(chosen: tuple[str, ...], twice: Twice) -> None:
+def test_an_interrupted_run_resumes_bit_for_bit(chosen: tuple[str, ...], twice: Twice) -> None:
     overrides = [f"model={chosen[0]}", *chosen[1:], "optimizer=adamw", "steps=60", "record_every=7", "eval_every=20"]
     twice(config.load([*overrides, "tracker=none", "threads=1"]), 31)
 
 
-def test_accumulated_micro_batches_give_the_gradient_of_the_whole(run: Run) -> None:
+def test_accumulated_micro_batches_give_the_gradient_of_the_batch(run: Run) -> None:
     whole, pieces = (run("model=deep_linear", "optimizer=sgd", "steps=20", *more) for more in ([], ["micro_batch=5"]))
     assert pieces.result["final"]["val_loss"] == pytest.approx(whole.result["final"]["val_loss"], rel=1e-10)
 
@@ -74,18 +74,18 @@ def test_projection_keeps_reddis_point_in_its_interval(run: Run) -> None:
     assert final["val_metric"] == 2.0
 
 
-def test_too_large_a_rate_is_divergence_with_its_reason(run: Run) -> None:
+def test_a_large_learning_rate_diverges_with_a_reason(run: Run) -> None:
     ended = run("model=quadratic", "optimizer=sgd", "optimizer.lr=10", "steps=300", "record_every=10")
     assert ended.result["status"] == "diverged"
     assert "exceeds" in ended.result["reason"]
 
 
-def test_what_a_linear_function_lacks_is_a_refusal(run: Run) -> None:
+def test_a_linear_function_refuses_sampled_targets(run: Run) -> None:
     with pytest.raises(ConfigError, match=r"model=reddi.*no distribution"):
         run("model=reddi", "optimizer=sophia_g", "steps=2")
 
 
-def test_a_function_does_not_train_on_images() -> None:
+def test_a_function_refuses_images() -> None:
     with pytest.raises(ConfigError, match="model=rosenbrock reads function, and data=digits is images"):
         config.load(["model=rosenbrock", "data=digits"])
 
@@ -107,8 +107,8 @@ def test_the_gap_shrinks_a_thousandfold_within_the_budget(run: Run, name: str, o
 
 
 @pytest.mark.slow
-def test_signs_and_clipping_bear_heavy_tails_better_than_sgd(run: Run) -> None:
-    """As Zhang et al. (2020) and Bernstein et al. (2018) have it; the gap at the start is 50."""
+def test_signs_and_clipping_beat_sgd_on_heavy_tails(run: Run) -> None:
+    """Reproduce Zhang et al. (2020) and Bernstein et al. (2018); the gap at the start is 50."""
     ways = {"adamw": (), "signsgd": (), "sgd": (), "clipped": ("clip=value", "optimizer.lr=0.01")}
     names = {"clipped": "sgd"}
     gaps = {
@@ -137,9 +137,10 @@ def test_adam_goes_to_the_worst_point_and_amsgrad_to_the_best(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_by_chance_adam_goes_wrong_and_amsgrad_less_so(run: Run) -> None:
-    """In 20,000 steps the noise of the slopes (100 a step) hides their mean (0.2), so that AMSGrad wanders: single
-    seeds end on either side, and only the mean over them is held against Adam's, which is near the worst point."""
+def test_on_the_stochastic_form_adam_fails_more_than_amsgrad(run: Run) -> None:
+    """Compare means over seeds, since in 20,000 steps AMSGrad performs a random walk.
+
+    The noise of the slopes (100 per step) hides their mean (0.2). Adam ends near the worst point."""
     found = {
         name: [
             run("model=reddi", "model.variant=stochastic", f"seed={seed}", f"optimizer={name}", "optimizer.lr=0.1")

@@ -1,4 +1,4 @@
-"""Two players that take turns: whose gradients flow, what is drawn when, what is measured, and that runs go on."""
+"""Two players in alternating turns: gradients, random draws, measures, and whole runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from optbench import config
 from optbench.records import COLUMNS
 from optbench.sessions.assemble import assemble
 from optbench.sessions.session import execute
-from optbench.tasks.generative.image_generation import ImageGeneration, pictured
+from optbench.tasks.generative.image_generation import ImageGeneration
 from optbench.tasks.generative.losses import LOSSES, gradient_penalty
+from optbench.tasks.generative.scale import to_uint8
 from optbench.training.player import ActivePlayer
 
 MODELS = ("gan", "dcgan", "wgan_gp")
@@ -26,7 +27,7 @@ SMALL = ("tracker=none", "threads=1", "device=cpu", "optimizer=adamw", "batch_si
 
 
 def small(model: str, *overrides: str) -> Any:
-    """A run's objects, in training mode."""
+    """Build a run's objects in training mode."""
     objects = assemble(config.load([f"model={model}", *SMALL, *overrides]))
     for player in objects.task.players.values():
         player.train()
@@ -58,7 +59,7 @@ def test_losses_by_hand() -> None:
 
 
 def test_the_penalty_of_a_linear_critic_is_known_and_trains_it() -> None:
-    """The slope of w . x is |w| everywhere: B (|w| - 1)^2, with the gradient 2 B (|w| - 1) w / |w|."""
+    """Use that the slope of w . x is |w|: B (|w| - 1)^2, with the gradient 2 B (|w| - 1) w / |w|."""
     critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 1))
     weights = torch.tensor([[3.0, 0.0, 4.0, 0.0]])
     critic[1].weight.data.copy_(weights)
@@ -69,8 +70,8 @@ def test_the_penalty_of_a_linear_critic_is_known_and_trains_it() -> None:
     assert critic[1].weight.grad.flatten().tolist() == pytest.approx((24 * weights / 5).flatten().tolist())
 
 
-def test_the_penalty_looks_between_the_images() -> None:
-    """The slope of x^2 / 2 is x: at a share of 0.25 of the way from 1 to 5 it is 2."""
+def test_the_penalty_is_taken_between_the_images() -> None:
+    """Use that the slope of x^2 / 2 is x: at a quarter of the way from 1 to 5 it is 2."""
     quadratic = SimpleNamespace(forward=lambda x: x.square().flatten(1).sum(1) / 2)
     ends = (torch.full((1, 1, 1, 1), value) for value in (1.0, 5.0))
     assert gradient_penalty(quadratic, *ends, torch.tensor([[0.25]])).item() == pytest.approx(1)  # type: ignore[arg-type]
@@ -91,7 +92,7 @@ def test_the_generator_moves_after_n_critic_steps(n_critic: int, expected: list[
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_only_the_player_whose_turn_it_is_gets_gradients(model: str) -> None:
+def test_only_the_active_player_gets_gradients(model: str) -> None:
     objects = small(model)
     players = objects.task.players
     for turn in objects.task.turns(first_batch(objects), 0):
@@ -107,7 +108,7 @@ def test_only_the_player_whose_turn_it_is_gets_gradients(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_turn_that_is_left_gives_everything_back(model: str) -> None:
+def test_an_abandoned_turn_unfreezes_the_players(model: str) -> None:
     objects = small(model)
     turns = objects.task.turns(first_batch(objects), 0)
     next(turns)
@@ -118,8 +119,8 @@ def test_a_turn_that_is_left_gives_everything_back(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_loss_is_a_function_of_weights_and_batch(model: str) -> None:
-    """Evaluating it again gives the same, and only the statistics of the player's own batch norms move."""
+def test_a_loss_depends_only_on_weights_and_batch(model: str) -> None:
+    """Evaluate a loss twice: it is the same, and only the statistics of the player's own batch norms change."""
     objects = small(model)
     for turn in objects.task.turns(first_batch(objects), 0):
         (other,) = (p for name, p in objects.task.players.items() if name != turn.player)
@@ -129,8 +130,8 @@ def test_a_loss_is_a_function_of_weights_and_batch(model: str) -> None:
         assert all(map(torch.equal, before, other.state_dict().values()))
 
 
-def test_micro_batches_give_the_gradient_of_the_whole() -> None:
-    """Where no batch norm ties samples: the critic's turn at images that a generator at rest made."""
+def test_micro_batches_give_the_gradient_of_the_batch() -> None:
+    """Test the critic's turn with a generator in evaluation mode, where no batch norm couples samples."""
     gradients = []
     for micro in ("null", "3"):
         objects = small("wgan_gp", f"micro_batch={micro}")
@@ -144,7 +145,7 @@ def test_micro_batches_give_the_gradient_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_dry_step_and_an_evaluation_leave_no_trace(model: str) -> None:
+def test_a_dry_step_and_an_evaluation_have_no_side_effects(model: str) -> None:
     objects = small(model, "optimizer=schedulefree", "schedule=constant")  # lends weights, renews batch statistics
     batch, trainer = first_batch(objects), objects.trainer
     for turn in objects.task.turns(batch, 0):
@@ -159,11 +160,11 @@ def test_a_dry_step_and_an_evaluation_leave_no_trace(model: str) -> None:
     assert numpy.array_equal(pictures["generated"], same["generated"])
 
 
-# -- what is measured -------------------------------------------------------------------------------------------------
+# -- measures --------------------------------------------------------------------------------------------------------
 
 
-class Constant(nn.Module):
-    """A generator of one image only, or of noise."""
+class ScaledNoise(nn.Module):
+    """A generator of a single image (spread 0) or of noise."""
 
     noise = 64
 
@@ -176,7 +177,7 @@ class Constant(nn.Module):
 
 
 class Brightness(nn.Module):
-    """A critic of no skill but the sum of the pixels."""
+    """A critic that scores the sum of the pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -188,12 +189,12 @@ class Brightness(nn.Module):
 
 def lone_task(spread: float, loss: str = "hinge") -> tuple[ImageGeneration, Any]:
     data = small("gan").data
-    model = nn.ModuleDict({"generator": Constant(spread), "discriminator": Brightness()})
+    model = nn.ModuleDict({"generator": ScaledNoise(spread), "discriminator": Brightness()})
     settings: dict[str, Any] = {"gradient_penalty": 0.0, "n_critic": 1, "features": "auto", "features_path": None}
     return ImageGeneration(model, data, SimpleNamespace(), loss=loss, **settings), data  # type: ignore[arg-type]
 
 
-def test_collapse_and_saturation_show() -> None:
+def test_measures_show_collapse_and_saturation() -> None:
     for spread, least, most in ((0.0, 0.0, 0.0), (1.0, 0.2, 2.0)):
         task, data = lone_task(spread)
         turn = next(iter(task.turns(next(data.train_batches(64)), 0)))
@@ -212,19 +213,19 @@ def test_collapse_and_saturation_show() -> None:
 def test_images_reach_the_players_on_the_generators_scale() -> None:
     task, data = lone_task(1.0)
     (batch,) = data.eval_batches("validation", 1000)
-    levels = pictured(task._signed(batch["inputs"]))
+    levels = to_uint8(task.scale(batch["inputs"]))
     assert torch.equal(levels, data._splits["validation"].images)
-    assert task._signed(batch["inputs"]).min().item() == pytest.approx(-1, abs=1e-5)
+    assert task.scale(batch["inputs"]).min().item() == pytest.approx(-1, abs=1e-5)
 
 
-def test_the_trivial_answer_is_scored_by_its_own_pixels() -> None:
-    """A set is far from its own independent pixels in features, and very near in means and deviations of pixels."""
+def test_the_trivial_answer_has_independent_pixels() -> None:
+    """Compare a set with its own independent pixels: far in features, near in means and deviations of pixels."""
     task, data = lone_task(1.0)
     (batch,) = data.eval_batches("train", 2000)
     with torch.no_grad():
-        mean, std = task._pixel_statistics()
+        mean, std = task.trivial.pixel_statistics()
         scores = task.score({"loss": torch.zeros(()), **task.evaluate(batch)} | {"loss": torch.zeros(())})
-    real = task._signed(batch["inputs"])
+    real = task.scale(batch["inputs"])
     assert torch.allclose(mean, real.mean(0), atol=1e-5)
     assert torch.allclose(std, real.std(0, correction=0), atol=1e-5)
     assert scores["trivial"] > 10
@@ -232,27 +233,27 @@ def test_the_trivial_answer_is_scored_by_its_own_pixels() -> None:
     assert {f"val_{name}" for name in scores} <= COLUMNS.keys()
 
 
-def test_features_of_real_images_are_remembered_as_they_are() -> None:
+def test_features_of_real_images_are_cached_unchanged() -> None:
     task, data = lone_task(1.0)
     batches = list(data.eval_batches("test", 100))
     with torch.no_grad():
         found = [[task.evaluate(batch)["real"] for batch in batches] for _ in range(2)]
-        fresh = [task.features(pictured(task._signed(batch["inputs"]))) for batch in batches]
+        fresh = [task.features(to_uint8(task.scale(batch["inputs"]))) for batch in batches]
     for first, again, expected in zip(*found, fresh, strict=True):
         assert torch.equal(first, expected)
         assert torch.equal(again, expected)
-    assert len(task._known) == len(batches)
+    assert len(task._real_features) == len(batches)
 
 
 @pytest.mark.parametrize(("loss", "bound"), [("hinge", 1e3), ("wasserstein", 1e6)])
-def test_divergence_on_either_side(loss: str, bound: float) -> None:
+def test_losses_diverge_in_both_directions(loss: str, bound: float) -> None:
     task, _ = lone_task(1.0, loss)
     assert all(task.diverged(sign * 2 * bound) and not task.diverged(sign * bound / 2) for sign in (1, -1))
     assert task.diverged(math.nan)
     assert task.diverged(-math.inf)
 
 
-def test_a_generator_that_broke_is_scored_nan_without_an_error() -> None:
+def test_a_generator_of_nan_is_scored_without_an_error() -> None:
     task, data = lone_task(math.nan)
     (batch,) = data.eval_batches("validation", 300)
     with torch.no_grad():
@@ -268,7 +269,7 @@ def test_a_generator_that_broke_is_scored_nan_without_an_error() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("model", MODELS)
-def test_at_its_end_it_is_much_nearer_than_independent_pixels(model: str, tmp_path: Path) -> None:
+def test_a_trained_gan_is_much_nearer_than_independent_pixels(model: str, tmp_path: Path) -> None:
     ended = execute(config.load([f"model={model}", "optimizer=adamw", "tracker=none"]), tmp_path)
     final = ended.result["final"]
     assert final["val_metric"] < 0.25 * final["val_trivial"]

@@ -1,4 +1,4 @@
-"""Fréchet distance, precision and recall against closed forms and sets laid out by hand."""
+"""Fréchet distance, precision and recall, compared with closed forms and sets worked out by hand."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_moments_are_mean_and_unbiased_covariance() -> None:
     assert cov.tolist() == [[1.0, 0.0], [0.0, 3.0]]
 
 
-def test_of_commuting_covariances_it_is_the_sum_over_axes() -> None:
-    """|m - n|^2 + sum (s - t)^2 over the common axes, with s and t the standard deviations."""
+def test_commuting_covariances_give_a_sum_over_axes() -> None:
+    """Compare with |m - n|^2 + sum (s - t)^2 over the common axes; s and t are standard deviations."""
     axes = rotation(5, 1)
     s, t = torch.tensor([3.0, 2, 1, 0.5, 0]).double(), torch.tensor([1.0, 2, 4, 0, 0]).double()
     m, n = torch.arange(5).double(), torch.ones(5).double()
@@ -39,8 +39,8 @@ def test_of_commuting_covariances_it_is_the_sum_over_axes() -> None:
     assert frechet(b, a) == pytest.approx(expected, abs=1e-6)
 
 
-def test_of_two_dimensional_covariances_it_has_a_closed_form() -> None:
-    """The trace of the root of a 2x2 matrix P of non-negative eigenvalues is (tr P + 2 det^1/2)^1/2."""
+def test_two_dimensional_covariances_have_a_closed_form() -> None:
+    """Use that a 2x2 matrix P with non-negative eigenvalues has tr P^1/2 = (tr P + 2 det^1/2)^1/2."""
     a, b, zero = spd(2, 2), spd(2, 3), torch.zeros(2, dtype=torch.float64)
     product = a @ b
     root = math.sqrt(float(product.trace()) + 2 * math.sqrt(float(torch.linalg.det(product))))
@@ -48,14 +48,14 @@ def test_of_two_dimensional_covariances_it_has_a_closed_form() -> None:
 
 
 @pytest.mark.parametrize("rank", [1, 3, 40])
-def test_covariances_of_low_rank_do_no_harm(rank: int) -> None:
+def test_covariances_may_have_low_rank(rank: int) -> None:
     cov, mean = spd(40, 4, rank), torch.zeros(40, dtype=torch.float64)
     assert frechet((mean, cov), (mean, cov)) == pytest.approx(0, abs=1e-5 * float(cov.trace()))
     assert frechet((mean, cov), (mean + 1, cov)) == pytest.approx(40, rel=1e-3)
     assert frechet((mean, cov), (mean, 4 * cov)) == pytest.approx(float(cov.trace()), rel=1e-3)
 
 
-def test_it_does_not_change_with_a_rotation_and_grows_with_the_square_of_the_scale() -> None:
+def test_the_distance_is_invariant_to_rotation_and_quadratic_in_scale() -> None:
     generator = torch.Generator().manual_seed(5)
     x, y = torch.randn(2, 50, 6, generator=generator, dtype=torch.float64)
     y, turn = y * 2 + 1, rotation(6, 6)
@@ -64,19 +64,21 @@ def test_it_does_not_change_with_a_rotation_and_grows_with_the_square_of_the_sca
     assert frechet(moments(3 * x), moments(3 * y)) == pytest.approx(9 * plain, rel=1e-9)
 
 
-def test_what_is_not_finite_gives_nan_instead_of_an_error() -> None:
+def test_values_that_are_not_finite_give_nan() -> None:
     x = torch.ones(4, 3)
     assert math.isnan(frechet(moments(x), moments(x * float("nan"))))
 
 
-def test_the_radius_is_the_distance_to_the_third_other_sample() -> None:
+def test_the_radius_is_the_distance_to_the_third_neighbour() -> None:
     line = torch.tensor([[0.0], [1], [3], [6], [10]])
     assert neighbour_distances(line).tolist() == [6, 5, 3, 5, 9]
     assert neighbour_distances(line[:2]).tolist() == [1, 1]
 
 
 def test_precision_and_recall_of_sets_on_a_line() -> None:
-    """Real: 0, 1, 2, 3 with radii 3, 2, 2, 3, so the manifold is [-3, 6]. Generated: 5, 5.5, 6.5, 9 with radii 4, 3.5,
+    """Work out two manifolds by hand.
+
+    Real: 0, 1, 2, 3 with radii 3, 2, 2, 3, so the manifold is [-3, 6]. Generated: 5, 5.5, 6.5, 9 with radii 4, 3.5,
     2.5, 4, so the manifold is [1, 13]."""
     real, fake = torch.tensor([[0.0], [1], [2], [3]]), torch.tensor([[5.0], [5.5], [6.5], [9]])
     precision, recall = precision_recall(real, fake)
@@ -84,7 +86,7 @@ def test_precision_and_recall_of_sets_on_a_line() -> None:
     assert recall == 0.75
 
 
-def test_precision_and_recall_tell_missing_classes_from_bad_images() -> None:
+def test_precision_and_recall_distinguish_missing_classes_from_bad_images() -> None:
     generator = torch.Generator().manual_seed(7)
     one, two, far = (torch.randn(200, 4, generator=generator) + shift for shift in (0, 50, 900))
     precision, recall = precision_recall(torch.cat([one, two]), one + 0.01)

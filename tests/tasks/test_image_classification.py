@@ -1,4 +1,4 @@
-"""Image classification."""
+"""Image classification: losses, scores and divergence."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def test_loss_and_accuracy_are_sums_with_counts() -> None:
     assert scores["loss"][0].item() == pytest.approx(sum(expected))
 
 
-def test_labels_may_be_shares_of_classes() -> None:
+def test_labels_may_be_class_weights() -> None:
     shares = {**BATCH, "labels": torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])}
     assert task().loss(shares)[0].item() == pytest.approx(task().loss(BATCH)[0].item())
 
 
-def test_label_smoothing_counts_in_training_alone() -> None:
+def test_label_smoothing_affects_only_training() -> None:
     assert task(0.1).loss(BATCH)[0] != task().loss(BATCH)[0]
     assert task(0.1).evaluate(BATCH)["loss"][0] == task().evaluate(BATCH)["loss"][0]
 
 
-def test_divergence_is_not_finite_or_absurd() -> None:
+def test_losses_diverge_if_not_finite_or_too_large() -> None:
     assert "nan" in task().diverged(math.nan)
     assert "exceeds" in task().diverged(1e4)
     assert task().diverged(5.0) == ""

@@ -1,4 +1,4 @@
-"""Masked, causal and span-corrupted language modelling: what is predicted, counted and drawn."""
+"""Masked, causal and span-corrupted language modelling: targets, counts and random draws."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SENTINELS = 5
 
 
 class Scores(nn.Module):
-    """The same scores everywhere, whatever it reads of tokens; `sentinels` as T5 has them."""
+    """A model with the same scores at every position; `sentinels` as in T5."""
 
     def __init__(self, pieces: int = SIZE, sentinels: int = 0) -> None:
         super().__init__()
         self.sentinels = sentinels
         self.bias = nn.Parameter(torch.linspace(-1, 1, pieces + sentinels))
 
-    def forward(self, tokens: Tensor, at: Tensor | None = None) -> Tensor:
-        return self.bias.expand(*(tokens if at is None else at).shape, -1)
+    def forward(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+        return self.bias.expand(*(tokens if positions is None else positions).shape, -1)
 
 
 def masked(seed: int = 2, length: int = LENGTH, **settings: Any) -> MaskedLM:
@@ -56,7 +56,7 @@ TASKS = {"masked": masked, "bernoulli": lambda: masked(masking="bernoulli"), "ca
 
 @pytest.mark.parametrize("name", TASKS)
 class TestEveryTask:
-    def test_micro_batches_add_up_to_the_batch(self, name: str) -> None:
+    def test_micro_batches_sum_to_the_batch(self, name: str) -> None:
         task = TASKS[name]()
         (turn,) = task.turns(text_batch(7), 0)
         total, count = turn.loss(turn.batch)
@@ -81,7 +81,7 @@ class TestEveryTask:
         assert whole == pytest.approx(parts)
         assert {"loss", "metric", "trivial", "accuracy"} <= whole.keys()
 
-    def test_labels_are_sampled_from_the_model_where_there_are_targets(self, name: str) -> None:
+    def test_labels_are_sampled_from_the_model_at_targets(self, name: str) -> None:
         task = TASKS[name]()
         with torch.no_grad():
             task.model.bias.fill_(0.0)
@@ -98,13 +98,13 @@ class TestEveryTask:
         assert "exceeds" in task.diverged(20 * math.log(SIZE))
 
 
-def test_the_unigram_answer_of_a_hand_worked_vocabulary() -> None:
+def test_unigram_nats_by_hand() -> None:
     assert unigram_nats(torch.tensor([0, 2, 4])).tolist() == pytest.approx(
         [math.log(9), math.log(9 / 3), math.log(9 / 5)]
     )
 
 
-def test_cross_entropy_of_hand_worked_scores() -> None:
+def test_cross_entropy_by_hand() -> None:
     logits = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0]]])
     labels = torch.tensor([[1, IGNORED]])
     assert nats(logits, labels, "sum").item() == pytest.approx(math.log(4 / 3))
@@ -119,7 +119,7 @@ def test_a_sample_of_one_token_is_refused() -> None:
 # -- masked ----------------------------------------------------------------------------------------------------------
 
 
-def test_targets_stand_where_the_batch_says_and_the_rest_is_untouched() -> None:
+def test_targets_have_their_positions_and_other_tokens_are_unchanged() -> None:
     batch = text_batch(50)
     prepared = masked().prepared(batch, 1)
     labels, positions = prepared["labels"], prepared["positions"]
@@ -141,7 +141,7 @@ def test_shares_of_replacements() -> None:
     assert set(replaced.tolist()) == set(range(3, SIZE)), "every ordinary piece, and no special one"
 
 
-def test_independent_choices_are_uneven_and_hit_the_share() -> None:
+def test_bernoulli_masks_vary_in_number_and_have_the_right_share() -> None:
     prepared = masked(masking="bernoulli", length=200).prepared(text_batch(400, length=200), 1)
     counts = (prepared["labels"] != IGNORED).sum(1).double()
     assert counts.min() < counts.max()
@@ -159,7 +159,7 @@ def test_another_epoch_and_another_seed_have_other_masks() -> None:
     assert not torch.equal(first, masked().prepared(batch, 2)["positions"])
 
 
-def test_no_batch_is_without_a_target() -> None:
+def test_every_batch_has_a_target() -> None:
     tokens = torch.full((1, LENGTH), END)
     tokens[0, 5] = 9
     task = masked(masking="bernoulli", mask_share=1e-6)
@@ -170,8 +170,8 @@ def test_no_batch_is_without_a_target() -> None:
     assert int(task.loss(task.prepared(only_ends, 1))[1]) == 1
 
 
-def test_replacements_of_more_than_all_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"replaced_by_mask=0.8 .* exceed 1"):
+def test_replacement_shares_above_one_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"replaced_by_mask=0.8 .* sum to more than 1"):
         masked(replaced_by_random=0.3)
 
 
@@ -199,14 +199,14 @@ def test_bits_per_byte_of_a_uniform_model() -> None:
 # -- spans -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_decoder_reads_the_targets_one_late() -> None:
+def test_the_decoder_reads_shifted_targets() -> None:
     prepared = spans().prepared(text_batch(3), 0)
     assert (prepared["decoder_inputs"][:, 0] == PAD).all()
     assert torch.equal(prepared["decoder_inputs"][:, 1:], prepared["labels"][:, :-1])
 
 
 @torch.no_grad()
-def test_the_metric_leaves_out_sentinels_and_the_end() -> None:
+def test_the_metric_excludes_sentinels_and_the_end() -> None:
     task = spans()  # 24 x 0.3: 7 pieces in 2 spans; targets: 2 sentinels, 7 pieces, the end
     scores = task.evaluate(text_batch(3))
     assert [int(scores[name][1]) for name in ("loss", "metric", "trivial", "accuracy")] == [30, 21, 21, 21]

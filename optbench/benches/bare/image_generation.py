@@ -10,6 +10,7 @@ from torch import Tensor
 
 from optbench.benches.bare import Schedule
 from optbench.config import RunConfig
+from optbench.contracts import Renewable
 from optbench.sessions.assemble import Objects
 from optbench.tasks.generative.losses import gradient_penalty
 
@@ -25,11 +26,12 @@ def loop(objects: Objects, config: RunConfig) -> Iterator[None]:
     discriminator.train()
     for step, batch in enumerate(objects.data.train_batches(config.batch_size)):
         schedule.set(step)
-        real = task._signed(batch["inputs"])
+        real = task.scale(batch["inputs"])
         with torch.no_grad(), autocast:
             fake = generator(noise(task, real))
         take(players["discriminator"].optimizer, autocast, lambda r=real, f=fake: discriminator_loss(task, r, f))
-        getattr(discriminator, "renew", lambda: None)()
+        if isinstance(discriminator, Renewable):
+            discriminator.renew()
         if step == 0 or (step + 1) % task.n_critic == 0:
             discriminator.requires_grad_(False)
             take(players["generator"].optimizer, autocast, lambda r=real: generator_loss(task, r))

@@ -1,1 +1,1 @@
-"""Generation of images by two players, and how near it comes to the real ones."""
+"""Generation of images by two players, and distances between generated and real images."""

@@ -11,8 +11,8 @@ from torch.nn import functional
 WIDTHS = (16, 32, 64)
 
 
-class Block(nn.Module):
-    """Two convolutions around a shortcut without parameters: every second pixel, new channels zero (option A)."""
+class CifarBlock(nn.Module):
+    """Two convolutions around a shortcut without parameters (option A): every second pixel, zeros in new channels."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -30,14 +30,18 @@ class Block(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Images (B, 3, 32, 32), normalised, to the means (B, 64) of the last channels over the pixels."""
+    """Normalised images (B, 3, 32, 32) to the means (B, 64) of the last channels over the pixels."""
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
 
     def __init__(self, blocks: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(WIDTHS[0])
         inputs = WIDTHS[0]
         for stage, outputs in enumerate(WIDTHS, 1):
-            layers = [Block(inputs if not index else outputs, outputs) for index in range(blocks)]
+            layers = [CifarBlock(inputs if not index else outputs, outputs) for index in range(blocks)]
             self.add_module(f"layer{stage}", nn.Sequential(*layers))
             inputs = outputs
         self.linear = nn.Linear(WIDTHS[-1], 10)
@@ -48,7 +52,7 @@ class CifarResNet(nn.Module):
 
 
 def build(layers: int, state: Mapping[str, Tensor]) -> CifarResNet:
-    """The network of 6 n + 2 layers with these weights, which were saved by a DataParallel."""
+    """Build the network of 6 n + 2 layers with these weights, which were saved by a DataParallel."""
     model = CifarResNet((layers - 2) // 6)
     model.load_state_dict({name.removeprefix("module."): tensor for name, tensor in state.items()})
     return model

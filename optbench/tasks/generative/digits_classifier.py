@@ -1,7 +1,7 @@
-"""The small classifier of 8x8 digits whose features are compared where the images are such.
+"""The small classifier of 8x8 digits whose features compare 8x8 grey images.
 
-Its weights lie beside this file, so that the features are the same on every machine. They were learned from the
-training part of the embedded digits by `python tests/tasks/learn_digits_classifier.py`, which says how well they do.
+Its weights are stored beside this file, so that the features are the same on every machine. They were trained on the
+training split of the embedded digits by `python tests/tasks/learn_digits_classifier.py`, which prints their accuracy.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class DigitsClassifier(nn.Module):
 
 
 def load() -> DigitsClassifier:
-    """The classifier with the weights that come with the package."""
+    """Load the classifier with the weights of the package."""
     import numpy
 
     model = DigitsClassifier()
-    with numpy.load(WEIGHTS) as stored:  # kept in half precision
+    with numpy.load(WEIGHTS) as stored:  # stored in half precision
         model.load_state_dict({name: torch.from_numpy(stored[name]).float() for name in stored.files})
     return model

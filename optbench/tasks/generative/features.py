@@ -1,6 +1,6 @@
-"""What images are compared by: functions from uint8 images (B, C, H, W) to features (B, d) in float32.
+"""Features that compare images: functions from uint8 images (B, C, H, W) to features (B, d) in float32.
 
-The distance is called by the features: a Fréchet distance of Inception's is "fid", any other has its own name.
+The features name the distance: the Fréchet distance of Inception's features is "fid"; others have their own names.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -18,7 +19,9 @@ from torch.nn import functional
 
 from optbench.errors import ConfigError, MissingError
 
-COARSE = 8  # pixels a side of the images whose pixels are compared, at most
+COARSE = 8  # images are averaged to at most this many pixels a side before pixels are compared
+
+FeatureFunction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -26,82 +29,85 @@ class Features:
     """A way to compare images."""
 
     metric: str
-    """What the Fréchet distance of these features is called."""
-    build: Callable[[str | None], Callable[[Tensor], Tensor]]
-    """From `features_path` to the function; MissingError where weights or a package are absent."""
+    """Name of the Fréchet distance of these features."""
+    build: Callable[[str | None], FeatureFunction]
+    """Builds the function from `features_path`. Raises MissingError if weights or a package are absent."""
     shape: tuple[int | None, ...] = (None, None, None)
-    """Of the images that it takes; None: any."""
+    """Shape of the images; None: any size."""
 
 
-def chosen(name: str, shape: tuple[int, ...]) -> Features:
-    """The features of this name; "auto" is a classifier that comes with the package where one fits, else pixels.
-    ConfigError where the images do not fit."""
+def features_for(name: str, shape: tuple[int, ...]) -> Features:
+    """Return the features of this name; "auto" is the package's own classifier if it fits the images, else pixels.
+
+    Raises ConfigError if the images do not fit."""
     automatic = FEATURES["digits"] if fits(FEATURES["digits"], shape) else FEATURES["pixels"]
     found = FEATURES.get(name, automatic)
     if not fits(found, shape):
         wanted = "x".join("any" if side is None else str(side) for side in found.shape)
         raise ConfigError(
-            f"model.task.features={name} is for images of {wanted}; this data has {'x'.join(map(str, shape))}",
-            "Take model.task.features=auto",
+            f"model.task.features={name} needs images of {wanted}, but this data has {'x'.join(map(str, shape))}",
+            "Set model.task.features=auto",
         )
     return found
 
 
 def fits(features: Features, shape: tuple[int, ...]) -> bool:
-    """Whether images of this shape can be compared so."""
+    """Return True if the features accept images of this shape."""
     return all(wanted in (None, side) for wanted, side in zip(features.shape, shape, strict=True))
 
 
-def pixels(path: str | None) -> Callable[[Tensor], Tensor]:
-    """The pixels themselves on the scale 0 to 1; means over areas where a side has more than 8."""
+def pixels(path: str | None) -> FeatureFunction:
+    """Compare pixels on the scale 0 to 1, averaged over areas if a side has more than 8."""
 
     def function(images: Tensor) -> Tensor:
-        sides = [min(COARSE, side) for side in images.shape[2:]]
+        sides = (min(COARSE, images.shape[2]), min(COARSE, images.shape[3]))
         return functional.adaptive_avg_pool2d(images.float() / 255, sides).flatten(1)
 
     return function
 
 
-def digits(path: str | None) -> Callable[[Tensor], Tensor]:
-    """The last hidden layer, 32 units, of the classifier that comes with the package."""
+def digits(path: str | None) -> FeatureFunction:
+    """Use the last hidden layer, 32 units, of the package's own classifier."""
     from optbench.tasks.generative.digits_classifier import load
 
-    return Frozen(load(), mean=(0.0,), std=(1.0,))
+    return FrozenNetwork(load(), mean=(0.0,), std=(1.0,))
 
 
-def cifar(path: str | None, *, layers: int, file: str) -> Callable[[Tensor], Tensor]:
-    """The 64 pooled channels of a ResNet that was trained on CIFAR-10 (weights of Yerlan Idelbayev's
-    pytorch_resnet_cifar10)."""
+def cifar(path: str | None, *, layers: int, file: str) -> FeatureFunction:
+    """Use the 64 pooled channels of a ResNet trained on CIFAR-10.
+
+    Its weights are those of Yerlan Idelbayev's pytorch_resnet_cifar10."""
     from optbench.tasks.generative.cifar_resnet import build
 
-    found = located(path, Path("resnet-cifar10-weights") / file)
-    expected = file.removesuffix(".th").split("-")[-1]  # a file is named by the first digits of its hash
+    found = weights_file(path, Path("resnet-cifar10-weights") / file)
+    expected = file.removesuffix(".th").split("-")[-1]  # file names end with the first digits of their hash
     if hashlib.sha256(found.read_bytes()).hexdigest()[: len(expected)] != expected:
-        raise MissingError(f"{found}: this file is not {file}, by its SHA-256", "Fetch it again")
+        raise MissingError(f"{found} is not {file}: its SHA-256 differs", "Download it again")
     state = torch.load(found, map_location="cpu", weights_only=True)["state_dict"]
-    return Frozen(build(layers, state), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    return FrozenNetwork(build(layers, state), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
-def inception(path: str | None) -> Callable[[Tensor], Tensor]:
-    """The 2,048 pooled channels of torch-fidelity's port of the Inception of Heusel et al., 2017."""
+def inception(path: str | None) -> FeatureFunction:
+    """Use the 2,048 pooled channels of torch-fidelity's port of the Inception network of Heusel et al., 2017."""
     try:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        library = import_module("torch_fidelity.feature_extractor_inceptionv3")
     except ImportError:
         raise MissingError(
             "model.task.features=inception needs the package torch-fidelity", "pip install torch-fidelity"
         ) from None
-    found = located(path, Path("inception") / "weights-inception-2015-12-05-6726825d.pth")
-    extractor = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(found)).eval().requires_grad_(False)
+    found = weights_file(path, Path("inception") / "weights-inception-2015-12-05-6726825d.pth")
+    extractor = library.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(found))
+    extractor.eval().requires_grad_(False)
 
     def function(images: Tensor) -> Tensor:
-        colour = images.expand(-1, 3, -1, -1)  # grey is shown to it as colour
-        return extractor.to(images.device)(colour.contiguous())[0].float()
+        color = images.expand(-1, 3, -1, -1)  # grey images get three equal channels
+        return extractor.to(images.device)(color.contiguous())[0].float()
 
     return function
 
 
-class Frozen:
-    """A network at rest, with the normalisation that it was trained with."""
+class FrozenNetwork:
+    """A network in evaluation mode, with the normalisation of its training."""
 
     def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         self.network = network.eval().requires_grad_(False)
@@ -116,16 +122,16 @@ class Frozen:
             return self.network((images.float() / 255 - self.mean) / self.std)
 
 
-def located(given: str | None, usual: Path) -> Path:
-    """The file of weights: `given`, or the usual one in the data folder. MissingError where it is not there."""
+def weights_file(given: str | None, usual: Path) -> Path:
+    """Return the file of weights: `given`, or the usual one in the data folder. Raises MissingError if it is absent."""
     root = Path(os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data").expanduser()
     found = Path(given).expanduser() if given else root / usual
-    if found.is_dir():  # a data folder, or the one that holds the file
+    if found.is_dir():  # a data folder, or the folder of the file
         found = found / usual if (found / usual).is_file() else found / usual.name
     if not found.is_file():
         raise MissingError(
-            f"model.task.features: there are no weights at {found}",
-            f"Put {usual.name} there, name it by model.task.features_path=, or take model.task.features=pixels",
+            f"model.task.features: no weights at {found}",
+            f"Put {usual.name} there, set model.task.features_path, or set model.task.features=pixels",
         )
     return found
 

@@ -1,20 +1,25 @@
-"""A square of images."""
+"""A square grid of images."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.nn import functional
 
-SMALLEST = 256  # pixels a side of the whole, at least
-GAP, GREY = 1, 96  # pixels between two images, before they are enlarged, and their level
+if TYPE_CHECKING:
+    import numpy as np
+
+SMALLEST = 256  # pixels a side of the grid, at least
+GAP, GREY = 1, 96  # pixels between two images before enlargement, and their level
 
 
-def grid(images: Tensor) -> Any:
-    """uint8 images (N, C, H, W), C = 1 or 3, N a square number, as one uint8 array (height, width, 3) of N^1/2 rows,
-    read as text is, with lines between; small ones are enlarged by a whole number."""
+def grid(images: Tensor) -> np.ndarray:
+    """Arrange uint8 images (N, C, H, W), C = 1 or 3, as one uint8 array (height, width, 3).
+
+    N must be a square number. Rows are in reading order with lines between images; small images are enlarged by a whole
+    factor."""
     rows = math.isqrt(len(images))
     images = functional.pad(images, (0, GAP, 0, GAP), value=GREY)
     channels, height, width = images.shape[1:]

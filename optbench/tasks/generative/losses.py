@@ -1,4 +1,4 @@
-"""What discriminator and generator minimise, as functions of the scores (B,) of real and generated images."""
+"""Losses of discriminator and generator, as functions of the scores (B,) of real and generated images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """Terms to be summed over samples, and the size of a mean beyond which a run has diverged."""
+    """Terms to sum over samples, and the size of a mean loss beyond which a run has diverged."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     """From scores of real and of generated images, (B,) each."""
@@ -22,7 +22,7 @@ class AdversarialLoss:
 
 
 LOSSES = {
-    # Goodfellow et al., 2014, arXiv:1406.2661: cross-entropy; the generator's is the one that does not saturate
+    # Goodfellow et al., 2014, arXiv:1406.2661: cross-entropy; the generator's loss is the non-saturating one
     "cross_entropy": AdversarialLoss(
         lambda real, fake: functional.softplus(-real) + functional.softplus(fake),
         lambda fake: functional.softplus(-fake),
@@ -36,11 +36,13 @@ LOSSES = {
 
 
 def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
-    """Sum over samples of (|gradient of the score by the image| - 1)^2 at points between real and generated images,
-    `share` (B, 1) of the way (Gulrajani et al., 2017, arXiv:1704.00028). In float32: it is differentiated again."""
+    """Return the sum over samples of (|gradient of the score by the image| - 1)^2.
+
+    It is taken at points between real and generated images, `share` (B, 1) of the way (Gulrajani et al., 2017,
+    arXiv:1704.00028), in float32 because it is differentiated again."""
     with torch.autocast(real.device.type, enabled=False), torch.enable_grad():
         leaf = real.lerp(fake.float(), share.view(-1, 1, 1, 1)).requires_grad_()
-        between = leaf.view_as(leaf)  # the counter of operations cannot follow gradients by a leaf
-        scores = discriminator.forward(between)  # past torch.compile, which has no second derivatives
+        between = leaf.view_as(leaf)  # torch's FLOP counter cannot follow gradients by a leaf
+        scores = discriminator.forward(between)  # bypasses torch.compile, which has no second derivatives
         (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().sum()

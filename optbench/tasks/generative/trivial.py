@@ -1,0 +1,59 @@
+"""The trivial answer of image generation: independent normal pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from optbench import counter_rng
+from optbench.contracts import ImageData
+from optbench.tasks.generative.distances import frechet, moments
+from optbench.tasks.generative.scale import GeneratorScale, to_uint8
+
+BATCH = 512  # images at once
+STATISTICS_IMAGES = 10_000  # training images for the statistics of pixels, at most
+
+
+class TrivialAnswer:
+    """Images whose pixels are normal and independent, with each pixel's mean and standard deviation in training."""
+
+    def __init__(self, data: ImageData, features: Callable[[Tensor], Tensor], seed: int, stream: int) -> None:
+        self.data, self.features, self.seed, self.stream = data, features, seed, stream
+        self.scale = GeneratorScale(data)
+        self._statistics: tuple[Tensor, Tensor] | None = None
+        self._distances: dict[str, float] = {}
+
+    def distance(self, real: Tensor, index: Tensor) -> float:
+        """Return the Fréchet distance to features of real images; computed once for each set of real features."""
+        key = content_sha256(real)
+        if key not in self._distances:
+            fake = torch.cat([self.features(self._images(part)) for part in index.split(BATCH)])
+            self._distances[key] = frechet(moments(real), moments(fake))
+        return self._distances[key]
+
+    def _images(self, index: Tensor) -> Tensor:
+        if self._statistics is None:
+            self._statistics = self.pixel_statistics()
+        mean, std = self._statistics
+        shape = self.data.sample_shape
+        noise = counter_rng.normal(self.seed, index, math.prod(shape), self.stream).float().view(-1, *shape)
+        return to_uint8(mean + std * noise)
+
+    def pixel_statistics(self) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of every pixel over training images, (C, H, W) each."""
+        sums = torch.zeros(self.data.sample_shape, dtype=torch.float64, device=self.data.mean.device)
+        squares, count = torch.zeros_like(sums), 0
+        for batch in self.data.eval_batches("train", BATCH, STATISTICS_IMAGES):
+            images = self.scale(batch["inputs"]).double()
+            sums, squares, count = sums + images.sum(0), squares + images.square().sum(0), count + len(images)
+        mean = sums / count
+        return mean.float(), (squares / count - mean.square()).clamp_min(0).sqrt().float()
+
+
+def content_sha256(tensor: Tensor) -> str:
+    """Hash a tensor's values."""
+    return hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()

@@ -114,7 +114,7 @@ class Record:
     split: Split
     train_seconds: float
     wall_seconds: float
-    values: Mapping[str, float | int | None] = field(default_factory=dict)
+    values: Mapping[str, float | int | None] = field(default_factory=dict[str, float | int | None])
     tokens: int | None = None
     pictures: Mapping[str, Any] = field(default_factory=dict)
     """uint8 arrays (H, W, 3) by name, beside the row."""

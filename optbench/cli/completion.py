@@ -92,7 +92,7 @@ class Completion:
 
     def choice(self, group: str) -> tuple[str, str]:
         """Return a group's folder and the name in it: the chosen one, else the one that applies without a choice."""
-        from optbench.config.composition import PREFERRED
+        from optbench.config.choices import PREFERRED
         from optbench.config.runconfig import SECOND
 
         folder = SECOND.get(group, group)
@@ -100,7 +100,7 @@ class Completion:
         if name is None and folder in PREFERRED:
             by = PREFERRED[folder]
             name = self.file(by, self.chosen.get(by, self.defaults[by]))["about"].get(folder)
-        return folder, name or self.defaults.get(folder, "")
+        return folder, str(name or self.defaults.get(folder, ""))
 
     def file(self, folder: str, name: str) -> Mapping[str, Any]:
         """Return a file of the configuration folders, the user's first."""

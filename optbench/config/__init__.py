@@ -1,15 +1,13 @@
-"""From overrides to a RunConfig: the only part that knows Hydra.
+"""From overrides to a RunConfig.
 
-Hydra reads the override grammar and composes the groups (`conf/GROUP/NAME.yaml`, the user's folder before the packaged
-one). Everything a user can get wrong is checked here, against the YAML files themselves, and answered with one
-ConfigError of at most three lines. A model names its default data set (`about.data`); `conf/workload/MODEL-DATA.yaml`,
-where there is one, sets the budget that suits the pair.
+Hydra reads the overrides and composes the groups (`conf/GROUP/NAME.yaml`, the user's folder before the packaged one);
+`hydra_api` alone imports it. Every mistake of a user is a ConfigError of at most three lines. A model names its default
+data set (`about.data`); `conf/workload/MODEL-DATA.yaml`, if it exists, sets the budget that suits the pair.
 """
 
 from optbench.config.composition import Composition, load
 from optbench.config.files import config_folders, find_option, options, packaged_folder, read_yaml
-from optbench.config.runconfig import GROUPS, Choice, RunConfig, without_null
-from optbench.config.schema import flatten
+from optbench.config.runconfig import GROUPS, Choice, RunConfig
 from optbench.config.study_overrides import (
     SEARCHED,
     Axis,
@@ -19,6 +17,7 @@ from optbench.config.study_overrides import (
     dimension_of_spec,
     parse_sweep,
 )
+from optbench.config.trees import flatten
 from optbench.config.values import as_typed
 from optbench.config.variation import Variation
 
@@ -31,6 +30,7 @@ PLURALS = {
     "clips": "clip",
     "protocols": "protocol",
 }
+"""The words of `optbench list`, and the groups that they list."""
 
 __all__ = [
     "GROUPS",
@@ -54,5 +54,4 @@ __all__ = [
     "packaged_folder",
     "parse_sweep",
     "read_yaml",
-    "without_null",
 ]

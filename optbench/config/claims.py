@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from pydantic_core import PydanticCustomError
 
 from optbench.config.measures import MEASURES
+from optbench.config.trees import is_list, is_mapping
 from optbench.config.validation import validated
 from optbench.config.values import as_number, as_typed
 from optbench.errors import ConfigError, nearest
@@ -38,8 +39,8 @@ def as_side(value: object) -> str | dict[str, Plain]:
     """Return a contender's name, or a mapping of sweep keys to plain values."""
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, Mapping) and value and all(isinstance(v, Plain) for v in value.values()):
-        return {str(key): v for key, v in value.items()}
+    if is_mapping(value) and value and all(isinstance(v, Plain) for v in value.values()):
+        return dict(value)
     hint = {"hint": "e.g. lamb, or {optimizer: lamb, batch_size: 512}"}
     raise PydanticCustomError("side", "expected a contender's name or a mapping of keys to values", hint)
 
@@ -83,21 +84,19 @@ def words_of(side: str | float | Mapping[str, Plain]) -> str:
     """Return a side of a criterion in words."""
     if isinstance(side, Mapping):
         return " ".join(f"{key}={as_typed(value)}" for key, value in side.items())
-    return f"{side:g}" if isinstance(side, float) else side
+    return side if isinstance(side, str) else f"{side:g}"
 
 
 def normalised(claim: object) -> object:
     """Return a claim from YAML with the key `on` as written: YAML 1.1 reads that word as true."""
-    if isinstance(claim, list):
+    if is_list(claim):
         return [normalised(one) for one in claim]
-    if not isinstance(claim, Mapping):
-        return claim
-    return {"on" if key is True else key: value for key, value in claim.items()}
+    return {"on" if str(key) == "True" else key: v for key, v in claim.items()} if is_mapping(claim) else claim
 
 
 def criteria_of(claim: object, where: str = "claim") -> tuple[Criterion, ...]:
     """Return the criteria of a `claim:`. Raises ConfigError whose message begins with `where`."""
-    if not isinstance(claim, list):
+    if not is_list(claim):
         return (validated(Criterion, claim, where),)
     if not claim:
         raise ConfigError(f"{where}: the list is empty", "Give one criterion or several")

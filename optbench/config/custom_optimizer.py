@@ -1,25 +1,24 @@
-"""The configuration of an optimizer without a YAML file: a user's own, or one of another library by its name there."""
+"""The configuration of an optimizer without a YAML file: a user's own, or another library's by its name there."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-from typing import Any
+from collections.abc import Callable
 
 from optbench.config import imports
+from optbench.config.trees import Node, is_list
 
 
-def custom_optimizer(path: str) -> dict[str, Any]:
-    """The configuration node of a user's own optimizer: its keyword arguments with their defaults."""
+def custom_optimizer(path: str) -> Node:
+    """Return the configuration node of a user's own optimizer: its keyword arguments with their defaults."""
     target = imports.load(path)
-    keywords = imports.keyword_defaults(target)
-    plain = {k: v for k, v in keywords.items() if k != "**" and is_plain(v)}
-    required = {k: "???" for k, v in keywords.items() if v is inspect.Parameter.empty and k != "**"}
-    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
-    name = path.replace(":", ".").rsplit(".", 1)[1]
+    keywords = {key: value for key, value in imports.keyword_defaults(target).items() if key != "**"}
+    settings = {key: list(v) if is_list(v) else v for key, v in keywords.items() if is_plain(v)}
+    required = {key: "???" for key, value in keywords.items() if value is inspect.Parameter.empty}
     decays = {"no_decay": ["bias", "norm"]} if "weight_decay" in settings or "weight_decay" in required else {}
     about = {
-        "algorithm": name,
+        "algorithm": path.replace(":", ".").rsplit(".", 1)[1],
         "target": path,
         "source_sha256": imports.source_sha256(target),
         "needs": ["closure"],
@@ -28,19 +27,20 @@ def custom_optimizer(path: str) -> dict[str, Any]:
     return {"lr": None, **required, **settings, **decays, "about": about}
 
 
-def peer_optimizer(name: str) -> dict[str, Any] | None:
-    """The configuration node of `LIBRARY/NAME`, as the library's file under `optbench.peers` describes it; None where
-    there is no such file or it describes nothing. The library is imported here, not earlier."""
+def peer_optimizer(name: str) -> Node | None:
+    """Return the configuration node of `LIBRARY/NAME`, described by optbench.peers.LIBRARY; None without one.
+
+    The library is imported here, not earlier."""
     library, _, inner = name.partition("/")
     path = f"optbench.peers.{library}"
     if not library.isidentifier() or not inner or importlib.util.find_spec(path) is None:
         return None
-    describe = getattr(imports.dotted_module(path, path), "describe", None)
+    describe: Callable[[str], Node | None] | None = getattr(imports.dotted_module(path, path), "describe", None)
     return describe(inner) if describe else None
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a default can be written in YAML."""
-    if isinstance(value, (list, tuple)):
-        return all(is_plain(item) for item in value)
+def is_plain(value: object) -> bool:
+    """Return True for a default that YAML can hold."""
+    if is_list(value):
+        return all(map(is_plain, value))
     return value is None or isinstance(value, (bool, int, float, str))

@@ -1,4 +1,4 @@
-"""Objects by import path: `package.module.Name`, or `./file.py:Name` for a file of the user's own."""
+"""Objects by import path: `package.module.Name`, or `./file.py:Name` for a user's own file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
 
 
 def is_path(text: str) -> bool:
-    """Whether `text` names an object rather than a file of a configuration group."""
+    """Return True for text that names an object rather than a file of a configuration group."""
     return ".py:" in text or ("." in text and "/" not in text and all(map(str.isidentifier, text.split("."))))
 
 
 def load(path: str) -> Any:
-    """The object that `path` names.
+    """Return the object that `path` names.
 
-    Raises ConfigError where the file, module or name is not there or does not import, MissingError where a
-    package that it imports is not installed."""
+    Raises ConfigError where the file, module or name does not exist or cannot be imported, MissingError where it
+    imports a package that is not installed."""
     module_text, name = path.rsplit(":", 1) if ".py:" in path else path.rsplit(".", 1)
     module = file_module(Path(module_text), path) if ".py:" in path else dotted_module(module_text, path)
     try:
@@ -35,9 +35,9 @@ def load(path: str) -> Any:
 
 
 def file_module(file: Path, path: str) -> ModuleType:
-    """The module made from a Python file, imported once under a name derived from its location."""
+    """Import a Python file once, under a name derived from its location."""
     if not file.is_file():
-        raise ConfigError(f"{path}: there is no file {file}")
+        raise ConfigError(f"{path}: no such file: {file}")
     name = "optbench_user_" + hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
     if name in sys.modules:
         return sys.modules[name]
@@ -49,31 +49,31 @@ def file_module(file: Path, path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        raise explain(error, path) from error
+        raise import_error(error, path) from error
     return module
 
 
 def dotted_module(module: str, path: str) -> ModuleType:
-    """The imported module."""
+    """Import a module."""
     try:
         return importlib.import_module(module)
     except BaseException as error:
-        raise explain(error, path) from error
+        raise import_error(error, path) from error
 
 
-def explain(error: BaseException, path: str) -> BaseException:
-    """The error to raise when importing `path` raised `error`."""
+def import_error(error: BaseException, path: str) -> BaseException:
+    """Return the error to raise when importing `path` raised `error`."""
     if isinstance(error, (KeyboardInterrupt, OptbenchError)):
         return error
     if isinstance(error, ModuleNotFoundError) and error.name:
         if path.startswith(error.name + ".") or f".{error.name}." in path:
-            return ConfigError(f"{path}: there is no module {error.name}")
+            return ConfigError(f"{path}: no such module: {error.name}")
         return MissingError(f"{path} needs the package {error.name}", f"Install it: pip install {error.name}")
     return ConfigError(f"{path}: importing it raised {type(error).__name__}: {first_line(error)}")
 
 
 def source_sha256(target: Any) -> str | None:
-    """Hash of the source file that defines `target`; None for what has no source (C extensions)."""
+    """Return a hash of the source file that defines `target`; None for an object without source (C extensions)."""
     try:
         file = inspect.getsourcefile(target)
     except TypeError:
@@ -81,10 +81,10 @@ def source_sha256(target: Any) -> str | None:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
 
 
-def keyword_defaults(target: Any) -> dict[str, Any]:
-    """Keyword parameters of a callable with their defaults, `inspect.Parameter.empty` where they have none.
+def keyword_defaults(target: object) -> dict[str, object]:
+    """Return the keyword parameters of a callable with their defaults, `inspect.Parameter.empty` for required ones.
 
-    The first parameter (what is optimised) and `*args` are left out; "**" stands for `**kwargs`."""
+    The first parameter (the one to optimize) and `*args` are left out; "**" stands for `**kwargs`."""
     if not callable(target):
         raise ConfigError(f"{target!r} cannot be called, so it builds no optimizer")
     try:

@@ -1,22 +1,23 @@
-"""The value that fixes a run, and its identity."""
+"""The configuration of one run, and its identity."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optbench.config.schema import flatten, unflatten
+from optbench.config.trees import Node, flatten, unflatten, without_null
 
 GROUPS = ("optimizer", "model", "data", "schedule", "clip")
-SECOND = {"optimizer_d": "optimizer"}  # choices that a second player may have, and the groups they are made from
+SECOND = {"optimizer_d": "optimizer"}  # groups of a second player, and the groups whose options they have
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One group's choice: its name, its settings and the facts its YAML file states about it."""
+    """The option chosen for a group: its name, its settings and the `about` of its YAML file."""
 
     name: str
     settings: Mapping[str, Any]
@@ -24,27 +25,26 @@ class Choice:
 
     @property
     def target(self) -> str:
-        """Import path of what builds it."""
+        """Import path of the class or function that builds it."""
         return self.implementation["target"]
 
     @property
     def implementation(self) -> Mapping[str, Any]:
-        """The facts of the chosen implementation; `about` itself where there is but one."""
+        """The `about` of the chosen implementation; that of the file if there is only one."""
         return self.about["implementations"][self.settings["impl"]] if "implementations" in self.about else self.about
 
 
 @dataclass(frozen=True)
 class TargetSource:
-    """The setting of a target: what its file says of where it comes from."""
+    """The hashes in a target file: of the procedure that set the target, and of its data."""
 
     procedure_sha256: str
     data_sha256: str | None
-    """The data that it was set on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that fixes one run. The units and meanings of the fields stand in conf/root/run.yaml."""
+    """Everything that fixes one run. conf/root/run.yaml documents the fields and their units."""
 
     optimizer: Choice
     model: Choice
@@ -52,9 +52,9 @@ class RunConfig:
     schedule: Choice
     clip: Choice
     modifiers: tuple[Choice, ...] = ()
-    """What is laid over the optimizer, from it outwards; only what is switched on."""
+    """Those that are on, the one next to the optimizer first."""
     optimizer_d: Choice | None = None
-    """The optimizer of a second player where it has one of its own."""
+    """The optimizer of a second player, if it has its own."""
     seed: int
     scale_lr: str | None
     scale_warmup: str | None
@@ -79,7 +79,7 @@ class RunConfig:
     record_every: int
     target: float | None
     target_source: TargetSource | None = None
-    """Where the target comes from, if it is that of the workload's file and not the user's own."""
+    """The source of a target from a file of conf/target; None for a user's own."""
     stop_at_target: bool
     max_seconds: float | None
     checkpoint_seconds: float
@@ -90,45 +90,54 @@ class RunConfig:
     overrides: tuple[str, ...]
     not_identity: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The resolved configuration as plain data: each group with its `name` and each modifier, without the facts."""
+    def as_dict(self) -> Node:
+        """Return the resolved configuration as plain data: groups with their `name`, modifiers, root keys."""
         apart = (*GROUPS, *SECOND, "modifiers", "overrides", "not_identity", "target_source")
         root = {key: value for key, value in vars(self).items() if key not in apart}
         groups = {group: {"name": choice.name, **choice.settings} for group, choice in self.choices.items()}
         return {**groups, **{modifier.name: dict(modifier.settings) for modifier in self.modifiers}, **root}
 
     def group(self, name: str) -> Choice:
-        """The choice of a group."""
+        """Return the choice of a group."""
         return getattr(self, name)
 
     @property
     def choices(self) -> dict[str, Choice]:
-        """Every group's choice, and those of a second player that has its own."""
-        chosen = {group: self.group(group) for group in (*GROUPS, *SECOND)}
+        """The choice of every group, and those of a second player that has its own."""
+        chosen: dict[str, Choice | None] = {group: getattr(self, group) for group in (*GROUPS, *SECOND)}
         return {group: choice for group, choice in chosen.items() if choice is not None}
 
     def optimizer_of(self, player: str) -> Choice:
-        """The optimizer that trains a player, as the model's file assigns them (`about.players`)."""
+        """Return the optimizer that trains a player, as `about.players` of the model assigns them."""
         return self.choices.get(self.model.about.get("players", {}).get(player, "optimizer"), self.optimizer)
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """The keys that fix the numbers. A key that is null is absent, so that a later key keeps old ids.
+    def task_name(self) -> str:
+        """Short name of the task: "image_classification" for optbench.tasks.image_classification.ImageClassification.
 
-        A target fixes numbers only where the run stops at it."""
+        It isn't hashed, so it may name a task whose class has moved; `model.task.target`, the path, is hashed."""
+        path = str(self.model.settings["task"]["target"])
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", re.split(r"[.:]", path)[-1])
+        return words.lower()
+
+    @property
+    def identity(self) -> Node:
+        """The keys that fix the numbers. A null key is absent, so that adding a key doesn't change ids.
+
+        A target fixes numbers only for a run that stops at it."""
         apart = self.not_identity if self.stop_at_target else (*self.not_identity, "target")
         kept = unflatten({key: v for key, v in flatten(self.as_dict()).items() if key not in apart})
-        sources = {group: self.group(group).about.get("source_sha256") for group in self.choices}
+        sources = {group: choice.about.get("source_sha256") for group, choice in self.choices.items()}
         return without_null({**kept, "sources": sources})
 
     @property
     def run_id(self) -> str:
-        """Readable prefix and hash of the identity."""
+        """A readable prefix, the seed, and a hash of the identity."""
         return f"{self._prefix}-s{self.seed}-{short_hash(self.identity)}"
 
     @property
     def trial_id(self) -> str:
-        """The same without the seed: equal for the runs that differ by nothing else."""
+        """The run_id without the seed: equal for runs that differ only by seed."""
         return f"{self._prefix}-{short_hash({k: v for k, v in self.identity.items() if k != 'seed'})}"
 
     @property
@@ -138,19 +147,11 @@ class RunConfig:
         return "-".join("".join(c if c.isalnum() or c in "_." else "_" for c in name) for name in names)
 
 
-def without_null(tree: Any) -> Any:
-    """The mapping without its null leaves and the mappings they leave empty."""
-    if not isinstance(tree, Mapping):
-        return tree
-    kept = {key: without_null(value) for key, value in tree.items()}
-    return {key: value for key, value in kept.items() if value is not None and value != {}}
-
-
-def sha256_of(tree: Any) -> str:
-    """The SHA-256 of canonical JSON in hex digits."""
+def sha256_of(tree: object) -> str:
+    """Return the SHA-256 of canonical JSON in hex digits."""
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
-def short_hash(tree: Any) -> str:
-    """Ten hex digits of it."""
+def short_hash(tree: object) -> str:
+    """Return the first ten hex digits of `sha256_of`."""
     return sha256_of(tree)[:10]

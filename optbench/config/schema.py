@@ -1,42 +1,43 @@
-"""What values a configuration key may take: the small grammar of `about.valid` in the YAML files.
+"""The grammar of `about.valid` in the YAML files: the values that a configuration key may have.
 
     spec        = ["list "] alternative {"|" alternative}
-    alternative = "null" | "bool" | "str" | ["int "] interval | word
+    alternative = "null" | "bool" | "str" | "any" | ["int "] interval | word
     interval    = ("[" | "(") number "," number ("]" | ")")        with inf and -inf for "no bound"
 
 A list is checked element by element; without "list " it keeps the length of its default. A key without a spec takes
-the type of its default. No number is ever nan or infinite.
+the type of its default. No number may be nan or infinite.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import TypeGuard
+
+from optbench.config.trees import is_list
 
 INTERVAL = re.compile(r"^(int )?\s*([\[(])\s*([^,]+),\s*([^\])]+)([\])])$")
 
 
-def conform(value: Any, spec: str | None, default: Any) -> Any:
-    """`value` in its canonical type (steps=1e3 becomes 1000, lr=1 becomes 1.0).
+def conform(value: object, spec: str | None, default: object) -> object:
+    """Return `value` in its canonical type (steps=1e3 becomes 1000, lr=1 becomes 1.0).
 
     Raises ValueError whose text says what is expected."""
     spec = spec if spec is not None else spec_of(default)
     alternatives = spec.removeprefix("list ")
     if spec.startswith("list "):
-        if not isinstance(value, (list, tuple)):
+        if not is_list(value):
             raise ValueError(f"expected a list of {describe(alternatives)}, e.g. [a,b]")
         return [conform_scalar(item, alternatives) for item in value]
-    if isinstance(default, (list, tuple)) and value is not None:
-        if not isinstance(value, (list, tuple)) or len(value) != len(default):
+    if is_list(default) and value is not None:
+        if not is_list(value) or len(value) != len(default):
             raise ValueError(f"expected a list of {len(default)} values, e.g. {str(list(default)).replace(' ', '')}")
         return [conform_scalar(item, alternatives) for item in value]
     return conform_scalar(value, alternatives)
 
 
-def conform_scalar(value: Any, alternatives: str) -> Any:
-    """`value` as the first alternative that takes it; ValueError with all of them where none does."""
+def conform_scalar(value: object, alternatives: str) -> object:
+    """Return `value` as the first alternative that takes it. ValueError names all of them if none does."""
     for alternative in split_alternatives(alternatives):
         try:
             return conform_to(value, alternative)
@@ -45,8 +46,8 @@ def conform_scalar(value: Any, alternatives: str) -> Any:
     raise ValueError(f"expected {describe(alternatives)}")
 
 
-def conform_to(value: Any, alternative: str) -> Any:
-    """`value` as this one alternative, or ValueError."""
+def conform_to(value: object, alternative: str) -> object:
+    """Return `value` as this one alternative, or raise ValueError."""
     interval = INTERVAL.match(alternative)
     if interval:
         return number_within(value, *interval.groups())
@@ -63,8 +64,8 @@ def conform_to(value: Any, alternative: str) -> Any:
     raise ValueError(alternative)
 
 
-def number_within(value: Any, integer: str | None, left: str, low: str, high: str, right: str) -> float | int:
-    """`value` as a number inside the interval, an int where `integer` asks for one; else ValueError."""
+def number_within(value: object, integer: str | None, left: str, low: str, high: str, right: str) -> float | int:
+    """Return `value` as a number inside the interval, an int if `integer`; else raise ValueError."""
     if not is_number(value):
         raise ValueError("not a number")
     if integer and value != int(value):
@@ -76,16 +77,16 @@ def number_within(value: Any, integer: str | None, left: str, low: str, high: st
     return int(value) if integer else float(value)
 
 
-def is_number(value: Any) -> bool:
-    """True for finite ints and floats (an int too large for a float is not one); bools are not numbers."""
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return True for finite ints and floats, but not for bools and ints too large for a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
 
 
-def spec_of(default: Any) -> str:
-    """The spec that a default's type implies."""
-    if isinstance(default, (list, tuple)):
+def spec_of(default: object) -> str:
+    """Return the spec that a default's type implies."""
+    if is_list(default):
         return spec_of(default[0]) if default else "list any"
     if isinstance(default, bool):
         return "bool"
@@ -97,7 +98,7 @@ def spec_of(default: Any) -> str:
 
 
 def split_alternatives(spec: str) -> list[str]:
-    """The alternatives of a spec, stripped."""
+    """Return the alternatives of a spec, stripped."""
     return [part.strip() for part in spec.split("|")]
 
 
@@ -113,9 +114,9 @@ def literals(spec: str | None, default: object) -> list[str]:
 
 
 def describe(spec: str) -> str:
-    """A spec in words: "int [1, inf)" reads "a whole number in [1, inf)"."""
+    """Return a spec in words: "int [1, inf)" reads "a whole number in [1, inf)"."""
     words = {"null": "null", "bool": "true or false", "str": "text", "any": "a plain value"}
-    parts = []
+    parts: list[str] = []
     for part in split_alternatives(spec):
         interval = INTERVAL.match(part)
         if interval:
@@ -125,27 +126,3 @@ def describe(spec: str) -> str:
         else:
             parts.append(words.get(part, f"'{part}'"))
     return " or ".join(parts) if len(parts) < 3 else ", ".join(parts[:-1]) + " or " + parts[-1]
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys of the leaves; an empty mapping is a leaf."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            leaves.update(flatten(value, f"{name}."))
-        else:
-            leaves[name] = value
-    return leaves
-
-
-def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """The nested mapping of dotted keys."""
-    tree: dict[str, Any] = {}
-    for key, value in leaves.items():
-        *path, last = key.split(".")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[last] = value
-    return tree

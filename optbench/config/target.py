@@ -13,8 +13,8 @@ from pathlib import Path
 
 from optbench.config.files import find_option, read_yaml
 from optbench.config.overrides import Assignment
-from optbench.config.runconfig import RunConfig, TargetSource, sha256_of, without_null
-from optbench.config.schema import flatten, unflatten
+from optbench.config.runconfig import RunConfig, TargetSource, sha256_of
+from optbench.config.trees import flatten, unflatten, without_null
 from optbench.errors import ConfigError
 
 FOLDER = "target"

@@ -5,9 +5,10 @@ pydantic takes 0.1 s to load: import it, and files that define models, inside fu
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, TypeVar
 
+from optbench.config.trees import is_list, is_mapping
 from optbench.config.values import shown
 from optbench.errors import ConfigError, nearest, suggest
 
@@ -61,9 +62,13 @@ def path_of(location: Path, tree: object) -> Path:
     """Return the keys and indices of pydantic's location that are in the tree; it also names the parts of a union."""
     path: list[str | int] = []
     for part in location:
-        if (isinstance(tree, Mapping) and part in tree) or (isinstance(tree, Sequence) and isinstance(part, int)):
+        if is_mapping(tree) and part in tree:
+            tree = tree[str(part)]
+        elif is_list(tree) and isinstance(part, int):
             tree = tree[part]
-            path.append(part)
+        else:
+            continue
+        path.append(part)
     return tuple(path)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+from optbench.config.trees import is_list
+
 
 def as_typed(value: object) -> str:
     """Return a value as typed in an override."""
-    if isinstance(value, (list, tuple)):
+    if is_list(value):
         return f"[{','.join(map(as_typed, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

@@ -1,35 +1,36 @@
-"""Many runs that differ in a few values: a configuration is composed once and varied, which is a hundred times faster
-than composing each (30 ms)."""
+"""Many runs that differ in a few values. Varying a composed configuration takes 0.3 ms, composing each takes 30 ms."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from optbench.config.composition import Composition
 from optbench.config.runconfig import Choice, RunConfig
-from optbench.config.schema import conform, flatten, unflatten
+from optbench.config.schema import conform
 from optbench.config.target import is_workload_key, with_target
+from optbench.config.trees import flatten, unflatten
 from optbench.config.values import as_typed
 from optbench.errors import ConfigError
 
 
 class Variation:
-    """A composed configuration and its neighbours."""
+    """A composed configuration, and others that differ from it in a few values."""
 
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
         self.base = composition.run_config()
         leaves = flatten(composition.defaults).values()
-        self._seeds = self.composition.tree["about"]["valid"]["seed"]
+        self._seeds: str = self.composition.tree["about"]["valid"]["seed"]
         self._references = " ".join(leaf for leaf in leaves if isinstance(leaf, str) and "${" in leaf)
         self._keys = {
             key for key in flatten(self.base.as_dict()) if "." in key and not key.endswith((".impl", ".name"))
         }
 
-    def at(self, values: Mapping[str, Any]) -> RunConfig:
-        """The run that `load` gives for the same overrides followed by these values, by dotted key."""
+    def at(self, values: Mapping[str, object]) -> RunConfig:
+        """Return the run that `load` gives for the same overrides followed by these values, by dotted key."""
         if not all(self._is_plain(key, value) for key, value in values.items()):
             texts = [f"{key}={as_typed(value)}" for key, value in values.items()]
             return Composition([*self.base.overrides, *texts], self._config_dir).run_config()
@@ -38,17 +39,17 @@ class Variation:
         return with_target(changed, file) if file and any(map(is_workload_key, values)) else changed
 
     @property
-    def _config_dir(self) -> Any:
+    def _config_dir(self) -> Path | None:
         folders = self.composition.folders
         return folders[0] if len(folders) > 1 else None
 
-    def _is_plain(self, key: str, value: Any) -> bool:
-        """Whether the key is known and no other value depends on it; a seed is so where it is a valid one."""
+    def _is_plain(self, key: str, value: object) -> bool:
+        """Return True for a valid seed, and for a known key that no other value depends on."""
         if key == "seed":
             return self._is_seed(value)
         return key in self._keys and key not in self._references
 
-    def _is_seed(self, value: Any) -> bool:
+    def _is_seed(self, value: object) -> bool:
         try:
             conform(value, self._seeds, self.base.seed)
         except ValueError:
@@ -56,10 +57,10 @@ class Variation:
         return isinstance(value, int)
 
 
-def varied(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """The configuration with other values of plain settings; ConfigError for an invalid one."""
+def varied(config: RunConfig, values: Mapping[str, object]) -> RunConfig:
+    """Return the configuration with other values of plain settings. Raises ConfigError for an invalid one."""
     changed: dict[str, Any] = {}
-    by_group: dict[str, dict[str, Any]] = {}
+    by_group: dict[str, dict[str, object]] = {}
     for key, value in values.items():
         head, dot, rest = key.partition(".")
         if dot:
@@ -72,16 +73,15 @@ def varied(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
             modifiers[group] = varied_choice(group, modifiers[group], settings)
         else:
             changed[group] = varied_choice(group, config.choices[group], settings)
+    changed["modifiers"] = tuple(modifiers.values())
     texts = tuple(f"{key}={as_typed(value)}" for key, value in values.items())
-    return dataclasses.replace(
-        config, **changed, modifiers=tuple(modifiers.values()), overrides=(*config.overrides, *texts)
-    )
+    return dataclasses.replace(config, **changed, overrides=(*config.overrides, *texts))
 
 
-def varied_choice(group: str, choice: Choice, settings: Mapping[str, Any]) -> Choice:
-    """The choice with other values of some settings."""
+def varied_choice(group: str, choice: Choice, settings: Mapping[str, object]) -> Choice:
+    """Return the choice with other values of some settings."""
     leaves = flatten(choice.settings)
-    valid = choice.about.get("valid", {})
+    valid: Mapping[str, str] = choice.about.get("valid", {})
     for key, value in settings.items():
         try:
             leaves[key] = conform(value, valid.get(key), leaves[key])

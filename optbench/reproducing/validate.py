@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from optbench.config.schema import flatten
+from optbench.config.trees import flatten
 from optbench.config.values import as_typed, same
 from optbench.errors import ConfigError, suggest
 from optbench.sweeps.study.cells import Cell

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from optbench.config.schema import flatten
+from optbench.config.trees import flatten
 from optbench.contracts import Sink
 from optbench.errors import first_line
 from optbench.records import Record, Status

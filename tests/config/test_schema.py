@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from optbench.config.schema import conform, describe, flatten, unflatten
+from optbench.config.schema import conform, describe
+from optbench.config.trees import flatten, unflatten
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import torch
 from optbench import config
 from optbench.checks import matrix
 from optbench.config import imports
-from optbench.config.schema import conform, flatten
+from optbench.config.schema import conform
+from optbench.config.trees import flatten
 from optbench.contracts import Turn
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build
@@ -41,7 +42,7 @@ def test_a_file_has_a_title_facts_and_a_comment_for_every_key(group: str, name: 
             assert "#" in line, f"{key} has no comment"
     for key, spec in about.get("valid", {}).items():
         conform(flatten(tree)[key], spec, flatten(tree)[key])  # raises if the default itself is invalid
-    assert config.load([f"{group}={name}"]).group(group).name == name
+    assert config.load([f"{group}={name}"]).choices[group].name == name
 
 
 @pytest.mark.parametrize("name", names("modifier"))

@@ -34,7 +34,7 @@ SMALL = {  # what makes a comparison of every model short, and exact
 
 def shardable(group: str) -> list[str]:
     """The names in a group whose files say that they can be sharded."""
-    about = {name: config.load([f"{group}={name}"]).group(group).about for name in config.options([CONF], group)}
+    about = {name: config.load([f"{group}={name}"]).choices[group].about for name in config.options([CONF], group)}
     return [name for name, facts in about.items() if facts["shardable"] in (True, ELEMENTS, TENSORS)]
 
 
@@ -220,7 +220,7 @@ def test_a_users_own_optimizer_says_nothing_and_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize("group", ["optimizer", "clip", "model"])
 def test_every_file_says_whether_it_can_be_sharded(group: str) -> None:
     for name in config.options([CONF], group):
-        said = config.load([f"{group}={name}"]).group(group).about["shardable"]
+        said = config.load([f"{group}={name}"]).choices[group].about["shardable"]
         assert said is True if group == "model" and not isinstance(said, str) else len(said) > 5
     assert len(shardable(group)) > 5
 

@@ -183,8 +183,8 @@ def test_the_box_of_a_study_file_takes_the_place_of_the_published_one(tmp_path: 
     [
         ("lion: {lr", "loin: {lr", "boxes: there is no optimizer 'loin'"),
         ("{lr:", "{lrr:", "optimizer=lion: optimizer.lrr=1e-06: there is no key 'optimizer.lrr'"),
-        ("1e-6,", "0,", 'optimizer=lion: optimizer.lr: "log [0, 1e-4]": a logarithmic interval must lie above zero'),
-        ("1e-4]", "1e-4", "is no interval"),
+        ("1e-6,", "0,", 'optimizer=lion: optimizer.lr: "log [0, 1e-4]": a logarithmic interval must be above zero'),
+        ("1e-4]", "1e-4", "not an interval"),
     ],
 )
 def test_a_mistake_in_a_box(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -103,7 +103,6 @@ def test_quotes_keep_a_comma_from_being_a_choice() -> None:
 def test_the_last_one_of_a_key_wins_whatever_it_asks_for() -> None:
     asked = parse_sweep(["optimizer=lion,adamw", "optimizer.lr=1", "steps=5", "optimizer=sgd", "optimizer.lr=1,2"])
     assert asked.fixed == ("steps=5", "optimizer=sgd")
-    assert asked.fixed_keys == {"steps", "optimizer"}
     assert [d.key for d in asked.dimensions] == ["optimizer.lr"]
     assert not parse_sweep(["optimizer.lr=interval(0,1)", "+optimizer.lr=0.5"]).dimensions
 
@@ -114,21 +113,21 @@ def test_the_last_one_of_a_key_wins_whatever_it_asks_for() -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("optimizer.lr=interval(1,1)", "the interval has no width", "To fix the value: optimizer.lr=1"),
-        ("optimizer.lr=interval(2,1)", "the interval is upside down", "Say interval(1,2)"),
+        ("optimizer.lr=interval(1,1)", "the bounds are equal", "To fix the value: optimizer.lr=1"),
+        ("optimizer.lr=interval(2,1)", "the lower bound is the larger one", "Say interval(1,2)"),
         ("optimizer.lr=interval(0,inf)", "an interval needs two finite bounds", ""),
         ("optimizer.lr=interval(nan,1)", "an interval needs two finite bounds", ""),
-        ("optimizer.lr=tag(log,interval(0,1))", "a logarithmic interval must lie above zero", "small number"),
-        ("optimizer.lr=tag(log,interval(-1,1))", "a logarithmic interval must lie above zero", "small number"),
+        ("optimizer.lr=tag(log,interval(0,1))", "a logarithmic interval must be above zero", "Start at"),
+        ("optimizer.lr=tag(log,interval(-1,1))", "a logarithmic interval must be above zero", "Start at"),
         ("optimizer.lr=tag(lg,interval(1,2))", "unknown tag 'lg'", "Did you mean log?"),
         ("optimizer.lr=tag(compar,choice(1,2))", "unknown tag 'compar'", "Did you mean compare?"),
-        ("optimizer.lr=tag(compare,interval(1,2))", "an interval is searched, and cannot be compared", ""),
+        ("optimizer.lr=tag(compare,interval(1,2))", "an interval is searched and cannot be compared", ""),
         ("optimizer=lion,adamw,lion", "a value is given twice", ""),
         ("optimizer.lr=0.1,1e-1", "a value is given twice", ""),
         ("seed=1,2", "a sweep chooses its seeds", "Say how many: --seeds 5"),
         ("seed=interval(1,2)", "a sweep chooses its seeds", "Say how many: --seeds 5"),
         ("optimizer=glob(nothing*)", "there is nothing to choose from", ""),
-        ("steps=glob(1*)", "glob() chooses files of a group, and 'steps' is none", ""),
+        ("steps=glob(1*)", "glob() chooses files of a group, and 'steps' is not a group", ""),
         ("optimizer.lr=interval(a,b)", "cannot be read", ""),
         ("optimizer.lr=interval(1)", "cannot be read", ""),
     ],
@@ -160,14 +159,14 @@ def test_an_interval_as_files_state_it(spec: str, expected: Dimension) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("0.1", "is no interval"),
-        ("lg [1, 2]", "is no interval"),
-        ("[1, 2, 3]", "is no interval"),
-        ("log [1, 2", "is no interval"),
-        ("[a, b]", "its bounds are no numbers"),
-        ("[1, 1]", "the interval has no width"),
-        ("[2, 1]", "the interval is upside down"),
-        ("log [0, 1]", "a logarithmic interval must lie above zero"),
+        ("0.1", "not an interval"),
+        ("lg [1, 2]", "not an interval"),
+        ("[1, 2, 3]", "not an interval"),
+        ("log [1, 2", "not an interval"),
+        ("[a, b]", "its bounds are not numbers"),
+        ("[1, 1]", "the bounds are equal"),
+        ("[2, 1]", "the lower bound is the larger one"),
+        ("log [0, 1]", "a logarithmic interval must be above zero"),
         ("[0, inf]", "an interval needs two finite bounds"),
         ("int [1.5, 3]", "an interval of whole numbers needs whole bounds"),
     ],

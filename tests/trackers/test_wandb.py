@@ -14,7 +14,7 @@ import pytest
 from conftest import QUICK
 
 from optbench import config
-from optbench.config.schema import flatten
+from optbench.config.trees import flatten
 from optbench.errors import ConfigError
 from optbench.records import Record, Split
 from optbench.trackers.wandb import WandbTracker, has_key

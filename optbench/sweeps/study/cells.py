@@ -22,7 +22,7 @@ from optbench.config import (
     options,
     parse_sweep,
 )
-from optbench.config.schema import flatten
+from optbench.config.trees import flatten
 from optbench.errors import ConfigError, OptbenchError, suggest
 from optbench.sweeps.study.space import Box
 from optbench.sweeps.study.study import Study

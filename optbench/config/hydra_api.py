@@ -1,0 +1,132 @@
+"""Hydra and OmegaConf behind typed functions. Only this file imports them: they take 0.3 s and have no types."""
+# pyright: basic
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optbench.config.trees import Node
+
+LOCK = threading.Lock()  # Hydra keeps its state in a process-wide singleton
+
+
+class ConfigNode:
+    """A configuration whose values may refer to each other: `${seed}`."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+
+    def copy(self) -> ConfigNode:
+        """Return an independent copy."""
+        return ConfigNode(copy.deepcopy(self._node))
+
+    def over(self, base: Mapping[str, object]) -> ConfigNode:
+        """Return this configuration merged over a base."""
+        from omegaconf import OmegaConf
+
+        return ConfigNode(OmegaConf.merge(base, self._node))
+
+    def replace(self, key: str, tree: Mapping[str, object]) -> None:
+        """Replace the node of a root key."""
+        self._node[key] = dict(tree)
+
+    def set(self, key: str, value: object) -> None:
+        """Set the value of a dotted key."""
+        from omegaconf import OmegaConf
+
+        OmegaConf.update(self._node, key, value, merge=False)
+
+    def tree(self, *, resolve: bool = False) -> Node:
+        """Return plain data; with `resolve`, references are followed, and a missing value raises an exception."""
+        from omegaconf import OmegaConf
+
+        return OmegaConf.to_container(self._node, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
+
+
+def load_yaml(file: Path) -> object:
+    """Return a YAML file as plain data."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+
+
+def compose(root: Path, folders: Sequence[Path], choices: Sequence[tuple[str, str]]) -> ConfigNode:
+    """Return root/run.yaml composed with a file for each (group, name), looked for in `folders`."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    path = ",".join(f"'file://{folder}'" for folder in folders)
+    overrides = [f"hydra.searchpath=[{path}]", *(f"{group}={name}" for group, name in choices)]
+    with LOCK:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(root), version_base="1.3"):
+            config = compose("run", overrides=overrides)
+    OmegaConf.set_struct(config, False)
+    return ConfigNode(config)
+
+
+class ParsedOverride:
+    """An override in Hydra's grammar. Reading its value may raise any exception."""
+
+    def __init__(self, text: str) -> None:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        self._override = OverridesParser.create().parse_override(text)
+        key = self._override.key_or_group if self._override.package is None else None
+        self.key = (key or "").replace("/", ".")
+        self.is_sweep = self._override.is_sweep_override()
+        self.is_interval = self._override.is_interval_sweep()
+
+    @property
+    def value(self) -> object:
+        """The one value of an override that is no sweep."""
+        return unquoted(self._override.value())
+
+    @property
+    def tags(self) -> set[str]:
+        """The tags of a sweep: tag(log, interval(1, 2)) has `log`."""
+        return set(getattr(self._override.value(), "tags", ()))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The bounds of an interval, each an int or a float as written."""
+        interval: Any = self._override.value()
+        return interval.start, interval.end
+
+    @property
+    def is_glob(self) -> bool:
+        """True for a pattern of names."""
+        from hydra.core.override_parser.types import Glob
+
+        return isinstance(self._override.value(), Glob)
+
+    def matching(self, names: Sequence[str]) -> list[str]:
+        """Return the names that match the pattern."""
+        pattern: Any = self._override.value()
+        return list(pattern.filter(list(names)))
+
+    def values(self) -> list[object]:
+        """Return the values of a choice or a range."""
+        return [unquoted(value) for value in self._override.sweep_iterator()]
+
+    def texts(self) -> list[str]:
+        """Return the values as typed; Hydra has True for YAML's true."""
+        return [{"True": "true", "False": "false"}.get(text, text) for text in self._override.sweep_string_iterator()]
+
+
+def unquoted(value: Any) -> Any:
+    """Return Hydra's quoted strings as plain text, inside lists and mappings too."""
+    from hydra.core.override_parser.types import QuotedString
+
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, list):
+        return [unquoted(item) for item in value]
+    if isinstance(value, dict):
+        return {str(unquoted(key)): unquoted(item) for key, item in value.items()}
+    return value

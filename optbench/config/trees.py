@@ -1,0 +1,49 @@
+"""Nested mappings as YAML and JSON hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypeGuard
+
+Node: TypeAlias = dict[str, Any]
+"""A mapping of a configuration file. `about.valid`, not its type, says what each value may be."""
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return True for a mapping; its values are of any type."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
+    """Return True for a list or tuple."""
+    return isinstance(value, (list, tuple))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Node:
+    """Return the leaves by dotted key; an empty mapping is a leaf."""
+    leaves: Node = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if is_mapping(value) and value:
+            leaves.update(flatten(value, f"{name}."))
+        else:
+            leaves[name] = value
+    return leaves
+
+
+def unflatten(leaves: Mapping[str, object]) -> Node:
+    """Return the nested mapping of dotted keys."""
+    tree: Node = {}
+    for key, value in leaves.items():
+        *path, last = key.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = value
+    return tree
+
+
+def without_null(tree: Mapping[str, object]) -> Node:
+    """Return the mapping without null leaves and the mappings that they leave empty."""
+    kept = {key: without_null(value) if is_mapping(value) else value for key, value in tree.items()}
+    return {key: value for key, value in kept.items() if value is not None and value != {}}

@@ -213,7 +213,7 @@ def test_what_is_wrong_with_any_cell_is_said_before_anything_runs(words: tuple[s
 @pytest.mark.parametrize("protocol", ["algoperf-external", "algoperf-self"])
 def test_a_protocol_by_targets_needs_one(protocol: str) -> None:
     error = refused("optimizer=lion", "target=null", protocol=protocol)
-    assert "needs a target, and mlp on digits has none" in error.args[0]
+    assert "needs a target; model=mlp data=digits has none" in error.args[0]
     assert "optbench targets set mlp" in error.hint
 
 

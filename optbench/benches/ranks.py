@@ -17,7 +17,7 @@ from typing import Any
 
 from optbench.benches.fit import chosen
 from optbench.config import RunConfig
-from optbench.distributed.layouts import layout_of, reasons
+from optbench.distributed.layouts import layout_of, sharding_obstacles
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
 from optbench.trackers.console import size
@@ -63,7 +63,7 @@ def ways(config: RunConfig, ranks: int) -> Iterator[Way]:
     """One rank, then several by every strategy that the optimizer allows."""
     yield Way("one", 1)
     yield Way("ddp", ranks)
-    if not list(reasons(config)):
+    if not list(sharding_obstacles(config)):
         yield Way("fsdp", ranks, layout_of(config, config.optimizer))
 
 

@@ -1,4 +1,4 @@
-"""A process's place among the ranks of a run, from the configuration and torchrun's environment."""
+"""The rank of this process, from the configuration and torchrun's environment variables."""
 
 from __future__ import annotations
 
@@ -15,31 +15,36 @@ from optbench.training.device import resolve_device
 
 @dataclass(frozen=True)
 class RankInfo:
-    """A process's place among the ranks of a run."""
+    """A process's number among the ranks of a run."""
 
     rank: int
     world_size: int
     local_rank: int
-    """Number among the ranks of its machine: which device it takes."""
+    """Number among the ranks of its machine; selects the device."""
     port: int | None = None
-    """Of the store on this machine that rank 0 holds; None under torchrun, which has one."""
+    """Port of rank 0's store on this machine; None under torchrun, which has its own store."""
+
+
+def in_torchrun() -> bool:
+    """Return True if torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def rank_info_of(config: RunConfig) -> RankInfo | None:
-    """This process's place; None where it is the only one.
+    """Return the rank of this process; None if it is the only one.
 
-    Raises ConfigError where devices=, strategy= and torchrun do not agree, MissingError where devices are missing."""
-    launched = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
+    Raises ConfigError if devices=, strategy= and torchrun do not agree, MissingError if devices are missing."""
+    launched = int(os.environ["WORLD_SIZE"]) if in_torchrun() else None
     count = config.devices or launched or 1
     if launched is not None and count != launched:
         raise ConfigError(
-            f"devices={count}: torchrun started {launched} ranks", "Leave devices= out, or start as many ranks"
+            f"devices={count}: torchrun started {launched} ranks", "Leave out devices=, or start as many ranks"
         )
     if config.strategy == "fsdp":
         check_shardable(config)
     if count == 1:
         return None
-    check_share(config, count)
+    check_divisible(config, count)
     if launched is not None:
         rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
         check_devices(config, int(os.environ["LOCAL_WORLD_SIZE"]))
@@ -48,25 +53,27 @@ def rank_info_of(config: RunConfig) -> RankInfo | None:
     return RankInfo(0, count, 0)
 
 
-def check_share(config: RunConfig, count: int) -> None:
-    """ConfigError for a run that so many ranks cannot divide."""
+def check_divisible(config: RunConfig, count: int) -> None:
+    """Raise ConfigError if the run cannot be divided among `count` ranks."""
     if config.batch_size < count:
-        raise ConfigError(f"batch_size={config.batch_size} is smaller than the {count} ranks that share it")
+        raise ConfigError(f"batch_size={config.batch_size} is smaller than the number of ranks, {count}")
     if torch.device(config.device if config.device != "auto" else "cpu").index is not None:
-        raise ConfigError(f"device={config.device} names one device, and the run has {count} ranks", "Say device=cuda")
+        raise ConfigError(f"device={config.device} names one device, but the run has {count} ranks", "Use device=cuda")
 
 
 def check_devices(config: RunConfig, wanted: int) -> None:
-    """MissingError where this machine has fewer devices than ranks."""
+    """Raise MissingError if this machine has fewer devices than ranks."""
     kind = resolve_device(config.device).type
-    there = torch.cuda.device_count() if kind == "cuda" else max(2, os.cpu_count() or 1)
-    if wanted > there:
+    present = torch.cuda.device_count() if kind == "cuda" else max(2, os.cpu_count() or 1)
+    if wanted > present:
         what = "CUDA devices" if kind == "cuda" else "CPU cores"
-        raise MissingError(f"devices={wanted}: this machine has {there} {what}", f"Say devices={there} or fewer")
+        raise MissingError(
+            f"devices={wanted}: this machine has only {present} {what}", f"Use devices={present} or fewer"
+        )
 
 
 def rank_device(name: str, rank_info: RankInfo) -> torch.device:
-    """A rank's device: on CUDA the one of its number on its machine."""
+    """Return a rank's device: on CUDA, the one with its local rank."""
     device = resolve_device(name)
     if device.type == "cuda":
         device = torch.device("cuda", rank_info.local_rank)

@@ -1,140 +1,149 @@
-"""The state of a sharded network and its optimizer: as a whole in a checkpoint, in parts on the ranks.
+"""State of a sharded network and its optimizer: from shards to a checkpoint and back.
 
-An optimizer's state is a tree in which some branches belong to one parameter each: the values of a mapping by its
-number, as torch's `state` is, or the members of a list that is as long as there are parameters. In such a branch a
-tensor of no dimension is the same on every rank that has it; any other one lies as the parameter's stand-in does.
+An optimizer's state is a tree. Some of its branches belong to one parameter: the values of a mapping by parameter
+number (as torch's `state`), or the members of a list with one entry per parameter. In such a branch, tensors without
+dimensions are equal on all ranks that have them; other tensors are split as the parameter's trained tensor is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Shard
+from torch.optim import Optimizer
 
 from optbench.distributed.layouts import ELEMENTS
+from optbench.distributed.partition import Partition, to_local
 
-if TYPE_CHECKING:
-    from optbench.distributed.sharding import FsdpShards
-
-ABSENT = object()  # in place of a branch that this rank does not have
+ABSENT = object()
+"""Stands for a branch that this rank does not have."""
 
 
 @dataclass(frozen=True)
-class Owned:
-    """A whole tensor of the rank that owns its parameter."""
+class OwnedTensor:
+    """A whole tensor on the rank that owns its parameter."""
 
     tensor: Tensor
 
 
-def described(shards: FsdpShards, optimizer: Any) -> Any:
-    """The optimizer's state with its tensors as parts of whole ones (DTensor) or Owned, and None for a branch that
-    another rank has."""
-    numbers = numbers_of(shards, optimizer)
-    return branched(optimizer.state_dict(), numbers, lambda branch, i: whole_of(shards, branch, i))
+@dataclass(frozen=True)
+class Placeholder:
+    """Stands for a tensor that is stored in another file, under `key`."""
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
 
 
-def whole_of(shards: FsdpShards, branch: Any, i: int) -> Any:
-    """The branch of parameter i."""
-    if not len(shards.stand_ins[i]):
-        return None
-    return mapped(branch, lambda tensor: part_of(shards, tensor, i) if tensor.ndim else tensor)
+# -- saving ------------------------------------------------------------------------------------------------------------
 
 
-def part_of(shards: FsdpShards, tensor: Tensor, i: int) -> DTensor | Owned:
-    """A tensor of the branch of parameter i as what it is of a whole."""
-    if shards.layout != ELEMENTS:
-        return Owned(tensor)
-    part = shards.parts[i]
-    if tensor.shape != local(part).shape:
-        raise RuntimeError(f"a state of shape {tuple(tensor.shape)} is none of elements: {tuple(local(part).shape)}")
+def sharded_state(partition: Partition, optimizer: Optimizer) -> object:
+    """Return the optimizer's state with DTensors or OwnedTensors, and None for branches on other ranks."""
+
+    def shard_branch(branch: object, i: int) -> object:
+        if not len(partition.trained[i]):
+            return None
+        return map_leaves(branch, lambda tensor: as_shard(partition, tensor, i) if tensor.ndim else tensor, Tensor)
+
+    return map_branches(optimizer.state_dict(), parameter_numbers(partition, optimizer), shard_branch)
+
+
+def as_shard(partition: Partition, tensor: Tensor, i: int) -> DTensor | OwnedTensor:
+    """Return a state tensor of parameter i as a shard of the whole one, or as owned."""
+    if partition.layout != ELEMENTS:
+        return OwnedTensor(tensor)
+    shard = partition.shards[i]
+    expected = tuple(to_local(shard).shape)
+    if tensor.shape != expected:
+        raise RuntimeError(f"optimizer state has shape {tuple(tensor.shape)}, its parameter's rows have {expected}")
     return DTensor.from_local(
-        tensor.contiguous(), part.device_mesh, [Shard(0)], shape=part.shape, stride=part.stride(), run_check=False
+        tensor.contiguous(), shard.device_mesh, [Shard(0)], shape=shard.shape, stride=shard.stride(), run_check=False
     )
 
 
-def own(shards: FsdpShards, optimizer: Any, tree: Any) -> Any:
-    """What this rank's optimizer has of a state whose tensors are whole ones or parts (DTensor)."""
-    numbers = numbers_of(shards, optimizer)
-    return branched(tree, numbers, lambda branch, i: branch_here(shards, branch, i))
+# -- loading -----------------------------------------------------------------------------------------------------------
 
 
-def branch_here(shards: FsdpShards, branch: Any, i: int) -> Any:
-    """This rank's branch of parameter i."""
-    stand_in = shards.stand_ins[i]
-    if isinstance(branch, Tensor):  # a member of a list, which stays as long as it is
-        return tensor_here(shards, branch, i)
-    return mapped(branch, lambda tensor: tensor_here(shards, tensor, i)) if len(stand_in) else ABSENT
+def local_state(partition: Partition, optimizer: Optimizer, tree: object) -> Any:
+    """Return the part of an optimizer's state that belongs to this rank; `tree` has whole tensors or DTensors."""
+
+    def local_branch(branch: object, i: int) -> object:
+        if isinstance(branch, Tensor):  # in a list, which keeps its length
+            return local_tensor(partition, branch, i)
+        if not len(partition.trained[i]):
+            return ABSENT
+        return map_leaves(branch, lambda tensor: local_tensor(partition, tensor, i), Tensor)
+
+    return map_branches(tree, parameter_numbers(partition, optimizer), local_branch)
 
 
-def tensor_here(shards: FsdpShards, tensor: Tensor, i: int) -> Tensor:
-    """What this rank has of a tensor of the branch of parameter i."""
+def local_tensor(partition: Partition, tensor: Tensor, i: int) -> Tensor:
+    """Return this rank's part of a state tensor of parameter i."""
     if isinstance(tensor, DTensor):
-        return local(tensor)
+        return to_local(tensor)
     if not tensor.ndim:
         return tensor
-    if shards.layout == ELEMENTS:
-        return rows_of(shards, tensor, i)
-    return tensor if len(shards.stand_ins[i]) else tensor[:0]
+    if partition.layout == ELEMENTS:
+        return local_rows(partition, tensor, i)
+    return tensor if len(partition.trained[i]) else tensor[:0]
 
 
-def rows_of(shards: FsdpShards, whole: Tensor, i: int) -> Tensor:
-    """This rank's rows of a tensor that is shaped as parameter i."""
-    return whole.split(shards.rows[i])[shards.comm.rank]
+def local_rows(partition: Partition, whole: Tensor, i: int) -> Tensor:
+    """Return this rank's rows of a tensor with the shape of parameter i."""
+    return whole.split(partition.rows[i])[partition.rank]
 
 
 @torch.no_grad()
-def load_module(shards: FsdpShards, module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give a sharded network the weights and buffers of a state whose tensors are whole ones or parts."""
-    numbers = {id(part): i for i, part in enumerate(shards.parts)}
+def load_module(partition: Partition, module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load weights and buffers, given as whole tensors or DTensors, into a sharded network."""
+    numbers = {id(shard): i for i, shard in enumerate(partition.shards)}
     named = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
     for name, tensor in state.items():
-        mine = named[name]
-        if not isinstance(mine, DTensor):
-            mine.copy_(tensor)
+        own = named[name]
+        if not isinstance(own, DTensor):
+            own.copy_(tensor)
+        elif isinstance(tensor, DTensor):
+            to_local(own).copy_(to_local(tensor))
         else:
-            local(mine).copy_(
-                local(tensor) if isinstance(tensor, DTensor) else rows_of(shards, tensor, numbers[id(mine)])
-            )
-    shards.sync_from_module()
-
-
-def local(tensor: Any) -> Tensor:
-    """This rank's rows of a sharded tensor, in its own memory."""
-    return tensor.detach().to_local()
+            to_local(own).copy_(local_rows(partition, tensor, numbers[id(own)]))
 
 
 # -- trees -------------------------------------------------------------------------------------------------------------
 
 
-def numbers_of(shards: FsdpShards, optimizer: Any) -> list[int]:
-    """Of the optimizer's parameters in its own order, their numbers in the network's."""
-    by_id = {id(stand_in): i for i, stand_in in enumerate(shards.stand_ins)}
+def parameter_numbers(partition: Partition, optimizer: Optimizer) -> list[int]:
+    """Return the number in the network of each of the optimizer's parameters, in the optimizer's order."""
+    by_id = {id(tensor): i for i, tensor in enumerate(partition.trained)}
     return [by_id[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
 
-def branched(tree: Any, numbers: Sequence[int], of: Callable[[Any, int], Any]) -> Any:
-    """A tree with `of(branch, parameter)` in place of every branch that belongs to a parameter; `numbers` are the
-    parameters' numbers in the order of the tree."""
+def map_branches(tree: object, numbers: Sequence[int], function: Callable[[object, int], object]) -> Any:
+    """Return the tree with `function(branch, parameter)` for every branch of a parameter, without ABSENT ones.
+
+    `numbers` are the parameters' numbers in the order of the tree."""
     if isinstance(tree, Mapping):
         if tree and all(isinstance(key, int) for key in tree):
-            found = {key: of(branch, numbers[key]) for key, branch in tree.items()}
+            found = {key: function(branch, numbers[key]) for key, branch in tree.items()}
             return {key: branch for key, branch in found.items() if branch is not ABSENT}
-        return {key: branched(branch, numbers, of) for key, branch in tree.items()}
+        return {key: map_branches(branch, numbers, function) for key, branch in tree.items()}
     if isinstance(tree, list):
-        if len(tree) == len(numbers) and all(isinstance(member, Tensor) for member in tree):
-            return [of(member, number) for member, number in zip(tree, numbers, strict=True)]
-        return [branched(member, numbers, of) for member in tree]
+        if len(tree) == len(numbers) and all(isinstance(member, (Tensor, Placeholder)) for member in tree):
+            return [function(member, number) for member, number in zip(tree, numbers, strict=True)]
+        return [map_branches(member, numbers, function) for member in tree]
     return tree
 
 
-def mapped(tree: Any, function: Callable[[Any], Any], leaf: tuple[type, ...] = (Tensor,)) -> Any:
-    """A tree with `function` of its leaves of some types, in new containers."""
+def map_leaves(tree: object, function: Callable[[Any], object], leaf: type) -> Any:
+    """Return the tree, in new containers, with `function(x)` for every x of type `leaf`."""
     if isinstance(tree, leaf):
         return function(tree)
     if isinstance(tree, Mapping):
-        return {key: mapped(value, function, leaf) for key, value in tree.items()}
-    return type(tree)(mapped(value, function, leaf) for value in tree) if isinstance(tree, (list, tuple)) else tree
+        return {key: map_leaves(value, function, leaf) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(map_leaves(value, function, leaf) for value in tree)
+    return tree

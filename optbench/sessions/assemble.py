@@ -14,7 +14,7 @@ import torch
 
 from optbench.config import Choice, RunConfig, imports
 from optbench.contracts import DataSet, Seeds, Task
-from optbench.distributed import Communicator, shard_parameters, sync_batch_norms
+from optbench.distributed import TorchCommunicator, shard_parameters, sync_batch_norms
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build
@@ -55,7 +55,7 @@ def assemble(
     config: RunConfig,
     on_step: Callable[[Trainer], None] = lambda trainer: None,
     known_micro_batch: int | None = None,
-    comm: Communicator | None = None,
+    comm: TorchCommunicator | None = None,
 ) -> Objects:
     """Data, model, task, optimizer and trainer of a run.
 
@@ -93,7 +93,7 @@ def chosen_micro_batch(
     device: torch.device,
     seeds: Seeds,
     known: int | None,
-    comm: Communicator | None = None,
+    comm: TorchCommunicator | None = None,
 ) -> int | None:
     """Samples of a forward-backward pass: as configured, as known from the run's beginning, or as memory allows."""
     if config.micro_batch != AUTO:
@@ -113,7 +113,7 @@ def build_trainer(
     seeds: Seeds,
     micro_batch: int | None,
     on_step: Callable[[Trainer], None] = lambda trainer: None,
-    comm: Communicator | None = None,
+    comm: TorchCommunicator | None = None,
 ) -> Trainer:
     """The task with its players, and what trains them."""
     task = build_task(config, data, seeds, device, comm)
@@ -128,7 +128,7 @@ def build_trainer(
 
 
 def build_task(
-    config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device, comm: Communicator | None = None
+    config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device, comm: TorchCommunicator | None = None
 ) -> Task:
     """The model on its device inside its task."""
     settings = dict(config.model.settings)
@@ -147,7 +147,7 @@ def build_player(
     device: torch.device,
     clock: Clock,
     micro_batch: int | None,
-    comm: Communicator | None = None,
+    comm: TorchCommunicator | None = None,
 ) -> ActivePlayer:
     """A network with its optimizer and clip."""
     module, choice = task.players[name], config.optimizer_of(name)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import RunConfig
-from optbench.distributed import Communicator, RankInfo, await_launch, connect_as_helper, sharded_checkpoint
+from optbench.distributed import RankInfo, TorchCommunicator, await_launch, connect_as_helper
+from optbench.distributed.sharded_checkpoint import load_local, save_sharded
+from optbench.distributed.sharding import FsdpShards
 from optbench.errors import Interrupted, OptbenchError, RankLost
 from optbench.records import Status
 from optbench.sessions.assemble import Objects, assemble
@@ -25,7 +27,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Member:
     """What every process of a run does alike: ask to stop, and agree on it with the other ranks."""
 
-    def __init__(self, config: RunConfig, comm: Communicator | None) -> None:
+    def __init__(self, config: RunConfig, comm: TorchCommunicator | None) -> None:
         self.config, self.comm = config, comm
         self.signal: int | None = None
         self.heard = 0
@@ -71,7 +73,7 @@ class Member:
     def _write_parts(self, folder: Path | None, state: dict[str, Any]) -> None:
         """Write this rank's part of a checkpoint to the folder that rank 0 names."""
         assert self.comm is not None
-        sharded_checkpoint.write(self.comm.broadcast(folder), state, self.comm)
+        save_sharded(self.comm.broadcast(folder), state, self.comm)
 
     def _begin_alike(self, objects: Objects, state: dict[str, Any] | Path | None) -> None:
         """Go on from a checkpoint, that of rank 0 on every rank, which must be one of the same run; each rank reads its
@@ -80,8 +82,13 @@ class Member:
             state = self.comm.broadcast(state)
         if isinstance(state, Path):
             players = objects.trainer.players.items()
-            state = sharded_checkpoint.read_parts(
-                state, {name: (player.shards, player.optimizer) for name, player in players}
+            state = load_local(
+                state,
+                {
+                    name: (player.shards.partition, player.optimizer)
+                    for name, player in players
+                    if isinstance(player.shards, FsdpShards)
+                },
             )
         if state is not None:
             objects.trainer.load_state_dict(state)
@@ -136,7 +143,7 @@ class Follower(Member):
         self._stop_if_asked(trainer.at.step)
 
 
-def followed(config: RunConfig, comm: Communicator) -> Ended:
+def followed(config: RunConfig, comm: TorchCommunicator) -> Ended:
     """A run by a rank that follows; what it fails of is left for rank 0 to say."""
     try:
         return Follower(config, comm).run()
@@ -144,7 +151,7 @@ def followed(config: RunConfig, comm: Communicator) -> Ended:
         raise
     except BaseException as error:
         comm.raise_if_lost(error)
-        comm.report(error)
+        comm.failures.write(error)
         raise
     finally:
         comm.close()

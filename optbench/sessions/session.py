@@ -16,7 +16,8 @@ from torch import nn
 
 from optbench.config import RunConfig
 from optbench.contracts import Sink
-from optbench.distributed import Communicator, open_launcher, rank_info_of, sharded_checkpoint
+from optbench.distributed import TorchCommunicator, open_launcher, rank_info_of
+from optbench.distributed.sharded_checkpoint import load_tree, load_whole
 from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
@@ -79,7 +80,7 @@ class Session(Member):
         study: str,
         stage: str,
         sweep: Mapping[str, Any] | None = None,
-        comm: Communicator | None = None,
+        comm: TorchCommunicator | None = None,
     ) -> None:
         super().__init__(config, comm)
         self.folder, self.study, self.stage, self.sweep = folder, study, stage, sweep
@@ -239,13 +240,13 @@ class Session(Member):
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's tensors, each as a whole, and plain values; no code of it is run."""
     if path.is_dir():
-        return sharded_checkpoint.read_whole(path)
+        return load_whole(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def read_parts(path: Path) -> dict[str, Any]:
     """A checkpoint for ranks that read their own parts of it: they are told the folder in the place of its tensors."""
-    return {**sharded_checkpoint.rest_of(path), "trainer": path} if path.is_dir() else read_checkpoint(path)
+    return {**load_tree(path), "trainer": path} if path.is_dir() else read_checkpoint(path)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def resolve_device(name: str) -> torch.device:
         raise ConfigError(f"device={name}: unsupported device", "Use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise MissingError(f"device={name}: not found on this machine", f"CUDA devices available: {count}")
+        raise MissingError(f"device={name}: no such device on this machine", f"CUDA devices available: {count}")
     return device
 
 

@@ -12,7 +12,7 @@ from conftest import rows_of
 from torch import nn
 
 from optbench import config
-from optbench.distributed.batch_norm import SyncBatchNorm, sync_batch_norms
+from optbench.distributed.batch_norm import CpuSyncBatchNorm, sync_batch_norms
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
 
@@ -48,7 +48,7 @@ def test_ours_is_torchs_norm_on_one_rank(
     other, _ = make()
     plain.momentum = other.momentum = momentum
     ours = sync_batch_norms(nn.Sequential(other), torch.device("cpu"))
-    assert isinstance(ours[0], SyncBatchNorm)
+    assert isinstance(ours[0], CpuSyncBatchNorm)
     torch.manual_seed(0)
     for training in (True, True, False):
         for module in (plain, ours):
@@ -68,5 +68,5 @@ def test_a_batch_norm_that_may_do_more_is_refused() -> None:
     class Activated(nn.BatchNorm2d):
         pass
 
-    with pytest.raises(ConfigError, match="0 is a Activated"):
+    with pytest.raises(ConfigError, match="0 is a Activated, which"):
         sync_batch_norms(nn.Sequential(Activated(2)), torch.device("cpu"))

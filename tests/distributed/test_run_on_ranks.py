@@ -152,8 +152,8 @@ def test_a_run_goes_on_on_another_number_of_ranks(tmp_path: Path, stopped: Run, 
 @pytest.mark.parametrize(
     ("overrides", "error", "message"),
     [
-        (("devices=2", "batch_size=1"), ConfigError, "batch_size=1 is smaller than the 2 ranks"),
-        (("devices=5000", "batch_size=5000"), MissingError, "devices=5000: this machine has"),
+        (("devices=2", "batch_size=1"), ConfigError, "batch_size=1 is smaller than the number of ranks, 2"),
+        (("devices=5000", "batch_size=5000"), MissingError, "devices=5000: this machine has only"),
         (("devices=2", "strategy=fsdp", "optimizer=lbfgs"), ConfigError, "optimizer=lbfgs cannot be sharded"),
         (("devices=0",), ConfigError, "devices=0"),
         (("devices=2", "strategy=horovod"), ConfigError, "strategy=horovod"),

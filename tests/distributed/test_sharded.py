@@ -14,8 +14,8 @@ from conftest import QUICK, rows_of
 
 from optbench import config
 from optbench.distributed.layouts import ELEMENTS, TENSORS, check_shardable, layout_of
-from optbench.distributed.sharding import blocks, owners_of, rows_by_rank
-from optbench.distributed.state import ABSENT, branched
+from optbench.distributed.partition import assign_owners, blocks, rows_by_rank
+from optbench.distributed.state import ABSENT, map_branches
 from optbench.errors import ConfigError, Interrupted
 from optbench.sessions.session import Ended, Session, execute
 
@@ -200,7 +200,7 @@ def assert_same_shape(a: Any, b: Any) -> None:
         (("precision=fp16",), "precision=fp16 cannot be sharded"),
         (("compile=true",), "compile=true cannot be sharded"),
         (("channels_last=true",), "channels_last=true cannot be sharded"),
-        (("micro_batch=auto",), "micro_batch=auto cannot be sharded: it is found on one device"),
+        (("micro_batch=auto",), "micro_batch=auto cannot be sharded: it is measured on one device"),
     ],
     ids=lambda words: "-".join(words) if isinstance(words, tuple) else "",
 )
@@ -213,7 +213,7 @@ def test_what_cannot_be_sharded_is_refused_with_a_reason(words: tuple[str, ...],
 def test_a_users_own_optimizer_says_nothing_and_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("import torch\nclass Own(torch.optim.SGD):\n    pass\n")
     asked = config.load([*QUICK, f"optimizer={tmp_path}/own.py:Own", "optimizer.lr=0.1", *FSDP])
-    with pytest.raises(ConfigError, match="its file does not say that it can"):
+    with pytest.raises(ConfigError, match="its file does not declare it shardable"):
         check_shardable(asked)
 
 
@@ -242,10 +242,10 @@ def test_rows_are_dealt_as_torch_does(rows: int, count: int) -> None:
 
 def test_owners_hold_about_as_much_each() -> None:
     sizes = [100, 1, 60, 50, 30, 10]
-    owners = owners_of(sizes, 2)
+    owners = assign_owners(sizes, 2)
     held = [sum(size for size, owner in zip(sizes, owners, strict=True) if owner == rank) for rank in range(2)]
     assert abs(held[0] - held[1]) <= 10
-    assert owners_of([1, 1, 1], 5) == [0, 1, 2]
+    assert assign_owners([1, 1, 1], 5) == [0, 1, 2]
 
 
 def test_blocks_are_the_members_of_the_outermost_lists() -> None:
@@ -259,5 +259,5 @@ def test_blocks_are_the_members_of_the_outermost_lists() -> None:
 
 def test_branches_of_parameters_are_found_in_mappings_and_lists() -> None:
     tree = {"inner": {"state": {0: "a", 2: "c"}, "groups": [{"params": [0, 1, 2]}]}, "slow": list(torch.zeros(3))}
-    found = branched(tree, [5, 6, 7], lambda branch, i: ABSENT if branch == "a" else i)
+    found = map_branches(tree, [5, 6, 7], lambda branch, i: ABSENT if branch == "a" else i)
     assert found == {"inner": {"state": {2: 7}, "groups": [{"params": [0, 1, 2]}]}, "slow": [5, 6, 7]}

@@ -14,14 +14,15 @@ from PIL import Image
 from optbench import config
 from optbench.config import imports
 from optbench.data import batch_reader
-from optbench.distributed import Communicator, RankInfo
-from optbench.distributed.communicator import buckets, is_of_exchange
+from optbench.distributed import RankInfo, TorchCommunicator
+from optbench.distributed.communicator import buckets
+from optbench.distributed.failures import is_communication_error
 from optbench.training.seeding import seeds_of
 
 
-def member(rank: int, count: int) -> Communicator:
+def member(rank: int, count: int) -> TorchCommunicator:
     """A rank that is not connected to any other."""
-    comm = Communicator.__new__(Communicator)
+    comm = TorchCommunicator.__new__(TorchCommunicator)
     rank_info = RankInfo(rank, count, rank)
     comm.rank, comm.world_size, comm.device, comm.seed = rank_info.rank, rank_info.world_size, torch.device("cpu"), 0
     return comm
@@ -100,9 +101,9 @@ def test_a_rank_decodes_what_it_needs_and_sees_what_one_process_would(
 
 def test_errors_of_torchs_communication_are_told_from_a_runs_own() -> None:
     lost = RuntimeError("[/x/third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:1")
-    assert is_of_exchange(lost)
-    assert is_of_exchange(torch.distributed.DistNetworkError("reset"))
-    assert not is_of_exchange(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert is_communication_error(lost)
+    assert is_communication_error(torch.distributed.DistNetworkError("reset"))
+    assert not is_communication_error(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     own = RuntimeError("a run's own")
     member(0, 2).raise_if_lost(own)
     member(0, 2).raise_if_lost(ValueError("Connection closed by peer"))

@@ -66,7 +66,7 @@ def twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Twice:
         on_step = Session._on_step
 
         def interrupted(session: Session, trainer: Any) -> None:
-            if trainer.at.step in steps and session.resumed_from[-1:] != [trainer.at.step]:
+            if trainer.progress.step in steps and session.resumed_from[-1:] != [trainer.progress.step]:
                 session.signal = signal.SIGTERM
             on_step(session, trainer)
 

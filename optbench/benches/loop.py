@@ -59,7 +59,7 @@ def run_ours(config: RunConfig, root: Path, duel: Duel) -> None:
         session = Session(config, folder, "bench", "bench")
         session.objects = assemble(config, lambda trainer: (session._on_step(trainer), duel.take_turn()))
         trainer = session.objects.trainer
-        trainer._last_evaluations = lambda: iter(())  # type: ignore[method-assign]  # evaluations are not measured
+        trainer._final_evaluations = lambda: iter(())  # type: ignore[method-assign]  # evaluations are not measured
         trainer._validation_record = trainer._train_record  # type: ignore[method-assign]
         session._begin([])
         session._train([])

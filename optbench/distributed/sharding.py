@@ -69,7 +69,7 @@ class FsdpShards:
         for tensor in (*self.partition.shards, *self.partition.trained):
             tensor.grad = None
 
-    def collect_gradients(self, count: Tensor) -> None:
+    def collect_gradients(self, count: Tensor | int) -> None:
         """Give the trained tensors their gradients: sums over all ranks, divided by `count`.
 
         FSDP2 leaves means over ranks."""

@@ -20,12 +20,13 @@ from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build
 from optbench.optimizers.core.interface import engine_of
 from optbench.sessions import micro_batch
-from optbench.training import attention
+from optbench.training.attention import select_kernel
 from optbench.training.clock import Clock, clock_for
 from optbench.training.curvature import BatchCurvature
 from optbench.training.device import configure_torch, resolve_device
-from optbench.training.loop import Plan, Trainer
+from optbench.training.loop import Trainer
 from optbench.training.lr_scaling import lr_factor, scaled_schedule
+from optbench.training.plan import Plan
 from optbench.training.player import ActivePlayer, autocast
 from optbench.training.seeding import seed_all, seeds_of
 
@@ -79,7 +80,7 @@ def prepare(config: RunConfig, seeds: Seeds) -> None:
     """The process as the run wants it."""
     configure_torch(config.threads, config.deterministic)
     seed_all(seeds.init)
-    attention.choose(config.attention)
+    select_kernel(config.attention)
 
 
 def load_data(config: RunConfig, device: torch.device, seeds: Seeds) -> DataSet:

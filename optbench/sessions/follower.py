@@ -132,7 +132,7 @@ class Follower(Member):
     def _finish(self, trainer: Trainer) -> None:
         """What rank 0 needs the other ranks for at the end."""
         trainer.weights_sha256()
-        if self.config.keep_checkpoint and Status(trainer.at.status).succeeded:
+        if self.config.keep_checkpoint and Status(trainer.progress.status).succeeded:
             self._write_parts(None, {"trainer": trainer.state_dict()})
 
     def _on_step(self, trainer: Trainer) -> None:
@@ -140,7 +140,7 @@ class Follower(Member):
             if trainer.sharded:
                 self._write_parts(None, {"trainer": trainer.state_dict()})
             self.checkpointed = time.monotonic()
-        self._stop_if_asked(trainer.at.step)
+        self._stop_if_asked(trainer.progress.step)
 
 
 def followed(config: RunConfig, comm: TorchCommunicator) -> Ended:

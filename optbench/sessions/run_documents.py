@@ -95,7 +95,7 @@ def result_facts(
 ) -> dict[str, Any]:
     """result.json: how it ended."""
     trainer, task = objects.trainer, objects.task
-    at, clock = trainer.at, trainer.clock
+    progress, clock = trainer.progress, trainer.clock
     broken = status in (Status.FAILED, Status.OUT_OF_MEMORY)
     clock.resolve()
     target = {
@@ -106,7 +106,7 @@ def result_facts(
         "step": None,
         "samples": None,
         "train_seconds": None,
-        **at.reached,
+        **progress.reached,
     }
     return {
         "schema": SCHEMA,
@@ -115,17 +115,17 @@ def result_facts(
         "reason": reason,
         "metric": task.metric,
         "direction": task.direction,
-        "final": {**dict.fromkeys(FINAL), **at.final},
-        "best": dict(at.best) or None,
+        "final": {**dict.fromkeys(FINAL), **progress.final},
+        "best": dict(progress.best) or None,
         "target": target if config.target is not None else None,
-        "steps": at.step,
-        "samples": at.samples,
+        "steps": progress.step,
+        "samples": progress.samples,
         "gradient_evaluations": sum(p.gradient_evaluations for p in trainer.players.values()),
         "seconds": clock.seconds(),
         "train_seconds": clock.train_seconds,
         "wall_seconds": clock.wall_seconds,
         "bytes": bytes_held(objects),
-        "attention": at.attention or [],
+        "attention": progress.attention or [],
         "throughput": throughput(objects, config.precision),
         "resumed_from_steps": resumed_from,
         "data_verified": objects.data.verified,
@@ -164,12 +164,12 @@ def bytes_held(objects: Objects) -> dict[str, Any]:
 def throughput(objects: Objects, precision: str) -> dict[str, Any]:
     """Samples a second, step times, FLOPs and utilisation, all over the training phases."""
     trainer = objects.trainer
-    clock, flops = trainer.clock, trainer.at.flops_per_step
+    clock, flops = trainer.clock, trainer.progress.flops_per_step
     seconds = clock.train_seconds
     peak = peak_flops(objects.device, precision)
-    rate = flops * trainer.at.step / seconds if flops and seconds > 0 else None
+    rate = flops * trainer.progress.step / seconds if flops and seconds > 0 else None
     return {
-        "samples_per_second": trainer.at.samples / seconds if seconds > 0 else None,
+        "samples_per_second": trainer.progress.samples / seconds if seconds > 0 else None,
         **step_milliseconds(clock.step_seconds),
         "flops_per_step": flops,
         "flops_per_second": rate,

@@ -160,7 +160,7 @@ class Session(Member):
         trainer = self.objects.trainer
         for record in trainer.records():
             self._log(record, sinks)
-        return Status(trainer.at.status), trainer.at.reason
+        return Status(trainer.progress.status), trainer.progress.reason
 
     def _log(self, record: Record, sinks: list[Sink]) -> None:
         self.folder.append(record)
@@ -185,7 +185,7 @@ class Session(Member):
             )
         self._begin_alike(self.objects, state["trainer"])
         self.folder.cut_back(state["records_bytes"])
-        step = self.objects.trainer.at.step
+        step = self.objects.trainer.progress.step
         self.resumed_from = [*state["resumed_from_steps"], step]
         log.info(f"resumed from step {step} of {self.config.steps}")
 
@@ -201,33 +201,31 @@ class Session(Member):
                 "trainer": trainer.state_dict(),
             }
             if trainer.sharded:
-                self.folder.write_parts(trainer.at.step, lambda folder: self._write_parts(folder, state))
+                self.folder.write_parts(trainer.progress.step, lambda folder: self._write_parts(folder, state))
             else:
-                self.folder.write_checkpoint(trainer.at.step, lambda out: torch.save(state, out))
+                self.folder.write_checkpoint(trainer.progress.step, lambda out: torch.save(state, out))
         self.checkpointed = time.monotonic()
 
     def _on_step(self, trainer: Trainer) -> None:
         if self._checkpoint_is_due():
             self._checkpoint()
-        self._stop_if_asked(trainer.at.step)
+        self._stop_if_asked(trainer.progress.step)
         now = time.monotonic()
         if now - self.ticked >= TICK_SECONDS:
             self.ticked = now
             with trainer.clock.during(LOGGING):
                 for tick in self.ticks:
-                    tick(trainer.at.step)
+                    tick(trainer.progress.step)
 
     # -- ending ------------------------------------------------------------------------------------------------------
 
     def _failure(self, error: Exception) -> tuple[Status, str]:
         """An error of the model, the data or the optimizer is a result, with its traceback beside it."""
         if is_out_of_memory(error):
-            return Status.OUT_OF_MEMORY, f"{first_line(error)} (at step {self.objects.trainer.at.step})"
+            return Status.OUT_OF_MEMORY, f"{first_line(error)} (at step {self.objects.trainer.progress.step})"
         (self.folder.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        return (
-            Status.FAILED,
-            f"{type(error).__name__}: {first_line(error)} (at step {self.objects.trainer.at.step}; see error.txt)",
-        )
+        where = f"at step {self.objects.trainer.progress.step}; see error.txt"
+        return Status.FAILED, f"{type(error).__name__}: {first_line(error)} ({where})"
 
     def _close(self, result: dict[str, Any]) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:

@@ -1,7 +1,7 @@
-"""Phases of time. Exactly one phase is current at any moment, so that the phases add up to the whole.
+"""Time by phase. Exactly one phase is current at any moment, so that the phases add up to the total.
 
-On a CPU a phase boundary reads the monotonic clock (about 0.2 microseconds). On CUDA it records an event into the
-stream, without synchronising; the elapsed times are read when a record is taken (`resolve`).
+On a CPU a phase boundary reads the monotonic clock (about 0.2 microseconds). On CUDA it records an event in the stream,
+without synchronisation; `resolve` reads the elapsed times when a record is taken.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +17,10 @@ import torch
 
 PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "checkpoint", "compile", "logging", "other")
 DATA, FORWARD, BACKWARD, OPTIMIZER, EVALUATION, CHECKPOINT, COMPILE, LOGGING, OTHER = range(len(PHASES))
-TRAINING = (DATA, FORWARD, BACKWARD, OPTIMIZER)
 
 
 class Clock:
-    """Seconds by phase, by the CPU's clock. Call `to(phase)` where a phase begins."""
+    """Seconds by phase, measured by the CPU's clock. Call `to(phase)` at the beginning of a phase."""
 
     def __init__(self) -> None:
         self._seconds = [0.0] * len(PHASES)
@@ -32,7 +31,7 @@ class Clock:
         self.step_seconds = array("f")
 
     def begin(self) -> None:
-        """Start, or start again after a resume: nothing before this moment counts."""
+        """Start, or restart after a resume; time before this call does not count."""
         self._phase = OTHER
         self._since = self._started = time.perf_counter()
 
@@ -45,7 +44,7 @@ class Clock:
 
     @contextmanager
     def during(self, phase: int) -> Iterator[None]:
-        """A phase for the length of a block, then the phase before it again."""
+        """Enter a phase for a block, then return to the previous phase."""
         before = self._phase
         self.to(phase)
         try:
@@ -54,13 +53,13 @@ class Clock:
             self.to(before)
 
     def end_step(self) -> None:
-        """Mark the end of a training step, between phases."""
+        """Mark the end of a training step; call it between phases."""
         total = self._train_seconds()
         self.step_seconds.append(total - self._step_began)
         self._step_began = total
 
     def resolve(self) -> None:
-        """Bring the figures up to the last boundary."""
+        """Update the times to the last boundary."""
 
     def _train_seconds(self) -> float:
         seconds = self._seconds
@@ -68,20 +67,20 @@ class Clock:
 
     @property
     def train_seconds(self) -> float:
-        """Data + forward + backward + optimizer, as of the last `resolve`."""
+        """Seconds of data + forward + backward + optimizer, as of the last `resolve`."""
         return self._train_seconds()
 
     @property
     def wall_seconds(self) -> float:
-        """All time since the start, that of the sessions before a resume included; by its own reading of the clock."""
+        """All time since the start, including sessions before a resume; reads the clock."""
         return self._wall_before + time.perf_counter() - self._started
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by phase name, as of the last `resolve`."""
+        """Return seconds by phase name, as of the last `resolve`."""
         return dict(zip(PHASES, self._seconds, strict=True))
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         self.to(self._phase)
         self.resolve()
         return {
@@ -91,8 +90,8 @@ class Clock:
             "step_seconds": torch.tensor(self.step_seconds, dtype=torch.float32),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint: times of the lost part are not counted, since it is trained again."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load a checkpoint's state. Time after that checkpoint does not count, because its steps are repeated."""
         self._seconds = list(state["seconds"])
         self._wall_before = state["wall_seconds"]
         self._step_began = state["step_began"]
@@ -101,7 +100,7 @@ class Clock:
 
 
 class CudaClock(Clock):
-    """The same by CUDA events on the current stream."""
+    """A clock that measures by CUDA events on the current stream."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,25 +110,25 @@ class CudaClock(Clock):
         self.begin()
 
     def begin(self) -> None:
-        """Start, or start again after a resume: nothing before this moment counts."""
+        """Start, or restart after a resume; time before this call does not count."""
         super().begin()
         self._pool.extend(event for event, _ in self._boundaries)
         self._boundaries, self._step_ends = [], []
         self.to(OTHER)
 
     def to(self, phase: int) -> None:
-        """End the current phase on the device's timeline and begin this one."""
+        """End the current phase and begin this one, on the device's timeline."""
         event = self._pool.pop() if self._pool else torch.cuda.Event(enable_timing=True)
         event.record()
         self._boundaries.append((event, phase))
         self._phase = phase
 
     def end_step(self) -> None:
-        """Mark the end of a training step; its length is known at the next `resolve`."""
+        """Mark the end of a training step; its duration is known after the next `resolve`."""
         self._step_ends.append(len(self._boundaries) - 1)
 
     def resolve(self) -> None:
-        """Wait for the last boundary and read every interval since the last call."""
+        """Wait for the last boundary and read all intervals since the last call."""
         self.to(self._phase)
         boundaries, ends = self._boundaries, set(self._step_ends)
         boundaries[-1][0].synchronize()
@@ -144,12 +143,12 @@ class CudaClock(Clock):
 
 
 def clock_for(device: torch.device) -> Clock:
-    """The clock of a device."""
+    """Return the clock for a device."""
     return CudaClock() if device.type == "cuda" else Clock()
 
 
-def step_milliseconds(seconds: Any) -> dict[str, float | None]:
-    """Median and 95th percentile of step times."""
+def step_milliseconds(seconds: Iterable[float]) -> dict[str, float | None]:
+    """Return median and 95th percentile of step times."""
     milliseconds = sorted(1e3 * value for value in seconds)
     if not milliseconds:
         return {"step_ms_median": None, "step_ms_p95": None}

@@ -1,21 +1,24 @@
-"""What a split says of a task: its batches gathered, at the weights that the optimizers lend."""
+"""Evaluation of a task on a split, at the optimizers' evaluation weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from optbench.contracts import Batch, DataSet, Task
+from optbench.contracts import Batch, DataSet, Evaluation, Task
 from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluation_mode
 from optbench.training.parallel import Communicator
 from optbench.training.player import ActivePlayer
 from optbench.training.seeding import preserve_state, restore_torch_random_state, torch_random_state
 
-REFRESH_BATCHES = 20  # training batches that re-estimate batch statistics for borrowed weights
+if TYPE_CHECKING:
+    import numpy as np
+
+REFRESH_BATCHES = 20  # training batches that re-estimate batch statistics for evaluation weights
 
 
 class Evaluator:
@@ -36,41 +39,41 @@ class Evaluator:
         self.batch_size, self.refresh_batch_size, self.comm = batch_size, refresh_batch_size, comm
 
     def scores(self, source: str, limit: int | None = None) -> Mapping[str, float]:
-        """ "loss", "metric" and the task's other scores of a split, of at most `limit` samples."""
-        with self._lent_weights(), self._at_rest():
-            return self._scored(self.data.eval_batches(source, self.batch_size, limit))
+        """Return "loss", "metric" and the task's other scores on at most `limit` samples of a split."""
+        with self._eval_weights(), self._eval_mode():
+            return self._score(self.data.eval_batches(source, self.batch_size, limit))
 
-    def scores_and_pictures(self, source: str) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-        """The scores, and what the task has to show at the same weights."""
-        with self._lent_weights(), self._at_rest():
-            scores = self._scored(self.data.eval_batches(source, self.batch_size))
+    def scores_and_pictures(self, source: str) -> tuple[Mapping[str, float], Mapping[str, np.ndarray]]:
+        """Return the scores on a split, and the task's pictures at the same weights."""
+        with self._eval_weights(), self._eval_mode():
+            scores = self._score(self.data.eval_batches(source, self.batch_size))
             with preserve_state(self._modules, self.device):
                 return scores, self.task.pictures()
 
-    def rehearse(self, source: str) -> None:
-        """Evaluate one batch for nothing: compiled code for evaluation is made here, not in the first evaluation."""
-        with self._at_rest():
+    def warm_up(self, source: str) -> None:
+        """Evaluate one batch, so that models compile now and not in the first evaluation."""
+        with self._eval_mode():
             for batch in self.data.eval_batches(source, self.batch_size, self.batch_size):
                 self.task.evaluate(batch)
 
-    def _scored(self, batches: Iterable[Batch]) -> Mapping[str, float]:
+    def _score(self, batches: Iterable[Batch]) -> Mapping[str, float]:
         if self.comm is None:
-            return self.task.score(gathered(self.task.evaluate(batch) for batch in batches))
-        whole = gathered(self.comm.map_over_ranks(self.task.evaluate, batches))
-        return self.comm.broadcast(self.task.score(whole) if self.comm.rank == 0 else None)
+            return self.task.score(gather(self.task.evaluate(batch) for batch in batches))
+        gathered = gather(self.comm.map_over_ranks(self.task.evaluate, batches))
+        return self.comm.broadcast(self.task.score(gathered) if self.comm.rank == 0 else {})
 
     @property
     def _modules(self) -> list[nn.Module]:
         return [player.module for player in self.players.values()]
 
     @contextmanager
-    def _at_rest(self) -> Iterator[None]:
+    def _eval_mode(self) -> Iterator[None]:
         with evaluation_mode(self._modules), torch.no_grad(), next(iter(self.players.values())).autocast:
             yield
 
     @contextmanager
-    def _lent_weights(self) -> Iterator[None]:
-        if self.comm is not None:  # each rank saw its own part of the batches; rank 0's statistics count
+    def _eval_weights(self) -> Iterator[None]:
+        if self.comm is not None:  # local batch statistics differ by rank; evaluation uses rank 0's
             self.comm.broadcast_tensors(buffer for module in self._modules for buffer in module.buffers())
         with ExitStack() as stack:
             for player in self.players.values():
@@ -81,7 +84,7 @@ class Evaluator:
 
     @torch.no_grad()
     def _refresh_statistics(self, module: nn.Module) -> None:
-        """Batch statistics for borrowed weights, from a fixed set of training samples as in evaluation."""
+        """Re-estimate batch statistics at the evaluation weights, from a fixed set of training samples."""
         state = torch_random_state(self.device)
         norms = batch_norms(module)
         momenta = [norm.momentum for norm in norms]
@@ -97,13 +100,13 @@ class Evaluator:
         restore_torch_random_state(state, self.device)
 
 
-def gathered(parts: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """Means of the (sum, count) pairs of several batches, and the rows of their plain tensors, one below the other."""
-    sums: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
+def gather(evaluations: Iterable[Evaluation]) -> dict[str, Tensor]:
+    """Return the means of (sum, count) pairs over several batches, and the concatenated rows of plain tensors."""
+    sums: dict[str, Tensor | float] = {}
+    counts: dict[str, Tensor | int] = {}
     rows: dict[str, list[Tensor]] = {}
-    for part in parts:
-        for name, value in part.items():
+    for evaluation in evaluations:
+        for name, value in evaluation.items():
             if isinstance(value, Tensor):
                 rows.setdefault(name, []).append(value)
                 continue

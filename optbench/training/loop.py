@@ -1,64 +1,37 @@
-"""The one training loop: a generator of Records. It knows nothing of files, trackers or terminals."""
+"""The training loop: a generator of Records. It knows nothing about files, trackers or terminals."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from optbench.contracts import Batch, DataSet, Task, Turn
 from optbench.records import Record, Split, Status
-from optbench.training.attention import Watch
+from optbench.training.attention import KernelRecorder
 from optbench.training.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
 from optbench.training.evaluation import Evaluator
+from optbench.training.flops import count_flops
 from optbench.training.memory import resident_peak_bytes
 from optbench.training.parallel import Communicator
+from optbench.training.plan import Plan, TrainingProgress
 from optbench.training.player import ActivePlayer
 from optbench.training.seeding import preserve_state, random_state, restore_random_state
 
+if TYPE_CHECKING:
+    import numpy as np
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The numbers of a run that the loop obeys; their meanings stand in conf/root/run.yaml."""
-
-    steps: int
-    batch_size: int
-    eval_every: int
-    eval_batch_size: int
-    eval_train_samples: int
-    record_every: int
-    target: float | None
-    stop_at_target: bool
-    max_seconds: float | None
-    compile: bool
-
-
-@dataclass
-class Progress:
-    """Where a run stands: everything of the loop that a checkpoint keeps besides players and random state."""
-
-    step: int = 0
-    samples: int = 0
-    evaluated_step: int = -1
-    latest: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
-    reached: dict[str, float] = field(default_factory=dict)
-    final: dict[str, float] = field(default_factory=dict)
-    status: str = Status.COMPLETED.value
-    reason: str = ""
-    flops_per_step: int | None = None
-    attention: list[str] | None = None
-    recorded_samples: int = 0
-    recorded_train_seconds: float = 0.0
+Values = Mapping[str, float | int | None]
+T = TypeVar("T")
 
 
 class Trainer:
-    """Trains the players of a task. Iterate over `records()`; then `at` holds status, reason and final values."""
+    """Trains the players of a task. Iterate over `records()`; then `progress` has status, reason and final scores."""
 
     def __init__(
         self,
@@ -76,7 +49,7 @@ class Trainer:
         self.plan, self.task, self.data, self.players = plan, task, data, players
         self.factor, self.device, self.clock, self.on_step = factor, device, clock, on_step
         self.comm = comm
-        self.at = Progress()
+        self.progress = TrainingProgress()
         self.evaluator = Evaluator(
             task,
             data,
@@ -90,90 +63,92 @@ class Trainer:
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     def records(self) -> Iterator[Record]:
-        """Train to the end of the budget, or to the run's end by target, time or divergence."""
+        """Train to the end of the budget, or until target, time limit or divergence end the run; yield records."""
         self.clock.begin()
         for module in self.modules:
             module.train()
         self.clock.to(DATA)
-        batches = self.data.train_batches(self.plan.batch_size, self.at.step)
+        batches = self.data.train_batches(self.plan.batch_size, self.progress.step)
         try:
-            yield from self._loop(self._warmed_up(batches))
+            yield from self._loop(self._prepare(batches))
         finally:
             getattr(batches, "close", lambda: None)()  # stops a loader's workers
-        if self.at.status != Status.DIVERGED and not self.at.final:
-            yield from self._last_evaluations()
+        if self.progress.status != Status.DIVERGED and not self.progress.final:
+            yield from self._final_evaluations()
         self.clock.to(OTHER)
         self.clock.resolve()
 
     def _loop(self, batches: Iterator[Batch]) -> Iterator[Record]:
-        plan, at, clock = self.plan, self.at, self.clock
-        while at.step < plan.steps and self.at.status == Status.COMPLETED:
+        plan, progress, clock = self.plan, self.progress, self.clock
+        while progress.step < plan.steps and self.progress.status == Status.COMPLETED:
             clock.to(DATA)
             batch = next(batches)
-            recording = (at.step + 1) % plan.record_every == 0 or at.step + 1 == plan.steps
+            recording = (progress.step + 1) % plan.record_every == 0 or progress.step + 1 == plan.steps
             self.take_turns(batch, recording)
             clock.to(OTHER)
             clock.end_step()
-            at.step += 1
-            at.samples += plan.batch_size
+            progress.step += 1
+            progress.samples += plan.batch_size
             if recording:
                 yield self._train_record()
-            if self.at.status == Status.COMPLETED and (at.step % plan.eval_every == 0 or at.step == plan.steps):
+            evaluating = progress.step % plan.eval_every == 0 or progress.step == plan.steps
+            if self.progress.status == Status.COMPLETED and evaluating:
                 yield self._validation_record()
             self._check_time()
-            if self.at.status == Status.COMPLETED:  # an ended run is not to be resumed
+            if self.progress.status == Status.COMPLETED:  # an ended run must not be resumed
                 self.on_step(self)
 
     def take_turns(self, batch: Batch, recording: bool) -> None:
-        """Every optimizer step that the task takes on a batch at the present step."""
-        factor = self.factor(self.at.step)
-        for turn in self._turns(batch, self.at.step):
+        """Take every optimizer step of the task on a batch, at the current step."""
+        factor = self.factor(self.progress.step)
+        for turn in self._turns(batch, self.progress.step):
             self.players[turn.player].step(turn, factor, recording)
-            self.task.after_step(self.at.step)
+            self.task.after_step(self.progress.step)
 
     def _turns(self, batch: Batch, step: int) -> Iterable[Turn]:
-        """The turns of a step; of several ranks each takes its share of every one."""
+        """Return the turns of a step, on this rank's samples."""
         if self.comm is None:
             return self.task.turns(batch, step)
         self.comm.begin_step(step)
         return (replace(turn, batch=self.comm.local_batch(turn.batch)) for turn in self.task.turns(batch, step))
 
     def _check_time(self) -> None:
-        limit, done = self.plan.max_seconds, self.at.step >= self.plan.steps
-        if limit is None or done or self.at.status != Status.COMPLETED:
+        limit, done = self.plan.max_seconds, self.progress.step >= self.plan.steps
+        if limit is None or done or self.progress.status != Status.COMPLETED:
             return
         over = self.clock.wall_seconds >= limit
         if self.comm is not None:
             over = self.comm.broadcast(over)
         if over:
-            self._end(
-                Status.TIMED_OUT, f"max_seconds={limit:g} were over after {self.at.step} of {self.plan.steps} steps"
-            )
+            steps = f"{self.progress.step} of {self.plan.steps} steps"
+            self._end(Status.TIMED_OUT, f"time limit max_seconds={limit:g} reached after {steps}")
 
     def _end(self, status: Status, reason: str) -> None:
-        self.at.status, self.at.reason = status.value, reason
+        self.progress.status, self.progress.reason = status.value, reason
 
-    def _warmed_up(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Compile what is to be compiled and count FLOPs on the first batch; training is not touched."""
-        if self.at.step >= self.plan.steps:
+    # -- before the first step ---------------------------------------------------------------------------------------
+
+    def _prepare(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Compile, and count FLOPs on the first batch, without any effect on training."""
+        if self.progress.step >= self.plan.steps:
             return batches
         first = next(batches)
         self.clock.to(COMPILE)
         for player in self.players.values():
-            getattr(player.optimizer, "warm_up", lambda: None)()
-        if self.at.attention is None:
-            with Watch() as watch:
-                self.at.flops_per_step = self._flops_per_step(first)
-            self.at.attention = sorted(watch.kernels)
+            getattr(player.optimizer, "warm_up", lambda: None)()  # optimizers of ours compile their rule
+        if self.progress.attention is None:
+            with KernelRecorder() as recorder:
+                self.progress.flops_per_step = self._flops_per_step(first)
+            self.progress.attention = sorted(recorder.kernels)
         if self.plan.compile:
             for module in self.modules:
                 module.compile()
             self.dry_step(first)
-            self.evaluator.rehearse(str(Split.VALIDATION))
+            self.evaluator.warm_up(str(Split.VALIDATION))
         return itertools.chain([first], batches)
 
     def dry_step(self, batch: Batch) -> None:
-        """Forward and backward of a batch without a trace: no update, no count, no phase but the current one."""
+        """Run forward and backward on a batch without any effect: no update, no count, no change of phase."""
         with preserve_state(self.modules, self.device):
             for turn in self._turns(batch, 0):
                 player = self.players[turn.player]
@@ -181,24 +156,16 @@ class Trainer:
                 player.clock = Clock()
                 try:
                     player.gradients(turn)
-                finally:  # the counter of operations may have raised
+                finally:  # the FLOP counter may raise
                     player.clock, player.gradient_evaluations = clock, evaluations
-                    player.forget_gradients()
+                    player.zero_grad()
 
     def _flops_per_step(self, batch: Batch) -> int | None:
-        """Floating-point operations of forward and backward of one batch; None where the counter cannot follow."""
-        from torch.utils.flop_counter import FlopCounterMode
-
-        counter = FlopCounterMode(display=False)
-        try:
-            with counter:
-                self.dry_step(batch)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:  # the counter knows no formula for some operator
-            return None
-        flops = counter.get_total_flops()
-        return (flops if self.comm is None else int(self.comm.sum_scalars(flops)[0])) or None
+        """Return the FLOPs of forward and backward on one batch, over all ranks; None if they cannot be counted."""
+        flops = count_flops(lambda: self.dry_step(batch))
+        if flops is None or self.comm is None:
+            return flops or None
+        return int(self.comm.sum_scalars(flops)[0]) or None
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -211,18 +178,19 @@ class Trainer:
             measured = player.values()
             values |= {prefix + key: value for key, value in measured.items()}
             self._check_diverged(measured["train_loss"], prefix)
-        return self._record(Split.TRAIN, values | self.task.measures() | self._speed() | self._memory())
+        return self._record(Split.TRAIN, {**values, **self.task.measures(), **self._speed(), **self._memory()})
 
-    def _check_diverged(self, loss: Any, prefix: str) -> None:
+    def _check_diverged(self, loss: float | None, prefix: str) -> None:
         reason = self.task.diverged(loss) if loss is not None else ""
         if reason:
-            self._end(Status.DIVERGED, f"{prefix}{reason} at step {self.at.step}")
+            self._end(Status.DIVERGED, f"{prefix}{reason} at step {self.progress.step}")
 
     def _speed(self) -> dict[str, float | None]:
-        samples = self.at.samples - self.at.recorded_samples
-        seconds = self.clock.train_seconds - self.at.recorded_train_seconds
-        recent = self.clock.step_seconds[-max(1, samples // self.plan.batch_size) :]
-        self.at.recorded_samples, self.at.recorded_train_seconds = self.at.samples, self.clock.train_seconds
+        progress, clock = self.progress, self.clock
+        samples = progress.samples - progress.recorded_samples
+        seconds = clock.train_seconds - progress.recorded_train_seconds
+        recent = clock.step_seconds[-max(1, samples // self.plan.batch_size) :]
+        progress.recorded_samples, progress.recorded_train_seconds = progress.samples, clock.train_seconds
         rate = samples / seconds if seconds > 0 else None
         tokens = self.data.tokens_per_sample
         text = {"tokens_per_second": rate * tokens if rate else None} if tokens else {}
@@ -236,14 +204,12 @@ class Trainer:
             "peak_reserved_bytes": torch.cuda.max_memory_reserved(self.device),
         }
 
-    def _record(
-        self, split: Split, values: Mapping[str, float | int | None], pictures: Mapping[str, Any] | None = None
-    ) -> Record:
+    def _record(self, split: Split, values: Values, pictures: Mapping[str, np.ndarray] | None = None) -> Record:
         evaluations = sum(player.gradient_evaluations for player in self.players.values())
         return Record(
-            step=self.at.step,
-            samples=self.at.samples,
-            tokens=self.at.samples * self.data.tokens_per_sample or None,
+            step=self.progress.step,
+            samples=self.progress.samples,
+            tokens=self.progress.samples * self.data.tokens_per_sample or None,
             gradient_evaluations=evaluations,
             split=split,
             train_seconds=self.clock.train_seconds,
@@ -254,25 +220,24 @@ class Trainer:
 
     def _validation_record(self) -> Record:
         scores, pictures = self._timed(lambda: self.evaluator.scores_and_pictures(str(Split.VALIDATION)))
-        metric = scores["metric"]
-        self.at.evaluated_step = self.at.step
-        self.at.latest = prefixed("val_", scores)
-        if not self.at.best or self._better(metric, self.at.best["val_metric"]):
-            self.at.best = {"step": self.at.step, **self.at.latest}
-        target = self.plan.target
-        if target is not None and not self.at.reached and not self._better(target, metric):
-            self.at.reached = {
-                "step": self.at.step,
-                "samples": self.at.samples,
+        metric, progress, target = scores["metric"], self.progress, self.plan.target
+        progress.evaluated_step = progress.step
+        progress.latest = prefixed("val_", scores)
+        if not progress.best or self._better(metric, progress.best["val_metric"]):
+            progress.best = {"step": progress.step, **progress.latest}
+        if target is not None and not progress.reached and not self._better(target, metric):
+            progress.reached = {
+                "step": progress.step,
+                "samples": progress.samples,
                 "train_seconds": self.clock.train_seconds,
             }
             if self.plan.stop_at_target:
-                reason = f"validation {self.task.metric} reached {target:g} at step {self.at.step}"
+                reason = f"validation {self.task.metric} reached {target:g} at step {progress.step}"
                 self._end(Status.STOPPED_AT_TARGET, reason)
-        return self._record(Split.VALIDATION, self.at.latest, pictures)
+        return self._record(Split.VALIDATION, progress.latest, pictures)
 
-    def _timed(self, evaluate: Callable[[], Any]) -> Any:
-        """What an evaluation gives, on the clock's account for it."""
+    def _timed(self, evaluate: Callable[[], T]) -> T:
+        """Return `evaluate()`, with its time in the phase of evaluation."""
         self.clock.to(EVALUATION)
         found = evaluate()
         self.clock.to(LOGGING)
@@ -280,19 +245,19 @@ class Trainer:
         return found
 
     def _better(self, a: float, b: float) -> bool:
-        """Whether metric a beats b; a nan beats nothing, and everything else beats it."""
+        """Return True if metric a is better than b. NaN is worse than any number."""
         if b != b:
             return a == a
         return a > b if self.task.direction == "max" else a < b
 
-    def _last_evaluations(self) -> Iterator[Record]:
-        if self.at.evaluated_step != self.at.step:  # the time was over between two evaluations
+    def _final_evaluations(self) -> Iterator[Record]:
+        if self.progress.evaluated_step != self.progress.step:  # the time limit ended the run between evaluations
             yield self._validation_record()
         clean = self._timed(lambda: self.evaluator.scores("train", self.plan.eval_train_samples))
         yield self._record(Split.TRAIN_CLEAN, prefixed("train_clean_", clean))
         test = self._timed(lambda: self.evaluator.scores(str(Split.TEST)))
         yield self._record(Split.TEST, prefixed("test_", test))
-        self.at.final = {**self.at.latest, **prefixed("test_", test), **prefixed("train_", clean)}
+        self.progress.final = {**self.progress.latest, **prefixed("test_", test), **prefixed("train_", clean)}
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -303,37 +268,44 @@ class Trainer:
 
     @property
     def sharded(self) -> bool:
-        """Whether the networks lie in parts on the ranks: their weights are read by all ranks together."""
+        """True if the networks are sharded, so that all ranks must read their weights together."""
         return any(player.shards is not None for player in self.players.values())
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on bit for bit; plain values and tensors only."""
+        """Return the state from which a resumed run continues bit for bit: plain values and tensors."""
         return {
-            "progress": dict(vars(self.at)),
+            "progress": dict(vars(self.progress)),
             "clock": self.clock.state_dict(),
             "random": random_state(self.device),
             "players": {name: player.state_dict() for name, player in self.players.items()},
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.at = Progress(**state["progress"])
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load a checkpoint's state."""
+        self.progress = TrainingProgress(**state["progress"])
         self.clock.load_state_dict(state["clock"])
         for name, player in self.players.items():
             player.load_state_dict(state["players"][name])
         restore_random_state(state["random"], self.device)
 
     def weights_sha256(self) -> str:
-        """Hash of every player's weights and buffers, by name."""
+        """Return a hash of every player's weights and buffers, by name."""
         digest = hashlib.sha256()
         for player, active in sorted(self.players.items()):
             for name, tensor in sorted(active.module.state_dict().items()):
                 digest.update(f"{player}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-                tensor = getattr(tensor, "full_tensor", lambda whole=tensor: whole)()  # of a part, by all ranks at once
-                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+                whole = whole_tensor(tensor).detach().cpu().contiguous()
+                digest.update(whole.reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
 
+def whole_tensor(tensor: Tensor) -> Tensor:
+    """Return a sharded tensor as a whole, gathered from all ranks; return other tensors unchanged."""
+    from torch.distributed.tensor import DTensor
+
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def prefixed(prefix: str, scores: Mapping[str, float]) -> dict[str, float]:
-    """Scores under the names of their split's columns."""
+    """Return scores under the names of their split's columns."""
     return {prefix + name: value for name, value in scores.items()}

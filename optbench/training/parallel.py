@@ -73,7 +73,7 @@ class Shards(Protocol):
     def zero_grad(self) -> None:
         """Set every gradient to None."""
 
-    def collect_gradients(self, count: Tensor) -> None:
+    def collect_gradients(self, count: Tensor | int) -> None:
         """Give the optimizer's tensors their gradients: sums over all ranks, divided by `count`."""
 
     def drop_empty_gradients(self) -> None:

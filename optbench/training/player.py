@@ -1,18 +1,19 @@
-"""A player at work: one network, its optimizer and clip, and what is measured of its steps.
+"""Optimizer steps of one player: a network with its optimizer and clip.
 
-The loop computes gradients first (micro-batches accumulated, unscaled, clipped) and then calls the optimizer, whose
-closure's first call returns that result. A later call (SAM, L-BFGS, line search) evaluates the same batch again with
-the same random state and frozen batch statistics.
+Gradients are computed first (micro-batches accumulated, unscaled, clipped). Then the optimizer is called, and the first
+call of its closure returns that result. Later calls (SAM, L-BFGS, line search) evaluate the same batch again with the
+same random state and frozen batch statistics.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from optbench.clipping import Clip, ClipReport, gradient_norm
 from optbench.contracts import Batch, Turn
@@ -20,7 +21,7 @@ from optbench.errors import ConfigError
 from optbench.optimizers.core.eval_weights import frozen_statistics
 from optbench.optimizers.core.interface import requires_closure, takes_closure
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
-from optbench.training.curvature import BatchCurvature, micro_batches, pieces_of
+from optbench.training.curvature import BatchCurvature, micro_batches, split_evenly
 from optbench.training.parallel import Communicator, Shards
 from optbench.training.seeding import restore_torch_random_state, torch_random_state
 
@@ -28,12 +29,12 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ActivePlayer:
-    """Takes the optimizer steps of one player."""
+    """Takes the optimizer steps of one player, and measures them."""
 
     def __init__(
         self,
         module: nn.Module,
-        optimizer: Any,
+        optimizer: Optimizer,
         clip: Clip,
         *,
         needs: list[str],
@@ -52,34 +53,34 @@ class ActivePlayer:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.peaks = [lr_factor * float(g["lr"]) if "lr" in g else None for g in optimizer.param_groups]
         for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
-            if "peak_lr" in group:  # a rule that asks what its lr is a share of
+            if "peak_lr" in group:  # the rule needs the current lr as a share of it
                 group["peak_lr"] = peak
         self.micro_batch, self.device, self.clock = micro_batch, device, clock
         self.autocast = autocast(precision, device)
         self.curvature, self.comm, self.shards = curvature, comm, shards
-        # whether a forward pass waits for the other ranks: for their parts, or for their batch statistics
-        self.in_step = shards is not None or any(
+        # forward passes wait for the other ranks, for their shards or batch statistics
+        self.ranks_in_step = shards is not None or any(
             isinstance(part, nn.SyncBatchNorm) for network in self.task_modules for part in network.modules()
         )
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.reevaluates = "closure" in needs
         self.passes_closure = ("closure" in needs and takes_closure(optimizer)) or requires_closure(optimizer)
-        self._shares: dict[int, Tensor] = {}
+        self._mean_weights: dict[int, Tensor] = {}
         self.gradient_evaluations = 0
         self.skipped_steps = 0
         self.reset_meters()
 
     def reset_meters(self) -> None:
-        """Begin a new interval between train records."""
+        """Begin a new interval between two train records."""
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.clip_sums = torch.zeros(3, dtype=torch.float64, device=self.device)  # clipped, 1 - scale, gradients
+        self.clip_sums = torch.zeros(3, dtype=torch.float64, device=self.device)  # clipped, 1 - scale, count
         self.steps = 0
-        self.watched: dict[str, Tensor | float] = {}
+        self.measured: dict[str, Tensor | float] = {}
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
-    def step(self, turn: Turn, factor: float, watch: bool) -> None:
-        """One optimizer step at `factor` times the peak learning rate; `watch` measures norms as well."""
+    def step(self, turn: Turn, factor: float, measure: bool) -> None:
+        """Take one optimizer step at `factor` times the peak learning rate; `measure` adds norms."""
         self.clock.to(OPTIMIZER)
         self._set_lr(factor)
         if self.comm is not None:
@@ -89,11 +90,11 @@ class ActivePlayer:
         self._random_state = torch_random_state(self.device) if self.reevaluates else None
         loss = self.gradients(turn)
         self.clock.to(OPTIMIZER)
-        seen = self._clip(first=True)
-        before = self._watch_before(seen) if watch else None
+        clipped = self._clip(first=True)
+        before = self._measure_before(clipped) if measure else None
         self._update(turn, loss)
         if before is not None:
-            self._watch_after(before)
+            self._measure_after(before)
         if self.curvature is not None:
             self.gradient_evaluations += self.curvature.evaluations
             self.curvature.evaluations, self.curvature.turn = 0, None
@@ -101,45 +102,45 @@ class ActivePlayer:
         self.steps += 1
 
     def gradients(self, turn: Turn) -> Tensor:
-        """Fill the gradients of the mean loss over the whole batch; returns that loss, detached."""
-        self.forget_gradients()
+        """Compute the gradients of the mean loss over the whole batch, and return that loss, detached."""
+        self.zero_grad()
         self.gradient_evaluations += 1
         if self.comm is not None:
             with self.comm.rank_rng():
-                return self._accumulated(turn)
+                return self._accumulate(turn)
         if self.micro_batch is None:
-            return self._whole(turn)
-        return self._accumulated(turn)
+            return self._full_batch(turn)
+        return self._accumulate(turn)
 
-    def forget_gradients(self) -> None:
-        """No gradient any more."""
+    def zero_grad(self) -> None:
+        """Set every gradient to None."""
         for parameter in self.parameters:
             parameter.grad = None
         if self.shards is not None:
             self.shards.zero_grad()
 
-    def _whole(self, turn: Turn) -> Tensor:
+    def _full_batch(self, turn: Turn) -> Tensor:
         self.clock.to(FORWARD)
         with self.autocast:
             total, count = turn.loss(turn.batch)
         self.clock.to(BACKWARD)
-        share = self._share(count, total)
-        self._backward(total, share)
-        return total.detach() * share
+        weight = self._mean_weight(count, total)
+        self._backward(total, weight)
+        return total.detach() * weight
 
-    def _share(self, count: Tensor | int, total: Tensor) -> Tensor:
-        """1 / count as the gradient of the mean by the sum: cheaper than a division in the graph."""
+    def _mean_weight(self, count: Tensor | int, total: Tensor) -> Tensor:
+        """Return 1 / count, the gradient of the mean by the sum; cheaper than a division in the graph."""
         if isinstance(count, Tensor):
             return (1 / count).to(total.dtype)
-        if count not in self._shares:
-            self._shares[count] = torch.full_like(total, 1 / count, requires_grad=False)
-        return self._shares[count]
+        if count not in self._mean_weights:
+            self._mean_weights[count] = torch.full_like(total, 1 / count, requires_grad=False)
+        return self._mean_weights[count]
 
-    def _accumulated(self, turn: Turn) -> Tensor:
-        """Micro-batches: gradients of sums, divided once by the count over all of them and over all ranks."""
+    def _accumulate(self, turn: Turn) -> Tensor:
+        """Add up gradients of sums over micro-batches and ranks, and divide them once by the total count."""
         loss_sum: Any = 0.0
         count_sum: Any = 0
-        for micro in self._pieces(turn.batch):
+        for micro in self._micro_batches(turn.batch):
             self.clock.to(FORWARD)
             with self.autocast:
                 total, count = turn.loss(micro)
@@ -153,17 +154,17 @@ class ActivePlayer:
         self._divide_gradients(count_sum)
         return loss_sum / count_sum
 
-    def _pieces(self, batch: Batch) -> Iterator[Batch]:
-        """The micro-batches of this rank's share; every rank has as many where each pass waits for all."""
+    def _micro_batches(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the micro-batches of this rank's batch; equally many on all ranks if they wait for each other."""
         size = self.micro_batch or samples_of(batch)
-        if self.comm is None or not self.in_step:
+        if self.comm is None or not self.ranks_in_step:
             return micro_batches(batch, size)
-        return pieces_of(batch, self.comm.max_over_ranks(-(-samples_of(batch) // size))[0])
+        return split_evenly(batch, self.comm.max_over_ranks(-(-samples_of(batch) // size))[0])
 
-    def _divide_gradients(self, count: Any) -> None:
-        """Sums become means over the global batch."""
+    def _divide_gradients(self, count: Tensor | int) -> None:
+        """Turn gradients of sums into those of means over the global batch."""
         if self.shards is not None:
-            self.clock.to(OPTIMIZER)  # what an optimizer that needs whole tensors has them gathered for
+            self.clock.to(OPTIMIZER)  # gathering whole tensors is a cost of the optimizers that need them
             self.shards.collect_gradients(count)
             return
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
@@ -185,15 +186,16 @@ class ActivePlayer:
                 group["lr"] = peak * factor
 
     def _clip(self, first: bool) -> ClipReport:
-        """Clip the gradients at hand; only the `first` ones of a step move a clip's running statistics."""
+        """Clip the current gradients; only the `first` ones of a step update running statistics."""
         if self.scaler:
             self.scaler.unscale_(self.optimizer)
-        seen = self.clip(self.parameters, first)
-        if seen.norm is not None and seen.clipped is not None and seen.scale is not None:
-            counted = torch.stack([seen.clipped.to(seen.scale.dtype), 1 - seen.scale, torch.ones_like(seen.scale)])
-            # no scale is known of a gradient that is not finite, such as fp16 skips
-            self.clip_sums += torch.where(seen.norm.isfinite(), counted, 0.0)
-        return seen
+        report = self.clip(self.parameters, first)
+        if report.norm is not None and report.clipped is not None and report.scale is not None:
+            scale = report.scale
+            counted = torch.stack([report.clipped.to(scale.dtype), 1 - scale, torch.ones_like(scale)])
+            # gradients that are not finite, which fp16 skips, have no scale
+            self.clip_sums += torch.where(report.norm.isfinite(), counted, 0.0)
+        return report
 
     def _update(self, turn: Turn, loss: Tensor) -> None:
         if self.shards is not None:
@@ -204,25 +206,25 @@ class ActivePlayer:
             self.scaler.update()
             self.skipped_steps += self.scaler.get_scale() < scale
         elif self.passes_closure:
-            self.optimizer.step(self._closure(turn, loss))
+            self.optimizer.step(self._closure(turn, loss))  # pyright: ignore  # torch types closures as () -> float
         else:
             self.optimizer.step()
         self.sync_shards()
 
     def sync_shards(self) -> None:
-        """What the optimizer trains has other values now."""
+        """Copy updated values from the optimizer's tensors into the module, if it is sharded."""
         if self.shards is not None:
             self.shards.sync_to_module()
 
     def _closure(self, turn: Turn, first: Tensor) -> Callable[[], Tensor]:
         pending = [first]
-        return lambda: pending.pop() if pending else self._again(turn)
+        return lambda: pending.pop() if pending else self._reevaluate(turn)
 
-    def _again(self, turn: Turn) -> Tensor:
-        """The loss and gradients of the same batch at the parameters' present values."""
+    def _reevaluate(self, turn: Turn) -> Tensor:
+        """Compute loss and gradients of the same batch at the parameters' current values."""
         if self._random_state is None:
             raise ConfigError(
-                "the optimizer evaluates its closure twice", "Declare it in its YAML: about.needs: [closure]"
+                "the optimizer evaluates its closure twice", "Declare it in its YAML file: about.needs: [closure]"
             )
         with frozen_statistics(*self.task_modules):
             restore_torch_random_state(self._random_state, self.device)
@@ -231,33 +233,31 @@ class ActivePlayer:
         self._clip(first=False)
         return loss
 
-    # -- what is measured --------------------------------------------------------------------------------------------
+    # -- measurements ------------------------------------------------------------------------------------------------
 
-    def _watch_before(self, seen: ClipReport) -> list[Tensor]:
+    def _measure_before(self, clipped: ClipReport) -> list[Tensor]:
         with self.clock.during(LOGGING), torch.no_grad():
-            # a clip measures the norm before it clips; without one the gradients are still as they were
-            self.watched["grad_norm"] = seen.norm if seen.norm is not None else self._gradient_norm()
+            # the norm before clipping; a clip that reports none has not changed the gradients
+            norm = clipped.norm
+            self.measured["grad_norm"] = norm if norm is not None else gradient_norm(self.parameters, self.shards)
             return [parameter.detach().clone() for parameter in self.parameters]
 
     @torch.no_grad()
-    def _watch_after(self, before: list[Tensor]) -> None:
+    def _measure_after(self, before: list[Tensor]) -> None:
         self.clock.to(LOGGING)
         joint = torch.nn.utils.get_total_norm if self.shards is None else self.shards.total_norm
         weights = joint(before)
-        torch._foreach_sub_(before, self.parameters)
-        self.watched["update_ratio"] = joint(before) / weights
-
-    def _gradient_norm(self) -> Tensor:
-        return gradient_norm(self.parameters, self.shards)
+        torch._foreach_sub_(before, self.parameters)  # pyright: ignore[reportPrivateImportUsage]  # no public name
+        self.measured["update_ratio"] = joint(before) / weights
 
     def values(self) -> dict[str, float | int | None]:
-        """What was measured since the last call, as numbers; waits for the device."""
+        """Return the measurements since the last call as numbers, and reset them; waits for the device."""
         group = self.optimizer.param_groups[0]
         clipped, shrunk, gradients = self.clip_sums.tolist()
         values: dict[str, float | int | None] = {
             "train_loss": self.loss_sum.item() / self.steps if self.steps else None,
             "lr": float(group["lr"]) if "lr" in group else None,
-            **{name: float(value) for name, value in self.watched.items()},
+            **{name: float(value) for name, value in self.measured.items()},
             "clip_fraction": clipped / max(1, gradients),
             "clip_scale": 1 - shrunk / max(1, gradients),
         }
@@ -267,7 +267,7 @@ class ActivePlayer:
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {
             "module": self.module.state_dict(),
             "optimizer": self._optimizer_state(),
@@ -278,14 +278,14 @@ class ActivePlayer:
             "steps": self.steps,
             "skipped_steps": self.skipped_steps,
             "gradient_evaluations": self.gradient_evaluations,
-            "watched": dict(self.watched),
+            "watched": dict(self.measured),
         }
 
-    def _optimizer_state(self) -> Any:
+    def _optimizer_state(self) -> object:
         return self.optimizer.state_dict() if self.shards is None else self.shards.optimizer_state(self.optimizer)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load a checkpoint's state."""
         if self.shards is not None:
             self.shards.load_state(self.module, self.optimizer, state)
         else:
@@ -296,14 +296,14 @@ class ActivePlayer:
         self.clip.load_state_dict(state["clip"])
         self.loss_sum, self.clip_sums = state["loss_sum"].to(self.device), state["clip_sums"].to(self.device)
         self.steps, self.skipped_steps = state["steps"], state["skipped_steps"]
-        self.gradient_evaluations, self.watched = state["gradient_evaluations"], dict(state["watched"])
+        self.gradient_evaluations, self.measured = state["gradient_evaluations"], dict(state["watched"])
 
 
 def samples_of(batch: Batch) -> int:
-    """The number of samples in a batch."""
+    """Return the number of samples in a batch."""
     return len(next(iter(batch.values())))
 
 
-def autocast(precision: str, device: torch.device) -> Any:
-    """The context of a forward pass: fp32 as it stands, bf16 and fp16 by torch's autocast."""
-    return torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else contextlib.nullcontext()
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context of a forward pass: torch's autocast for bf16 and fp16, none for fp32."""
+    return torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else nullcontext()

@@ -30,7 +30,7 @@ def trained(model: str, ours: bool) -> dict[str, torch.Tensor]:
             for module in trainer.modules:
                 module.train()
             trainer.take_turns(batch, recording=False)
-            trainer.at.step += 1
+            trainer.progress.step += 1
     else:
         list(itertools.islice(bare_loop(objects, loaded), STEPS))
     return {

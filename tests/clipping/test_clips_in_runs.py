@@ -84,7 +84,7 @@ def test_a_clip_counts_a_step_with_two_evaluations_once() -> None:
     player = player_of(module, clip, EvaluatesTwice(module.parameters(), lr=0.1), ["closure"])
     for step in range(3):
         batch = {"x": torch.randn(8, 3)}
-        player.step(Turn("model", batch, lambda b: (module(b["x"]).square().sum(), len(b["x"]))), 1.0, watch=False)
+        player.step(Turn("model", batch, lambda b: (module(b["x"]).square().sum(), len(b["x"]))), 1.0, measure=False)
         assert clip.count.item() == step + 1
     assert player.gradient_evaluations == 6
     assert player.clip_sums[2].item() == 6
@@ -96,7 +96,7 @@ def test_a_non_finite_gradient_is_left_out_of_fraction_and_scale() -> None:
     player = player_of(module, clip, torch.optim.SGD(module.parameters(), lr=0.0), [])
     for size in (2.0, float("inf"), 0.5, float("nan")):
         batch = {"x": torch.tensor([[size, 0.0]])}
-        player.step(Turn("model", batch, lambda b: (module(b["x"]).sum(), 1)), 1.0, watch=False)
+        player.step(Turn("model", batch, lambda b: (module(b["x"]).sum(), 1)), 1.0, measure=False)
     values = player.values()
     assert values["clip_fraction"] == 0.5
     assert values["clip_scale"] == pytest.approx(0.75, abs=1e-5)

@@ -115,7 +115,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Any]:
         on_step = Session._on_step
 
         def interrupted(session: Session, trainer: Any) -> None:
-            if trainer.at.step == step and session.resumed_from[-1:] != [step]:
+            if trainer.progress.step == step and session.resumed_from[-1:] != [step]:
                 session.signal = signal.SIGTERM
             on_step(session, trainer)
 

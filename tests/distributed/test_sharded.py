@@ -114,7 +114,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
 
     def at(step: int | None) -> None:
         def interrupted(session: Session, trainer: Any) -> None:
-            if trainer.at.step == step:
+            if trainer.progress.step == step:
                 session.signal = signal.SIGTERM
             on_step(session, trainer)
 

@@ -13,7 +13,7 @@ from optbench.records import Record, Split
 from optbench.sessions.session import execute
 from optbench.store import RunFolder
 from optbench.trackers.wandb import WandbTracker
-from optbench.training.attention import Watch, choose
+from optbench.training.attention import KernelRecorder, select_kernel
 
 GAN = ["model=gan", "batch_size=8", "steps=4", "eval_every=2", "threads=1", "tracker=none"]
 RECORD = Record(
@@ -75,7 +75,7 @@ def test_the_watch_sees_what_torch_chooses() -> None:
     import torch
 
     q = torch.randn(1, 2, 8, 4)
-    choose(None)
-    with Watch() as watch:
+    select_kernel(None)
+    with KernelRecorder() as recorder:
         torch.nn.functional.scaled_dot_product_attention(q, q, q)
-    assert watch.kernels == {"flash"}
+    assert recorder.kernels == {"flash"}

@@ -17,7 +17,7 @@ from optbench.tasks.language import IGNORED, nats, unigram_nats
 from optbench.tasks.masked_lm import MaskedLM
 from optbench.tasks.span_corruption import SpanCorruption
 from optbench.training.curvature import micro_batches
-from optbench.training.evaluation import gathered
+from optbench.training.evaluation import gather
 
 MASKING = {"masking": "fixed", "mask_share": 0.15, "replaced_by_mask": 0.8, "replaced_by_random": 0.1}
 SENTINELS = 5
@@ -76,8 +76,8 @@ class TestEveryTask:
     def test_evaluation_is_the_same_for_every_seed_and_division(self, name: str) -> None:
         first, second = TASKS[name](), TASKS[name]()
         second.seed = 99
-        whole = first.score(gathered([first.evaluate(text_batch(8))]))
-        parts = second.score(gathered([second.evaluate(text_batch(3)), second.evaluate(text_batch(5, first=3))]))
+        whole = first.score(gather([first.evaluate(text_batch(8))]))
+        parts = second.score(gather([second.evaluate(text_batch(3)), second.evaluate(text_batch(5, first=3))]))
         assert whole == pytest.approx(parts)
         assert {"loss", "metric", "trivial", "accuracy"} <= whole.keys()
 
@@ -190,7 +190,7 @@ def test_bits_per_byte_of_a_uniform_model() -> None:
     task = causal()
     task.model.bias.zero_()
     batch = text_batch(3)
-    scores = task.score(gathered([task.evaluate(batch)]))
+    scores = task.score(gather([task.evaluate(batch)]))
     predicted, of_text = 3 * (LENGTH - 1), int((batch["tokens"][:, 1:] != END).sum())
     assert scores["metric"] == pytest.approx(math.log(SIZE))
     assert scores["bits_per_byte"] == pytest.approx(predicted * math.log2(SIZE) / (2 * of_text))

@@ -27,7 +27,7 @@ def test_factors_lie_in_0_to_1_and_the_warm_up_rises(name: str, steps: int, warm
     values = [factor(step) for step in range(steps)]
     assert all(0 <= value <= 1 for value in values)
     assert values[0] > 0
-    rise = min(schedules.length(warmup, steps), steps)
+    rise = min(schedules.steps_of(warmup, steps), steps)
     assert values[:rise] == sorted(values[:rise])
     assert values[rise:] == sorted(values[rise:], reverse=True)
 

@@ -96,7 +96,7 @@ def test_a_second_closure_call_sees_the_same_randomness_and_leaves_batch_statist
         optimizer = optimizer_class(copy.parameters(), lr=0.1)
         player = player_of(copy, optimizer, needs=needs)
         batch = {"x": torch.arange(24.0).reshape(6, 4)}
-        player.step(Turn("model", batch, lambda b, m=copy: (m(b["x"]).square().sum(), 6)), 1.0, watch=True)
+        player.step(Turn("model", batch, lambda b, m=copy: (m(b["x"]).square().sum(), 6)), 1.0, measure=True)
         kept.extend([copy.state_dict(), optimizer, player])
     first, second, gradients, again = twice[1].seen
     assert torch.equal(first, second)
@@ -109,7 +109,7 @@ def test_an_undeclared_second_closure_call_is_refused() -> None:
     module = torch.nn.Linear(2, 1)
     player = player_of(module, TwiceEvaluated(module.parameters(), lr=0.1))
     with pytest.raises(Exception, match="needs: \\[closure\\]"):
-        player.step(Turn("model", {"x": torch.ones(2, 2)}, lambda b: (module(b["x"]).sum(), 2)), 1.0, watch=False)
+        player.step(Turn("model", {"x": torch.ones(2, 2)}, lambda b: (module(b["x"]).sum(), 2)), 1.0, measure=False)
 
 
 def test_records_are_whole(quick_run: Run) -> None:

@@ -111,7 +111,7 @@ class Timer:
 
     def __call__(self, trainer: Any) -> None:
         """Called after every step."""
-        step = trainer.at.step
+        step = trainer.progress.step
         if step == WARM_UP:
             self.first = now(trainer.device)
         if step <= WARM_UP:
@@ -156,7 +156,7 @@ def measured(config: RunConfig, began: float) -> Measured:
     with suppress(Enough):
         for record in trainer.records():
             lines = [line_bytes(record)]
-        raise ExpectationFailed(f"its first steps fail: {trainer.at.reason}")
+        raise ExpectationFailed(f"its first steps fail: {trainer.progress.reason}")
     stepped = time.monotonic()
     per_sample = evaluation_seconds(objects)
     evaluated = time.monotonic()

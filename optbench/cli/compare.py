@@ -47,19 +47,19 @@ def compare(
 ) -> None:
     """Give the verdict between two, with its evidence: optbench compare lion adamw results/NAME"""
     from optbench.reports.build.report import build
-    from optbench.reports.build.workload import Asked
+    from optbench.reports.build.workload import ReportOptions
     from optbench.reports.comparable import check_kinds
-    from optbench.reports.read.reading import names, read
+    from optbench.reports.read.reading import contender_names, read
     from optbench.reports.statistics.verdicts import parse_margin
 
     output = Output(as_json)
     checked = parse_assertion(asserted, a, b) if asserted else None
-    asked = Asked(margin=parse_margin(margin), mix=check_kinds(options.split(mix)), records=False)
+    asked = ReportOptions(margin=parse_margin(margin), mix=check_kinds(options.split(mix)), records=False)
     results = read(path or results_root(None))
     for skipped, reason in results.skipped:
         log.warning(f"left out: {skipped}: {reason}")
     for name in (a, b):
-        check_name(name, names(results.runs))
+        check_name(name, contender_names(results.runs))
     chosen = tuple(run for run in results.runs if run["contender"] in (a, b))
     report = build(replace(results, runs=chosen), asked)
     both = [found for found in report.workloads if {row.contender for row in found.rows} == {a, b}]

@@ -17,7 +17,7 @@ from optbench.errors import ConfigError, NoResultsError
 from optbench.store import results_root
 
 if TYPE_CHECKING:
-    from optbench.reports.build.workload import Asked
+    from optbench.reports.build.workload import ReportOptions
     from optbench.reports.model.content import Report
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,9 @@ class Wanted:
     wandb: str | None
     command: str
 
-    def how(self) -> Asked:
+    def how(self) -> ReportOptions:
         """Return how the report is made. Raise ConfigError for an option that cannot be used."""
-        from optbench.reports.build.workload import Asked
+        from optbench.reports.build.workload import ReportOptions
         from optbench.reports.comparable import check_kinds
         from optbench.reports.render.write import check_kinds as check_outputs
         from optbench.reports.statistics.verdicts import parse_margin
@@ -93,7 +93,7 @@ class Wanted:
         check_outputs(self.only)
         if not 0.5 <= self.level < 1:
             raise ConfigError(f"--level {self.level:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
-        return Asked(
+        return ReportOptions(
             level=self.level,
             margin=parse_margin(self.margin),
             mix=check_kinds(self.mix),
@@ -117,7 +117,7 @@ def keep_writing(path: Path | None, wanted: Wanted, every: float) -> None:
     """Write the files again whenever something has changed, until the study ends or Ctrl-C."""
     from optbench.reports.build.report import build
     from optbench.reports.read.reading import read
-    from optbench.reports.watch import changes, has_ended
+    from optbench.reports.watch import all_finished, changes
 
     if every <= 0:
         raise ConfigError(f"--every {every:g}: expected seconds above 0")
@@ -132,7 +132,7 @@ def keep_writing(path: Path | None, wanted: Wanted, every: float) -> None:
             except NoResultsError as error:
                 words, ended = str(error), False
             else:
-                ended = has_ended(results)
+                ended = all_finished(results)
                 files = written(made, wanted, results.root, refresh=None if ended else max(1, round(every)))
                 words = "\n".join(first_lines(made, files))
             if words != printed:

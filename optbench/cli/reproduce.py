@@ -222,7 +222,7 @@ def before_of(tree: Mapping[str, Any], file: Path) -> str | None:
 def decided(prepared: Prepared, root: Path, wanted: Wanted) -> Reproduced:
     """Return the report of the study with its verdict."""
     from optbench.reports.build.report import build
-    from optbench.reports.build.workload import Asked
+    from optbench.reports.build.workload import ReportOptions
     from optbench.reports.comparable import check_kinds
     from optbench.reports.read.reading import read
     from optbench.reproducing.publish import Reproduced, command_of
@@ -231,7 +231,7 @@ def decided(prepared: Prepared, root: Path, wanted: Wanted) -> Reproduced:
     for path, reason in results.skipped:
         log.warning(f"left out: {path}: {reason}")
     slug, scale = prepared.experiment.slug, prepared.study.scale
-    report = build(results, Asked(mix=check_kinds(wanted.mix), command=command_of(slug, scale)))
+    report = build(results, ReportOptions(mix=check_kinds(wanted.mix), command=command_of(slug, scale)))
     return Reproduced(slug, scale, prepared.experiment.title, prepared.study.claim, report, results)
 
 

@@ -14,8 +14,11 @@ from optbench.cli.options import AsJson, Debug
 from optbench.cli.output import Output
 from optbench.errors import ConfigError, suggest
 
+COLUMNS = ("submission", "workload", "study", "trial", "seconds")
+
 if TYPE_CHECKING:
-    from optbench.reports.statistics.score_table import ScoreTable
+    from optbench.reports.algoperf.logs import ImportedLogs
+    from optbench.reports.algoperf.score_table import ScoreTable
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +40,9 @@ def score(
 
     A workload whose name extends another's by _... is its held-out variant; empty or inf: not reached."""
     from optbench.cli.tables import table
+    from optbench.reports.algoperf.score_table import score_table
     from optbench.reports.algoperf.timetable import read_table
     from optbench.reports.render.write import plain
-    from optbench.reports.statistics.score_table import score_table
 
     output = Output(as_json)
     if not (math.isfinite(r_max) and r_max > 1):
@@ -120,7 +123,7 @@ def algoperf(
     debug: Debug = False,
 ) -> None:
     """Turn AlgoPerf's published log folders into a table for `optbench score`."""
-    from optbench.reports.algoperf.logs import import_logs, read_targets, to_table
+    from optbench.reports.algoperf.logs import import_logs, read_targets
     from optbench.reports.render.write import write_text
 
     output = Output(as_json)
@@ -134,9 +137,17 @@ def algoperf(
         write_text(file, text)
     trials = len(found.rows)
     reached = sum(math.isfinite(row[4]) for row in found.rows)
-    names = ("submission", "workload", "study", "trial", "seconds")
-    rows = [dict(zip(names, (*row[:4], row[4] if math.isfinite(row[4]) else None), strict=True)) for row in found.rows]
+    rows = [
+        dict(zip(COLUMNS, (*row[:4], row[4] if math.isfinite(row[4]) else None), strict=True)) for row in found.rows
+    ]
     tree = {"trials": trials, "reached": reached, "skipped": found.skipped, "notes": found.notes}
     tree |= {"table": str(file) if file else None, "rows": rows}
     summary = f"{trials} trials, {reached} reached their target: {file}\noptbench score {file}\n"
     output.answer(tree, lambda: print(text if file is None else summary, end=""))
+
+
+def to_table(logs: ImportedLogs) -> str:
+    """Return the trials of imported logs as CSV text."""
+    from optbench.reports.render.csv import to_csv
+
+    return to_csv([dict(zip(COLUMNS, row, strict=True)) for row in logs.rows])

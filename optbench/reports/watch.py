@@ -1,4 +1,4 @@
-"""Waiting for a sweep to go on."""
+"""Wait for a running sweep."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ FILES = ("study.json", "*/run.json", "*/result.json", "*/pruned.json", "*/metric
 
 
 def changes(path: Path, every: float) -> Iterator[None]:
-    """Once at the start, then whenever something in a results folder or a study's folder has changed, looked at every
-    so many seconds."""
+    """Yield once at the start, then after every change in a results folder or study, polling every `every` seconds."""
     before: object = None
     while True:
-        now = pulse(path)
+        now = snapshot(path)
         if now != before:
             before = now
             yield
@@ -26,22 +25,22 @@ def changes(path: Path, every: float) -> Iterator[None]:
             time.sleep(every)
 
 
-def pulse(path: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of every file that a report reads."""
+def snapshot(path: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of every file that a report reads."""
     found = {}
     for pattern in FILES:
         for file in (*path.glob(pattern), *path.glob(f"*/{pattern}")):
             try:
                 stat = file.stat()
-            except OSError:  # renamed just now
+            except OSError:  # renamed in between
                 continue
             found[str(file)] = (stat.st_size, stat.st_mtime_ns)
     return found
 
 
-def has_ended(results: Results) -> bool:
-    """Whether every study has come to its end: no run is open, every cell is done. Plain runs never say so."""
-    cells = [cell for tree in results.studies.values() for cell in tree.get("cells") or ()]
+def all_finished(results: Results) -> bool:
+    """Return True if no run is open and every cell of every study is done. False for plain runs, which may go on."""
+    cells = [cell for tree in results.studies.values() for cell in tree["cells"]]
     return (
         bool(cells)
         and all(cell.get("stage") == DONE for cell in cells)

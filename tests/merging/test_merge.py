@@ -19,7 +19,7 @@ from optbench.merging import copy, join
 from optbench.merging.choose import TIMES_AND_MEMORY
 from optbench.merging.copy import WAITING, Way
 from optbench.reports.build.report import build
-from optbench.reports.build.workload import Asked
+from optbench.reports.build.workload import ReportOptions
 from optbench.reports.read.reading import read
 
 sys.path.append(str(Path(__file__).parent.parent / "reports"))
@@ -77,7 +77,7 @@ def test_two_trees_become_one_and_again_nothing_happens(here: Path, call: Call) 
     assert [cell["label"] for cell in json.loads((here / "all/made/study.json").read_text())["cells"]] == [
         *("lion", "adamw", "sgd")
     ]
-    rows = build(read(here / "all" / "made"), Asked()).workloads[0].rows
+    rows = build(read(here / "all" / "made"), ReportOptions()).workloads[0].rows
     assert [(row.contender, len(row.seeds)) for row in rows] == [("lion", 2), ("adamw", 1), ("sgd", 2)]
     before = state(here / "all")
     code, out, _ = call("merge", "a", "b", "-o", "all", "--json")
@@ -112,10 +112,10 @@ def test_a_tree_inside_another(here: Path, call: Call) -> None:
 def test_times_of_unequal_hardware_stay_apart_in_the_report(here: Path, call: Call) -> None:
     write_study(here / "a", LION, cpu="fast")
     write_study(here / "b", SGD, cpu="slow")
-    alone = build(read(here / "a" / "made"), Asked())
+    alone = build(read(here / "a" / "made"), ReportOptions())
     assert not any("times" in line for line in alone.assumptions if line.startswith("made-up"))
     assert call("merge", "a", "b", "-o", "all")[0] == 0
-    found = build(read(here / "all"), Asked())
+    found = build(read(here / "all"), ReportOptions())
     assert any("times are left out, as the hardware differs (fast x 2; slow x 2)" in n for n in found.assumptions)
     assert {run.hardware for run in found.runs} == {"fast x 2", "slow x 2"}
 

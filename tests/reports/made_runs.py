@@ -61,7 +61,7 @@ def write_run(
     folder = study / run_id
     folder.mkdir(parents=True, exist_ok=True)
     config = {
-        "optimizer": {"name": name},
+        "optimizer": {"name": name, "lr": 10.0**-trial},
         "model": {"name": "made"},
         "data": {"name": "up"},
         "steps": steps,
@@ -74,7 +74,7 @@ def write_run(
         "stage": stage,
         "seed": seed,
         "config": config,
-        "sweep": {"cell": name, "trial": trial, "budget": 1.0, "shared": False},
+        "sweep": {"cell": name, "trial": trial, "budget": 1.0, "shared": False, "searched": ["optimizer.lr"]},
         "versions": {"optbench": "0", "torch": "0"},
         "git": {"commit": commit},
         "hardware": {"cpu": cpu, "cores": 2},
@@ -82,7 +82,7 @@ def write_run(
         "metric": "score",
         "direction": direction,
         "data": {"sha256": data},
-        "overrides": [f"optimizer={name}"],
+        "overrides": [f"optimizer={name}", f"optimizer.lr={10.0**-trial}"],
     }
     end = {"val_metric": value, "test_metric": value, "train_metric": value}
     result = {

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import Call
 
+from optbench.cli.score import to_table
 from optbench.errors import ConfigError, NoResultsError
-from optbench.reports.algoperf.logs import FILE, import_logs, read_targets, to_table
+from optbench.reports.algoperf.logs import FILE, import_logs, read_targets
 from optbench.reports.algoperf.timetable import read_table, variants
 
 HEAD = "accumulated_submission_time,global_step,validation/wer,validation/loss,test/wer"
@@ -100,11 +101,11 @@ def test_a_trial_without_an_evaluation_has_not_reached_its_target(tmp_path: Path
     (tmp_path / "a" / "notes" / "trial_1").mkdir(parents=True)
     found = import_logs(tmp_path, read_targets(None))
     assert ("a", "librispeech_deepspeech", "2", "1", math.inf) in found.rows and len(found.rows) == 6
-    assert found.notes == ((f"{deep('a', 2, 1)}/{FILE}", "there is no such file: not reached"),)
+    assert found.notes == ((f"{deep('a', 2, 1)}/{FILE}", "missing file: counted as not reached"),)
     code, _, err = call("import", "algoperf", tmp_path)
-    assert code == 0 and "there is no such file: not reached" in err and "left out" not in err
+    assert code == 0 and "missing file: counted as not reached" in err and "left out" not in err
     (tmp_path / "only" / deep("a", 0, 1)).mkdir(parents=True)
-    with pytest.raises(NoResultsError, match="no trial was found"):
+    with pytest.raises(NoResultsError, match="no trials found"):
         import_logs(tmp_path / "only", read_targets(None))
 
 
@@ -129,16 +130,16 @@ def test_what_is_strange_is_listed_and_the_rest_is_read(tmp_path: Path) -> None:
     said = dict(found.skipped)
     assert len(said) == 7
     for part, why in {
-        "trial_1/": "there is no column validation/wer",
-        "trial_2/": "there is no column accumulated_submission_time",
-        "mnist_jax": "no target of mnist is known",
+        "trial_1/": "no column validation/wer",
+        "trial_2/": "no column accumulated_submission_time",
+        "mnist_jax": "no target for mnist",
         "c/old": "not in SUBMISSION",
-        "pytorch/trial_9": "the same trial is there twice",
+        "pytorch/trial_9": "duplicate trial",
         "trial_4/": "cannot be read",
     }.items():
         assert any(part in path and why in reason for path, reason in said.items()), part
     assert ("c", "librispeech_deepspeech", "0", "3", 2.0) in found.rows
-    assert found.notes == ((f"{deep('c', 0, 3)}/{FILE}", "the last line is torn and was not read"),)
+    assert found.notes == ((f"{deep('c', 0, 3)}/{FILE}", "the last line is incomplete and was ignored"),)
 
 
 def test_a_torn_number_reaches_nothing(tmp_path: Path) -> None:
@@ -185,9 +186,9 @@ def test_own_targets_come_first(tmp_path: Path, call: Call) -> None:
         ("- a\n", "expected WORKLOAD"),
         ("a: [", "cannot be read"),
         ("a: {metric: wer}\n", "a: expected the keys direction, metric, value"),
-        ("a: {metric: wer, value: low, direction: min}\n", "a.value: low is no number"),
-        ("a: {metric: wer, value: .nan, direction: min}\n", "a.value: nan is no number"),
-        ("a: {metric: wer, value: 1, direction: down}\n", "a.direction: down"),
+        ("a: {metric: wer, value: low, direction: min}\n", "a.value: low is not a number"),
+        ("a: {metric: wer, value: .nan, direction: min}\n", "a.value: nan is not a number"),
+        ("a: {metric: wer, value: 1, direction: down}\n", "a.direction: unknown direction 'down'"),
     ],
 )
 def test_bad_targets_are_named(tmp_path: Path, text: str, said: str) -> None:
@@ -198,10 +199,10 @@ def test_bad_targets_are_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_nothing_to_import_is_exit_5(tmp_path: Path, call: Call) -> None:
-    with pytest.raises(NoResultsError, match="no trial was found"):
+    with pytest.raises(NoResultsError, match="no trials found"):
         import_logs(tmp_path, read_targets(None))
     trial(tmp_path, "a/study_0/mnist_jax/trial_1", [(1.0, 0.1)])
-    with pytest.raises(NoResultsError, match="no target of mnist"):
+    with pytest.raises(NoResultsError, match="no target for mnist"):
         import_logs(tmp_path, read_targets(None))
     assert call("import", "algoperf", tmp_path / "nowhere")[0] == 5
 

@@ -11,7 +11,8 @@ import pytest
 
 from optbench.config.claims import criteria_of
 from optbench.config.measures import MEASURES
-from optbench.reports.claims.deciding import decided, together
+from optbench.config.schema import unflatten
+from optbench.reports.claims.deciding import all_hold, decide_claim
 from optbench.reports.claims.gains import Gain, relation
 from optbench.reports.claims.sides import Side, pairs_of, sides_of
 from optbench.reports.model.content import Claim
@@ -42,24 +43,23 @@ class Made:
         side = [word for word in words if word.partition("=")[0] in workload]
         own = [word.removeprefix("optimizer=") for word in words if word not in side]
         label = " ".join(words) + f" x{budget:g}"
-        listed = [{"trial": i, "values": dict(values)} for i, (values, _) in enumerate(trials)]
         keys = dict.fromkeys(key for values, _ in trials for key in values)
+        settings = [unflatten(dict(values)) for values, _ in trials] or [{}]
         self.cells["made", label] = {
             "label": label,
             "choices": words,
             "workload": [*side, f"budget={budget:g}"],
-            "trials": listed,
-            "dimensions": [{"key": key} for key in keys],
             "winner": 0 if trials else None,
         }
         shared = {"study": "made", "cell": label, "contender": " ".join(own), "workload": " ".join(["mlp", *side])}
         shared |= {"budget": budget, "steps": int(100 * budget), "batch_size": 8, "metric": "score", "direction": "max"}
-        shared |= {"hardware": "a cpu", "config": json.dumps({"model": {"name": "mlp"}, "steps": 100}), **columns}
+        shared |= {"hardware": "a cpu", "searched": list(keys), **columns}
         rows = [(f"t{i}", "tune", i, value) for i, (_, value) in enumerate(trials)]
         rows += [(f"f{i}", "final", 0, value) for i, value in enumerate(finals)]
         for number, (name, stage, trial, value) in enumerate(rows):
             status = "completed" if value is not None else "diverged"
             own_columns = {
+                "config": json.dumps({"model": {"name": "mlp"}, "steps": 100, **settings[trial]}),
                 "run_id": f"{label} {name}",
                 "stage": stage,
                 "trial": trial,
@@ -74,7 +74,7 @@ class Made:
         return sides_of(self.runs, self.cells)
 
     def decide(self, *claims: dict[str, Any], title: str = "") -> Claim:
-        return decided(title, criteria_of(list(claims)), self.sides, 0.95)
+        return decide_claim(title, criteria_of(list(claims)), self.sides, 0.95)
 
 
 def around(mean: float) -> list[float]:
@@ -141,9 +141,9 @@ def test_the_greatest_budget_unless_one_is_named() -> None:
 # -- verdicts ----------------------------------------------------------------------------------------------------------
 
 
-def test_together() -> None:
-    assert together([True, True]) is True and together([True, None]) is None
-    assert together([True, None, False]) is False and together([]) is None
+def test_all_hold() -> None:
+    assert all_hold([True, True]) is True and all_hold([True, None]) is None
+    assert all_hold([True, None, False]) is False and all_hold([]) is None
 
 
 def test_several_criteria(batches: Made) -> None:
@@ -178,7 +178,7 @@ def test_few_seeds_are_said_to_be_few() -> None:
     ],
 )
 def test_relations_by_a_margin(word: str, low: float, high: float, holds: bool | None) -> None:
-    assert relation(word, Gain("w", low, high, 0.5, "")) is holds
+    assert relation(word, Gain(low, high, 0.5)) is holds
 
 
 # -- measures ----------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_the_shortest_schedule_that_reaches_the_target() -> None:
     assert made.decide(claim("fast", 60, "better", "steps_to_target")).holds is True
 
 
-def test_all_workloads_together() -> None:
+def test_all_workloads_all_hold() -> None:
     made = Made()
     for model in ("mlp", "vit", "gpt"):
         for name, mean in (("good", 0.9), ("middle", 0.7), ("bad", 0.5)):

@@ -18,7 +18,7 @@ from made_runs import write_run, write_study
 
 from optbench.errors import NoResultsError
 from optbench.reports.build.report import build
-from optbench.reports.build.workload import Asked
+from optbench.reports.build.workload import ReportOptions
 from optbench.reports.read.cache import FOLDER, cached_records
 from optbench.reports.read.reading import read
 from optbench.reports.read.record_frames import read_records
@@ -73,7 +73,7 @@ def test_a_damaged_run_is_listed_and_the_rest_is_reported(tmp_path: Path, damage
     assert len(found.runs) == 5
     assert [path for path, _ in found.skipped] == ["made/good-final-0-s1001"]
     assert all(reason for _, reason in found.skipped)
-    rows = {row.contender: row for row in build(found, Asked()).workloads[0].rows}
+    rows = {row.contender: row for row in build(found, ReportOptions()).workloads[0].rows}
     assert (rows["good"].seeds, rows["bad"].seeds) == ((1000, 1002), (1000, 1001, 1002))
 
 
@@ -82,7 +82,7 @@ def test_foreign_things_harm_nothing(tmp_path: Path, foreign: str) -> None:
     study = write_study(tmp_path, VALUES)
     FOREIGN[foreign](study)
     assert len(read(study).runs) == len(read(tmp_path).runs) == 6
-    assert build(read(study), Asked()).workloads[0].rows[0].contender == "good"
+    assert build(read(study), ReportOptions()).workloads[0].rows[0].contender == "good"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -109,7 +109,7 @@ def test_no_runs_is_an_error_with_a_way_out(tmp_path: Path) -> None:
         read(tmp_path / "lion-vot")
     assert "lion-vit" in str(raised.value.hint)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NoResultsError, match="no runs"):
+    with pytest.raises(NoResultsError, match="No results in"):
         read(tmp_path / "empty")
     with pytest.raises(NoResultsError, match="one run") as raised:
         read(tmp_path / "lion-vit" / "good-final-0-s1000")
@@ -128,15 +128,18 @@ def test_a_relative_path_is_the_same_study(tmp_path: Path, monkeypatch: pytest.M
 def plain(study: Path, name: str, seed: int, *words: str, steps: int = 100) -> None:
     run = write_run(study, name, "run", seed, len(words), 0.5, "max", steps=steps)
     trial = f"{name} {sorted(words)}"
-    change(run / "run.json", sweep=None, trial_id=trial, overrides=[f"optimizer={name}", f"seed={seed}", *words])
+    changes = {"trial_id": trial, "overrides": [f"optimizer={name}", f"seed={seed}", *words]}
+    rate = next((float(word.removeprefix("optimizer.lr=")) for word in words if "optimizer.lr=" in word), 0.001)
+    config = json.loads((run / "run.json").read_text())["config"] | {"optimizer": {"name": name, "lr": rate}}
+    change(run / "run.json", sweep=None, config=config, **changes)
 
 
 def test_two_learning_rates_of_an_optimizer_are_not_seeds_of_one(tmp_path: Path) -> None:
     for seed in (0, 1):
         plain(tmp_path / "runs", "a", seed)
-        plain(tmp_path / "runs", "a", seed, "optimizer.lr=0.1", "tracker=none")
+        plain(tmp_path / "runs", "a", seed, "optimizer.lr=1e-1", "tracker=none")
         plain(tmp_path / "runs", "b", seed)
-    assert {run["contender"] for run in read(tmp_path).runs} == {"a", "a optimizer.lr=0.1", "b"}
+    assert {run["contender"] for run in read(tmp_path).runs} == {"a optimizer.lr=0.001", "a optimizer.lr=0.1", "b"}
     assert {run["workload"] for run in read(tmp_path).runs} == {"made-up"}
 
 
@@ -144,14 +147,40 @@ def test_other_steps_are_another_workload(tmp_path: Path) -> None:
     plain(tmp_path / "runs", "a", 0)
     plain(tmp_path / "runs", "a", 1, "steps=50", steps=50)
     found = {run["workload"]: run["contender"] for run in read(tmp_path).runs}
-    assert found == {"made-up": "a", "made-up steps=50": "a"}
-    assert len(build(read(tmp_path), Asked()).workloads) == 2
+    assert found == {"made-up steps=100": "a", "made-up steps=50": "a"}
+    assert len(build(read(tmp_path), ReportOptions()).workloads) == 2
 
 
 def test_what_all_have_is_not_said(tmp_path: Path) -> None:
     for name in ("a", "b"):
         plain(tmp_path / "runs", name, 0, "steps=50", "optimizer.lr=0.1", steps=50)
     assert {(run["workload"], run["contender"]) for run in read(tmp_path).runs} == {("made-up", "a"), ("made-up", "b")}
+
+
+# -- what tuning chose -------------------------------------------------------------------------------------------------
+
+
+def chosen_values(study: Path) -> list[tuple[Any, ...]]:
+    (workload,) = build(read(study), ReportOptions()).workloads
+    tuned = [(row.contender, dict(row.tuned), row.tune_val) for row in workload.rows]
+    return [*tuned, *((s.contender, s.key, s.x, s.chosen, s.number) for s in workload.sensitivity)]
+
+
+@pytest.mark.parametrize("lists_its_keys", [True, False])
+def test_chosen_values_do_not_come_from_study_json(tmp_path: Path, lists_its_keys: bool) -> None:
+    study = write_study(tmp_path, VALUES, tuning={"good": [0.2, 0.9, 0.1], "bad": [0.5, 0.1, 0.2]})
+    if not lists_its_keys:  # as run.json was written before it named the searched keys
+        for file in study.glob("*/run.json"):
+            sweep = json.loads(file.read_text())["sweep"]
+            change(file, sweep={key: value for key, value in sweep.items() if key != "searched"})
+    before = chosen_values(study)
+    assert before[0] == ("good", {"optimizer.lr": 0.1}, 0.9) and before[2][1:4] == (
+        "optimizer.lr",
+        (1.0, 0.1, 0.01),
+        0.1,
+    )
+    (study / "study.json").unlink()
+    assert chosen_values(study) == before
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -183,12 +212,12 @@ def one(tmp_path: Path, content: str | bytes) -> tuple[list[dict[str, Any]], str
     [
         (lambda rows: "\n".join(rows), 9, "last line is torn"),
         (lambda rows: "\n".join(rows) + "\n" + rows[0][:9], 10, "last line is torn"),
-        (lambda rows: "\n".join([*rows[:5], "garbage", *rows[5:]]) + "\n", 10, "1 lines are no records"),
-        (lambda rows: "\n".join([*rows, "[1, 2]", "3", '"x"', "null", "{}"]) + "\n", 10, "5 lines are no records"),
-        (lambda rows: "\n".join([*rows, rows[-1]]) + "\n", 10, "1 records are there twice"),
-        (lambda rows: "\n".join(rows).replace('"step": 3', '"step": "3"') + "\n", 9, "1 lines are no records"),
+        (lambda rows: "\n".join([*rows[:5], "garbage", *rows[5:]]) + "\n", 10, "1 lines are not records"),
+        (lambda rows: "\n".join([*rows, "[1, 2]", "3", '"x"', "null", "{}"]) + "\n", 10, "5 lines are not records"),
+        (lambda rows: "\n".join([*rows, rows[-1]]) + "\n", 10, "1 records are repeated"),
+        (lambda rows: "\n".join(rows).replace('"step": 3', '"step": "3"') + "\n", 9, "1 lines are not records"),
         (lambda rows: "\n".join(rows).replace('"split": "train"', '"split": "tr"', 1) + "\n", 9, "1 lines"),
-        (lambda rows: ("\n".join(rows) + "\n").encode() + b"\xff\xfe\n", 10, "1 lines are no records"),
+        (lambda rows: ("\n".join(rows) + "\n").encode() + b"\xff\xfe\n", 10, "1 lines are not records"),
         (lambda rows: "\n\n".join(rows) + "\n", 10, None),
         (lambda rows: "\n".join(rows) + "\n", 10, None),
         (lambda rows: "", 0, None),

@@ -17,7 +17,7 @@ from made_runs import write_study
 from optbench.benches.reporting.tree import make_tree
 from optbench.reports.claims.gains import Gain, relation
 from optbench.reports.read.reading import read
-from optbench.reports.watch import has_ended
+from optbench.reports.watch import all_finished
 
 VALUES = {"good": [0.90, 0.91, 0.89, 0.90, 0.90], "bad": [0.50, 0.51, 0.49, 0.50, None]}
 TUNING = {"good": [0.9, 0.1, 0.2], "bad": [0.5, 0.1, None]}
@@ -98,9 +98,9 @@ def test_tables_hold_what_the_report_holds(study: Path, call: Call, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["nowhere"], 5, "nowhere: there are no results"),
+        (["nowhere"], 5, "No results in nowhere yet"),
         (["results/made", "--margin", "much"], 2, "--margin much"),
-        (["results/made", "--mix", "apples"], 2, "--mix apples"),
+        (["results/made", "--mix", "apples"], 2, "--mix: unknown kind 'apples'"),
         (["results/made", "--only", "pdf"], 2, "--only: unknown output 'pdf'"),
         (["results/made", "--level", "95"], 2, "--level 95"),
         (["results/made", "--watch", "--every", "0"], 2, "--every 0"),
@@ -180,21 +180,21 @@ def test_watching_follows_a_sweep_to_its_end(study: Path, call: Call, tmp_path: 
     code, out, _ = call("report", study, "--watch", "--every", "0.05", "-o", "out", "--only", "html,json")
     going.join()
     assert code == 0
-    assert out.startswith(f"{study.parent}: none of 16 runs has ended yet")
+    assert out.startswith(f"{study.parent}: none of the 16 runs has ended yet")
     assert "made-up: use good" in out.splitlines()[-2]
     assert 'http-equiv="refresh"' not in (tmp_path / "out" / "report.html").read_text()
     assert len(json.loads((tmp_path / "out" / "report.json").read_text())["runs"]) == 16
 
 
 def test_a_study_has_ended_when_its_cells_say_so(study: Path) -> None:
-    assert not has_ended(read(study))
+    assert not all_finished(read(study))
     tree = json.loads((study / "study.json").read_text())
     for cell in tree["cells"]:
         cell["stage"] = "done"
     (study / "study.json").write_text(json.dumps(tree))
-    assert has_ended(read(study))
+    assert all_finished(read(study))
     (study / "good-final-0-s1000" / "result.json").unlink()
-    assert not has_ended(read(study))
+    assert not all_finished(read(study))
 
 
 # -- claims ------------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_a_study_has_ended_when_its_cells_say_so(study: Path) -> None:
     ],
 )
 def test_relations(word: str, low: float, high: float, margin: float, holds: bool | None) -> None:
-    assert relation(word, Gain("w", low, high, margin, "")) is holds
+    assert relation(word, Gain(low, high, margin)) is holds
 
 
 def with_claim(study: Path, **claim: Any) -> Path:

@@ -11,10 +11,9 @@ from conftest import Call
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optbench.reports.algoperf.score_table import score_table
 from optbench.reports.algoperf.timetable import TimeTable, read_table
 from optbench.reports.statistics import scoring
-from optbench.reports.statistics.known_noise import p_below, p_better, passes
-from optbench.reports.statistics.score_table import score_table
 
 PUBLISHED = Path(__file__).with_name("algoperf_v05.csv")  # AlgoPerf v0.5, external tuning: medians of five studies
 TRAPEZOID = {"shampoo_submission": 0.7784, "schedule_free_adamw": 0.7077, "baseline": 0.5707}
@@ -70,14 +69,6 @@ def test_without_ogbg_another_submission_is_first(call: Call) -> None:
     assert code == 0
     assert "without ogbg: schedule_free_adamw is first (0.807 against 0.772 of shampoo_submission)" in out
     assert out.index("shampoo_submission") < out.index("schedule_free_adamw")
-
-
-def test_the_worked_examples_of_known_noise() -> None:
-    assert passes(p_below(3.28, 3.2759, 1)) and not passes(p_below(3.28, 3.2761, 1))
-    assert passes(p_below(3.28, 3.2779, 4)) and not passes(p_below(3.28, 3.2781, 4))
-    assert not passes(p_better(3.2784, 8, 3.2790, 4))
-    assert passes(p_better(3.2784, 8, 3.2790, 4, credit=0.0045))
-    assert p_better(3.0, 2, 3.0, 5) == pytest.approx(0.5)
 
 
 # -- properties --------------------------------------------------------------------------------------------------------

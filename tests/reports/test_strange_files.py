@@ -14,7 +14,7 @@ import pytest
 from optbench.benches.reporting.tree import make_tree
 from optbench.errors import OptbenchError
 from optbench.reports.build.report import build
-from optbench.reports.build.workload import Asked
+from optbench.reports.build.workload import ReportOptions
 from optbench.reports.model.chapters import document
 from optbench.reports.read.reading import read
 from optbench.reports.render.csv import tables
@@ -81,7 +81,7 @@ def test_one_strange_value_never_ends_a_report(tmp_path: Path, whole: Path, name
         file.write_text(json.dumps(tree))
     try:
         results = read(study)
-        report = build(results, Asked(mix=frozenset(("data", "budgets", "versions"))))
+        report = build(results, ReportOptions(mix=frozenset(("data", "budgets", "versions"))))
     except OptbenchError:
         return
     except Exception as error:

@@ -1,1 +1,1 @@
-"""AlgoPerf: its published log folders as tables of times to target."""
+"""AlgoPerf's logs, tables of times to target, and their scores."""

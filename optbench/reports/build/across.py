@@ -1,4 +1,4 @@
-"""All workloads together: scores, ranks, profiles, and what one workload more or less changes."""
+"""All workloads together: scores, ranks, profiles, and the effect of leaving one workload out."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from optbench.reports.build.answers import listed
 from optbench.reports.model.content import Across, Estimate, LeaveOneOut, Profile, Score, ToTarget, Workload
-from optbench.reports.statistics.measures.iqm import iqm_interval, normalised, scales, shares_first
-from optbench.reports.statistics.measures.ranks import everywhere, leave_one_out, mean_ranks
+from optbench.reports.statistics.measures.iqm import iqm_interval, normalised, p_best, scales
+from optbench.reports.statistics.measures.ranks import leave_one_out, mean_ranks, on_every_workload
 from optbench.reports.statistics.measures.to_target import COMPLETE, PASSING
 
 
 def across(workloads: Sequence[Workload], level: float) -> Across | None:
-    """The contenders that are on every workload, over all of them; None for fewer than two workloads or contenders."""
+    """Return the contenders that are on every workload, over all of them; None for fewer than two of either."""
     from optbench.reports.statistics import scoring
 
     ranks = {w.name: {row.contender: (row.rank_low, row.rank_high) for row in w.rows} for w in workloads}
-    names = everywhere(ranks)
+    names = on_every_workload(ranks)
     if len(workloads) < 2 or len(names) < 2:
         return None
     times, note = times_of(workloads, names)
@@ -24,7 +24,7 @@ def across(workloads: Sequence[Workload], level: float) -> Across | None:
     by_seed = {w.name: {r.contender: (*r.values, *[None] * r.failed) for r in w.rows} for w in workloads}
     directions = {w.name: w.direction for w in workloads}
     together, widths = normalised(by_seed, directions), scales(by_seed, directions)
-    luck = {
+    selection_sd = {
         name: {
             w.name: row.luck / widths[w.name][1]
             for w in workloads
@@ -33,7 +33,7 @@ def across(workloads: Sequence[Workload], level: float) -> Across | None:
         }
         for name in together
     }
-    first = shares_first(together, luck)
+    first = p_best(together, selection_sd)
     found = scoring.score(times) if times else {}
     reference = next((w.reference for w in workloads if w.reference), None)
     faster = scoring.speed_ups(times, reference) if times and reference in times else {}
@@ -42,7 +42,9 @@ def across(workloads: Sequence[Workload], level: float) -> Across | None:
             contender=name,
             score=Estimate(found.get(name), n=len(workloads)),
             mean_rank=means[name],
-            iqm=iqm_interval(together[name], level, luck=luck[name]) if name in together else Estimate(None),
+            iqm=iqm_interval(together[name], level, selection_sd=selection_sd[name])
+            if name in together
+            else Estimate(None),
             speed_up=Estimate(faster.get(name), n=len(workloads)),
             rank_first=first.get(name),
         )
@@ -62,8 +64,9 @@ def across(workloads: Sequence[Workload], level: float) -> Across | None:
 
 
 def times_of(workloads: Sequence[Workload], names: Sequence[str]) -> tuple[dict[str, dict[str, float | None]], str]:
-    """Median training seconds to target by contender and workload, of the workloads on which somebody reached one, and
-    in words what they are."""
+    """Return median training seconds to target by contender and workload, and what they are in words.
+
+    Workloads on which no contender reached the target are left out."""
     kind = COMPLETE if all(len(w.budgets) > 1 for w in workloads) else PASSING
     timed: list[tuple[str, dict[str, ToTarget]]] = []
     for workload in workloads:
@@ -78,13 +81,14 @@ def times_of(workloads: Sequence[Workload], names: Sequence[str]) -> tuple[dict[
 
 
 def answer(scores: Sequence[Score], left_out: Sequence[LeaveOneOut], workloads: int) -> tuple[str, ...]:
-    """What all workloads say together, in words."""
+    """Return the conclusion over all workloads in words."""
     best = scores[0].mean_rank.value
     first = [score.contender for score in scores if score.mean_rank.value == best]
     if len(first) == len(scores):
-        return (f"Over {workloads} workloads no contender is told apart from the others.",)
-    lines = [f"Over {workloads} workloads {listed(first)} has the best mean rank ({best:.3g})."]
+        return (f"Over {workloads} workloads no contender has a better mean rank than the others.",)
+    have = "has" if len(first) == 1 else "have"
+    lines = [f"Over {workloads} workloads {listed(first)} {have} the best mean rank ({best:.3g})."]
     changed = [row.without for row in left_out if row.order[0] not in first]
     if changed:
-        lines.append(f"Without {listed(changed, 'or')} another one would be first.")
+        lines.append(f"Without {listed(changed, 'or')} another contender would be first.")
     return tuple(lines)

@@ -11,41 +11,51 @@ FEW_SEEDS = 5
 
 
 def answer(workload: str, metric: str, rows: Sequence[Row], pairs: Sequence[Pair], level: float) -> tuple[str, ...]:
-    """The first lines for one workload; rows best first."""
+    """Return the first lines for one workload; rows best first."""
     known = [row for row in rows if row.test.value is not None or row.val.value is not None]
     if not known:
         tried = sum(row.trials for row in rows)
         failed = sum(row.failed for row in rows)
         if tried and not failed:
-            return (f"{workload}: no final seed has ended yet; {tried} trials were begun.",)
+            return (f"{workload}: no final seed has ended yet; {tried} trials have started.",)
         return (f"{workload}: no run has a result.",)
     if len(rows) == 1:
-        return (f"{workload}: {rows[0].contender} alone was run, so there is nothing to compare it with.",)
+        return (f"{workload}: only {rows[0].contender} was run; there is nothing to compare it with.",)
     best = rows[0].contender
     against = {row.contender: verdict_of(best, row.contender, pairs) for row in rows[1:]}
     beaten = [name for name, word in against.items() if word == BETTER]
     equal = [name for name, word in against.items() if word == TIE]
     unknown = [name for name in against if name not in beaten and name not in equal]
     if len(beaten) == len(against):
-        return (f"{workload}: use {best}. It is better than {listed(beaten)} in {metric} ({sure(level)}).",)
+        return (f"{workload}: use {best}. It is better than {listed(beaten)} in {metric} ({error_rate(level)}).",)
     lines = []
     if equal:
-        lines.append(f"{workload}: use {listed([best, *equal], 'or')}: they are shown to be equal within the margin.")
+        lines.append(f"{workload}: use {listed([best, *equal], 'or')}: they are equal within the margin.")
     if unknown:
-        start = f"{workload}: {best} has the best mean" if not equal else f"{workload}: {best}"
-        lines.append(f"{start}, but is not told apart from {listed(unknown)}: more evidence is needed.")
+        start = f"{best}'s lead" if equal else f"{best} has the best mean; its lead"
+        seeds = would_decide(best, unknown, pairs)
+        lines.append(f"{workload}: {start} over {listed(unknown)} is not significant{seeds}.")
     if beaten:
-        lines.append(f"{workload}: {best} is better than {listed(beaten)} ({sure(level)}).")
+        lines.append(f"{workload}: {best} is better than {listed(beaten)} ({error_rate(level)}).")
     return tuple(lines)
 
 
-def sure(level: float) -> str:
-    """How sure, in words that say of what."""
+def would_decide(best: str, others: Sequence[str], pairs: Sequence[Pair]) -> str:
+    """Return how many more seeds would decide all of these pairs, in brackets; empty if no number would."""
+    needed = [pair.more_seeds for pair in pairs for other in others if {pair.a, pair.b} == {best, other}]
+    known = [seeds for seeds in needed if seeds is not None]
+    if not known or len(known) < len(needed):
+        return ""
+    return f" ({max(known)} more seed{'s' if max(known) > 1 else ''} each would decide)"
+
+
+def error_rate(level: float) -> str:
+    """Return the error rate of the verdicts in words."""
     return f"false alarms in at most {1 - level:.0%} of studies"
 
 
 def verdict_of(a: str, b: str, pairs: Sequence[Pair]) -> str:
-    """The verdict of a against b, whichever way round it was asked."""
+    """Return the verdict of a against b, in either order of the pair."""
     turned = {BETTER: WORSE, WORSE: BETTER}
     for pair in pairs:
         if (pair.a, pair.b) == (a, b):
@@ -56,12 +66,12 @@ def verdict_of(a: str, b: str, pairs: Sequence[Pair]) -> str:
 
 
 def listed(names: Sequence[str], word: str = "and") -> str:
-    """a, b and c"""
+    """Return names as `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
 def warnings(rows: Sequence[Row], trials_differ: bool) -> tuple[str, ...]:
-    """What weakens the answer, a sentence each."""
+    """Return what weakens the answer, a sentence each."""
     found = []
     few = [row.contender for row in rows if row.test.n + row.failed < FEW_SEEDS]
     if few:

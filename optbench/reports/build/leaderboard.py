@@ -8,32 +8,33 @@ from collections.abc import Sequence
 
 from optbench.reports.contenders import HEADLINES, Contender
 from optbench.reports.model.content import Pair, Row
-from optbench.reports.statistics.difference import luck_of
+from optbench.reports.read.columns import number_in
+from optbench.reports.statistics.difference import arm_selection_variance
 from optbench.reports.statistics.intervals import mean_interval
 from optbench.reports.statistics.verdicts import BETTER, WORSE
 
 
 def ranked(contenders: Sequence[Contender], headline: str, sign: float) -> list[Contender]:
-    """Best mean first; those without any result last."""
+    """Return the contenders, best mean first; those without any result last."""
 
-    def place(contender: Contender) -> tuple[bool, float, str]:
+    def sort_key(contender: Contender) -> tuple[bool, float, str]:
         values = contender.values(HEADLINES[headline])
         return (not values, -sign * statistics.fmean(values) if values else 0.0, contender.name)
 
-    return sorted(contenders, key=place)
+    return sorted(contenders, key=sort_key)
 
 
 def row(contender: Contender, headline: str, pairs: Sequence[Pair], others: int, sign: float, level: float) -> Row:
-    """One contender's row; `sign` is -1 for losses."""
-    runs, winner, cell = contender.succeeded, contender.winner, contender.cell
+    """Return one contender's row; `sign` is -1 for losses."""
+    runs, winner = contender.succeeded, contender.winner
     values = contender.values(HEADLINES[headline])
-    worse = sum(lost(contender.name, pair) for pair in pairs)
-    better = sum(won(contender.name, pair) for pair in pairs)
+    worse = sum(loses(contender.name, pair) for pair in pairs)
+    better = sum(wins(contender.name, pair) for pair in pairs)
     gaps = [sign * (r["train"] - r["test"]) for r in runs if r["train"] is not None and r["test"] is not None]
-    known = [run for run in runs if run[HEADLINES[headline]] is not None]
+    known = [run for run in runs if number_in(run, HEADLINES[headline]) is not None]
     return Row(
         contender=contender.name,
-        implementation=contender.finals[0]["implementation"] if contender.finals else "",
+        implementation=(contender.finals[0]["implementation"] or "") if contender.finals else "",
         rank_low=1 + worse,
         rank_high=others + 1 - better,
         test=mean_interval(contender.values("test"), level),
@@ -47,23 +48,17 @@ def row(contender: Contender, headline: str, pairs: Sequence[Pair], others: int,
         failed=contender.failed,
         trials=len(contender.tuning),
         tune_val=contender.score(winner) if winner is not None else None,
-        tuned=tuned(contender),
-        luck=math.sqrt(luck_of(contender.arm(headline, sign))),
-        edges=tuple((str(key), str(end)) for key, end in cell.get("edges") or ()),
+        tuned=contender.chosen,
+        luck=math.sqrt(arm_selection_variance(contender.arm(headline, sign))),
+        edges=tuple((key, end) for key, end in contender.cell.get("edges") or ()),
     )
 
 
-def tuned(contender: Contender) -> dict[str, object]:
-    """What tuning chose, as study.json says."""
-    trials = contender.cell.get("trials") or ()
-    return next((dict(t["values"]) for t in trials if t["trial"] == contender.cell.get("winner")), {})
-
-
-def lost(name: str, pair: Pair) -> bool:
-    """Whether the pair shows the other one to be better."""
+def loses(name: str, pair: Pair) -> bool:
+    """Return True if the pair shows the other contender to be better."""
     return (pair.a == name and pair.verdict == WORSE) or (pair.b == name and pair.verdict == BETTER)
 
 
-def won(name: str, pair: Pair) -> bool:
-    """Whether the pair shows this one to be better."""
+def wins(name: str, pair: Pair) -> bool:
+    """Return True if the pair shows this contender to be better."""
     return (pair.a == name and pair.verdict == BETTER) or (pair.b == name and pair.verdict == WORSE)

@@ -1,90 +1,91 @@
-"""From tables of runs to a report: which runs are compared, and every section of every workload."""
+"""Build a report from the tables of runs: which runs are compared, and every section of every workload."""
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optbench.errors import NoResultsError
 from optbench.reports.build.across import across
-from optbench.reports.claims.deciding import claims_in, decided
+from optbench.reports.build.workload import ReportOptions, at_full_budget, workload
+from optbench.reports.claims.deciding import claims_in, decide_claim
 from optbench.reports.claims.sides import sides_of
 from optbench.reports.contenders import OPEN, PRUNED, TUNE, cells_of, succeeded
 from optbench.reports.model.content import Claim, Failure, Report, RunDetail
-from optbench.reports.build.workload import Asked, at_full_budget, workload
+from optbench.reports.read.columns import RunRow
+from optbench.reports.read.settings import config_of
+from optbench.reports.read.study_file import Cells, StudyFile
 
 if TYPE_CHECKING:
     import polars
 
     from optbench.reports.read.reading import Results
 
-Run = Mapping[str, Any]
 
+def build(results: Results, options: ReportOptions) -> Report:
+    """Build the report of everything that was read.
 
-def build(results: Results, asked: Asked) -> Report:
-    """The report of everything that was read. Raises NoResultsError where no run has ended, ConfigError where runs must
-    not be compared."""
+    Raises NoResultsError if no run has ended, ConfigError if runs must not be compared."""
     from optbench import __version__
 
-    told = [tree["settings"].get("allow_unequal") for tree in results.studies.values()]
-    asked = replace(asked, unequal=bool(told) and all(told))
+    allowed = [tree["settings"].get("allow_unequal") for tree in results.studies.values()]
+    options = replace(options, allow_unequal=bool(allowed) and all(allowed))
     runs = results.runs
     ended = [run for run in runs if run["status"] != OPEN]
     if not ended:
-        raise NoResultsError(f"{results.root}: none of {len(runs)} runs has ended yet")
+        raise NoResultsError(f"{results.root}: none of the {len(runs)} runs has ended yet")
     cells = cells_of(results.studies)
     groups = grouped(runs)
     drawn = [run["run_id"] for group in groups.values() for run in at_full_budget(group) if run["stage"] != TUNE]
-    records, damaged = results.records(drawn) if asked.records and drawn else (None, ())
+    records, damaged = results.records(drawn) if options.records and drawn else (None, ())
     made = [
-        workload(name, group, cells, records_of(group, records), asked, len(drawn)) for name, group in groups.items()
+        workload(name, group, cells, records_of(group, records), options, len(drawn)) for name, group in groups.items()
     ]
     return Report(
         title=", ".join(sorted({run["study"] for run in runs})),
         studies=tuple(sorted({run["study"] for run in runs})),
         made_with=f"optbench {__version__}",
-        command=asked.command,
+        command=options.command,
         answer=tuple(line for found, _, _ in made for line in found.answer),
-        assumptions=(*assumptions(asked), *(note for _, _, notes in made for note in notes)),
+        assumptions=(*assumptions(options), *(note for _, _, notes in made for note in notes)),
         mixed=tuple(line for _, lines, _ in made for line in lines),
-        level=asked.level,
+        level=options.level,
         workloads=tuple(found for found, _, _ in made),
-        across=across([found for found, _, _ in made], asked.level),
+        across=across([found for found, _, _ in made], options.level),
         runs=tuple(detail(run) for run in runs),
         failures=tuple(failure(run) for run in ended if run["status"] != PRUNED and not succeeded(run)),
         skipped=(*results.skipped, *damaged),
-        claim=claim(groups, cells, results.studies, asked.level),
+        claim=claim(groups, cells, results.studies, options.level),
         open_runs=len(runs) - len(ended),
     )
 
 
 def claim(
-    groups: Mapping[str, Sequence[Run]],
-    cells: Mapping[tuple[str, str], Mapping[str, Any]],
-    studies: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, Sequence[RunRow]],
+    cells: Cells,
+    studies: Mapping[str, StudyFile],
     level: float,
 ) -> Claim | None:
-    """The verdict on the study's claim, where it has one."""
+    """Return the verdict on the study's claim, None if it has none."""
     found = claims_in(studies)
     if found is None:
         return None
     title, criteria = found
-    return decided(title, criteria, sides_of([run for group in groups.values() for run in group], cells), level)
+    return decide_claim(title, criteria, sides_of([run for group in groups.values() for run in group], cells), level)
 
 
-def grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by workload, in the order of their names."""
-    found: dict[str, list[Run]] = {}
+def grouped(runs: Sequence[RunRow]) -> dict[str, list[RunRow]]:
+    """Return the runs by workload, sorted by name."""
+    found: dict[str, list[RunRow]] = {}
     for run in sorted(runs, key=lambda run: (run["workload"], run["run_id"])):
         found.setdefault(run["workload"], []).append(run)
     return found
 
 
-def records_of(runs: Sequence[Run], records: polars.DataFrame | None) -> polars.DataFrame | None:
-    """Those of some runs."""
+def records_of(runs: Sequence[RunRow], records: polars.DataFrame | None) -> polars.DataFrame | None:
+    """Return the records of some runs."""
     import polars as pl
 
     if records is None or not records.height:
@@ -92,15 +93,17 @@ def records_of(runs: Sequence[Run], records: polars.DataFrame | None) -> polars.
     return records.filter(pl.col("run_id").is_in([run["run_id"] for run in runs]))
 
 
-def assumptions(asked: Asked) -> list[str]:
-    """How the numbers are made, a sentence each."""
+def assumptions(options: ReportOptions) -> list[str]:
+    """Return how the numbers are computed, a sentence each."""
     margin = (
-        f"{asked.margin.amount:.3g}" if not asked.margin.relative else f"{asked.margin.amount:.3g} of the better mean"
+        f"{options.margin.amount:.3g}"
+        if not options.margin.relative
+        else f"{options.margin.amount:.3g} of the better mean"
     )
     return [
         "Optimizers are compared at the end of a complete schedule, on fresh seeds that tuning has not seen.",
         "Validation chose the hyperparameters; test is reported.",
-        f"Intervals of means are Student's t at {asked.level:.0%}; those of differences hold for all pairs at once.",
+        f"Intervals of means are Student's t at {options.level:.0%}; those of differences hold for all pairs at once.",
         "Differences are tested by Welch's t with the variance that the selection of the winners adds, at the points "
         "that were searched; p-values are corrected by Holm over the pairs of a workload.",
         f"A tie is a difference that is shown to be smaller than {margin}.",
@@ -108,8 +111,8 @@ def assumptions(asked: Asked) -> list[str]:
     ]
 
 
-def detail(run: Run) -> RunDetail:
-    """One run, with the command that reproduces it."""
+def detail(run: RunRow) -> RunDetail:
+    """Return one run with the command that reproduces it."""
     words = " ".join(shlex.quote(word) for word in run["overrides"] or ())
     return RunDetail(
         run_id=run["run_id"],
@@ -127,13 +130,13 @@ def detail(run: Run) -> RunDetail:
         train_seconds=run["train_seconds"],
         hardware=run["hardware"] or "",
         command=f"optbench run {words}".strip(),
-        config=json.loads(run["config"]) if run["config"] else {},
+        config=config_of(run),
         folder=run["folder"],
     )
 
 
-def failure(run: Run) -> Failure:
-    """One run without a result."""
+def failure(run: RunRow) -> Failure:
+    """Return one run without a result."""
     return Failure(
         run_id=run["run_id"],
         contender=run["contender"],

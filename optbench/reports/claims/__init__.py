@@ -1,11 +1,12 @@
-"""Whether a study's claim holds: `claim:` of its study.yaml, one criterion or several (optbench.config.claims).
+"""Decide a study's claim: `claim:` of its study.yaml, one criterion or several (optbench.config.claims).
 
-sides      the cells of a study, and which of them a criterion sets beside each other
+sides      the cells of a study, and the pairs that a criterion compares
 together   measures over all workloads at once
-measuring  what each measure is on two sides
-tuning     those over the trials of a search
-gains      the interval of a gain, and what it says of a relation
+measuring  every other measure on two sides
+tuning     measures over the trials of a search
+gains      the interval of a gain, and whether it shows a relation
 deciding   the verdict
 
-The pairs were named before the runs, so nothing is corrected for other pairs. A relation is shown, or its opposite is,
-by the 95 % interval; in between it is undecided. On several workloads it must hold on each."""
+The pairs were named before the runs, so nothing is corrected for other pairs. The 95 % interval shows a relation, or
+its opposite, or neither: inconclusive. On several workloads the relation must hold on each.
+"""

@@ -1,4 +1,4 @@
-"""How much better one side of a claim is than the other, and what that says of a relation."""
+"""How much better one side of a claim is than the other, and which relations that shows."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from dataclasses import dataclass
 
 from optbench.reports.model.content import Estimate
 
-TURNED = {"worse": "better", "not_better": "not_worse", "worse_by": "better_by"}
-TINY = 5e-324  # better, by nobody knows how much
+OPPOSITE = {"worse": "better", "not_better": "not_worse", "worse_by": "better_by"}
+TINY = 5e-324  # better by an unknown amount
 
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better one is than the other on a workload, with its interval; `margin` in the same unit."""
+    """The interval of a gain, larger is better, with the margin in the same unit."""
 
-    workload: str
     low: float
     high: float
     margin: float
-    words: str
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a measure came to: the gain's interval, larger is better, in the measure's unit or as a logarithm of a
-    ratio; None where there are no numbers, and `words` say why."""
+    """The result of a measure: the gain's interval, in the measure's unit or as the logarithm of a ratio.
+
+    None: no numbers; `words` say why."""
 
     words: str
     low: float | None = None
@@ -39,10 +38,10 @@ class Measured:
 
 
 def relation(word: str, gain: Gain) -> bool | None:
-    """Whether a relation is shown (True), its opposite is (False), or neither."""
+    """Return True if a relation is shown, False if its opposite is, None if neither."""
     low, high, margin = gain.low, gain.high, gain.margin
-    if word in TURNED:
-        return relation(TURNED[word], Gain(gain.workload, -high, -low, margin, gain.words))
+    if word in OPPOSITE:
+        return relation(OPPOSITE[word], Gain(-high, -low, margin))
     if word == "better_by":
         return True if low >= margin else False if high < margin else None
     if word == "better":
@@ -54,26 +53,26 @@ def relation(word: str, gain: Gain) -> bool | None:
 
 
 def of_difference(of: Estimate, sign: float, words: str, n: int, unit: str = "seeds") -> Measured:
-    """From the difference of two values, of one minus the other. `sign`: 1 where more is better, else -1."""
+    """Return the gain of the difference of two values. `sign`: 1 if more is better, else -1."""
     if of.value is None or of.low is None or of.high is None:
         return Measured(f"{words}: no interval", n=n, unit=unit)
     low, high = sorted((sign * of.low, sign * of.high))
-    return Measured(f"{words} {spoken(of)}", low, high, n, unit, sign * of.value)
+    return Measured(f"{words} {with_interval(of)}", low, high, n, unit, sign * of.value)
 
 
 def of_ratio(of: Estimate, sign: float, whose: str, n: int, unit: str = "seeds") -> Measured:
-    """From the ratio of two values; ends of 0 and infinity are such where one side has no bound."""
+    """Return the gain of the ratio of two values; ends of 0 and infinity: that side has no bound."""
     if of.value is None or of.low is None or of.high is None:
         return Measured("no interval", n=n, unit=unit)
     low, high = sorted((sign * logarithm(of.low), sign * logarithm(of.high)))
-    return Measured(f"{spoken(of)} times {whose}", low, high, n, unit, sign * logarithm(of.value))
+    return Measured(f"{with_interval(of)} times {whose}", low, high, n, unit, sign * logarithm(of.value))
 
 
 def logarithm(value: float) -> float:
-    """Natural, also of 0 and infinity."""
+    """Return the natural logarithm, also of 0 and infinity."""
     return -math.inf if value == 0 else math.log(value)
 
 
-def spoken(of: Estimate) -> str:
-    """A number with its interval."""
+def with_interval(of: Estimate) -> str:
+    """Return a number with its interval as text."""
     return f"{of.value:.4g} [{of.low:.4g}, {of.high:.4g}]"

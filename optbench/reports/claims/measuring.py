@@ -1,5 +1,7 @@
-"""What each measure of `optbench.config.measures` is on two sides, or on one against a number: the interval of the
-gain of the first, larger is better."""
+"""The measures of `optbench.config.measures` on two sides, or on one side against a number.
+
+Each returns the interval of the gain of the first side, larger is better.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from optbench.reports.claims.sides import Side
 from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
 from optbench.reports.contenders import OPEN, PRUNED, succeeded
 from optbench.reports.model.content import Estimate
-from optbench.reports.statistics.difference import Arm, Difference, difference, luck_of
+from optbench.reports.statistics.difference import Arm, Difference, arm_selection_variance, difference
 from optbench.reports.statistics.intervals import ratio_interval, share_interval
 from optbench.reports.statistics.measures.ladder import Rung, cost_ratio
 from optbench.reports.statistics.measures.paired_intervals import difference_of, wilson
@@ -30,10 +32,11 @@ TIMES = {"train_seconds", "wall_seconds", "optimizer_seconds", "step_ms", "sampl
 
 
 def measure(name: str, of: Side, against: Against, level: float) -> Measured:
-    """A measure on two sides. Numbers that are not there, and times of different hardware, give no interval."""
-    machines = {run["hardware"] for side in (of, against) if isinstance(side, Side) for run in side.contender.succeeded}
-    if name in TIMES and len(machines - {None}) > 1:
-        return Measured(f"times of different hardware ({'; '.join(sorted(filter(None, machines)))})")
+    """Return a measure on two sides. Missing numbers and times of different hardware give no interval."""
+    succeeded_runs = [run for side in (of, against) if isinstance(side, Side) for run in side.contender.succeeded]
+    machines = sorted({run["hardware"] for run in succeeded_runs if run["hardware"]})
+    if name in TIMES and len(machines) > 1:
+        return Measured(f"times of different hardware ({'; '.join(machines)})")
     special = SPECIAL.get(name)
     if special is not None:
         return special(of, against, level)
@@ -41,7 +44,7 @@ def measure(name: str, of: Side, against: Against, level: float) -> Measured:
 
 
 def metric(name: str, of: Side, against: Against, level: float) -> Measured:
-    """The metric over final seeds, with the luck of tuning."""
+    """Return the difference of the metric over final seeds, with selection variance."""
     a = arm_of(of, METRICS[name])
     if not isinstance(against, Side):
         return metric_against(a, of.sign, against, level)
@@ -56,7 +59,7 @@ def metric(name: str, of: Side, against: Against, level: float) -> Measured:
 
 
 def arm_of(side: Side, column: str) -> Arm:
-    """The side for the statistics."""
+    """Return a side for the statistics."""
     if column == "train":  # nothing was selected by it
         values = tuple(side.sign * value for value in side.contender.values(column))
         return Arm(side.contender.name, values, side.contender.failed)
@@ -64,28 +67,27 @@ def arm_of(side: Side, column: str) -> Arm:
 
 
 def interval_of(found: Difference, sign: float, level: float, n: int) -> Estimate:
-    """A difference in the metric's own unit."""
+    """Return a difference in the metric's own unit."""
     half = found.half_width(level)
     return Estimate(sign * found.value, sign * found.value - half, sign * found.value + half, n)
 
 
 def metric_against(a: Arm, sign: float, known: float, level: float) -> Measured:
-    """The mean minus a number, with the luck of tuning. A failed seed has no value, and so the mean has none."""
+    """Return the mean minus a number, with selection variance. A failed seed has no value, so the mean has none."""
     n = len(a.values)
     if n < 2 or a.failed:
         return Measured(f"{a.failed} of {n + a.failed} seeds failed" if a.failed else "fewer than two results", n=n)
     variance = statistics.variance(a.values)
     value = statistics.fmean(a.values) - sign * known
-    found = Difference(value, variance, variance / n, luck_of(a), n - 1.0, n - 1.0)
-    mean = interval_of(found, sign, level, n)
-    ends = sorted((sign * mean.low, sign * mean.high))  # type: ignore[operator]
-    at = Estimate(*(end + known for end in (mean.value, mean.low, mean.high)))  # type: ignore[operator]
-    words = f"{at.value:.4g} [{at.low:.4g}, {at.high:.4g}] against {known:g}"
-    return Measured(words, *ends, n, value=sign * mean.value)  # type: ignore[operator]
+    found = Difference(value, variance, variance / n, arm_selection_variance(a), n - 1.0, n - 1.0)
+    half = found.half_width(level)
+    center = known + sign * value
+    words = f"{center:.4g} [{center - half:.4g}, {center + half:.4g}] against {known:g}"
+    return Measured(words, value - half, value + half, n, value=value)
 
 
 def by_ranks(a: Arm, b: Arm, level: float) -> Measured:
-    """Where seeds failed: they are worse than any that has a result, and only an order is known."""
+    """Return the order of two sides with failed seeds: a failed seed is worse than any result."""
     pair = verdicts([a, b], Margin(0.0, False), level=level)[0]
     words = f"failed seeds: {a.failed} of {a.failed + len(a.values)} against {b.failed} of {b.failed + len(b.values)}"
     n = min(a.failed + len(a.values), b.failed + len(b.values))
@@ -94,7 +96,7 @@ def by_ranks(a: Arm, b: Arm, level: float) -> Measured:
 
 
 def column(name: str, of: Side, against: Against, level: float) -> Measured:
-    """A column of the final runs as a ratio of geometric means."""
+    """Return the ratio of geometric means of a column of the final runs."""
     values = [values_of(name, side) for side in (of, against) if isinstance(side, Side)]
     sign = 1.0 if MEASURES[name].more_is_better else -1.0
     n = min(map(len, values))
@@ -105,15 +107,16 @@ def column(name: str, of: Side, against: Against, level: float) -> Measured:
 
 
 def values_of(name: str, side: Side) -> list[float]:
-    """A measure's value of each final run that succeeded."""
+    """Return a measure's value in each final run that succeeded."""
     if name == "optimizer_seconds":
         return [found for run in side.contender.succeeded if (found := (run["seconds"] or {}).get("optimizer"))]
     return side.contender.values(COLUMNS.get(name, name))
 
 
 def diverged_share(of: Side, against: Against, level: float) -> Measured:
-    """Shares of failed runs; their difference by Newcombe's interval. Pruned and open runs are not counted. Both sides
-    were tried at the same points, which makes the interval wider than need be."""
+    """Return the difference of the shares of failed runs, by Newcombe's interval; pruned and open runs do not count.
+
+    Both sides were tried at the same points, which makes the interval wider than needed."""
     counts = [counted(side) for side in (of, against) if isinstance(side, Side)]
     n = min(total for _, total in counts)
     said = " against ".join(f"{failed} of {total} runs failed" for failed, total in counts)
@@ -122,46 +125,51 @@ def diverged_share(of: Side, against: Against, level: float) -> Measured:
     if isinstance(against, Side):
         found = difference_of(wilson(*counts[0], level), wilson(*counts[1], level))
     else:
-        exact = share_interval(*counts[0], level)
-        found = Estimate(*(end - against for end in (exact.value, exact.low, exact.high)), n)  # type: ignore[operator]
+        found = shifted(share_interval(*counts[0], level), -against)
     return of_difference(found, -1.0, f"{said}, difference", n, "runs")
 
 
+def shifted(of: Estimate, by: float) -> Estimate:
+    """Return an estimate moved by a known number."""
+    value, low, high = (None if end is None else end + by for end in (of.value, of.low, of.high))
+    return Estimate(value, low, high, of.n)
+
+
 def counted(side: Side) -> tuple[int, int]:
-    """Failed and ended runs of the tuning."""
+    """Return failed and ended runs of the tuning."""
     ended = [run for run in side.tried if run["status"] not in (OPEN, PRUNED)]
     return sum(not succeeded(run) for run in ended), len(ended)
 
 
 def seed_sd(of: Side, against: Against, level: float) -> Measured:
-    """Standard deviations over final seeds; a side with failed seeds has none."""
+    """Return the ratio of standard deviations over final seeds; a side with failed seeds has none."""
     sides = [side for side in (of, against) if isinstance(side, Side)]
     if any(side.contender.failed for side in sides):
         return Measured("failed seeds have no metric")
     values = [headline_values(side) for side in sides]
     n = min(map(len, values))
     if isinstance(against, Side):
-        return of_ratio(sd_ratio(*values, level), -1.0, f"that of {against.contender.name}", n)
+        return of_ratio(sd_ratio(values[0], values[1], level), -1.0, f"that of {against.contender.name}", n)
     return of_ratio(sd_against(values[0], against, level), -1.0, f"{against:g}", n)
 
 
 def headline_values(side: Side) -> list[float]:
-    """The metric on test, on validation where there is none."""
+    """Return the metric on test, on validation if there is none."""
     return side.contender.values("test") or side.contender.values("val")
 
 
 def steps_to_target(of: Side, against: Against, level: float) -> Measured:
-    """Steps of the shortest complete schedule that reaches the target."""
+    """Return the ratio of the steps of the shortest complete schedules that reach the target."""
     return to_target(of, against, level, "steps")
 
 
 def seconds_to_target(of: Side, against: Against, level: float) -> Measured:
-    """The same in seconds of training, the median of its runs."""
+    """Return the same ratio in seconds of training, the median of the runs."""
     return to_target(of, against, level, "train_seconds")
 
 
 def to_target(of: Side, against: Against, level: float, column: str) -> Measured:
-    """Costs from the ladder of complete schedules."""
+    """Return the ratio of costs from the ladders of complete schedules."""
     ladders = [rungs(side, column) for side in (of, against) if isinstance(side, Side)]
     if not all(ladders):
         return Measured("no target, or no runs that have ended")
@@ -176,12 +184,12 @@ def to_target(of: Side, against: Against, level: float, column: str) -> Measured
 
 
 def rungs(side: Side, column: str) -> list[Rung]:
-    """The side's ladder; empty where no target is known."""
+    """Return the side's ladder; empty without a target."""
     found = []
     for rung in side.ladder:
         runs = rung.contender.finals
         targets = {run["target"] for run in runs if run["target"] is not None}
-        costs = [run[column] for run in rung.contender.succeeded if run[column]]
+        costs = [cost for cost in rung.contender.values(column) if cost]
         if not runs or not targets or not costs:
             continue
         direction = "max" if side.sign > 0 else "min"

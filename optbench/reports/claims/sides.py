@@ -1,22 +1,21 @@
-"""The cells of a study, and which of them a criterion sets beside each other."""
+"""The cells of a study, and the pairs of them that a criterion compares."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from optbench.config.values import same
 from optbench.reports.contenders import Contender, contenders_of
+from optbench.reports.read.columns import RunRow
+from optbench.reports.read.settings import Config, config_of, value_in
+from optbench.reports.read.study_file import Cells
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
 
-Run = Mapping[str, Any]
-Cells = Mapping[tuple[str, str], Mapping[str, Any]]
 BUDGET = "budget"
-ABSENT = object()  # of a key that a configuration does not have
 
 
 @dataclass(frozen=True)
@@ -28,47 +27,44 @@ class Side:
     sign: float
     """1 where more of the metric is better, else -1."""
     axes: Mapping[str, str]
-    """What sets the cell apart, with its budget."""
+    """The choices of the cell, with its budget."""
     own: frozenset[str]
-    """Those of the axes that are the contender's, not the workload's."""
-    config: Mapping[str, Any]
+    """The axes of the contender, not of the workload."""
+    config: Config
     ladder: tuple[Side, ...] = ()
-    """The same at every budget."""
+    """The same cell at every budget."""
 
     @property
     def budget(self) -> float:
-        """As a share of the workload's."""
+        """The share of the workload's budget."""
         return float(self.axes[BUDGET])
 
     @property
-    def runs(self) -> list[Run]:
-        """Every run, of the tuning too."""
+    def runs(self) -> list[RunRow]:
+        """Every run, including tuning."""
         return [*self.contender.finals, *(run for tried in self.contender.tuning.values() for run in tried)]
 
     @property
-    def tried(self) -> list[Run]:
-        """The runs of the tuning; the final ones, where nothing was tuned."""
+    def tried(self) -> list[RunRow]:
+        """The tuning runs; the final ones if nothing was tuned."""
         return [run for tried in self.contender.tuning.values() for run in tried] or self.contender.finals
 
-    def has(self, selector: str | Mapping[str, Any]) -> bool:
-        """Whether the cell is one of those that a criterion names."""
+    def has(self, selector: str | Mapping[str, object] | float) -> bool:
+        """Return True if a criterion's selector names this cell."""
         if isinstance(selector, str):
             return self.contender.name == selector
+        if not isinstance(selector, Mapping):
+            return False
         return all(same(self.value(key), value) for key, value in selector.items())
 
-    def value(self, key: str) -> Any:
-        """What the cell has for a key: of its axes, else of its configuration."""
-        if key in self.axes:
-            return self.axes[key]
-        found: Any = self.config
-        for part in key.split("."):
-            found = found.get(part, ABSENT) if isinstance(found, Mapping) else ABSENT
-        return found.get("name", ABSENT) if isinstance(found, Mapping) else found
+    def value(self, key: str) -> object:
+        """Return the cell's value of a key: of its axes, else of its configuration."""
+        return self.axes[key] if key in self.axes else value_in(self.config, key)
 
 
-def sides_of(runs: Iterable[Run], cells: Cells) -> list[Side]:
-    """Every cell that has runs, with its ladder."""
-    groups: dict[tuple[Any, ...], list[Run]] = {}
+def sides_of(runs: Iterable[RunRow], cells: Cells) -> list[Side]:
+    """Return every cell that has runs, with its ladder."""
+    groups: dict[tuple[object, ...], list[RunRow]] = {}
     for run in runs:
         budget = run["budget"] or 1.0
         groups.setdefault((run["workload"], run["contender"], budget, run["cell"]), []).append(run)
@@ -76,10 +72,10 @@ def sides_of(runs: Iterable[Run], cells: Cells) -> list[Side]:
     return [with_ladder(side, found) for side in found]
 
 
-def side_of(runs: Sequence[Run], cells: Cells) -> Side:
-    """One cell from its runs."""
+def side_of(runs: Sequence[RunRow], cells: Cells) -> Side:
+    """Return one cell from its runs."""
     first, (contender,) = runs[0], contenders_of(runs, cells)
-    choices, workload = (contender.cell.get(name) or [] for name in ("choices", "workload"))
+    choices, workload = contender.cell.get("choices") or [], contender.cell.get("workload") or []
     axes = {key: value for key, _, value in (word.partition("=") for word in choices)}
     direction = next((run["direction"] for run in runs if run["direction"]), "max")
     return Side(
@@ -88,65 +84,62 @@ def side_of(runs: Sequence[Run], cells: Cells) -> Side:
         sign=1.0 if direction == "max" else -1.0,
         axes={**axes, BUDGET: f"{first['budget'] or 1.0:g}"},
         own=frozenset(word.partition("=")[0] for word in choices if word not in workload),
-        config=json.loads(first["config"]) if first["config"] else {},
+        config=config_of(first),
     )
 
 
 def with_ladder(side: Side, all_sides: Sequence[Side]) -> Side:
-    """The side with the cells that differ from it by their budget alone."""
+    """Return the side with the cells that differ from it only by their budget."""
     ladder = [
         other
         for other in all_sides
         if other.workload == side.workload
         and other.contender.name == side.contender.name
-        and rest_of(other, {BUDGET}) == rest_of(side, {BUDGET})
+        and axes_except(other, {BUDGET}) == axes_except(side, {BUDGET})
     ]
-    return Side(side.contender, side.workload, side.sign, side.axes, side.own, side.config, tuple(ladder))
+    return replace(side, ladder=tuple(ladder))
 
 
-def rest_of(side: Side, named: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """The axes that are not named: the two sides of a comparison have the same there."""
+def axes_except(side: Side, named: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return the axes that are not named; the two sides of a comparison agree on them."""
     return tuple(sorted((key, value) for key, value in side.axes.items() if key not in named))
 
 
 def pairs_of(criterion: Criterion, sides: Sequence[Side]) -> list[tuple[Side, Side | None]]:
-    """What a criterion sets beside each other, in the order of the workloads; against a number None. Where budget is
-    not named, the greatest that both have."""
+    """Return the pairs that a criterion compares, in the order of the workloads; None against a number.
+
+    Unless the budget is named, at the greatest budget that both sides have."""
     named = named_keys(criterion, sides)
     sides = [side for side in sides if side.has(criterion.on)]
     ours = [side for side in sides if side.has(criterion.of)]
     if isinstance(criterion.against, float):
-        return [(side, None) for side in greatest(ours, named)]
+        return [(side, None) for side in at_greatest_budget(ours, named)]
     theirs = [side for side in sides if side.has(criterion.against)]
     beside: dict[tuple[tuple[str, str], ...], list[Side]] = {}
     for side in theirs:
-        beside.setdefault(rest_of(side, named), []).append(side)
-    found = [(a, b) for a in ours for b in beside.get(rest_of(a, named), ()) if a is not b]
-    kept = {id(side) for side in greatest([a for a, _ in found], named)}
+        beside.setdefault(axes_except(side, named), []).append(side)
+    found = [(a, b) for a in ours for b in beside.get(axes_except(a, named), ()) if a is not b]
+    kept = {id(side) for side in at_greatest_budget([a for a, _ in found], named)}
     return [(a, b) for a, b in found if id(a) in kept]
 
 
 def named_keys(criterion: Criterion, sides: Sequence[Side]) -> set[str]:
-    """The keys by which the two sides of a criterion may differ."""
+    """Return the keys by which the two sides of a criterion may differ."""
     found: set[str] = set()
     for selector in (criterion.of, criterion.against):
         if isinstance(selector, Mapping):
             found |= selector.keys()
-        else:
-            found |= (
-                {key for side in sides if side.has(selector) for key in side.own}
-                if isinstance(selector, str)
-                else set()
-            )
+        elif isinstance(selector, str):
+            found |= {key for side in sides if side.has(selector) for key in side.own}
     return found
 
 
-def greatest(sides: Sequence[Side], named: Collection[str]) -> list[Side]:
-    """Those at the greatest budget of each ladder, unless the budget is named."""
+def at_greatest_budget(sides: Sequence[Side], named: Collection[str]) -> list[Side]:
+    """Return the sides at the greatest budget of each ladder; all of them if the budget is named."""
     if BUDGET in named:
         return list(sides)
-    most: dict[tuple[Any, ...], float] = {}
+    most: dict[tuple[object, ...], float] = {}
     for side in sides:
-        key = (side.workload, side.contender.name, rest_of(side, {BUDGET}))
+        key = (side.workload, side.contender.name, axes_except(side, {BUDGET}))
         most[key] = max(most.get(key, 0.0), side.budget)
-    return [s for s in sides if s.budget == most[(s.workload, s.contender.name, rest_of(s, {BUDGET}))]]
+    return [s for s in sides if s.budget == most[(s.workload, s.contender.name, axes_except(s, {BUDGET}))]]

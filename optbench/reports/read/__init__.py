@@ -1,1 +1,1 @@
-"""From a results folder to tables of runs and records."""
+"""Read a results folder: tables of runs and records."""

@@ -1,64 +1,96 @@
-"""The columns of the table of runs: what each means and its type. None where it is not known.
+"""The columns of the table of runs: what each means and its type. None: not known.
 
 Metrics are in their own units, times in seconds, sizes in bytes."""
 
 from __future__ import annotations
 
+import types
+from typing import Annotated, Literal, TypedDict, get_args, get_origin, get_type_hints
+
+
+class RunRow(TypedDict):
+    """One run as a row of the table of runs."""
+
+    study: Annotated[str, "the run's study, a folder"]
+    run_id: Annotated[str, "the run's name"]
+    trial_id: Annotated[str | None, "shared by runs that differ by seed alone"]
+    stage: Annotated[str, "tune, final, or empty for a plain run"]
+    seed: Annotated[int, "the run's seed"]
+    cell: Annotated[str | None, "label of the cell of its study"]
+    trial: Annotated[int | None, "number of the point in its search box"]
+    budget: Annotated[float | None, "share of the workload's budget"]
+    workload: Annotated[str, "model-data, and whatever else sets the workload apart"]
+    contender: Annotated[str, "what is compared on the workload"]
+    optimizer: Annotated[str, "name of its file under conf/optimizer"]
+    implementation: Annotated[str | None, "the library that the optimizer comes from"]
+    model: Annotated[str, "name of its file under conf/model"]
+    data: Annotated[str, "name of its file under conf/data"]
+    steps: Annotated[int, "of the whole schedule"]
+    batch_size: Annotated[int, "samples a step"]
+    threads: Annotated[int | None, "of torch on the CPU"]
+    precision: Annotated[str | None, "fp32, bf16 or fp16"]
+    hardware: Annotated[str | None, "device and cores"]
+    shared: Annotated[bool, "true if several runs shared the device"]
+    data_sha256: Annotated[str | None, "hash of the samples"]
+    optbench_version: Annotated[str | None, "version of optbench that trained"]
+    torch_version: Annotated[str | None, "version of torch that trained"]
+    git_commit: Annotated[str | None, "commit of optbench that trained"]
+    status: Annotated[str, "how the run ended; open: not yet, pruned: stopped by tuning"]
+    reason: Annotated[str | None, "why it ended this way"]
+    metric: Annotated[str | None, "the task's metric"]
+    direction: Annotated[str | None, "max or min"]
+    val: Annotated[float | None, "metric on validation at the end"]
+    test: Annotated[float | None, "metric on test at the end"]
+    train: Annotated[float | None, "metric on training samples without augmentation at the end"]
+    val_loss: Annotated[float | None, "loss on validation at the end"]
+    test_loss: Annotated[float | None, "loss on test at the end"]
+    train_loss: Annotated[float | None, "loss on training samples without augmentation at the end"]
+    val_trivial: Annotated[float | None, "metric on validation of the trivial answer"]
+    best_val: Annotated[float | None, "best metric on validation of all evaluations"]
+    best_step: Annotated[int | None, "step of the best metric"]
+    target: Annotated[float | None, "metric on validation that counts as trained"]
+    samples: Annotated[int | None, "samples consumed"]
+    gradient_evaluations: Annotated[int | None, "gradient evaluations done"]
+    train_seconds: Annotated[float | None, "data, forward, backward and optimizer"]
+    wall_seconds: Annotated[float | None, "everything"]
+    seconds: Annotated[dict[str, float | None] | None, "by phase"]
+    parameter_bytes: Annotated[int | None, "of parameters"]
+    gradient_bytes: Annotated[int | None, "of gradients"]
+    state_bytes: Annotated[int | None, "of optimizer state, all types together"]
+    peak_bytes: Annotated[int | None, "peak allocated on a device, else peak resident memory of the process"]
+    samples_per_second: Annotated[float | None, "samples over train_seconds"]
+    step_ms_median: Annotated[float | None, "median training step"]
+    step_ms_p95: Annotated[float | None, "95th percentile of the training step"]
+    flops_per_step: Annotated[float | None, "floating-point operations of a step, forward and backward"]
+    resumed: Annotated[bool | None, "true if the run was resumed from a checkpoint"]
+    pictures: Annotated[list[str] | None, "picture files, relative to the results folder"]
+    searched: Annotated[list[str] | None, "keys that tuning searched"]
+    overrides: Annotated[list[str] | None, "words that reproduce the run"]
+    config: Annotated[str | None, "resolved configuration, as JSON"]
+    folder: Annotated[str, "the run's folder, relative to the results folder"]
+
+
+Name = Literal["workload", "contender"]
+
+
+def _type_of(hint: object) -> type:
+    """Return the plain type of a column: float of `float | None`, list of `list[str]`."""
+    if get_origin(hint) is types.UnionType:
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    kind = get_origin(hint) or hint
+    assert isinstance(kind, type)
+    return kind
+
+
 COLUMNS: dict[str, tuple[type, str]] = {
-    "study": (str, "folder that the run lies in"),
-    "run_id": (str, "the run's name"),
-    "trial_id": (str, "the same for runs that differ by seed alone"),
-    "stage": (str, "tune, final, or nothing for a plain run"),
-    "seed": (int, "of the run"),
-    "cell": (str, "label of the cell of its study"),
-    "trial": (int, "number of the point of its box"),
-    "budget": (float, "share of the workload's budget"),
-    "workload": (str, "model-data, with what else sets it apart"),
-    "contender": (str, "what is compared there"),
-    "optimizer": (str, "name of its file under conf/optimizer"),
-    "implementation": (str, "whose code the optimizer is"),
-    "model": (str, "name of its file under conf/model"),
-    "data": (str, "name of its file under conf/data"),
-    "steps": (int, "of the whole schedule"),
-    "batch_size": (int, "samples a step"),
-    "threads": (int, "of torch on the CPU"),
-    "precision": (str, "fp32, bf16 or fp16"),
-    "hardware": (str, "device and cores"),
-    "shared": (bool, "whether several runs shared the device"),
-    "data_sha256": (str, "of the samples"),
-    "optbench_version": (str, "of the code that trained"),
-    "torch_version": (str, "beside it"),
-    "git_commit": (str, "of the same"),
-    "status": (str, "how it ended; open: it has not, pruned: tuning gave it up"),
-    "reason": (str, "why it ended so"),
-    "metric": (str, "the task's"),
-    "direction": (str, "max or min"),
-    "val": (float, "metric on validation at the end"),
-    "test": (float, "metric on test at the end"),
-    "train": (float, "metric on training samples without augmentation at the end"),
-    "val_loss": (float, "loss on validation at the end"),
-    "test_loss": (float, "loss on test at the end"),
-    "train_loss": (float, "loss on training samples without augmentation at the end"),
-    "val_trivial": (float, "metric on validation of an answer that has learned nothing"),
-    "best_val": (float, "best metric on validation of all evaluations"),
-    "best_step": (int, "where that was"),
-    "target": (float, "value on validation that counts as trained"),
-    "samples": (int, "consumed"),
-    "gradient_evaluations": (int, "done"),
-    "train_seconds": (float, "data, forward, backward and optimizer"),
-    "wall_seconds": (float, "everything"),
-    "seconds": (dict, "by phase"),
-    "parameter_bytes": (int, "of parameters"),
-    "gradient_bytes": (int, "of gradients"),
-    "state_bytes": (int, "of optimizer state, all types together"),
-    "peak_bytes": (int, "peak allocated on a device, else peak resident memory of the process"),
-    "samples_per_second": (float, "samples over train_seconds"),
-    "step_ms_median": (float, "median training step"),
-    "step_ms_p95": (float, "its 95th percentile"),
-    "flops_per_step": (float, "floating-point operations of a step, forward and backward"),
-    "resumed": (bool, "whether it went on from a checkpoint"),
-    "pictures": (list, "files of pictures, below the results folder"),
-    "overrides": (list, "what reproduces it"),
-    "config": (str, "resolved, as JSON"),
-    "folder": (str, "of the run, below the results folder"),
+    name: (_type_of(hint.__origin__), hint.__metadata__[0])
+    for name, hint in get_type_hints(RunRow, include_extras=True).items()
 }
+"""{column: (type, meaning)}"""
+
+
+def number_in(run: RunRow, column: str) -> float | None:
+    """Return a numeric column of a run by its name."""
+    value = run.get(column)
+    assert value is None or isinstance(value, (int, float)), f"{column} is not a column of numbers"
+    return value

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from optbench.reports.read.columns import COLUMNS
+from optbench.reports.read.columns import COLUMNS, RunRow
 
 if TYPE_CHECKING:
     import polars
 
 
-def runs_frame(rows: Sequence[Mapping[str, Any]]) -> polars.DataFrame:
-    """Rows of runs as a frame with every column of COLUMNS, null where a value is not known or not of its type.
-    `seconds` by phase is a struct, `overrides` and `pictures` are lists of text."""
+def runs_frame(rows: Sequence[RunRow]) -> polars.DataFrame:
+    """Return rows of runs as a frame with every column of COLUMNS; null: unknown, or not of the column's type.
+
+    `seconds` by phase is a struct; `overrides`, `searched` and `pictures` are lists of text."""
     import polars as pl
 
     plain = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean, list: pl.List(pl.String)}
@@ -22,11 +23,13 @@ def runs_frame(rows: Sequence[Mapping[str, Any]]) -> polars.DataFrame:
     kinds = {
         name: plain.get(kind) or pl.Struct(dict.fromkeys(phases, pl.Float64)) for name, (kind, _) in COLUMNS.items()
     }
-    return pl.DataFrame({name: [fitting(row[name], COLUMNS[name][0]) for row in rows] for name in COLUMNS}, kinds)
+    return pl.DataFrame(
+        {name: [converted(row.get(name), kind) for row in rows] for name, (kind, _) in COLUMNS.items()}, kinds
+    )
 
 
-def fitting(value: Any, kind: type) -> Any:
-    """A value as the column's type has it; None where it is of another."""
+def converted(value: object, kind: type) -> object:
+    """Return a value as its column's type; None if it is of another."""
     if value is None:
         return None
     if kind in (int, float):

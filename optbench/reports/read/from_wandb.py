@@ -1,15 +1,16 @@
-"""Runs read back from W&B into a results folder, from where they are reported like any others.
+"""Fetch runs from W&B into a results folder, from which they are reported like any others.
 
 The tracker (`trackers/wandb.py`) keeps run.json in a run's configuration and result.json in its summary; its history
-holds the records. Runs that something else has logged are left out."""
+holds the records. Runs logged by anything else are left out.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from optbench.errors import MissingError, NoResultsError, first_line
 from optbench.records import COLUMNS
@@ -17,23 +18,43 @@ from optbench.store import explained, write_atomically
 from optbench.trackers.wandb import RESULT_JSON, RUN_JSON
 
 log = logging.getLogger(__name__)
+OWN = "_"  # prefix of W&B's own columns
 
-OWN = "_"  # what W&B's own columns begin with
+
+class WandbRun(Protocol):
+    """A run of W&B's API."""
+
+    config: Mapping[str, object]
+    summary: object
+    """A mapping, but not of that type in every version."""
+
+    def scan_history(self) -> Iterable[Mapping[str, object]]:
+        """Yield every row of the history."""
+        ...
 
 
-def fetch(project: str, root: Path, api: Any = None) -> Path:
-    """The runs of a project (`PROJECT` or `ENTITY/PROJECT`) as run folders below `root`; the folder of results. A run
-    that has not changed since it was read is not fetched again.
+class WandbApi(Protocol):
+    """W&B's API."""
 
-    Raises MissingError where W&B is not installed or cannot be reached, NoResultsError where no run is ours."""
-    api = api or interface()
+    def runs(self, path: str) -> Iterable[WandbRun]:
+        """Yield the runs of a project."""
+        ...
+
+
+def fetch(project: str, root: Path, api: WandbApi | None = None) -> Path:
+    """Fetch the runs of a project (`PROJECT` or `ENTITY/PROJECT`) into run folders below `root`; return the results
+    folder.
+
+    Runs that have not changed are not fetched again. Raises MissingError if W&B is not installed or cannot be reached,
+    NoResultsError if no run is from optbench."""
+    api = api or wandb_api()
     folder = root / ".wandb" / project.replace("/", "-")
     found = others = 0
     try:
         for run in api.runs(project):
-            if keep(run, folder):
+            if write_run(run, folder):
                 found += 1
-                log.info(f"{found} runs of {project}") if found % 50 == 0 else None
+                log.info(f"{found} runs of {project} fetched") if found % 50 == 0 else None
             else:
                 others += 1
     except Exception as error:
@@ -45,8 +66,8 @@ def fetch(project: str, root: Path, api: Any = None) -> Path:
     return folder
 
 
-def interface() -> Any:
-    """W&B's interface. Raises MissingError."""
+def wandb_api() -> WandbApi:
+    """Return W&B's API. Raises MissingError."""
     try:
         import wandb
     except ImportError:
@@ -57,11 +78,11 @@ def interface() -> Any:
         raise MissingError(f"--wandb: W&B cannot be reached: {first_line(error)}", "wandb login") from None
 
 
-def keep(run: Any, folder: Path) -> bool:
-    """Write one run's files, result.json last; whether it is one of ours."""
-    about, result = text_of(run.config, RUN_JSON), text_of(run.summary, RESULT_JSON)
+def write_run(run: WandbRun, folder: Path) -> bool:
+    """Write one run's files, result.json last. Return False for a run that optbench did not log."""
+    document, result = text_of(run.config, RUN_JSON), text_of(run.summary, RESULT_JSON)
     try:
-        tree = json.loads(about or "null")
+        tree = json.loads(document or "null")
         study, run_id = str(tree["study"]), str(tree["run_id"])
     except (ValueError, TypeError, KeyError):
         return False
@@ -72,36 +93,37 @@ def keep(run: Any, folder: Path) -> bool:
         return True
     with explained(own):
         own.mkdir(parents=True, exist_ok=True)
-        write(own / "run.json", about)
-        write(own / "metrics.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows(run)))
+        write_text(own / "run.json", document)
+        write_text(own / "metrics.jsonl", "".join(f"{json.dumps(row)}\n" for row in records_of(run)))
         if result:
-            write(own / "result.json", result)
+            write_text(own / "result.json", result)
     return True
 
 
-def text_of(tree: Any, key: str) -> str:
-    """A text in a run's configuration or summary."""
-    value = tree.get(key) if hasattr(tree, "get") else None
+def text_of(tree: object, key: str) -> str:
+    """Return a text in a run's configuration or summary, empty if there is none."""
+    get = getattr(tree, "get", None)
+    value = get(key) if callable(get) else None
     return value if isinstance(value, str) else ""
 
 
-def rows(run: Any) -> Iterator[dict[str, Any]]:
-    """The records of a run, in the order of their steps."""
-    found = [record(row) for row in run.scan_history()]
-    yield from sorted((row for row in found if row), key=lambda row: row["step"])
+def records_of(run: WandbRun) -> Iterator[dict[str, object]]:
+    """Yield the records of a run in the order of their steps."""
+    found = [record_of(row) for row in run.scan_history()]
+    yield from sorted((row for row in found if row), key=lambda row: int(str(row["step"])))
 
 
-def record(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of W&B's history as a line of metrics.jsonl; empty where it is none."""
+def record_of(row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row of W&B's history as a line of metrics.jsonl, empty if it is not a record."""
     kept = {
         name: value
         for name, value in row.items()
         if not name.startswith(OWN) and (isinstance(value, (int, float, str)) or name == "nonfinite")
     }
-    whole = isinstance(kept.get("step"), int) and isinstance(kept.get("split"), str)
-    return kept if whole and any(name in COLUMNS for name in kept) else {}
+    complete = isinstance(kept.get("step"), int) and isinstance(kept.get("split"), str)
+    return kept if complete and any(name in COLUMNS for name in kept) else {}
 
 
-def write(path: Path, text: str) -> None:
-    """One file, whole or not at all."""
+def write_text(path: Path, text: str) -> None:
+    """Write one file atomically."""
     write_atomically(path, lambda out: out.write(text.encode()))

@@ -1,19 +1,23 @@
-"""Names for runs outside of a sweep, whose study says nothing of what is compared.
+"""Names for runs outside of a sweep: no study says what they compare.
 
-Such runs are told apart by what was typed: words of the optimizer's side set contenders apart, other words workloads.
-A word that all have is not said. So two learning rates of one optimizer are two contenders, never seeds of one."""
+They are told apart by the keys that were typed, with the values of the resolved configuration. Keys of the optimizer's
+side tell contenders apart, other keys workloads; a key with one value everywhere is left out. Two learning rates of one
+optimizer are therefore two contenders, never two seeds of one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any
 
-SAID_ELSEWHERE = ("model", "data", "optimizer", "seed")
+from optbench.config.values import as_typed
+from optbench.reports.read.columns import Name, RunRow
+from optbench.reports.read.settings import ABSENT, config_of, key_of, value_in
+
+NAMED_ALREADY = ("model", "data", "optimizer", "seed")
 
 
-def name_plain(rows: Iterable[dict[str, Any]]) -> None:
-    """Extend `workload` and `contender` of the rows that are of no cell."""
+def name_plain_runs(rows: Iterable[RunRow]) -> None:
+    """Extend `workload` and `contender` of the rows that belong to no cell."""
     plain = [row for row in rows if row["cell"] is None]
     if len({row["trial_id"] for row in plain}) < 2:
         return
@@ -22,28 +26,39 @@ def name_plain(rows: Iterable[dict[str, Any]]) -> None:
 
 
 def extend(
-    rows: Sequence[dict[str, Any]], column: str, alike: Callable[[dict[str, Any]], Any], of_it: Callable[[str], bool]
+    rows: Sequence[RunRow], column: Name, group_of: Callable[[RunRow], object], belongs: Callable[[str], bool]
 ) -> None:
-    """Add to a column of rows that are alike the words that set them apart."""
-    groups: dict[Any, list[dict[str, Any]]] = {}
+    """Add the settings that tell the rows of a group apart to their names."""
+    groups: dict[object, list[RunRow]] = {}
     for row in rows:
-        groups.setdefault(alike(row), []).append(row)
+        groups.setdefault(group_of(row), []).append(row)
     for group in groups.values():
-        words = [words_of(row, of_it) for row in group]
+        keys = [key for key in typed_keys(group) if belongs(key)]
+        words = [words_of(row, keys) for row in group]
         common = set(words[0]).intersection(*words)
         for row, own in zip(group, words, strict=True):
             row[column] = " ".join([row[column], *(word for word in own if word not in common)])
 
 
-def words_of(row: dict[str, Any], of_it: Callable[[str], bool]) -> list[str]:
-    """The last word for each key that changes numbers, in the order of the keys."""
-    found = {word.partition("=")[0].lstrip("+~"): word for word in row["overrides"]}
-    ignored = {*SAID_ELSEWHERE, *without_effect()}
-    return [word for key, word in sorted(found.items()) if key not in ignored and of_it(key)]
+def typed_keys(rows: Iterable[RunRow]) -> list[str]:
+    """Return the keys of the rows' overrides that can change a number of a run, sorted."""
+    typed = {key_of(word) for row in rows for word in row["overrides"] or ()}
+    return sorted(typed - {*NAMED_ALREADY, *keys_without_effect()})
+
+
+def words_of(row: RunRow, keys: Iterable[str]) -> list[str]:
+    """Return `key=value` for each key: the value of the resolved configuration, or as typed if it has no such key."""
+    config = config_of(row)
+    typed = {key_of(word): word for word in row["overrides"] or ()}
+    words = []
+    for key in keys:
+        value = value_in(config, key)
+        words.append(typed.get(key, "") if value is ABSENT else f"{key}={as_typed(value)}")
+    return list(filter(None, words))
 
 
 def is_workload(key: str) -> bool:
-    """Whether a key is of the workload: all but those of the optimizer's side, as in a sweep."""
+    """Return True for a key of the workload: any but those of the optimizer's side, as in a sweep."""
     from optbench.config import SEARCHED, packaged_folder
     from optbench.config.files import options
 
@@ -51,8 +66,8 @@ def is_workload(key: str) -> bool:
 
 
 @cache
-def without_effect() -> frozenset[str]:
-    """Keys that change no number of a run."""
+def keys_without_effect() -> frozenset[str]:
+    """Return the keys that change no number of a run."""
     from optbench.config.files import packaged_folder, read_yaml
 
     return frozenset(read_yaml(packaged_folder() / "root" / "run.yaml")["about"]["not_identity"])

@@ -1,34 +1,33 @@
-"""Runs from a results folder, as rows, and their records. What cannot be read is listed with the reason and never ends
-the reading.
-
-A row has every column of `columns.COLUMNS`, None where it is not known."""
+"""Read the runs of a results folder as rows, and their records. Unreadable files are listed with the reason."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optbench.errors import NoResultsError, suggest
-from optbench.reports.read.plain_runs import name_plain
-from optbench.reports.read.run_rows import OPEN, Strange, known, row_of
-from optbench.reports.read.study_file import checked
+from optbench.reports.read.columns import RunRow
+from optbench.reports.read.plain_runs import name_plain_runs
+from optbench.reports.read.run_rows import OPEN, MalformedRun, read_object, row_of
+from optbench.reports.read.study_file import StudyFile, check_study_file
 
 if TYPE_CHECKING:
     import polars
 
-FILES = ("run.json", "result.json", "metrics.jsonl")  # any of them makes a folder that of a run
+FILES = ("run.json", "result.json", "metrics.jsonl")  # a folder with any of them is a run's
+FIRST_RUN = "Run `optbench run optimizer=lion model=vit` first"
 
 
 @dataclass(frozen=True)
 class Results:
-    """What was read."""
+    """The runs and studies of a results folder."""
 
     root: Path
-    runs: tuple[dict[str, Any], ...]
-    studies: Mapping[str, Mapping[str, Any]]
+    runs: tuple[RunRow, ...]
+    studies: Mapping[str, StudyFile]
     """study.json by study"""
     skipped: tuple[tuple[str, str], ...]
     """(path below the root, why it was left out)"""
@@ -36,8 +35,9 @@ class Results:
     def records(
         self, run_ids: Iterable[str] | None = None, columns: tuple[str, ...] | None = None
     ) -> tuple[polars.DataFrame, tuple[tuple[str, str], ...]]:
-        """The records of all or some runs, and (path, what was wrong) of damaged files. Columns are those of
-        `optbench list columns`, with run_id; a value that was not finite is nan, one that was not measured null."""
+        """Return the records of all or some runs, and (path, what was wrong) of damaged files.
+
+        Columns are run_id and those of `optbench list columns`. nan: not finite; null: not measured."""
         import polars as pl
 
         from optbench.reports.read.cache import cached_records
@@ -49,28 +49,26 @@ class Results:
                 studies.setdefault(run["study"], {})[run["run_id"]] = self.root / run["folder"] / "metrics.jsonl"
         frames, wrong = [], []
         for study, files in sorted(studies.items()):
-            frame, said = cached_records(self.root, study, files, columns)
+            frame, faults = cached_records(self.root, study, files, columns)
             frames.append(frame)
-            wrong += [(str(files[run_id].relative_to(self.root)), said[run_id]) for run_id in sorted(said)]
+            wrong += [(str(files[run_id].relative_to(self.root)), faults[run_id]) for run_id in sorted(faults)]
         return pl.concat(frames, how="diagonal") if frames else pl.DataFrame(), tuple(wrong)
 
 
 def read(path: Path) -> Results:
-    """The runs of a study's folder, or of every study below a results folder. Raises NoResultsError where there is
-    none."""
+    """Read a study's folder, or every study below a results folder. Raises NoResultsError if there are no runs."""
     if not path.is_dir():
-        there = [entry.name for entry in studies_below(path.parent)] if path.parent.is_dir() else []
-        raise NoResultsError(f"{path}: there are no results", suggest(path.name, there, f"{path.parent}/{{}}"))
+        raise missing(path)
     if (path / "run.json").exists():
-        raise NoResultsError(f"{path}: this is one run", f"Its study is {path.parent}")
+        raise NoResultsError(f"{path}: this is the folder of one run", f"Give its study: {path.parent}")
     path = Path(os.path.abspath(path))
     is_study = any(path.glob("*/run.json"))
     root, folders = (path.parent, [path]) if is_study else (path, list(studies_below(path)))
     skipped: list[tuple[str, str]] = []
     studies = {folder.name: tree for folder in folders if (tree := study_of(folder, root, skipped)) is not None}
-    runs: dict[str, dict[str, Any]] = {}
+    runs: dict[str, RunRow] = {}
     for folder in folders:
-        for row in rows_of(folder, root, studies.get(folder.name, {}), skipped):
+        for row in rows_of(folder, root, studies.get(folder.name), skipped):
             kept = runs.setdefault(row["run_id"], row)
             if kept is row:
                 continue
@@ -78,14 +76,23 @@ def read(path: Path) -> Results:
                 runs[row["run_id"]], row, kept = row, kept, row
             skipped.append((row["folder"], f"the same run as {kept['folder']}"))
     if not runs:
-        why = f" ({skipped[0][0]}: {skipped[0][1]})" if skipped else ""
-        raise NoResultsError(f"{path}: there are no runs{why}", "A study's folder is results/NAME")
-    name_plain(runs.values())
+        if skipped:
+            raise NoResultsError(f"{path}: no run can be read ({skipped[0][0]}: {skipped[0][1]})")
+        raise NoResultsError(f"No results in {path} yet", FIRST_RUN)
+    name_plain_runs(runs.values())
     return Results(root, tuple(runs[name] for name in sorted(runs)), studies, tuple(skipped))
 
 
+def missing(path: Path) -> NoResultsError:
+    """Return the error for a folder that does not exist, with the studies beside it."""
+    there = [entry.name for entry in studies_below(path.parent)] if path.parent.is_dir() else []
+    if not there:
+        return NoResultsError(f"No results in {path} yet", FIRST_RUN)
+    return NoResultsError(f"{path}: no such folder", suggest(path.name, there, f"{path.parent}/{{}}"))
+
+
 def studies_below(root: Path) -> Iterator[Path]:
-    """Folders with runs in them, sorted; hidden ones are not looked at."""
+    """Yield the folders below a results folder that hold runs, sorted, without hidden ones."""
     try:
         there = sorted(root.iterdir())
     except OSError as error:
@@ -95,36 +102,34 @@ def studies_below(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def study_of(folder: Path, root: Path, skipped: list[tuple[str, str]]) -> dict[str, Any] | None:
-    """study.json, or None where there is no whole one."""
+def study_of(folder: Path, root: Path, skipped: list[tuple[str, str]]) -> StudyFile | None:
+    """Return a study's study.json, None if it is missing or damaged."""
     file = folder / "study.json"
     try:
         if not file.exists():
             return None
-        study, wrong = checked(known(file))
-    except (Strange, OSError) as strange:
-        skipped.append((str(file.relative_to(root)), str(strange)))
+        study, wrong = check_study_file(read_object(file))
+    except (MalformedRun, OSError) as error:
+        skipped.append((str(file.relative_to(root)), str(error)))
         return None
     skipped += [(str(file.relative_to(root)), why) for why in wrong]
     return study
 
 
-def rows_of(
-    folder: Path, root: Path, study: Mapping[str, Any], skipped: list[tuple[str, str]]
-) -> Iterator[dict[str, Any]]:
-    """A row for every run of a study's folder."""
-    cells = {cell["label"]: cell for cell in study.get("cells") or ()}
+def rows_of(folder: Path, root: Path, study: StudyFile | None, skipped: list[tuple[str, str]]) -> Iterator[RunRow]:
+    """Yield a row for every run of a study's folder."""
+    cells = {cell["label"]: cell for cell in study["cells"]} if study else {}
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or not any((entry / name).exists() for name in FILES):
             continue
         try:
             yield row_of(entry, root, cells)
-        except Strange as strange:
-            skipped.append((str(entry.relative_to(root)), str(strange)))
+        except MalformedRun as error:
+            skipped.append((str(entry.relative_to(root)), str(error)))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             skipped.append((str(entry.relative_to(root)), f"not in the shape of a run: {error!r}"))
 
 
-def names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The contenders there are."""
+def contender_names(runs: Iterable[RunRow]) -> list[str]:
+    """Return the names of the contenders, sorted."""
     return sorted({run["contender"] for run in runs})

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from optbench.records import SCHEMA
-from optbench.reports.read.columns import COLUMNS
+from optbench.reports.read.columns import COLUMNS, RunRow
+from optbench.reports.read.study_file import Cell
 
 OPEN, PRUNED = "open", "pruned"
 NOT_OF_A_WORKLOAD = ("model", "data", "budget")
-LARGEST = 1e300  # of a number that is believed; nan is not less than it
+LARGEST = 1e300  # numbers must be smaller; nan is not
 SIGNED = {"val", "test", "train", "val_loss", "test_loss", "train_loss", "val_trivial", "best_val", "target"}
-ENDINGS = {  # column: where result.json has it
+RESULT_COLUMNS = {  # column: its keys in result.json
     "val": ("final", "val_metric"),
     "test": ("final", "test_metric"),
     "train": ("final", "train_metric"),
@@ -37,21 +38,16 @@ ENDINGS = {  # column: where result.json has it
 }
 
 
-class Strange(Exception):
-    """A file that cannot be read as what its name says; the reason."""
+class MalformedRun(Exception):
+    """A file of a run or study that cannot be read, with the reason."""
 
 
-def row_of(folder: Path, root: Path, cells: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """One run. Raises Strange where its files are damaged, KeyError and the like where they are not a run's."""
-    run = known(folder / "run.json")
+def row_of(folder: Path, root: Path, cells: Mapping[str, Cell]) -> RunRow:
+    """Return the row of one run. Raises MalformedRun for a damaged file, KeyError and the like for missing parts."""
+    run = read_object(folder / "run.json")
     config, sweep, versions = run["config"], run.get("sweep") or {}, run.get("versions") or {}
-    cell = sweep if sweep.get("choices") else cells.get(sweep.get("cell"), {})
-    workload = [word for word in cell.get("workload") or () if word.partition("=")[0] not in NOT_OF_A_WORKLOAD]
-    compared = [word for word in cell.get("choices") or () if word not in (cell.get("workload") or ())]
     hardware = run.get("hardware") or {}
-    device = hardware.get("gpu") or f"{hardware.get('cpu')} x {hardware.get('cores')}"
-    if (run.get("ranks") or 1) > 1:
-        device = f"{run['ranks']} ranks of {device}"
+    searched = sweep.get("searched")
     row = dict.fromkeys(COLUMNS) | {
         "study": folder.parent.name,
         "run_id": str(run["run_id"]),
@@ -61,8 +57,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, Mapping[str, Any]]) -> 
         "cell": sweep.get("cell"),
         "trial": sweep.get("trial"),
         "budget": sweep.get("budget"),
-        "workload": " ".join([f"{config['model']['name']}-{config['data']['name']}", *workload]),
-        "contender": " ".join(word.removeprefix("optimizer=") for word in compared) or config["optimizer"]["name"],
+        **names_of(config, sweep, cells),
         "optimizer": config["optimizer"]["name"],
         "implementation": run.get("implementation"),
         "model": config["model"]["name"],
@@ -71,7 +66,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, Mapping[str, Any]]) -> 
         "batch_size": int(config["batch_size"]),
         "threads": config.get("threads"),
         "precision": config.get("precision"),
-        "hardware": device if hardware else None,
+        "hardware": device_of(run, hardware) if hardware else None,
         "shared": bool(sweep.get("shared")),
         "data_sha256": (run.get("data") or {}).get("sha256"),
         "optbench_version": versions.get("optbench"),
@@ -81,17 +76,37 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, Mapping[str, Any]]) -> 
         "direction": run.get("direction"),
         "target": number(config.get("target")),
         "pictures": [str(file.relative_to(root)) for file in sorted((folder / "pictures").glob("*.png"))],
+        "searched": None if searched is None else [str(key) for key in searched],
         "overrides": [str(word) for word in run.get("overrides") or ()],
         "config": json.dumps(config),
         "folder": str(folder.relative_to(root)),
-        **ending(folder),
+        **end_of(folder),
     }
     check_types(row)
-    return row
+    return cast("RunRow", row)
 
 
-def check_types(row: Mapping[str, Any]) -> None:
-    """TypeError for a value that is not of its column's type."""
+def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, Cell]) -> dict[str, str]:
+    """Return the names of a run's workload and contender. Old runs have the words of their cell in study.json alone."""
+    cell = sweep if sweep.get("choices") else cells.get(str(sweep.get("cell")), {})
+    choices, workload = cell.get("choices") or [], cell.get("workload") or []
+    apart = [word for word in workload if word.partition("=")[0] not in NOT_OF_A_WORKLOAD]
+    compared = [word.removeprefix("optimizer=") for word in choices if word not in workload]
+    return {
+        "workload": " ".join([f"{config['model']['name']}-{config['data']['name']}", *apart]),
+        "contender": " ".join(compared) or config["optimizer"]["name"],
+    }
+
+
+def device_of(run: Mapping[str, Any], hardware: Mapping[str, object]) -> str:
+    """Return the hardware of a run in words."""
+    device = str(hardware.get("gpu") or f"{hardware.get('cpu')} x {hardware.get('cores')}")
+    ranks = run.get("ranks") or 1
+    return f"{ranks} ranks of {device}" if ranks > 1 else device
+
+
+def check_types(row: Mapping[str, object]) -> None:
+    """Raise TypeError for a value that is not of its column's type."""
     for name, (kind, _) in COLUMNS.items():
         value = row[name]
         kinds = (int, float) if kind in (int, float) else (kind,)
@@ -101,10 +116,10 @@ def check_types(row: Mapping[str, Any]) -> None:
             raise TypeError(f"{name} is {value!r}")
 
 
-def ending(folder: Path) -> dict[str, Any]:
-    """The columns that the end of a run fills."""
+def end_of(folder: Path) -> dict[str, object]:
+    """Return the columns that the end of a run fills."""
     if (folder / "result.json").exists():
-        result = known(folder / "result.json")
+        result = read_object(folder / "result.json")
         sizes = result.get("bytes") or {}
         state = [number(size) or 0 for size in (sizes.get("optimizer_state") or {}).values()]
         return {
@@ -114,37 +129,38 @@ def ending(folder: Path) -> dict[str, Any]:
             "state_bytes": sum(state) if sizes.get("optimizer_state") is not None else None,
             "peak_bytes": number(sizes.get("peak_allocated") or sizes.get("resident")),
             "resumed": bool(result.get("resumed_from_steps")),
-            **{column: number(inside(result, place)) for column, place in ENDINGS.items()},
+            **{column: number(nested(result, keys)) for column, keys in RESULT_COLUMNS.items()},
         }
     if (folder / "pruned.json").exists():
-        return {"status": PRUNED, "reason": known(folder / "pruned.json", schema=False).get("reason") or ""}
+        pruned = read_object(folder / "pruned.json", schema=False)
+        return {"status": PRUNED, "reason": pruned.get("reason") or ""}
     return {"status": OPEN, "reason": ""}
 
 
-def inside(tree: Any, place: tuple[str, ...]) -> Any:
-    """A value inside a tree, None where there is none."""
-    for name in place:
+def nested(tree: Any, keys: tuple[str, ...]) -> object:
+    """Return a value inside nested mappings, None if there is none."""
+    for name in keys:
         tree = tree.get(name) if tree is not None else None
     return tree
 
 
-def number(value: Any) -> float | None:
-    """A number or None. Raises TypeError for anything else."""
+def number(value: object) -> float | None:
+    """Return a number or None. Raises TypeError for anything else."""
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
     raise TypeError(f"expected a number, found {value!r}")
 
 
-def known(file: Path, *, schema: bool = True) -> dict[str, Any]:
-    """A JSON object of a schema that we know. Raises Strange."""
+def read_object(file: Path, *, schema: bool = True) -> dict[str, Any]:
+    """Return a JSON object of the current schema. Raises MalformedRun."""
     try:
         tree = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise Strange(f"{file.name} cannot be read: {error}") from None
+        raise MalformedRun(f"{file.name} cannot be read: {error}") from None
     except RecursionError:
-        raise Strange(f"{file.name} cannot be read: it is nested too deeply") from None
+        raise MalformedRun(f"{file.name} cannot be read: it is nested too deeply") from None
     if not isinstance(tree, dict):
-        raise Strange(f"{file.name} is not a JSON object")
+        raise MalformedRun(f"{file.name} is not a JSON object")
     if schema and tree.get("schema") != SCHEMA:
-        raise Strange(f"{file.name} has schema {tree.get('schema')!r}, and {SCHEMA} is known")
+        raise MalformedRun(f"{file.name} has schema {tree.get('schema')!r}; this version reads schema {SCHEMA}")
     return tree

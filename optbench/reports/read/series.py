@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optbench.reports.model.content import Curve
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
     import polars
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 AXES = ("step", "samples", "train_seconds", "wall_seconds")
 
 
 @dataclass(frozen=True)
 class Series:
-    """A column of one run in the order of its steps; all arrays are of one length."""
+    """A column of one run in the order of its steps; all arrays have the same length."""
 
-    step: numpy.ndarray
-    samples: numpy.ndarray
-    train_seconds: numpy.ndarray
-    wall_seconds: numpy.ndarray
-    value: numpy.ndarray
-    """nan or infinite where it was not finite"""
+    step: Floats
+    samples: Floats
+    train_seconds: Floats
+    wall_seconds: Floats
+    value: Floats
+    """nan or infinite: not finite in the run"""
 
     def __len__(self) -> int:
         return len(self.step)
 
-    def some(self, indices: Any) -> Series:
-        """The points at some indices."""
+    def take(self, indices: NDArray[np.intp]) -> Series:
+        """Return the points at some indices."""
         return Series(*(getattr(self, name)[indices] for name in (*AXES, "value")))
 
-    def curve(self, contender: str, column: str, **about: Any) -> Curve:
-        """As it is drawn; what is not finite is None."""
-        import math
-
+    def curve(self, contender: str, column: str, run_id: str, seed: int, status: str) -> Curve:
+        """Return the series as a run's curve; values that are not finite become None."""
         return Curve(
             contender=contender,
             column=column,
@@ -43,12 +45,14 @@ class Series:
             samples=tuple(self.samples.tolist()),
             train_seconds=tuple(self.train_seconds.tolist()),
             value=tuple(value if math.isfinite(value) else None for value in self.value.tolist()),
-            **about,
+            run_id=run_id,
+            seed=seed,
+            status=status,
         )
 
 
 def series_of(records: polars.DataFrame, column: str) -> dict[str, Series]:
-    """A column of each run by run_id; a run in which it was never measured has none."""
+    """Return a column of each run by run_id, without runs in which it was never measured."""
     import polars as pl
 
     if column not in records.columns:
@@ -57,7 +61,7 @@ def series_of(records: polars.DataFrame, column: str) -> dict[str, Series]:
     owners = frame["run_id"].rle_id()
     if not owners.len():
         return {}
-    if owners[-1] + 1 != frame["run_id"].n_unique():  # rows of a run do not lie together
+    if owners[-1] + 1 != frame["run_id"].n_unique():  # the rows of a run are not next to each other
         frame = frame.sort("run_id", maintain_order=True)
         owners = frame["run_id"].rle_id()
     lengths = owners.value_counts().sort("run_id")["count"].to_list()

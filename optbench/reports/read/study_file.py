@@ -1,64 +1,72 @@
-"""study.json, brought into its shape: what the rest of the report relies on."""
+"""study.json, checked: the cells of a study, as the rest of the report relies on them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
-
-TEXTS = ("choices", "workload")
+from typing import Required, TypedDict, TypeGuard
 
 
-def checked(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A study with `settings` (a mapping) and `cells` that have their shape, and what was left out, in words."""
+class Cell(TypedDict, total=False):
+    """What study.json says of one cell, as far as a report needs it."""
+
+    label: Required[str]
+    choices: list[str]
+    workload: list[str]
+    evaluations_per_step: object
+    stage: object
+    winner: int | None
+    edges: list[list[str]]
+
+
+class StudyFile(TypedDict):
+    """study.json."""
+
+    settings: Mapping[str, object]
+    cells: list[Cell]
+
+
+Cells = Mapping[tuple[str, str], Cell]
+"""Cells by study and label."""
+
+
+def check_study_file(tree: Mapping[str, object]) -> tuple[StudyFile, list[str]]:
+    """Return the settings and the well-formed cells of a study file, and a reason for everything left out."""
     wrong = []
     settings = tree.get("settings")
     if settings is not None and not isinstance(settings, Mapping):
-        wrong.append("settings are no mapping")
+        wrong.append("settings is not a mapping")
     listed = tree.get("cells")
     if listed is not None and not isinstance(listed, list):
-        wrong.append("cells are no list")
-    cells = []
+        wrong.append("cells is not a list")
+    cells: list[Cell] = []
     for number, cell in enumerate(listed if isinstance(listed, list) else []):
-        why = fault(cell)
-        if why:
-            wrong.append(f"cell {number} is left out: {why}")
-        else:
+        reason = fault_of(cell)
+        if reason:
+            wrong.append(f"cell {number} is left out: {reason}")
+        elif is_cell(cell):
             cells.append(cell)
-    return {**tree, "settings": settings if isinstance(settings, Mapping) else {}, "cells": cells}, wrong
+    return {"settings": settings if isinstance(settings, Mapping) else {}, "cells": cells}, wrong
 
 
-def fault(cell: Any) -> str:
-    """What is wrong with a cell, empty where nothing is."""
+def is_cell(cell: object) -> TypeGuard[Cell]:
+    """Return True if a cell has the expected shape."""
+    return not fault_of(cell)
+
+
+def fault_of(cell: object) -> str:
+    """Return what is wrong with a cell, empty if nothing is."""
     if not isinstance(cell, Mapping) or not isinstance(cell.get("label"), str):
         return "it has no label"
-    for name in TEXTS:
+    for name in ("choices", "workload"):
         if not is_list_of(cell.get(name), str):
-            return f"{name} are no words"
-    if not is_list_of(cell.get("dimensions"), Mapping):
-        return "dimensions are no mappings"
+            return f"{name} is not a list of words"
     edges = cell.get("edges")
     if not is_list_of(edges, list) or any(len(edge) != 2 or not is_list_of(edge, str) for edge in edges or ()):
-        return "edges are no pairs of words"
-    trials = cell.get("trials")
-    if not is_list_of(trials, Mapping) or any(not is_whole(trial) for trial in trials or ()):
-        return "trials have no number or no values"
+        return "edges is not a list of pairs of words"
     winner = cell.get("winner")
-    return "" if winner is None or type(winner) is int else "the winner is no number"
+    return "" if winner is None or type(winner) is int else "winner is not a whole number"
 
 
-def is_list_of(value: Any, kind: type) -> bool:
-    """Whether a value is a list of such things, or not there."""
+def is_list_of(value: object, kind: type) -> bool:
+    """Return True for None and for a list of values of one type."""
     return value is None or (isinstance(value, list) and all(isinstance(inner, kind) for inner in value))
-
-
-def is_whole(trial: Mapping[str, Any]) -> bool:
-    """Whether a trial has its number and a mapping of values."""
-    values = trial.get("values")
-    return type(trial.get("trial")) is int and isinstance(values, Mapping)
-
-
-def as_number(value: Any) -> float | None:
-    """A hyperparameter as a finite number, None where it is none."""
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known else None

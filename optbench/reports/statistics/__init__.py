@@ -1,1 +1,1 @@
-"""Statistics for few seeds: intervals, and verdicts that are right about how sure they are."""
+"""Statistics for few seeds: intervals, and verdicts with calibrated error rates."""

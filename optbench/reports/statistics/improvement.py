@@ -1,4 +1,4 @@
-"""How likely a run of one contender is to be better than one of another, by the Mann-Whitney statistic."""
+"""The probability that a run of one contender beats a run of another, by the Mann-Whitney statistic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from optbench.reports.model.content import Estimate
 
 
 def probability_of_improvement(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Estimate:
-    """P(A > B) + P(A = B) / 2 with Newcombe's (2006) score-type interval, method 5. Larger values are better."""
+    """Return P(A > B) + P(A = B) / 2 with Newcombe's (2006) score-type interval, method 5. Larger is better."""
     if not a or not b:
         return Estimate(None)
     wins = sum((x > y) + 0.5 * (x == y) for x in a for y in b)
@@ -18,13 +18,14 @@ def probability_of_improvement(a: Sequence[float], b: Sequence[float], level: fl
     if n < 2:
         return Estimate(share, n=n)
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    low = 0.0 if share == 0 else _end(share, z, len(a), len(b), 0.0)
-    high = 1.0 if share == 1 else _end(share, z, len(a), len(b), 1.0)
+    low = 0.0 if share == 0 else _bound(share, z, len(a), len(b), 0.0)
+    high = 1.0 if share == 1 else _bound(share, z, len(a), len(b), 1.0)
     return Estimate(share, low, high, n)
 
 
-def _end(share: float, z: float, m: int, n: int, far: float) -> float:
-    """The value between `share` and `far` that is z standard errors, its own, away from `share`; by bisection."""
+def _bound(share: float, z: float, m: int, n: int, far: float) -> float:
+    """Return the value between `share` and `far` that is z of its own standard errors away from `share`; by
+    bisection."""
     near, extra = share, (m + n) / 2 - 1
     for _ in range(60):
         middle = (near + far) / 2

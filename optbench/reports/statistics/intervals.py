@@ -1,8 +1,7 @@
 """Intervals for few values.
 
-A percentile bootstrap of three seeds covers far less than it says, so none is used here: means get Student's t, shares
-Clopper and Pearson's exact binomial interval, medians the exact one between order statistics, which few values do not
-have at all.
+A percentile bootstrap of three seeds covers far less than its level, so none is used: means get Student's t, shares
+Clopper and Pearson's exact binomial interval, medians the exact one between order statistics, which needs six values.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ LEVEL = 0.95
 
 
 def mean_interval(values: Sequence[float], level: float = LEVEL) -> Estimate:
-    """The mean with Student's t interval; of one value no interval, of none no mean."""
+    """Return the mean with Student's t interval; one value has no interval."""
     n = len(values)
     if n == 0:
         return Estimate(None)
@@ -29,11 +28,10 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Estimate:
 
 
 def median_interval(values: Sequence[float], level: float = LEVEL, *, censored: int = 0) -> Estimate:
-    """The median with the exact interval between order statistics (Conover 1999, section 3.2).
+    """Return the median with the exact interval between order statistics (Conover 1999, section 3.2).
 
-    `censored` further values are known only to be greater than any of `values`. A median or end that falls on one of
-    them is None. The innermost pair of order statistics that covers at `level` is taken; six values have one at 95 %,
-    five do not."""
+    `censored` further values are known only to exceed all of `values`; a median or end that falls on one is None. Takes
+    the innermost pair of order statistics that covers at `level`: six values have one at 95 %, five do not."""
     n = len(values) + censored
     ordered = [*sorted(values), *[math.inf] * censored]
     if n == 0:
@@ -47,8 +45,8 @@ def median_interval(values: Sequence[float], level: float = LEVEL, *, censored: 
 
 
 def median_depth(n: int, level: float) -> int:
-    """The greatest d for which the d-th least and d-th greatest of n values hold the median between them at `level`; 0
-    where not even the least and the greatest do."""
+    """Return the greatest d for which the d-th smallest and d-th largest of n values cover the median at `level`, else
+    0."""
     depth, tail = 0, 0.0
     for k in range(n // 2):
         tail += math.comb(n, k) / 2**n  # P(Binomial(n, 1/2) <= k)
@@ -59,7 +57,7 @@ def median_depth(n: int, level: float) -> int:
 
 
 def share_interval(k: int, n: int, level: float = LEVEL) -> Estimate:
-    """k of n with Clopper and Pearson's (1934) exact interval."""
+    """Return k of n with Clopper and Pearson's (1934) exact interval."""
     if n == 0:
         return Estimate(None)
     from scipy.special import betaincinv
@@ -71,7 +69,7 @@ def share_interval(k: int, n: int, level: float = LEVEL) -> Estimate:
 
 
 def ratio_interval(a: Sequence[float], b: Sequence[float], level: float = LEVEL) -> Estimate:
-    """The geometric mean of a over that of b, with Welch's t interval of the logarithms. Values must be positive."""
+    """Return the ratio of geometric means of positive values, a over b, with Welch's t interval of the logarithms."""
     if not a or not b or min(*a, *b) <= 0:
         return Estimate(None, n=min(len(a), len(b)))
     la, lb = [math.log(x) for x in a], [math.log(x) for x in b]
@@ -82,18 +80,18 @@ def ratio_interval(a: Sequence[float], b: Sequence[float], level: float = LEVEL)
     va, vb = statistics.variance(la) / len(la), statistics.variance(lb) / len(lb)
     if va + vb == 0:
         return Estimate(math.exp(difference), math.exp(difference), math.exp(difference), n)
-    freedom = (va + vb) ** 2 / (va**2 / (len(la) - 1) + vb**2 / (len(lb) - 1))
-    half = t_quantile(0.5 + level / 2, freedom) * math.sqrt(va + vb)
+    df = (va + vb) ** 2 / (va**2 / (len(la) - 1) + vb**2 / (len(lb) - 1))
+    half = t_quantile(0.5 + level / 2, df) * math.sqrt(va + vb)
     return Estimate(math.exp(difference), math.exp(difference - half), math.exp(difference + half), n)
 
 
-def t_quantile(probability: float, freedom: float) -> float:
-    """Student's t below which a share of `probability` lies."""
+def t_quantile(probability: float, df: float) -> float:
+    """Return the quantile of Student's t at a probability."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, probability))
+    return float(stdtrit(df, probability))
 
 
 def finite(value: float | None) -> float | None:
-    """The value, or None where it is infinite."""
+    """Return the value, None if it is infinite."""
     return value if value is not None and math.isfinite(value) else None

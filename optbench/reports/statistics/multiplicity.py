@@ -1,4 +1,4 @@
-"""Many comparisons at once."""
+"""Corrections for many comparisons at once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Holm's (1979) adjusted p-values, in the order given: the share of families with any false rejection stays below
-    the level. None where there is no test; it does not count."""
+    """Return Holm's (1979) adjusted p-values, in the order given; None is not a test and does not count.
+
+    The share of families with any false rejection stays below the level."""
     order = sorted((p, index) for index, p in enumerate(ps) if p is not None)
     adjusted: list[float | None] = [None] * len(ps)
     worst = 0.0

@@ -17,8 +17,9 @@ POINTS = 100  # of the trapezoid in AlgoPerf's code
 
 
 def ratios(times: Times) -> dict[str, dict[str, float]]:
-    """Each time over the least one of its workload; infinity where it was not reached. A workload that nobody reached
-    has infinite ratios. Where one was there from the start, in no time, it alone has the ratio 1."""
+    """Return each time over the fastest of its workload; infinity: not reached.
+
+    A workload that no submission reached has infinite ratios. Where the fastest time is 0, it alone has the ratio 1."""
     found: dict[str, dict[str, float]] = {name: {} for name in times}
     for workload in workloads_of(times):
         least = min(seconds(times, name, workload) for name in times)
@@ -29,28 +30,28 @@ def ratios(times: Times) -> dict[str, dict[str, float]]:
 
 
 def over(own: float, least: float) -> float:
-    """The ratio of two times, neither of them infinite."""
+    """Return the ratio of two finite times."""
     if own == least:
         return 1.0
     return own / least if least else math.inf
 
 
 def workloads_of(times: Times) -> list[str]:
-    """All workloads, in the order in which they come."""
+    """Return all workloads in order of appearance."""
     return list(dict.fromkeys(workload for row in times.values() for workload in row))
 
 
 def seconds(times: Times, name: str, workload: str) -> float:
-    """A time, infinite where it was not reached."""
+    """Return a time, infinite if not reached."""
     found = times[name].get(workload)
     return math.inf if found is None else found
 
 
 def score(times: Times, r_max: float = R_MAX, *, trapezoid: bool = False) -> dict[str, float]:
-    """The benchmark score of each submission, 0 to 1: the mean height of its performance profile for tau in [1, r_max].
+    """Return the benchmark score of each submission, 0 to 1: the mean height of its profile for tau in [1, r_max].
 
     Exact by default: the integral of a step function is a sum, (1/n) sum_w max(0, r_max - r_w) / (r_max - 1).
-    `trapezoid`: AlgoPerf's hundred points, which is up to half a step wide of it."""
+    `trapezoid`: AlgoPerf's hundred points, which may be off by half a step."""
     found = ratios(times)
     if trapezoid:
         return {name: trapezoid_of(list(row.values()), r_max) for name, row in found.items()}
@@ -61,7 +62,7 @@ def score(times: Times, r_max: float = R_MAX, *, trapezoid: bool = False) -> dic
 
 
 def trapezoid_of(ratios: Sequence[float], r_max: float) -> float:
-    """The mean height of a profile by the trapezoid over a hundred points."""
+    """Return the mean height of a profile by the trapezoid rule over a hundred points."""
     taus = [1 + (r_max - 1) * i / (POINTS - 1) for i in range(POINTS)]
     taus[-1] = r_max
     heights = [sum(r <= tau for r in ratios) / len(ratios) for tau in taus]
@@ -70,7 +71,7 @@ def trapezoid_of(ratios: Sequence[float], r_max: float) -> float:
 
 
 def profiles(times: Times, r_max: float = R_MAX) -> list[Profile]:
-    """The performance profile of each submission as a step function: its height from each tau to the next."""
+    """Return the performance profile of each submission as a step function: its height from each tau to the next."""
     found = ratios(times)
     made = []
     for name, row in found.items():
@@ -80,12 +81,11 @@ def profiles(times: Times, r_max: float = R_MAX) -> list[Profile]:
 
 
 def speed_ups(times: Times, reference: str, ceilings: Mapping[str, float] | None = None) -> dict[str, float | None]:
-    """Geometric mean over workloads of the reference's time over each submission's, above 1 for the faster.
+    """Return the geometric mean over workloads of the reference's time over each submission's; above 1 is faster.
 
-    `ceilings`: for each workload the time that counts where the target was not reached, as AlgoPerf takes the largest
-    run time there is. A workload without one is left out where either side did not reach the target, which favours
-    those that fail on what is hard for them, and so is one that either side reached in no time; a submission with no
-    workload left has None."""
+    `ceilings`: the time to count for an unreached target, by workload; AlgoPerf takes its run-time limit. A workload
+    without one is left out if either side did not reach the target, or reached it in no time. That favours submissions
+    that fail on hard workloads. None: no workload is left."""
     found: dict[str, float | None] = {}
     for name in times:
         logs = []
@@ -101,8 +101,10 @@ def speed_ups(times: Times, reference: str, ceilings: Mapping[str, float] | None
 def with_held_out(
     times: Times, variants: Mapping[str, Sequence[str]], r_max: float = R_MAX
 ) -> dict[str, dict[str, float]]:
-    """The base workloads alone, each counted only where its held-out variants (`variants`: by base) are reached within
-    `r_max` times the fastest; a variant is not reached where the base was not."""
+    """Return the base workloads alone; one counts only if its held-out variants are reached within `r_max` times the
+    fastest.
+
+    `variants`: by base. A variant of an unreached base is not reached."""
     held_out = {variant: base for base, own in variants.items() for variant in own}
     kept = {name: {w: seconds(times, name, w) for w in workloads_of(times)} for name in times}
     for row in kept.values():
@@ -121,12 +123,12 @@ def with_held_out(
 
 
 def ordered(values: Mapping[str, float]) -> list[str]:
-    """Names, greatest value first; ties in the order of the names."""
+    """Return the names, greatest value first; ties by name."""
     return sorted(values, key=lambda name: (-values[name], name))
 
 
 def leave_one_out(times: Times, r_max: float = R_MAX, *, trapezoid: bool = False) -> list[LeaveOneOut]:
-    """The order by score without each workload in turn."""
+    """Return the order by score without each workload in turn."""
     workloads = workloads_of(times)
     found = []
     for without in workloads if len(workloads) > 1 else ():
@@ -138,8 +140,7 @@ def leave_one_out(times: Times, r_max: float = R_MAX, *, trapezoid: bool = False
 
 
 def rank_table(times: Times) -> dict[str, dict[str, float]]:
-    """{workload: {submission: rank by time}}; equal times share the mean of their ranks, and so do those that did not
-    reach the target."""
+    """Return {workload: {submission: rank by time}}; equal times share their mean rank, and so do unreached targets."""
     table = {}
     for workload in workloads_of(times):
         row = {name: seconds(times, name, workload) for name in times}
@@ -151,15 +152,14 @@ def rank_table(times: Times) -> dict[str, dict[str, float]]:
 
 
 def solved(times: Times) -> dict[str, int]:
-    """How many workloads each submission has reached."""
+    """Return how many workloads each submission reached."""
     return {name: sum(math.isfinite(seconds(times, name, w)) for w in workloads_of(times)) for name in times}
 
 
 def resampled(
     draws: Iterable[Times], r_max: float = R_MAX, trapezoid: bool = False
 ) -> dict[str, tuple[list[float], float]]:
-    """For each submission its scores in resampled tables, and the share of tables in which it comes first (ties shared
-    equally)."""
+    """Return each submission's scores in resampled tables, and its share of first places (ties share equally)."""
     scores: dict[str, list[float]] = {}
     first: dict[str, float] = {}
     count = 0

@@ -70,7 +70,7 @@ class Cell:
     def facts(self) -> dict[str, Any]:
         """What run.json says of the cell."""
         shared = {"choices": list(self.choices), "workload": list(self.workload)}
-        return {"cell": self.label, "budget": self.budget, **shared}
+        return {"cell": self.label, "budget": self.budget, **shared, "searched": [d.key for d in self.box.dimensions]}
 
     def run(self, stage: str, trial: int, seed: int, values: Mapping[str, Any]) -> Planned:
         """The run of this cell at these values and seed."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbench.reports.statistics.measures.iqm import iqm, iqm_interval, normalised, shares_first
-from optbench.reports.statistics.selection import FREEDOM
+from optbench.reports.statistics.measures.iqm import iqm, iqm_interval, normalised, p_best
+from optbench.reports.statistics.selection import SELECTION_DF
 
 WORKED = {
     "vit": {"adamw": [0.8, 0.9], "lion": [0.9, 1.0], "sgd": [0.5, 0.7]},
@@ -101,20 +101,20 @@ def test_of_three_seeds_of_one_workload_it_is_students() -> None:
 def test_the_luck_of_tuning_makes_the_interval_wider_as_a_second_source_of_noise() -> None:
     from scipy import stats
 
-    values = list(np.linspace(0.4, 0.6, 40))  # so many seeds that their own noise is nothing beside the luck
-    found = iqm_interval({"w": values}, luck={"w": 0.3})
-    low, high = stats.t.interval(0.95, FREEDOM, iqm(values), 0.3)
+    values = list(np.linspace(0.4, 0.6, 40))  # so many seeds that their own noise is nothing beside the selection_sd
+    found = iqm_interval({"w": values}, selection_sd={"w": 0.3})
+    low, high = stats.t.interval(0.95, SELECTION_DF, iqm(values), 0.3)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.05)
-    assert iqm_interval({"w": values}, luck={"elsewhere": 0.3}) == iqm_interval({"w": values})
+    assert iqm_interval({"w": values}, selection_sd={"elsewhere": 0.3}) == iqm_interval({"w": values})
 
 
 def test_who_comes_first_by_draws() -> None:
     far = {"a": {"w": [0.9, 1.0, 0.95]}, "b": {"w": [0.1, 0.2, 0.15]}}
-    assert shares_first(far)["a"] > 0.97
+    assert p_best(far)["a"] > 0.97
     equal = {name: {"w": [0.4, 0.5, 0.6, 0.5]} for name in "abcd"}
-    assert all(share == pytest.approx(0.25, abs=0.05) for share in shares_first(equal).values())
-    assert shares_first(far, {"a": {"w": 1.0}, "b": {"w": 1.0}})["a"] < 0.85
-    assert shares_first({"a": {"w": [0.5]}, "b": {"w": [0.1, 0.2]}}) == {} == shares_first({"a": {"w": [0.5, 0.6]}})
+    assert all(share == pytest.approx(0.25, abs=0.05) for share in p_best(equal).values())
+    assert p_best(far, {"a": {"w": 1.0}, "b": {"w": 1.0}})["a"] < 0.85
+    assert p_best({"a": {"w": [0.5]}, "b": {"w": [0.1, 0.2]}}) == {} == p_best({"a": {"w": [0.5, 0.6]}})
 
 
 def noise(kind: str, draw: np.random.Generator, size: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from optbench.reports.model.content import Estimate
-from optbench.reports.statistics.measures.ladder import Rung, chances, cost_ratio
+from optbench.reports.statistics.measures.ladder import Rung, cost_distribution, cost_ratio
 from optbench.reports.statistics.measures.paired_intervals import difference_of, wilson
 from optbench.reports.statistics.measures.separability import separability, separability_difference
 from optbench.reports.statistics.measures.spread import sd_against, sd_ratio, trial_sd_ratio
@@ -131,17 +131,19 @@ def test_too_few_trials_and_flat_surfaces_have_none() -> None:
 
 
 def test_one_rung_is_jeffreys() -> None:
-    (cost, enough), (never, other) = chances([Rung(10.0, 4, 5)])
+    (cost, enough), (never, other) = cost_distribution([Rung(10.0, 4, 5)])
     assert (cost, never) == (10.0, math.inf)
     assert enough == pytest.approx(stats.beta(4.5, 1.5).sf(0.5), abs=1e-9) and enough + other == pytest.approx(1)
 
 
 def test_each_rung_is_judged_by_its_own_seeds() -> None:
     first, second = stats.beta(1.5, 4.5).sf(0.5), stats.beta(3.5, 2.5).sf(0.5)
-    found = chances([Rung(20.0, 3, 5), Rung(10.0, 1, 5)])
+    found = cost_distribution([Rung(20.0, 3, 5), Rung(10.0, 1, 5)])
     assert [cost for cost, _ in found] == [10.0, 20.0, math.inf]
     assert [share for _, share in found] == pytest.approx([first, second - first, 1 - second], abs=1e-9)
-    fell = chances([Rung(10.0, 5, 5), Rung(20.0, 0, 5)])  # the least that is enough is the first, whatever follows
+    fell = cost_distribution(
+        [Rung(10.0, 5, 5), Rung(20.0, 0, 5)]
+    )  # the least that is enough is the first, whatever follows
     assert fell[0][1] > 0.99 and fell[1][1] == 0.0
 
 

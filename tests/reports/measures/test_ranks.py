@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbench.reports.statistics.measures.ranks import everywhere, leave_one_out, mean_ranks, middle
+from optbench.reports.statistics.measures.ranks import leave_one_out, mean_ranks, middle, on_every_workload
 
 NAMES = ("adamw", "lion", "sgd")
 SPAN = st.tuples(st.integers(1, 3), st.integers(1, 3)).map(lambda pair: (min(pair), max(pair)))
@@ -46,7 +46,7 @@ def test_one_workload_has_no_interval() -> None:
 
 def test_who_lacks_a_workload_has_no_mean_rank() -> None:
     ranks = {**WORKED, "bert": {"adamw": (1, 1), "lion": (2, 2)}}
-    assert everywhere(ranks) == list(mean_ranks(ranks)) == ["adamw", "lion"]
+    assert on_every_workload(ranks) == list(mean_ranks(ranks)) == ["adamw", "lion"]
 
 
 def test_without_a_workload_the_order_may_turn() -> None:
@@ -76,7 +76,7 @@ def test_intervals_hold_the_mean_and_the_ranges(ranks: dict[str, dict[str, tuple
 def test_leaving_out_is_the_mean_of_the_rest(ranks: dict[str, dict[str, tuple[int, int]]]) -> None:
     for one in leave_one_out(ranks):
         rest = {name: found for name, found in ranks.items() if name != one.without}
-        assert sorted(one.order) == everywhere(ranks)
+        assert sorted(one.order) == on_every_workload(ranks)
         assert list(one.values) == sorted(one.values)
         for name, value in zip(one.order, one.values, strict=True):
             assert value == pytest.approx(statistics.fmean(middle(found[name]) for found in rest.values()))

@@ -1,1 +1,1 @@
-"""What is measured of runs beside the headline: pure functions, plain numbers in, rows of a report out."""
+"""Measures beside the headline: pure functions from plain numbers to the rows of a report."""

@@ -1,7 +1,8 @@
 """Performance against tuning budget: the expected best of n trials, drawn without replacement from those that were run.
 
 Dodge et al. (2019, arXiv 1909.03004) draw with replacement, which is biased (Tang et al. 2020, arXiv 2004.04564);
-without replacement the expectation is exact: E_n = sum_{i >= n} v_(i) C(i-1, n-1) / C(N, n), v_(1) the worst of N."""
+without replacement the expectation is exact: E_n = sum_{i >= n} v_(i) C(i-1, n-1) / C(N, n), v_(1) the worst of N.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +19,11 @@ def budget_curve(
     level: float = 0.95,
     evaluated_samples: float | None = None,
 ) -> BudgetCurve:
-    """The curve of a contender for n = 1..N trials with these validation metrics.
+    """Return the curve of a contender for n = 1..N trials with these validation metrics.
 
-    A trial without one, or whose metric is not finite, has failed and counts as worse than any other, so that no
-    expectation exists while n trials may all be failures; it is None there. `low` and `high` are quantiles of the best
-    over the orders in which these trials might have come, at `level`: the luck of the order, not a confidence interval
-    of the box."""
+    A trial without a finite metric has failed and counts as worse than any other; the expectation is None while n
+    trials may all be failures. `low` and `high` are quantiles of the best over the orders of these trials, at `level`:
+    they measure the order, not the confidence in the box."""
     sign = 1.0 if direction == "max" else -1.0
     known = sorted(sign * value for value in values if value is not None and isfinite(value))
     failed, total = len(values) - len(known), len(values)
@@ -45,13 +45,13 @@ def budget_curve(
 
 
 def best_of(n: int, total: int) -> list[float]:
-    """P(the best of n trials is the i-th worst of all), i = 1..total."""
+    """Return P(the best of n trials is the i-th worst of all), i = 1..total."""
     ways = comb(total, n)
     return [comb(i - 1, n - 1) / ways for i in range(1, total + 1)]
 
 
 def quantile(shares: Sequence[float], q: float) -> int:
-    """The least index up to which the shares sum to q or more."""
+    """Return the smallest index up to which the shares sum to q or more."""
     total = 0.0
     for index, share in enumerate(shares):
         total += share

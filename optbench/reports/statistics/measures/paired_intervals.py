@@ -2,7 +2,8 @@
 
 The method of variance estimates recovery (Zou and Donner, 2008): each end of the difference is as far from it as the
 two ends that pull it there are from their estimates, by Pythagoras. For shares with Wilson's intervals this is
-Newcombe's hybrid score interval (1998, method 10)."""
+Newcombe's hybrid score interval (1998, method 10).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from optbench.reports.model.content import Estimate
 
 
 def difference_of(a: Estimate, b: Estimate) -> Estimate:
-    """a minus b; None where one of them is unknown, without an interval where one has none."""
+    """Return a minus b; None if one is unknown, without an interval if one has none."""
     n = min(a.n, b.n)
     if a.value is None or b.value is None:
         return Estimate(None, n=n)
@@ -25,7 +26,7 @@ def difference_of(a: Estimate, b: Estimate) -> Estimate:
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Estimate:
-    """k of n with Wilson's score interval (1927)."""
+    """Return k of n with Wilson's score interval (1927)."""
     if n == 0:
         return Estimate(None)
     z = statistics.NormalDist().inv_cdf(0.5 + level / 2)

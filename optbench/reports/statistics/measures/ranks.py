@@ -1,4 +1,4 @@
-"""Mean ranks over workloads, and what they are without one of them."""
+"""Mean ranks over workloads, and without each workload in turn."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ Ranks = Mapping[str, Mapping[str, tuple[int, int]]]
 
 
 def middle(span: tuple[int, int]) -> float:
-    """The middle of a range of ranks: contenders that are not told apart share it."""
+    """Return the middle of a range of ranks; contenders without a significant difference share it."""
     return (span[0] + span[1]) / 2
 
 
-def everywhere(ranks: Ranks) -> list[str]:
-    """The contenders that are on every workload, in the order of their names."""
+def on_every_workload(ranks: Ranks) -> list[str]:
+    """Return the contenders that are on every workload, by name."""
     return sorted(set.intersection(*(set(found) for found in ranks.values()))) if ranks else []
 
 
 def mean_ranks(ranks: Ranks, level: float = 0.95) -> dict[str, Estimate]:
-    """Mean of the middles over workloads for the contenders that are on every workload, with an interval.
+    """Return mean ranks over workloads, with an interval, of the contenders that are on every workload.
 
-    It is Student's t over workloads, taken as a sample of those one might meet (two or three of them say little), but
-    never narrower than the mean of the ranges: where no contender is told apart anywhere, all middles agree and t alone
-    would be sure of them. It is cut off at the ranks there are."""
-    names = everywhere(ranks)
+    The interval is Student's t over workloads, taken as a sample, but never narrower than the mean of the ranges: where
+    nothing differs significantly, all middles agree and t alone would give no width. It is cut off at 1 and the last
+    rank."""
+    names = on_every_workload(ranks)
     most = max((len(found) for found in ranks.values()), default=1)
     return {name: mean_rank([found[name] for found in ranks.values()], most, level) for name in names}
 
 
 def mean_rank(spans: Sequence[tuple[int, int]], most: int, level: float) -> Estimate:
-    """The mean rank of one contender among at most `most`, of its range on each workload."""
+    """Return the mean rank of one contender among at most `most`, given its range on each workload."""
     found = mean_interval([middle(span) for span in spans], level)
     if found.low is None or found.high is None:
         return found
@@ -43,8 +43,8 @@ def mean_rank(spans: Sequence[tuple[int, int]], most: int, level: float) -> Esti
 
 
 def leave_one_out(ranks: Ranks) -> list[LeaveOneOut]:
-    """The order by mean rank without each workload in turn; ties in the order of the names."""
-    names = everywhere(ranks)
+    """Return the order by mean rank without each workload in turn; ties by name."""
+    names = on_every_workload(ranks)
     found = []
     for without in ranks if len(ranks) > 1 else ():
         means = {

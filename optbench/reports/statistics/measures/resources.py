@@ -1,4 +1,4 @@
-"""Memory and speed of contenders, against one of them."""
+"""Memory and speed of contenders, relative to one of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from optbench.reports.model.content import Estimate, Resources
 from optbench.reports.statistics.intervals import mean_interval, ratio_interval
 
 Run = Mapping[str, Any]
+"""A row of the table of runs."""
 
 
 def resources(
     contender: str, runs: Sequence[Run], reference: Sequence[Run], level: float = 0.95, *, times: bool = True
 ) -> Resources:
-    """A contender's final runs (rows of the table of runs) beside the reference's. `times`: whether times may be
-    compared; where not, there are none."""
+    """Return the resources of a contender's final runs, relative to the reference's. `times`: False leaves times
+    out."""
     state, parameters, peak = (largest(runs, name) for name in ("state_bytes", "parameter_bytes", "peak_bytes"))
     speed = known(runs, "samples_per_second") if times else []
     return Resources(
@@ -34,7 +35,7 @@ def resources(
 
 
 def relative(speed: Sequence[float], reference: Sequence[float], level: float) -> Estimate:
-    """The ratio of speeds; without an interval where a side has one run alone, and of the reference itself."""
+    """Return the ratio of speeds; without an interval for single runs and for the reference itself."""
     if not speed or not reference:
         return Estimate(None)
     if speed == reference:
@@ -43,17 +44,17 @@ def relative(speed: Sequence[float], reference: Sequence[float], level: float) -
 
 
 def known(runs: Sequence[Run], column: str) -> list[float]:
-    """A positive column where it was measured."""
+    """Return the positive values of a column."""
     return [run[column] for run in runs if run[column] is not None and run[column] > 0]
 
 
 def largest(runs: Sequence[Run], column: str) -> int | None:
-    """The greatest value: what a machine must have."""
+    """Return the greatest value: what a machine must have."""
     values = [run[column] for run in runs if run[column] is not None]
     return int(max(values)) if values else None
 
 
 def phases(runs: Sequence[Run]) -> dict[str, float]:
-    """Mean seconds of a run by phase, in the order of the first run's phases."""
+    """Return mean seconds of a run by phase, in the order of the first run's phases."""
     names = dict.fromkeys(phase for run in runs for phase in run["seconds"] or {})
     return {phase: statistics.fmean((run["seconds"] or {}).get(phase) or 0.0 for run in runs) for phase in names}

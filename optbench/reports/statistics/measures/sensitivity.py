@@ -1,7 +1,8 @@
-"""How much of the metric a wrong learning rate costs, as a curve and one number.
+"""The cost of a wrong learning rate, as a curve and one number.
 
-After Wortsman et al. (2023, arXiv 2309.14322): the expectation over learning rates, log-uniform in the searched range,
-of the metric lost against the best one, where no loss is greater than that of an answer that has learned nothing."""
+After Wortsman et al. (2023, arXiv 2309.14322): the expected loss of metric against the best learning rate, over
+learning rates drawn log-uniformly from the searched range. No loss exceeds that of the trivial answer.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +26,13 @@ def sensitivity(
     level: float = 0.95,
     noise: Sequence[float] = (),
     chosen: float | None = None,
-    beside: tuple[str, tuple[float, ...]] = ("", ()),
+    second: tuple[str, tuple[float, ...]] = ("", ()),
 ) -> Sensitivity:
-    """`x`: learning rates of the trials. `values`: their validation metrics, None where a trial failed, which counts as
-    `trivial`, the metric of an answer that has learned nothing (without one, as the worst trial). `noise`: metrics of
-    one setting over seeds, for the interval; without two of them there is none. `beside`: what else was searched,
-    and each trial's value.
+    """Return the metric against the learning rate.
 
-    Where other values were searched with the learning rate, their luck is in the number too."""
+    `x`: learning rates of the trials. `values`: their validation metrics; None: failed, counts as `trivial`, the
+    trivial answer's metric (as the worst trial if unknown). `noise`: metrics of one setting over seeds; two are needed
+    for an interval. `second`: another searched key and its value in each trial; its effect is in the number too."""
     return Sensitivity(
         contender=contender,
         key=key,
@@ -40,8 +40,8 @@ def sensitivity(
         value=tuple(values),
         number=number(x, values, direction, trivial, level, noise),
         chosen=chosen,
-        second=beside[0],
-        y=beside[1],
+        second=second[0],
+        y=second[1],
     )
 
 
@@ -53,9 +53,10 @@ def number(
     level: float,
     noise: Sequence[float],
 ) -> Estimate:
-    """The mean loss, by the trapezoid over the points' logarithms; None without two learning rates, and where no trial
-    is better than an answer that has learned nothing: there is then nothing to lose, which is not the same as losing
-    nothing. The interval carries the noise of each trial through the sum; which one is best is taken as known."""
+    """Return the mean loss, by the trapezoid rule over the logarithms of the learning rates.
+
+    None without two learning rates, and if no trial beats the trivial answer. The interval propagates the noise of each
+    trial through the sum; the best learning rate is taken as known."""
     sign = 1.0 if direction == "max" else -1.0
     known = [sign * value for value in values if value is not None and math.isfinite(value)]
     if not known:
@@ -87,7 +88,7 @@ def number(
 
 
 def trapezoid_weights(at: Sequence[float]) -> list[float]:
-    """Weights of values at increasing points in the mean of their linear interpolation; they sum to one."""
+    """Return the weights of values at increasing points in the mean of their linear interpolation; they sum to one."""
     width = at[-1] - at[0]
     gaps = [b - a for a, b in itertools.pairwise(at)]
     return [(left + right) / (2 * width) for left, right in zip([0.0, *gaps], [*gaps, 0.0], strict=True)]

@@ -1,4 +1,4 @@
-"""How often a contender fails, and how bumpy its loss is."""
+"""How often a contender fails, and how spiky its loss is."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ LEAST = 0.01  # of the median's size, as the deviation of a nearly constant seri
 
 
 def spikes(losses: Sequence[float]) -> int:
-    """Spikes in a run's training losses: records that exceed the median of the 20 before them by more than five scaled
-    median absolute deviations, and those that are not finite. The first 20 records only prepare.
+    """Count the spikes in a run's training losses.
 
-    Each record above counts: a loss that stays high has as many as it takes the window to follow."""
+    A spike exceeds the median of the 20 finite records before it by more than five scaled median absolute deviations,
+    or is not finite. The first 20 records are not judged. Each record counts: a lasting jump has as many as the window
+    needs to follow."""
     import numpy as np
     import polars as pl
 
     series = np.asarray(losses, dtype=float)
-    strange = ~np.isfinite(series)
-    found = int(strange.sum())
-    calm = series[~strange]
-    if len(calm) <= WINDOW:
+    nonfinite = ~np.isfinite(series)
+    found = int(nonfinite.sum())
+    finite = series[~nonfinite]
+    if len(finite) <= WINDOW:
         return found
-    middle = pl.Series(calm[:-1]).rolling_median(WINDOW)[WINDOW - 1 :].to_numpy()
-    judged = calm[WINDOW:]
+    middle = pl.Series(finite[:-1]).rolling_median(WINDOW)[WINDOW - 1 :].to_numpy()
+    judged = finite[WINDOW:]
     least = DEVIATIONS * LEAST * np.abs(middle)
     above = np.flatnonzero(judged > middle + least)  # few: only these need their deviation
-    windows = np.lib.stride_tricks.sliding_window_view(calm[:-1], WINDOW)[above]
+    windows = np.lib.stride_tricks.sliding_window_view(finite[:-1], WINDOW)[above]
     deviation = SCALE * np.median(np.abs(windows - middle[above, None]), axis=1)
     return found + int((judged[above] > middle[above] + DEVIATIONS * deviation).sum())
 
 
 def judged(losses: Sequence[float]) -> int:
-    """How many records could have been spikes: all but the first 20 that are finite."""
+    """Count the records that could be spikes: all but the first 20 finite ones."""
     import numpy as np
 
     finite = int(np.isfinite(np.asarray(losses, dtype=float)).sum())
@@ -47,8 +48,9 @@ def judged(losses: Sequence[float]) -> int:
 def stability(
     contender: str, tuning_failed: Sequence[bool], losses: Sequence[Sequence[float]], level: float = 0.95
 ) -> Stability:
-    """`tuning_failed`: for each run of the box whether it failed. `losses`: training losses of each final run, nan
-    where one was not finite."""
+    """Return the stability of a contender.
+
+    `tuning_failed`: whether each tuning run failed. `losses`: training losses of each final run, nan if not finite."""
     failed = sum(tuning_failed)
     return Stability(
         contender=contender,
@@ -60,11 +62,10 @@ def stability(
 
 
 def spike_rate(counts: Sequence[tuple[int, int]], level: float) -> Estimate:
-    """Spikes in 1,000 records that were judged, the mean over runs, of (spikes, judged records) by run; a run too short
-    to be judged is none.
+    """Return spikes per 1,000 judged records, the mean over runs, given (spikes, judged records) by run.
 
     The interval is Student's t over runs, but never narrower than the exact one of a Poisson count (Garwood 1936) in
-    all records together: runs without any spike agree, and t alone would be sure of none."""
+    all records together: runs without any spike agree, and t alone would give no width."""
     from scipy.special import gammaincinv
 
     known = [(found, of) for found, of in counts if of]

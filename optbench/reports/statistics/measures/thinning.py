@@ -1,41 +1,43 @@
-"""Curves with fewer points, and every spike."""
+"""Thin curves without losing spikes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 
-def thin(values: Any, points: int = 1000) -> Any:
-    """Indices, increasing, of at most `points` of the values (a sequence of floats; nan and infinity are values too).
+def thin(values: ArrayLike, points: int = 1000) -> NDArray[np.intp]:
+    """Return increasing indices of at most `points` of the values; nan and infinity are values too.
 
-    The first and the last are kept, and of each of equal stretches between them the least, the greatest and one value
-    that is not finite where there is one: what stands out is never hidden."""
+    Keeps the first and the last, and from each of equal stretches in between the minimum, the maximum and one value
+    that is not finite, if there is one."""
     import numpy as np
 
     series = np.asarray(values, dtype=float)
     n = len(series)
     if n <= max(points, 5):
         return np.arange(n)
-    buckets = (points - 2) // 3
-    if buckets < 1:
-        buckets = 1
+    buckets = max(1, (points - 2) // 3)
     edges = np.linspace(1, n - 1, buckets + 1).astype(int)
     finite = np.isfinite(series)
-    owner = np.searchsorted(edges, np.arange(1, n - 1), side="right") - 1
+    bucket = np.searchsorted(edges, np.arange(1, n - 1), side="right") - 1
     inner = np.arange(1, n - 1)
     kept = [0, n - 1]
-    calm = finite[1:-1]
+    inner_finite = finite[1:-1]
     for keys in (series[1:-1], -series[1:-1]):
-        kept += firsts(owner[calm], keys[calm], inner[calm])
-    kept += firsts(owner[~calm], np.zeros(int((~calm).sum())), inner[~calm])
+        kept += first_of_each(bucket[inner_finite], keys[inner_finite], inner[inner_finite])
+    kept += first_of_each(bucket[~inner_finite], np.zeros(int((~inner_finite).sum())), inner[~inner_finite])
     return np.unique(np.asarray(kept, dtype=int))
 
 
-def firsts(owner: Any, keys: Any, indices: Any) -> list[int]:
-    """Of each owner the index with the least key."""
+def first_of_each(bucket: NDArray[np.intp], keys: NDArray[np.float64], indices: NDArray[np.intp]) -> list[int]:
+    """Return the index with the smallest key of each bucket."""
     import numpy as np
 
-    order = np.lexsort((indices, keys, owner))
+    order = np.lexsort((indices, keys, bucket))
     starts = np.ones(len(order), dtype=bool)
-    starts[1:] = owner[order][1:] != owner[order][:-1]
+    starts[1:] = bucket[order][1:] != bucket[order][:-1]
     return indices[order][starts].tolist()

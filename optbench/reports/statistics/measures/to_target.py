@@ -1,8 +1,9 @@
-"""What it took to reach the target: inside a run, and by complete schedules.
+"""The cost of reaching the target: inside a run, and by complete schedules.
 
 The first passing inside a run depends on the schedule: a longer one passes later. So the measure is the smallest budget
-of a ladder whose complete schedules end at the target; the passing is reported beside it. What was not reached is
-censored: it takes longer than any that was."""
+of a ladder whose complete schedules end at the target; the passing is reported beside it. A run that did not reach the
+target is censored: it takes longer than any that did.
+"""
 
 from __future__ import annotations
 
@@ -27,33 +28,34 @@ class Cost:
 
 
 def reaches(value: float | None, target: float, direction: str) -> bool:
-    """Whether a metric is at or beyond the target; nan is not."""
+    """Return True if a metric is at or beyond the target; False for nan."""
     return value is not None and (value >= target if direction == "max" else value <= target)
 
 
 def first_passing(values: Sequence[float | None], target: float, direction: str) -> int | None:
-    """The index of the first evaluation at or beyond the target."""
+    """Return the index of the first evaluation at or beyond the target."""
     return next((i for i, value in enumerate(values) if reaches(value, target, direction)), None)
 
 
 def passing(contender: str, costs: Sequence[Cost | None], level: float = 0.95) -> ToTarget:
-    """Medians over seeds of what the first passing took; None: a seed that did not reach the target, or failed."""
-    return summary(contender, PASSING, costs, level, None)
+    """Return the median cost over seeds of the first passing; None: the seed did not reach the target, or failed."""
+    return to_target(contender, PASSING, costs, level, None)
 
 
 def complete(contender: str, ladder: Mapping[float, Sequence[Cost | None]], level: float = 0.95) -> ToTarget:
-    """The smallest budget at which more than half of the seeds end their schedule at the target. `ladder`: for each
-    budget what each seed used to the end of its schedule, None where it did not end at the target. Where no budget
-    does, the largest is reported with its censored seeds."""
+    """Return the smallest budget at which more than half of the seeds end their schedule at the target.
+
+    `ladder`: the full cost of each seed at each budget, None if it did not end at the target. If no budget is enough,
+    the largest is reported with its censored seeds."""
     for budget in sorted(ladder):
         costs = ladder[budget]
         if costs and 2 * sum(cost is not None for cost in costs) > len(costs):
-            return summary(contender, COMPLETE, costs, level, budget)
-    return summary(contender, COMPLETE, ladder[max(ladder)] if ladder else (), level, None)
+            return to_target(contender, COMPLETE, costs, level, budget)
+    return to_target(contender, COMPLETE, ladder[max(ladder)] if ladder else (), level, None)
 
 
-def summary(contender: str, kind: str, costs: Sequence[Cost | None], level: float, budget: float | None) -> ToTarget:
-    """Medians with censoring, quantity by quantity."""
+def to_target(contender: str, kind: str, costs: Sequence[Cost | None], level: float, budget: float | None) -> ToTarget:
+    """Return the median of each cost, with censoring."""
     reached = [cost for cost in costs if cost is not None]
 
     def median(name: str) -> Estimate:

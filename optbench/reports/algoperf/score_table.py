@@ -1,4 +1,4 @@
-"""The score of every submission of a table of times, with its interval where studies were repeated."""
+"""The score of every submission of a table of times, with an interval if studies were repeated."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Scored:
     submission: str
     score: Estimate
     first: float | None
-    """Share of resampled tables in which it comes first."""
+    """P(best): share of resampled tables in which its score is the greatest."""
     solved: int
     of: int
     mean_rank: float
     speed_up: float | None
-    """Geometric mean of the reference's times over its own, over the workloads that both have reached; None without a
-    reference, or without such a workload."""
+    """Geometric mean of the reference's times over its own, over the workloads that both reached; None: no reference or
+    no such workload."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,26 @@ def score_table(
     reference: str | None = None,
     level: float = 0.95,
 ) -> ScoreTable:
-    """Score a table. Intervals and shares of first places are of studies drawn with replacement, workload by workload;
-    of few studies they are too narrow, and there are none of one."""
+    """Score a table.
+
+    Intervals and P(best) come from studies drawn with replacement, workload by workload; they are too narrow for few
+    studies, and absent for one."""
     held_out = variants(table.workloads)
     times = scoring.with_held_out(table.times, held_out, r_max)
     found = scoring.score(times, r_max, trapezoid=trapezoid)
-    drawn = scoring.resampled(resamples(table, held_out, r_max), r_max, trapezoid) if table.has_studies else {}
+    resampled_scores = (
+        scoring.resampled(resamples(table, held_out, r_max), r_max, trapezoid) if table.has_studies else {}
+    )
     ranks, solved = scoring.rank_table(times), scoring.solved(times)
     faster = scoring.speed_ups(times, reference) if reference is not None else {}
     workloads = scoring.workloads_of(times)
     rows = [
         Scored(
             submission=name,
-            score=interval(found[name], drawn[name][0] if drawn else [], level, least_studies(table, name)),
-            first=drawn[name][1] if drawn else None,
+            score=interval(
+                found[name], resampled_scores[name][0] if resampled_scores else [], level, least_studies(table, name)
+            ),
+            first=resampled_scores[name][1] if resampled_scores else None,
             solved=solved[name],
             of=len(workloads),
             mean_rank=sum(ranks[workload][name] for workload in workloads) / len(workloads),
@@ -87,7 +93,7 @@ def score_table(
 
 
 def resamples(table: TimeTable, held_out: dict[str, list[str]], r_max: float) -> Iterator[scoring.Times]:
-    """Tables whose studies are drawn with replacement, for each submission and workload by itself."""
+    """Yield tables whose studies are drawn with replacement, independently for each submission and workload."""
     import numpy as np
 
     random = np.random.default_rng(SEED)
@@ -104,15 +110,15 @@ def resamples(table: TimeTable, held_out: dict[str, list[str]], r_max: float) ->
 
 
 def least_studies(table: TimeTable, name: str) -> int:
-    """The fewest studies of a workload."""
+    """Return the fewest studies of a workload."""
     return min(len(own) for own in table.studies[name].values())
 
 
-def interval(value: float, drawn: list[float], level: float, n: int) -> Estimate:
-    """A score with the percentiles of its resamples."""
+def interval(value: float, resampled_scores: list[float], level: float, n: int) -> Estimate:
+    """Return a score with the percentiles of its resamples."""
     import numpy as np
 
-    if not drawn:
+    if not resampled_scores:
         return Estimate(value, n=n)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(resampled_scores, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high), n)

@@ -39,17 +39,17 @@ def merge(
 
     Exit code 3 if two trees hold different results of the same run; that of the first tree is kept."""
     from optbench.merging import join
-    from optbench.merging.copy import Way
-    from optbench.merging.mixing import checked
+    from optbench.merging.copy import TransferMode
+    from optbench.merging.mixing import check_mix
 
     output = Output(as_json, quiet)
     if link and move:
         raise ConfigError("--link and --move are mutually exclusive")
-    way = Way.LINK if link else Way.MOVE if move else Way.COPY
-    plans = join.plan(trees, out, checked(options.split(mix)))
+    mode = TransferMode.LINK if link else TransferMode.MOVE if move else TransferMode.COPY
+    plans = join.plan_merge(trees, out, check_mix(options.split(mix)))
     try:
         if not dry_run:
-            join.merge(plans, out, way)
+            join.merge(plans, out, mode)
     except KeyboardInterrupt:
         raise Interrupted(
             signal.SIGINT, f"interrupted; everything in {out} is complete", "Run the same command again to continue"
@@ -118,6 +118,6 @@ def study_tree(made: StudyPlan) -> dict[str, Any]:
         "damaged": [{"folder": str(held.folder), "reason": held.damage} for held in made.damaged],
         "running": [str(held.folder) for held in made.running],
         "mixed": made.mixed,
-        "study_json": made.ledger is not None,
+        "study_json": made.study_file is not None,
         "notes": made.notes,
     }

@@ -1,12 +1,12 @@
-"""`optbench merge`: results trees of several machines as one.
+"""`optbench merge`: join the results trees of several machines.
 
-trees.py      what run folders lie in a tree, in what state
-mixing.py     which runs must not lie together, in the words of the report
-choosing.py   of one run in several trees, the one that is kept; where two that have ended differ
-ledgers.py    study.json of one study from several
-copying.py    a run folder to its place: whole or not at all
-joining.py    all of it: the plan, and its doing
+scan         the run folders of a tree, and their state
+mixing       refuse what must not be in one study, in the words of the report
+choose       which of several copies of a run to keep, and finished ones that differ
+study_file   one study.json from several
+copy         put a run folder in place, whole or not at all
+join         the plan of a merge, and its execution
 
-It lies above `report` (which reads runs and says what may be compared) and `sweep` (whose study.json and lock it
-takes), and nothing but its command lies above it.
+It uses `reports` (to read runs and compare them) and `sweeps` (whose study.json and lock it takes); only its command
+uses it.
 """

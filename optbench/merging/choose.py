@@ -1,7 +1,7 @@
-"""Of one run in several trees, the one that is kept, and where two that have ended differ.
+"""Choose which of several copies of a run to keep, and find finished copies that differ.
 
-A run is fixed by its configuration and seed on equal hardware, threads and versions only, so a difference may be
-honest; which of the two is right nobody can tell from here."""
+A run is reproducible only on equal hardware, threads and versions, so a difference may be legitimate; nothing here
+shows which copy is right."""
 
 from __future__ import annotations
 
@@ -9,67 +9,67 @@ import filecmp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from optbench.merging.scan import Held
+from optbench.merging.scan import TreeRun
 from optbench.records import COLUMNS
 from optbench.reports.comparable import version_of
 from optbench.store import read_json, read_records
 
 UNITS = ("s", "ms", "samples/s", "tokens/s", "B")
 TIMES_AND_MEMORY = frozenset(name for name, column in COLUMNS.items() if column.unit in UNITS)
-OF_A_RESULT = ("status", "metric", "direction", "steps", "samples", "gradient_evaluations", "final", "weights_sha256")
+RESULT_KEYS = ("status", "metric", "direction", "steps", "samples", "gradient_evaluations", "final", "weights_sha256")
 FILES = ("result.json", "metrics.jsonl")
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """Two ended runs of one configuration that came to something else."""
+    """Two finished runs of one configuration with different results."""
 
-    kept: Held
-    other: Held
+    kept: TreeRun
+    other: TreeRun
     difference: str
 
     def words(self) -> str:
-        """Both, with what may be the reason."""
+        """Return both runs, their difference and what made them."""
         return (
-            f"{self.kept.name}: {self.kept.tree} and {self.other.tree} differ: {self.difference}; kept is that of "
+            f"{self.kept.name}: {self.kept.tree} and {self.other.tree} differ: {self.difference}; keeping that of "
             f"{self.kept.tree} ({made_on(self.kept)}), the other was made on {made_on(self.other)}"
         )
 
 
-def made_on(held: Held) -> str:
-    """The hardware and the code that made a run."""
-    row = held.row or {}
-    return f"{row.get('hardware') or 'unknown hardware'}, {version_of(row)}" if row else "unknown hardware"
+def made_on(run: TreeRun) -> str:
+    """Return the hardware and the code that made a run."""
+    if run.row is None:
+        return "unknown hardware"
+    return f"{run.row['hardware'] or 'unknown hardware'}, {version_of(run.row)}"
 
 
-def chosen(same: Sequence[Held]) -> tuple[Held, list[Conflict]]:
-    """Of one run in several trees the one that most is known of, the first of equals; and who contradicts it."""
-    ranks = [held.rank for held in same]
-    kept = same[ranks.index(max(ranks))]
-    others = [held for held in same if held is not kept and held.has_ended] if kept.has_ended else []
+def choose(copies: Sequence[TreeRun]) -> tuple[TreeRun, list[Conflict]]:
+    """Return the most complete copy of a run, the first of equals, and the finished copies that contradict it."""
+    ranks = [run.rank for run in copies]
+    kept = copies[ranks.index(max(ranks))]
+    others = [run for run in copies if run is not kept and run.finished] if kept.finished else []
     found = [(other, difference(kept.folder, other.folder)) for other in others]
     return kept, [Conflict(kept, other, words) for other, words in found if words]
 
 
 def difference(a: Path, b: Path) -> str:
-    """The first thing in which two ended runs differ beyond times and memory; "" where they are the same."""
+    """Return the first difference of two finished runs beyond times and memory, empty if there is none."""
     if all(equal(a / name, b / name) for name in FILES):
         return ""
     return in_result(read_json(a / FILES[0]) or {}, read_json(b / FILES[0]) or {}) or in_records(a, b)
 
 
 def equal(a: Path, b: Path) -> bool:
-    """Whether two files have the same content, or neither is there."""
+    """Return True if two files have the same content, or neither exists."""
     if not a.exists() or not b.exists():
         return a.exists() == b.exists()
     return filecmp.cmp(a, b, shallow=False)
 
 
-def in_result(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """The first difference of two results."""
-    for key in OF_A_RESULT:
+def in_result(a: Mapping[str, object], b: Mapping[str, object]) -> str:
+    """Return the first difference of two results."""
+    for key in RESULT_KEYS:
         one, two = a.get(key), b.get(key)
         if isinstance(one, Mapping) and isinstance(two, Mapping):
             one, two = first_unequal(one, two) or (None, None)
@@ -79,7 +79,7 @@ def in_result(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
 
 
 def in_records(a: Path, b: Path) -> str:
-    """The first difference of two runs' records."""
+    """Return the first difference of two runs' records."""
     rows = []
     for folder in (a, b):
         try:
@@ -93,8 +93,8 @@ def in_records(a: Path, b: Path) -> str:
     return "" if len(rows[0]) == len(rows[1]) else f"{len(rows[0])} and {len(rows[1])} records"
 
 
-def first_unequal(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The first key, of neither times nor memory, whose values differ, as `key=value` of both."""
+def first_unequal(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[str, str] | None:
+    """Return the first key beyond times and memory whose values differ, as `key=value` of both."""
     for key in (*a, *(key for key in b if key not in a)):
         if key not in TIMES_AND_MEMORY and a.get(key) != b.get(key):
             return f"{key}={a.get(key)}", f"{key}={b.get(key)}"

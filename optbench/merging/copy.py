@@ -1,6 +1,8 @@
-"""A run folder to its place: copied whole under a hidden name, then renamed, so that whatever happens leaves whole run
-folders only. What an interrupted merge was at lies in STUDY/.merging, which no reader looks at and the next one
-empties; a run that is moved within a file system never lies there."""
+"""Put a run folder in place: copied whole under a hidden name, then renamed, so that an interruption leaves no partial
+run folder.
+
+Unfinished copies are in STUDY/.merging, which no reader looks at and the next merge empties. A run moved within one
+file system never goes there."""
 
 from __future__ import annotations
 
@@ -13,44 +15,45 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from optbench.errors import ConfigError, Locked, StorageError
-from optbench.merging.scan import Held
+from optbench.merging.scan import TreeRun
 from optbench.store import REPLACED, explained, sync_folder
 
-WAITING = ".merging"
+STAGING = ".merging"
 LOCK = ".lock"
 
 
-class Way(enum.StrEnum):
+class TransferMode(enum.StrEnum):
     """How a run folder gets to its place."""
 
     COPY = "copy"
     LINK = "link"
-    """Hard links where the file system has them; of ended runs only, as others are written to."""
+    """Hard links if the file system has them; only of finished runs, as the others are still written to."""
     MOVE = "move"
 
 
-def place(held: Held, target: Path, way: Way, *, replacing: bool = False) -> None:
-    """Bring a run folder to its place, which is free, or is made so where another one is to be replaced. Raises
-    StorageError where it cannot be written, ConfigError where the run cannot be read, Locked where it is being run."""
-    with still(held.folder), explained(target):
+def place_run(run: TreeRun, target: Path, mode: TransferMode, *, replacing: bool = False) -> None:
+    """Put a run folder in place; `replacing` sets aside the one that is there.
+
+    Raises StorageError if it cannot be written, ConfigError if the run cannot be read, Locked if it is in use."""
+    with run_lock(run.folder), explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if replacing:
             set_aside(target)
         if target.exists():
-            raise StorageError(f"{target}: it has appeared just now", "Merge again")
-        if way is not Way.MOVE or not renamed(held.folder, target):
-            waiting = target.parent / WAITING / target.name
-            waiting.parent.mkdir(exist_ok=True)
-            copied(held.folder, waiting, link=way is Way.LINK and held.has_ended)
-            os.rename(waiting, target)
-            if way is Way.MOVE:
-                shutil.rmtree(held.folder, ignore_errors=True)
+            raise StorageError(f"{target}: appeared during the merge", "Run the merge again")
+        if mode is not TransferMode.MOVE or not moved(run.folder, target):
+            staging = target.parent / STAGING / target.name
+            staging.parent.mkdir(exist_ok=True)
+            copy_folder(run.folder, staging, link=mode is TransferMode.LINK and run.finished)
+            os.rename(staging, target)
+            if mode is TransferMode.MOVE:
+                shutil.rmtree(run.folder, ignore_errors=True)
         sync_folder(target.parent)
-    bring_log(held, target)
+    copy_log(run, target)
 
 
-def renamed(source: Path, target: Path) -> bool:
-    """Move a folder within one file system; False where it is another one."""
+def moved(source: Path, target: Path) -> bool:
+    """Move a folder within one file system; return False if the target is on another one."""
     try:
         os.rename(source, target)
     except OSError as error:
@@ -60,15 +63,15 @@ def renamed(source: Path, target: Path) -> bool:
     return True
 
 
-def copied(source: Path, target: Path, *, link: bool) -> None:
-    """Copy a folder, to disk; its lock is not part of it, links stay links."""
+def copy_folder(source: Path, target: Path, *, link: bool) -> None:
+    """Copy a folder to disk, without its lock; symbolic links stay links."""
     try:
         shutil.copytree(
             source,
             target,
             symlinks=True,
             ignore=lambda folder, names: [LOCK] if folder == str(source) else [],
-            copy_function=linked if link else copy_to_disk,
+            copy_function=link_file if link else copy_to_disk,
         )
     except shutil.Error as error:
         file, _, why = error.args[0][0]
@@ -80,7 +83,7 @@ def copied(source: Path, target: Path, *, link: bool) -> None:
 
 
 def copy_to_disk(source: str, target: str) -> None:
-    """Copy a file with its times, and wait until it lies on disk."""
+    """Copy a file with its times, and wait until it is on disk."""
     shutil.copy2(source, target)
     handle = os.open(target, os.O_RDONLY)
     try:
@@ -89,18 +92,17 @@ def copy_to_disk(source: str, target: str) -> None:
         os.close(handle)
 
 
-def linked(source: str, target: str) -> None:
-    """The same file under another name; a copy where that cannot be."""
+def link_file(source: str, target: str) -> None:
+    """Hard-link a file, or copy it if that is not possible."""
     try:
         os.link(source, target)
     except OSError:
         copy_to_disk(source, target)
 
 
-def bring_log(held: Held, target: Path) -> None:
-    """What the run's worker printed, if it is there and none is at the new place; it is no result, and not waited
-    for."""
-    source, new = (folder.parent / "logs" / f"{folder.name}.txt" for folder in (held.folder, target))
+def copy_log(run: TreeRun, target: Path) -> None:
+    """Copy the log of the run's worker, unless the new place has one. It is not a result, so failures are ignored."""
+    source, new = (folder.parent / "logs" / f"{folder.name}.txt" for folder in (run.folder, target))
     if source.is_file() and not new.exists():
         with contextlib.suppress(OSError):
             new.parent.mkdir(exist_ok=True)
@@ -108,9 +110,10 @@ def bring_log(held: Held, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def still(folder: Path) -> Iterator[None]:
-    """Nobody writes to the run meanwhile. Raises Locked where somebody does; a folder without a lock, or one that
-    cannot be locked (a read-only disk), is taken as it is."""
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the run's lock. Raises Locked if another process holds it.
+
+    A folder without a lock, or one that cannot be locked (a read-only disk), is used as it is."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / LOCK, timeout=0) if (folder / LOCK).exists() else None
@@ -118,7 +121,7 @@ def still(folder: Path) -> Iterator[None]:
         if lock is not None:
             lock.acquire()
     except Timeout:
-        raise Locked(f"{folder} is being run by another process") from None
+        raise Locked(f"{folder}: in use by another process") from None
     except OSError:
         lock = None
     try:
@@ -129,25 +132,25 @@ def still(folder: Path) -> Iterator[None]:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether another process writes to the run."""
+    """Return True if another process holds the run's lock."""
     try:
-        with still(folder):
+        with run_lock(folder):
             return False
     except Locked:
         return True
 
 
 def set_aside(folder: Path) -> None:
-    """Move a run that another one replaces out of the way, to where `--force` has such."""
+    """Move a run that is replaced to where `--force` moves such runs."""
     number = 1
     while (aside := folder.parent / REPLACED / f"{folder.name}.{number}").exists():
         number += 1
-    with still(folder), explained(folder):
+    with run_lock(folder), explained(folder):
         aside.parent.mkdir(exist_ok=True)
         os.rename(folder, aside)
 
 
-def clear(study: Path) -> None:
-    """Empty what an interrupted merge was at."""
-    if (study / WAITING).exists():
-        shutil.rmtree(study / WAITING, ignore_errors=True)
+def clear_staging(study: Path) -> None:
+    """Remove what an interrupted merge left behind."""
+    if (study / STAGING).exists():
+        shutil.rmtree(study / STAGING, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Results trees into one: first what is to be done, and everything that forbids it; then the doing, study by study.
+"""Join results trees: first plan everything and raise what forbids it, then execute, study by study.
 
-What lies in the new tree already counts as the first tree, so that merging again does nothing, and nothing there is
-ever deleted: a run that gives way to one of which more is known is set aside, as `--force` does it."""
+The output tree counts as the first tree, so that merging again does nothing. Nothing in it is ever deleted: a run that
+is replaced by a more complete copy is set aside, as with `--force`."""
 
 from __future__ import annotations
 
@@ -12,169 +12,165 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from optbench.errors import ConfigError, Locked, NoResultsError
-from optbench.merging.choose import Conflict, chosen
-from optbench.merging.copy import Way, clear, is_running, place
-from optbench.merging.mixing import mixed
-from optbench.merging.scan import STUDY_FILE, Held, Tree, is_study, ledger_in, name_workloads, scan, studies_in
-from optbench.merging.study_file import united
+from optbench.merging.choose import Conflict, choose
+from optbench.merging.copy import TransferMode, clear_staging, is_running, place_run
+from optbench.merging.mixing import find_mixed
+from optbench.merging.scan import STUDY_FILE, Tree, TreeRun, is_study, name_workloads, read_study_file, scan, studies_in
+from optbench.merging.study_file import merge_study_files
 from optbench.reports.read.reading import FILES
 from optbench.sweeps.scheduler.study_file import scheduling, write_ledger
 from optbench.sweeps.study.outcomes import Outcome, read_outcome
 
 log = logging.getLogger(__name__)
-
-SAY_SECONDS = 5.0  # between two words of progress
+PROGRESS_SECONDS = 5.0  # between two progress messages
 
 
 @dataclass
 class StudyPlan:
-    """What is to be done for one study."""
+    """What to do for one study."""
 
     name: str
-    copies: list[Held] = field(default_factory=list)
+    copies: list[TreeRun] = field(default_factory=list)
     aside: set[str] = field(default_factory=set)
-    """Runs whose folder in the new tree gives way."""
+    """Runs whose folder in the output tree is set aside."""
     kept: int = 0
-    """Runs of which the new tree has what is to be had."""
+    """Runs of which the output tree already has the best copy."""
     same: int = 0
-    """Run folders that were left where they are, as another one says the same, or more."""
+    """Run folders left where they are: another copy says the same, or more."""
     conflicts: list[Conflict] = field(default_factory=list)
-    damaged: list[Held] = field(default_factory=list)
-    running: list[Held] = field(default_factory=list)
+    damaged: list[TreeRun] = field(default_factory=list)
+    running: list[TreeRun] = field(default_factory=list)
     mixed: list[str] = field(default_factory=list)
-    ledger: Mapping[str, Any] | None = None
-    """study.json, where it is to be written."""
+    study_file: Mapping[str, object] | None = None
+    """The new study.json; None: nothing to write."""
     notes: list[str] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.copies and self.ledger is None
+        """True if there is nothing to do."""
+        return not self.copies and self.study_file is None
 
     @property
     def runs(self) -> int:
-        """How many runs the study will have."""
+        """Number of runs in the merged study."""
         return self.kept + len(self.copies)
 
 
-class Counter:
-    """A word of progress now and then."""
+class Progress:
+    """Report progress every few seconds."""
 
-    def __init__(self, words: str, total: int = 0) -> None:
-        self.words, self.total, self.count, self.said = words, total, 0, time.monotonic()
+    def __init__(self, verb: str, total: int = 0) -> None:
+        self.verb, self.total, self.count, self.last = verb, total, 0, time.monotonic()
 
     def __call__(self) -> None:
         self.count += 1
-        if time.monotonic() - self.said >= SAY_SECONDS:
-            self.said = time.monotonic()
-            log.info(f"{self.words} {self.count:,}{f' of {self.total:,}' if self.total else ''} runs")
+        if time.monotonic() - self.last >= PROGRESS_SECONDS:
+            self.last = time.monotonic()
+            log.info(f"{self.verb} {self.count:,}{f' of {self.total:,}' if self.total else ''} runs")
 
 
-def plan(inputs: Sequence[Path], out: Path, mix: Collection[str]) -> list[StudyPlan]:
-    """What merging comes to. Raises NoResultsError where no tree has a run, ConfigError where runs must not lie
-    together."""
+def plan_merge(inputs: Sequence[Path], out: Path, mix: Collection[str]) -> list[StudyPlan]:
+    """Plan a merge. Raises NoResultsError if no tree has a run, ConfigError if runs must not be mixed."""
     check_out(out)
-    trees = scanned(inputs, out)
-    found: dict[str, list[Held]] = {}
+    trees = scan_all(inputs, out)
+    found: dict[str, list[TreeRun]] = {}
     for tree in trees:
-        for held in tree.runs:
-            found.setdefault(held.study, []).append(held)
+        for run in tree.runs:
+            found.setdefault(run.study, []).append(run)
     if not found:
         names = ", ".join(map(str, inputs))
-        raise NoResultsError(f"{names}: there are no runs", "A tree is a results folder, or a study's: results/NAME")
-    compared = Counter("compared", sum(map(len, found.values())))
-    return [study_plan(name, found[name], trees, out, mix, compared) for name in sorted(found)]
+        raise NoResultsError(f"{names}: no runs found", "Give results folders, or studies: results/NAME")
+    progress = Progress("compared", sum(map(len, found.values())))
+    return [plan_study(name, found[name], trees, out, mix, progress) for name in sorted(found)]
 
 
 def check_out(out: Path) -> None:
-    """ConfigError for a place that cannot be a results folder."""
+    """Raise ConfigError for a path that cannot be a results folder."""
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"-o {out}: it is a file", "Expected a results folder, which is made where there is none")
+        raise ConfigError(f"-o {out}: this is a file", "Give a results folder; it is created if needed")
     if any((out / name).exists() for name in FILES):
-        raise ConfigError(f"-o {out}: it is a run's folder", "Studies are made below the results folder that is given")
+        raise ConfigError(f"-o {out}: this is a run's folder", "Give a results folder; studies are created in it")
     if out.is_dir() and is_study(out):
-        raise ConfigError(f"-o {out}: it is a study's folder", f"Say -o {out.parent}: studies are made below it")
+        raise ConfigError(f"-o {out}: this is a study's folder", f"Give -o {out.parent}; studies are created in it")
 
 
-def scanned(inputs: Sequence[Path], out: Path) -> list[Tree]:
-    """The trees, the new one first with what it has of the same studies; each folder once, however often it was
-    named."""
+def scan_all(inputs: Sequence[Path], out: Path) -> list[Tree]:
+    """Scan the trees, the output tree first with what it has of the same studies; each folder once."""
     opened = [(str(path), studies_in(path)) for path in inputs]
     for name, folders in opened:
         if not folders:
-            log.warning(f"{name}: there are no runs")
+            log.warning(f"{name}: no runs found")
     names = dict.fromkeys(name for _, folders in opened for name in folders)
     there = {name: out / name for name in names if (out / name).is_dir()}
     seen: set[str] = set()
     trees = []
-    progress = Counter("read")
+    progress = Progress("read")
     for name, folders in ((str(out), there), *opened):
         trees.append(scan(name, folders, progress, seen))
-        seen |= {os.path.realpath(held.folder) for held in trees[-1].runs}
+        seen |= {os.path.realpath(run.folder) for run in trees[-1].runs}
     return trees
 
 
-def study_plan(
+def plan_study(
     name: str,
-    runs: Sequence[Held],
+    runs: Sequence[TreeRun],
     trees: Sequence[Tree],
     out: Path,
     mix: Collection[str],
-    compared: Callable[[], None],
+    on_run: Callable[[], None],
 ) -> StudyPlan:
-    """The plan of one study."""
+    """Return the plan of one study."""
     name_workloads(runs)
-    made = StudyPlan(name, mixed=mixed(name, runs, mix))
-    made.damaged = [held for held in runs if held.damage]
-    by_run: dict[str, list[Held]] = {}
-    for held in runs:
-        by_run.setdefault(held.run_id, []).append(held)
+    plan = StudyPlan(name, mixed=find_mixed(name, runs, mix))
+    plan.damaged = [run for run in runs if run.damage]
+    by_id: dict[str, list[TreeRun]] = {}
+    for run in runs:
+        by_id.setdefault(run.run_id, []).append(run)
     folders = {}
-    for run_id in sorted(by_run):
-        kept = decided(made, by_run[run_id], out)
+    for run_id in sorted(by_id):
+        kept = plan_run(plan, by_id[run_id], out)
         if kept is not None and kept.row is not None:
             folders[run_id] = kept.folder
-        for _ in by_run[run_id]:
-            compared()
-    plan_ledger(made, trees, out, folders)
-    return made
+        for _ in by_id[run_id]:
+            on_run()
+    plan_study_file(plan, trees, out, folders)
+    return plan
 
 
-def decided(made: StudyPlan, same: Sequence[Held], out: Path) -> Held | None:
-    """Take one run into the plan; returns which folder is kept, None where each is being written to."""
-    busy = [held for held in same if not held.has_ended and not is_there(held, out) and is_running(held.folder)]
-    made.running += busy
-    same = [held for held in same if held not in busy]
-    if not same:
+def plan_run(plan: StudyPlan, copies: Sequence[TreeRun], out: Path) -> TreeRun | None:
+    """Add one run to the plan; return the copy to keep, None if all copies are in use."""
+    busy = [run for run in copies if not run.finished and not in_place(run, out) and is_running(run.folder)]
+    plan.running += busy
+    copies = [run for run in copies if run not in busy]
+    if not copies:
         return None
-    kept, conflicts = chosen(same)
-    there = next((held for held in same if is_there(held, out)), None)
+    kept, conflicts = choose(copies)
+    there = next((run for run in copies if in_place(run, out)), None)
     if there is not None and kept is not there and is_running(there.folder):
-        made.running.append(there)
+        plan.running.append(there)
         kept = there
     if kept is there:
-        made.kept += 1
+        plan.kept += 1
     else:
-        made.copies.append(kept)
-        made.aside |= {kept.run_id} if there is not None else set()
-    made.conflicts += conflicts
-    made.same += len(same) - 1 - len(conflicts)
+        plan.copies.append(kept)
+        plan.aside |= {kept.run_id} if there is not None else set()
+    plan.conflicts += conflicts
+    plan.same += len(copies) - 1 - len(conflicts)
     return kept
 
 
-def is_there(held: Held, out: Path) -> bool:
-    """Whether a run folder is where it is to be."""
-    return os.path.realpath(held.folder) == os.path.realpath(out / held.study / held.run_id)
+def in_place(run: TreeRun, out: Path) -> bool:
+    """Return True if a run folder is already in the output tree."""
+    return os.path.realpath(run.folder) == os.path.realpath(out / run.study / run.run_id)
 
 
-def plan_ledger(made: StudyPlan, trees: Sequence[Tree], out: Path, folders: Mapping[str, Path]) -> None:
-    """study.json of the study, and what is wrong with those there are."""
+def plan_study_file(plan: StudyPlan, trees: Sequence[Tree], out: Path, folders: Mapping[str, Path]) -> None:
+    """Add study.json to the plan, and what is wrong with the existing ones."""
     places: dict[str, tuple[str, Path]] = {}
     for tree in trees:
-        folder = tree.folders.get(made.name)
+        folder = tree.folders.get(plan.name)
         if folder is not None and (folder / STUDY_FILE).exists():
             places.setdefault(os.path.realpath(folder), (tree.name, folder))
 
@@ -183,48 +179,47 @@ def plan_ledger(made: StudyPlan, trees: Sequence[Tree], out: Path, folders: Mapp
         folder = folders.get(run_id)
         return read_outcome(folder.parent, folder.name) if folder is not None else None
 
-    told = []
+    readable = []
     for name, folder in places.values():
-        ledger = ledger_in(folder) or {}
+        study_file = read_study_file(folder) or {}
         try:
-            united([(name, ledger)], outcome)
+            merge_study_files([(name, study_file)], outcome)
         except (KeyError, TypeError, ValueError, AttributeError):
-            made.notes.append(f"{folder / STUDY_FILE}: it is not in its shape, and left out")
+            plan.notes.append(f"{folder / STUDY_FILE}: malformed, and left out")
         else:
-            told.append((name, ledger))
-    if not told:
+            readable.append((name, study_file))
+    if not readable:
         return
-    ledger, notes = united(told, outcome)
-    made.notes += [f"{made.name}: {note}" for note in notes]
-    if ledger != ledger_in(out / made.name):
-        made.ledger = ledger
+    merged, notes = merge_study_files(readable, outcome)
+    plan.notes += [f"{plan.name}: {note}" for note in notes]
+    if merged != read_study_file(out / plan.name):
+        plan.study_file = merged
 
 
-def merge(plans: Sequence[StudyPlan], out: Path, way: Way) -> None:
-    """Do it. Raises Locked where a sweep is at one of the studies, StorageError where the new tree cannot be
-    written."""
-    progress = Counter({Way.COPY: "copied", Way.LINK: "linked", Way.MOVE: "moved"}[way])
-    progress.total = sum(len(made.copies) for made in plans)
-    for made in plans:
-        if made.idle:
+def merge(plans: Sequence[StudyPlan], out: Path, mode: TransferMode) -> None:
+    """Execute the plans. Raises Locked if a sweep runs one of the studies, StorageError if `out` is not writable."""
+    verb = {TransferMode.COPY: "copied", TransferMode.LINK: "linked", TransferMode.MOVE: "moved"}[mode]
+    progress = Progress(verb, sum(len(plan.copies) for plan in plans))
+    for plan in plans:
+        if plan.idle:
             continue
-        folder = out / made.name
+        folder = out / plan.name
         with scheduling(folder):
-            clear(folder)
+            clear_staging(folder)
             try:
-                for held in list(made.copies):
-                    bring(made, held, folder / held.run_id, way)
+                for run in list(plan.copies):
+                    place_or_skip(plan, run, folder / run.run_id, mode)
                     progress()
             finally:
-                clear(folder)
-            if made.ledger is not None:
-                write_ledger(folder, made.ledger)
+                clear_staging(folder)
+            if plan.study_file is not None:
+                write_ledger(folder, plan.study_file)
 
 
-def bring(made: StudyPlan, held: Held, target: Path, way: Way) -> None:
-    """One run to its place; one that somebody has begun to write to since is left where it is."""
+def place_or_skip(plan: StudyPlan, run: TreeRun, target: Path, mode: TransferMode) -> None:
+    """Put one run in place; skip it if another process has started to write to it."""
     try:
-        place(held, target, way, replacing=held.run_id in made.aside)
+        place_run(run, target, mode, replacing=run.run_id in plan.aside)
     except Locked:
-        made.copies.remove(held)
-        made.running.append(held)
+        plan.copies.remove(run)
+        plan.running.append(run)

@@ -1,66 +1,65 @@
-"""Which runs must not lie in one study together: those of one workload on different data, never; those of different
-code, unless it is asked for. What counts as different, and its words, are the report's.
+"""Refuse runs that must not be in one study.
 
-A tree that was mixed before is not held against itself: only what the trees have not in common is refused."""
+Runs of one workload on different data are never mixed; runs of different code only on request. The report decides what
+counts as different. A tree that is mixed already is not refused for it: only what two trees do not share is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from optbench.errors import ConfigError
-from optbench.merging.scan import Held
-from optbench.reports.comparable import Run, check_kinds, data_of, version_of
+from optbench.merging.scan import TreeRun
+from optbench.reports.comparable import check_kinds, data_of, version_of
+from optbench.reports.read.columns import RunRow
 
 ALLOWED = "versions"
 SHOWN = 3  # values of a tree in a message
 
 
-def checked(mix: Collection[str]) -> frozenset[str]:
-    """What may be mixed. Raises ConfigError for anything but versions."""
-    asked = check_kinds(mix)
-    for kind in sorted(asked - {ALLOWED}):
-        never = kind == "data"
-        raise ConfigError(
-            f"--mix {kind}: {'runs on different data are never merged' if never else 'a merge asks for no such leave'}",
-            f"Known here: {ALLOWED}" if never else "Runs keep their own, and the report decides",
-        )
-    return asked
+def check_mix(mix: Collection[str]) -> frozenset[str]:
+    """Return what may be mixed. Raises ConfigError for anything but versions."""
+    wanted = check_kinds(mix)
+    for kind in sorted(wanted - {ALLOWED}):
+        if kind == "data":
+            raise ConfigError("--mix data: runs on different data are never merged", f"Choose --mix {ALLOWED}")
+        raise ConfigError(f"--mix {kind}: not needed for a merge", "Runs keep their own; give it to optbench report")
+    return wanted
 
 
-def mixed(study: str, runs: Sequence[Held], mix: Collection[str]) -> list[str]:
-    """What the runs of one study mix on request, a sentence each. Raises ConfigError for what nobody asked for."""
-    said = []
-    for kind, words in (("data", data_of), (ALLOWED, version_of)):
-        for workload, by_tree in by_workload(runs, words).items():
-            clash = clashing(by_tree)
+def find_mixed(study: str, runs: Sequence[TreeRun], mix: Collection[str]) -> list[str]:
+    """Return what the runs of one study mix on request, a sentence each. Raises ConfigError for what `mix` lacks."""
+    found = []
+    for kind, describe in (("data", data_of), (ALLOWED, version_of)):
+        for workload, by_tree in by_workload(runs, describe).items():
+            clash = first_clash(by_tree)
             if clash is None:
                 continue
             trees = "; ".join(f"{tree} has {shown(by_tree[tree])}" for tree in clash)
             what = f"{study}: {workload}: runs of different {kind}: {trees}"
             if kind not in mix:
                 raise ConfigError(what, hint(kind))
-            said.append(what)
-    return said
-
-
-def hint(kind: str) -> str:
-    """What to do about it."""
-    if kind == ALLOWED:
-        return f"Merge them apart, or say --mix {kind}: the report will then ask for the same"
-    return "Merge them apart: what is learnt on other data is another question"
-
-
-def by_workload(runs: Sequence[Held], words: Callable[[Run], str]) -> dict[str, dict[str, set[str]]]:
-    """What is said of the runs of each workload, by tree; nothing of runs that say nothing."""
-    found: dict[str, dict[str, set[str]]] = {}
-    for held in runs:
-        if held.row is not None and (said := words(held.row)):
-            found.setdefault(held.row["workload"], {}).setdefault(held.tree, set()).add(said)
+            found.append(what)
     return found
 
 
-def clashing(by_tree: Mapping[str, set[str]]) -> tuple[str, str] | None:
-    """The first tree that brings something new to those before it, of which one has what it has not."""
+def hint(kind: str) -> str:
+    """Return what to do about runs that must not be mixed."""
+    if kind == ALLOWED:
+        return f"Merge them separately, or add --mix {kind}; the report will then need it too"
+    return "Merge them separately: results on different data are not comparable"
+
+
+def by_workload(runs: Sequence[TreeRun], describe: Callable[[RunRow], str]) -> dict[str, dict[str, set[str]]]:
+    """Return the descriptions of the runs of each workload, by tree, without empty ones."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for run in runs:
+        if run.row is not None and (words := describe(run.row)):
+            found.setdefault(run.row["workload"], {}).setdefault(run.tree, set()).add(words)
+    return found
+
+
+def first_clash(by_tree: Mapping[str, set[str]]) -> tuple[str, str] | None:
+    """Return the first two trees of which each has something that the other lacks."""
     before: set[str] = set()
     for tree, own in by_tree.items():
         if not own <= before and not before <= own:
@@ -70,6 +69,6 @@ def clashing(by_tree: Mapping[str, set[str]]) -> tuple[str, str] | None:
 
 
 def shown(values: set[str]) -> str:
-    """Some values, and whether there are more."""
+    """Return the first values, and whether there are more."""
     first = sorted(values)[:SHOWN]
     return " and ".join(first) + (" and others" if len(values) > SHOWN else "")

@@ -6,31 +6,32 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from optbench.errors import ConfigError, NoResultsError, suggest
-from optbench.reports.read.plain_runs import name_plain
-from optbench.reports.read.reading import FILES, rows_of, studies_below, study_of
+from optbench.reports.read.columns import RunRow
+from optbench.reports.read.plain_runs import name_plain_runs
+from optbench.reports.read.reading import FILES, FIRST_RUN, rows_of, studies_below, study_of
 from optbench.reports.read.run_rows import OPEN, PRUNED
 from optbench.store import check_study, read_json
 from optbench.sweeps.scheduler.scheduler import checkpoint_step
 
 STUDY_FILE = "study.json"
 COLUMNS = ("workload", "contender", "cell", "trial_id", "overrides", "status", "data_sha256", "hardware")
-COLUMNS += ("optbench_version", "torch_version", "git_commit")  # what is kept of a row: there may be many thousand
+COLUMNS += ("optbench_version", "torch_version", "git_commit", "config")
 DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
-class Held:
+class TreeRun:
     """One run folder in one tree."""
 
     tree: str
     """The tree, as it was given."""
     study: str
     folder: Path
-    row: Mapping[str, Any] | None
-    """Some columns of the report's row; None where the folder is damaged."""
+    row: RunRow | None
+    """COLUMNS of the report's row; None: the folder is damaged."""
     damage: str = ""
 
     @property
@@ -45,17 +46,17 @@ class Held:
 
     @property
     def status(self) -> str:
-        """How the run ended; open, pruned or damaged where it did not."""
+        """The status of the run's result, or open, pruned or damaged."""
         return self.row["status"] if self.row is not None else DAMAGED
 
     @property
-    def has_ended(self) -> bool:
-        """Whether it has a result."""
+    def finished(self) -> bool:
+        """True if the run has a result."""
         return self.status not in (OPEN, PRUNED, DAMAGED)
 
     @property
     def rank(self) -> tuple[int, int]:
-        """How much is known of the run: ended, pruned, open (by the step of its checkpoint), damaged."""
+        """Sort key of completeness: finished, pruned, open (by the step of its checkpoint), damaged."""
         if self.status == OPEN:
             return 1, checkpoint_step(self.folder.parent.parent, self.folder.parent.name, self.run_id)
         return {DAMAGED: 0, PRUNED: 2}.get(self.status, 3), 0
@@ -63,41 +64,42 @@ class Held:
 
 @dataclass(frozen=True)
 class Tree:
-    """What lies in one tree."""
+    """The runs and studies of one results tree."""
 
     name: str
-    runs: tuple[Held, ...]
+    runs: tuple[TreeRun, ...]
     folders: Mapping[str, Path]
     """The folder of each study."""
 
 
 def studies_in(path: Path) -> dict[str, Path]:
-    """The studies of a results folder, or the one whose folder it is, by name. Raises NoResultsError where there is no
-    such folder or it is that of one run."""
+    """Return the studies of a results folder by name; of a study's folder, that study.
+
+    Raises NoResultsError for a missing folder and for the folder of a run."""
     if not path.is_dir():
         there = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
-        raise NoResultsError(f"{path}: there are no results", suggest(path.name, there, f"{path.parent}/{{}}"))
+        hint = suggest(path.name, there, str(path.parent / "{}")) if there else FIRST_RUN
+        raise NoResultsError(f"{path}: no such folder", hint)
     if any((path / name).exists() for name in FILES):
-        raise NoResultsError(f"{path}: this is one run", f"Its study is {path.parent}")
-    place = Path(os.path.abspath(path))
-    return {told_name(place): place} if is_study(place) else {folder.name: folder for folder in studies_below(place)}
+        raise NoResultsError(f"{path}: this is the folder of one run", f"Give its study: {path.parent}")
+    folder = Path(os.path.abspath(path))
+    return {study_name(folder): folder} if is_study(folder) else {study.name: study for study in studies_below(folder)}
 
 
-def scan(name: str, folders: Mapping[str, Path], on_run: Callable[[], None], but: Collection[str] = ()) -> Tree:
-    """The runs of some studies' folders, without those whose real path is in `but`."""
-    runs = [held for study, folder in folders.items() for held in held_in(name, study, folder, on_run, but)]
+def scan(name: str, folders: Mapping[str, Path], on_run: Callable[[], None], skip: Collection[str] = ()) -> Tree:
+    """Scan the folders of some studies; `skip`: real paths of runs to leave out."""
+    runs = [run for study, folder in folders.items() for run in runs_in(name, study, folder, on_run, skip)]
     return Tree(name, tuple(runs), folders)
 
 
 def is_study(folder: Path) -> bool:
-    """Whether a folder holds run folders."""
+    """Return True if a folder holds run folders."""
     return any(not file.parent.name.startswith(".") for file in folder.glob("*/run.json"))
 
 
-def told_name(folder: Path) -> str:
-    """The name of a study whose folder was given: what its study.json says, as a copied folder may be called anything;
-    else the folder's."""
-    name = (ledger_in(folder) or {}).get("study")
+def study_name(folder: Path) -> str:
+    """Return the name of a study: that in its study.json, as a copied folder may have any name; else the folder's."""
+    name = (read_study_file(folder) or {}).get("study")
     try:
         check_study(name if isinstance(name, str) else "")
     except ConfigError:
@@ -105,28 +107,36 @@ def told_name(folder: Path) -> str:
     return str(name)
 
 
-def ledger_in(folder: Path) -> dict[str, Any] | None:
-    """study.json of a study's folder, or None where there is none that can be read."""
+def read_study_file(folder: Path) -> dict[str, object] | None:
+    """Return a study's study.json, None if it cannot be read."""
     try:
         return read_json(folder / STUDY_FILE)
     except (OSError, RecursionError):
         return None
 
 
-def held_in(tree: str, study: str, folder: Path, on_run: Callable[[], None], but: Collection[str]) -> Iterator[Held]:
-    """The runs of a study's folder: the whole ones, then the damaged ones."""
+def runs_in(
+    tree: str, study: str, folder: Path, on_run: Callable[[], None], skip: Collection[str]
+) -> Iterator[TreeRun]:
+    """Yield the runs of a study's folder, the damaged ones last."""
     damaged: list[tuple[str, str]] = []
-    for row in rows_of(folder, folder.parent, study_of(folder, folder.parent, []) or {}, damaged):
+    for row in rows_of(folder, folder.parent, study_of(folder, folder.parent, []), damaged):
         on_run()
-        place = folder.parent / row["folder"]
-        if os.path.realpath(place) not in but:
-            yield Held(tree, study, place, {column: row[column] for column in COLUMNS})
-    for place_below, why in damaged:
-        place = folder.parent / place_below
-        if os.path.realpath(place) not in but:
-            yield Held(tree, study, place, None, why)
+        run_folder = folder.parent / row["folder"]
+        if os.path.realpath(run_folder) not in skip:
+            yield TreeRun(tree, study, run_folder, short_row(row))
+    for path, reason in damaged:
+        run_folder = folder.parent / path
+        if os.path.realpath(run_folder) not in skip:
+            yield TreeRun(tree, study, run_folder, None, reason)
 
 
-def name_workloads(runs: Collection[Held]) -> None:
-    """Give plain runs of one study the names of their workloads: what sets them apart depends on all of them."""
-    name_plain([held.row for held in runs if isinstance(held.row, dict)])
+def short_row(row: RunRow) -> RunRow:
+    """Return COLUMNS of a row: there may be many thousand. Only plain runs need their configuration."""
+    short = {column: row[column] for column in COLUMNS}
+    return cast("RunRow", short if row["cell"] is None else short | {"config": None})
+
+
+def name_workloads(runs: Collection[TreeRun]) -> None:
+    """Name the workloads of plain runs of one study; the names depend on all of them."""
+    name_plain_runs([run.row for run in runs if run.row is not None])

@@ -1,17 +1,16 @@
-"""study.json of one study from several.
+"""Merge the study.json of one study from several trees.
 
-`optbench sweep` makes the whole file again from its command line and the run folders (conduct.py), but needs the
-configuration files, and the code, that the study was made with; a machine that only merges may have neither. So cells
-are joined here by their label. Trials are united where the ledgers agree on them: same values, same runs. How each
-ended, its score, the winner and its edges are then worked out anew from the merged run folders, by the sweep's own
-rules, as a trial whose seeds ran on two machines is open in both ledgers. Final runs are those of a ledger with that
-winner. Where ledgers do not agree on a cell the first one's is kept, which is said, and the sweep's command sets it
-right: nothing here is needed to go on."""
+`optbench sweep` can rebuild the file from its command line and the run folders (scheduler.py), but needs the
+configuration files and the code of the study; a machine that only merges may have neither. So cells are matched by
+their label, and trials are united if the files agree on them: same values, same runs. The outcome of each trial, its
+score, the winner and its edges are then computed again from the merged run folders by the sweep's own rules, as a trial
+whose seeds ran on two machines is open in both files. Final runs come from a file with that winner. If files disagree
+on a cell, the first one's is kept with a note; the sweep's command corrects it, and works without any of this."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
 from optbench.config import Dimension
 from optbench.sweeps.scheduler.cell_progress import DONE, EDGE, TUNED
@@ -20,41 +19,78 @@ from optbench.sweeps.study.cells import FINAL, TUNE
 from optbench.sweeps.study.outcomes import Outcome
 from optbench.sweeps.study.space import Box
 
-Tree = Mapping[str, Any]
+Settings = Mapping[str, object]
 Read = Callable[[str], Outcome | None]
 SAME = ("choices", "optimizer", "implementation", "model", "data", "workload", "budget", "steps", "batch_size")
 
 
-def united(ledgers: Sequence[tuple[str, Tree]], read: Read) -> tuple[dict[str, Any], list[str]]:
-    """One study.json of those of several trees, each with its tree's name, and what does not fit together; `read` gives
-    the outcome of a merged run."""
-    (name, first), *others = ledgers
+class StudyTrial(TypedDict, total=False):
+    """One trial of a cell in study.json."""
+
+    trial: Required[int]
+    values: Required[Mapping[str, Any]]
+    runs: Required[list[str]]
+    state: str
+    score: float | None
+
+
+class StudyCell(TypedDict, total=False):
+    """One cell of study.json, as far as merging changes it."""
+
+    label: Required[str]
+    metric: str | None
+    direction: str | None
+    dimensions: list[dict[str, Any]]
+    stage: str
+    trials: Required[list[StudyTrial]]
+    winner: int | None
+    edges: list[list[str]]
+    extensions: int
+    finals: list[str]
+
+
+class StudyTree(TypedDict, total=False):
+    """study.json. Nothing is checked: malformed files raise KeyError, TypeError and the like."""
+
+    settings: Settings
+    cells: Required[list[StudyCell]]
+    history: list[Settings]
+
+
+def merge_study_files(
+    files: Sequence[tuple[str, Mapping[str, object]]], read: Read
+) -> tuple[dict[str, object], list[str]]:
+    """Merge the study.json of several trees, given with the tree's name; also return notes on what does not match.
+
+    `read` returns the outcome of a merged run."""
+    trees = [(name, cast("StudyTree", tree)) for name, tree in files]
+    (name, first), *others = trees
     notes = [
         f"{other}: its settings differ from {name}'s: {words}"
         for other, tree in others
-        if (words := changed(first, tree))
+        if (words := changed_settings(first, tree))
     ]
-    by_label: dict[str, list[tuple[str, Tree]]] = {}
-    for tree_name, tree in ledgers:
+    by_label: dict[str, list[tuple[str, StudyCell]]] = {}
+    for tree_name, tree in trees:
         for cell in tree["cells"]:
             by_label.setdefault(cell["label"], []).append((tree_name, cell))
     cells = []
     for label, same in by_label.items():
         wrong = disagreement([cell for _, cell in same])
-        notes += remarks(label, wrong, same)
-        told = [same[0][1]] if wrong else [cell for _, cell in same]
-        cells.append(joined(told, first.get("settings") or {}, read))
-    return {**first, "cells": cells, "history": history([tree for _, tree in ledgers])}, notes
+        notes += cell_notes(label, wrong, same)
+        agreeing = [same[0][1]] if wrong else [cell for _, cell in same]
+        cells.append(merge_cells(agreeing, first.get("settings") or {}, read))
+    return {**first, "cells": cells, "history": merge_history([tree for _, tree in trees])}, notes
 
 
-def changed(a: Tree, b: Tree) -> str:
-    """The settings in which two ledgers differ, in words."""
+def changed_settings(a: StudyTree, b: StudyTree) -> str:
+    """Return the settings in which two files differ, in words."""
     one, two = a.get("settings") or {}, b.get("settings") or {}
     return ", ".join(f"{key} {one.get(key)} and {two.get(key)}" for key in one if one.get(key) != two.get(key))
 
 
-def history(trees: Sequence[Tree]) -> list[Any]:
-    """Earlier settings of the first, then whatever else the others were asked for."""
+def merge_history(trees: Sequence[StudyTree]) -> list[Settings]:
+    """Return earlier settings of the first file, then all others' settings that differ from its own."""
     found = list(trees[0].get("history") or ())
     for tree in trees[1:]:
         for settings in (*(tree.get("history") or ()), tree.get("settings")):
@@ -63,8 +99,8 @@ def history(trees: Sequence[Tree]) -> list[Any]:
     return found[-HISTORY:]
 
 
-def disagreement(cells: Sequence[Tree]) -> str:
-    """What ledgers say differently of one cell; "" where they agree."""
+def disagreement(cells: Sequence[StudyCell]) -> str:
+    """Return what files disagree on in one cell, empty if nothing."""
     first, *others = cells
     for cell in others:
         for key in SAME:
@@ -78,55 +114,54 @@ def disagreement(cells: Sequence[Tree]) -> str:
     return ""
 
 
-def remarks(label: str, wrong: str, same: Sequence[tuple[str, Tree]]) -> list[str]:
-    """What does not fit together in one cell: what the ledgers do not agree on, or final runs of several winners, all
-    of which a report would take for seeds of one."""
+def cell_notes(label: str, wrong: str, same: Sequence[tuple[str, StudyCell]]) -> list[str]:
+    """Return notes on one cell: a disagreement, or final runs of several winners, which a report would mix as seeds."""
     if wrong:
-        return [f"cell {label!r}: {wrong}: that of {same[0][0]} is kept; the sweep's command sets it right"]
+        return [f"cell {label!r}: {wrong}: keeping that of {same[0][0]}; the sweep's command corrects it"]
     rerun = {
         cell.get("winner"): f"of trial {cell.get('winner')} in {name}" for name, cell in same if cell.get("finals")
     }
     return [f"cell {label!r} has final runs {' and '.join(rerun.values())}"] if len(rerun) > 1 else []
 
 
-def joined(cells: Sequence[Tree], settings: Tree, read: Read) -> dict[str, Any]:
-    """One cell of several that agree."""
+def merge_cells(cells: Sequence[StudyCell], settings: Settings, read: Read) -> StudyCell:
+    """Merge cells that agree."""
     furthest = max(cells, key=lambda cell: (cell.get("extensions") or 0, len(cell["trials"])))
-    trials = {trial["trial"]: trial for cell in (*cells, furthest) for trial in cell["trials"]}
-    if not any(trial["runs"] for trial in trials.values()):
-        return dict(furthest)
-    told = [ended(trials[number], read) for number in sorted(trials)]
-    scored = [trial for trial in told if trial.get("score") is not None]
-    best = max(scored, key=lambda trial: (trial["score"], -trial["trial"])) if scored else None
+    by_number = {trial["trial"]: trial for cell in (*cells, furthest) for trial in cell["trials"]}
+    if not any(trial["runs"] for trial in by_number.values()):
+        return {**furthest}
+    trials = [with_outcome(by_number[number], read) for number in sorted(by_number)]
+    scored = [(score, -trial["trial"], trial) for trial in trials if (score := trial.get("score")) is not None]
+    best = max(scored, key=lambda entry: entry[:2])[2] if scored else None
     winner = best["trial"] if best else None
-    mates = [cell for cell in cells if cell.get("winner") == winner]
-    finals = max((cell.get("finals") or [] for cell in mates), key=len, default=[])
+    same_winner = [cell for cell in cells if cell.get("winner") == winner]
+    finals = max((cell.get("finals") or [] for cell in same_winner), key=len, default=[])
     measured = next((cell for cell in cells if cell.get("metric")), furthest)
+    planned = settings.get("trials") or len(trials)
     return {
         **furthest,
         "metric": measured.get("metric"),
         "direction": measured.get("direction"),
-        "stage": stage(told, finals, mates, read),
-        "trials": told,
+        "stage": stage_of(trials, finals, same_winner, read),
+        "trials": trials,
         "winner": winner,
-        "edges": edges(furthest, best, settings.get("trials") or len(told)),
+        "edges": edges_of(furthest, best, cast("int", planned)),
         "finals": finals,
     }
 
 
-def ended(trial: Tree, read: Read) -> dict[str, Any]:
-    """A trial with how it ended by the merged runs; as it was told where they do not say (a run that was refused has
-    left nothing)."""
+def with_outcome(trial: StudyTrial, read: Read) -> StudyTrial:
+    """Return a trial with its outcome by the merged runs; unchanged if they do not say (a refused run leaves none)."""
     outcomes = [read(run_id) for run_id in trial["runs"]]
     if not outcomes or (None in outcomes and trial.get("state") != "open"):
-        return dict(trial)
+        return {**trial}
     scores = [outcome.score for outcome in outcomes if outcome is not None and outcome.score is not None]
     score = sum(scores) / len(scores) if len(scores) == len(outcomes) else None
-    return {**trial, **ending(outcomes), "score": score}
+    return cast("StudyTrial", {**trial, **ending(outcomes), "score": score})
 
 
-def edges(cell: Tree, best: Tree | None, trials: int) -> list[list[str]]:
-    """The edges of the cell's box that its winner lies on (course.py)."""
+def edges_of(cell: StudyCell, best: StudyTrial | None, trials: int) -> list[list[str]]:
+    """Return the edges of the cell's box that its winner is on (cell_progress.py)."""
     if best is None:
         return []
     dimensions = [Dimension(**{**d, "values": tuple(d.get("values") or ())}) for d in cell.get("dimensions") or ()]
@@ -134,11 +169,11 @@ def edges(cell: Tree, best: Tree | None, trials: int) -> list[list[str]]:
     return [list(edge) for edge in Box(tuple(dimensions)).edges(best["values"], share)]
 
 
-def stage(trials: Sequence[Tree], finals: Sequence[str], mates: Sequence[Tree], read: Read) -> str:
-    """How far the cell has come; `mates`: what the ledgers with its winner say."""
+def stage_of(trials: Sequence[StudyTrial], finals: Sequence[str], same_winner: Sequence[StudyCell], read: Read) -> str:
+    """Return the stage of a merged cell; `same_winner`: the files' cells with its winner."""
     if any(trial.get("state") == "open" for trial in trials):
         return TUNE
-    if any(cell.get("stage") == DONE and (cell.get("finals") or []) == finals for cell in mates):
+    if any(cell.get("stage") == DONE and (cell.get("finals") or []) == finals for cell in same_winner):
         return DONE
     if not finals:
         return TUNED

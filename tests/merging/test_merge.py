@@ -17,7 +17,7 @@ from filelock import FileLock
 from optbench.errors import StorageError
 from optbench.merging import copy, join
 from optbench.merging.choose import TIMES_AND_MEMORY
-from optbench.merging.copy import WAITING, Way
+from optbench.merging.copy import STAGING, TransferMode
 from optbench.reports.build.report import build
 from optbench.reports.build.workload import ReportOptions
 from optbench.reports.read.reading import read
@@ -236,16 +236,16 @@ def test_plain_runs_are_one_workload_where_nothing_typed_sets_them_apart(here: P
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("a", "-o", "file"), 2, "it is a file"),
-        (("a", "-o", "a/made"), 2, "it is a study's folder"),
-        (("a", "-o", "a/made/lion-final-0-s1000"), 2, "it is a run's folder"),
+        (("a", "-o", "file"), 2, "this is a file"),
+        (("a", "-o", "a/made"), 2, "this is a study's folder"),
+        (("a", "-o", "a/made/lion-final-0-s1000"), 2, "this is a run's folder"),
         (("a", "-o", "x", "--link", "--move"), 2, "mutually exclusive"),
         (("a", "-o", "x", "--mix", "data"), 2, "never merged"),
-        (("a", "-o", "x", "--mix", "hardware"), 2, "asks for no such leave"),
-        (("a", "-o", "x", "--mix", "colours"), 2, "nothing of this kind"),
-        (("aa", "-o", "x"), 5, "Did you mean ./a?"),
-        (("a/made/lion-final-0-s1000", "-o", "x"), 5, "this is one run"),
-        (("empty", "-o", "x"), 5, "there are no runs"),
+        (("a", "-o", "x", "--mix", "hardware"), 2, "not needed for a merge"),
+        (("a", "-o", "x", "--mix", "colours"), 2, "unknown kind"),
+        (("aa", "-o", "x"), 5, "Did you mean a?"),
+        (("a/made/lion-final-0-s1000", "-o", "x"), 5, "this is the folder of one run"),
+        (("empty", "-o", "x"), 5, "no runs found"),
         (("-o", "x"), 2, "TREE"),
         (("a",), 2, "--output"),
     ],
@@ -311,7 +311,7 @@ def test_a_failing_disk_leaves_whole_run_folders_and_the_next_merge_goes_on(
         patch.setattr(copy, "copy_to_disk", full)
         code, _, err = call("merge", "a", "-o", "all")
     assert code == 2 and "cannot be written" in err and "No space left" in err
-    assert len(runs_in(here / "all" / "made")) == 2 and not (here / "all" / "made" / WAITING).exists()
+    assert len(runs_in(here / "all" / "made")) == 2 and not (here / "all" / "made" / STAGING).exists()
     assert call("merge", "a", "-o", "all")[0] == 0
     assert len(read(here / "all").runs) == 6 and read(here / "all").skipped == ()
 
@@ -327,10 +327,10 @@ def test_a_killed_merge_leaves_whole_run_folders_and_the_next_one_goes_on(here: 
         "copy.copy_to_disk = copy_and_die\nmain(['merge', 'a', '-o', 'all'])"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=here, check=False).returncode == -9
-    assert len(runs_in(here / "all" / "made")) == 2 and (here / "all" / "made" / WAITING).exists()
+    assert len(runs_in(here / "all" / "made")) == 2 and (here / "all" / "made" / STAGING).exists()
     assert len(read(here / "all").runs) == 2 and read(here / "all").skipped == ()
     assert call("merge", "a", "-o", "all")[0] == 0
-    assert len(read(here / "all").runs) == 6 and not (here / "all" / "made" / WAITING).exists()
+    assert len(read(here / "all").runs) == 6 and not (here / "all" / "made" / STAGING).exists()
 
 
 def test_runs_and_studies_that_somebody_is_at_are_left_alone(here: Path, call: Call) -> None:
@@ -348,8 +348,8 @@ def test_runs_and_studies_that_somebody_is_at_are_left_alone(here: Path, call: C
 
 def test_a_run_that_has_appeared_meanwhile_is_not_written_over(here: Path) -> None:
     write_study(here / "a", LION)
-    plans = join.plan([here / "a"], here / "all", ())
+    plans = join.plan_merge([here / "a"], here / "all", ())
     there = write_run(here / "all" / "made", "lion", "final", 1000, 0, 0.1, "max")
     with pytest.raises(StorageError, match="appeared"):
-        join.merge(plans, here / "all", Way.COPY)
+        join.merge(plans, here / "all", TransferMode.COPY)
     assert json.loads((there / "result.json").read_text())["final"]["val_metric"] == 0.1

@@ -55,7 +55,7 @@ def test_a_study_shared_out_over_machines_is_the_study_of_one(here: Path, call: 
     assert [{k: cell[k] for k in told} for cell in merged["cells"]] == [
         {k: cell[k] for k in told} for cell in whole["cells"]
     ]
-    assert [cell["stage"] for cell in merged["cells"]] == ["tuned", "tuned"]  # no ledger knows of final runs
+    assert [cell["stage"] for cell in merged["cells"]] == ["tuned", "tuned"]  # no study.json knows of final runs
     assert merged["settings"] == whole["settings"]
     code, out, _ = call("sweep", *SWEEP, "--results-dir", "all")
     assert code == 0 and json.loads(out)["runs"]["ran"] == 0
@@ -65,7 +65,7 @@ def test_a_study_shared_out_over_machines_is_the_study_of_one(here: Path, call: 
     assert json.loads((here / "all/made/study.json").read_text()) == whole
 
 
-def ledger(study: Path, **changes: Any) -> dict[str, Any]:
+def change_study_file(study: Path, **changes: Any) -> dict[str, Any]:
     change(study / "study.json", **changes)
     return json.loads((study / "study.json").read_text())
 
@@ -74,13 +74,15 @@ def test_cells_that_do_not_agree_are_left_to_the_sweep(here: Path, call: Call) -
     for tree, lr in (("a", 0.1), ("b", 0.2)):
         study = write_study(here / tree, LION)
         trial = {"trial": 0, "values": {"optimizer.lr": lr}, "runs": ["lion-final-0-s1000"]}
-        cells = ledger(study)["cells"]
-        ledger(study, settings={"name": "made", "trials": 1, "seeds": len(tree) + (tree == "b")}, cells=cells)
+        cells = change_study_file(study)["cells"]
+        change_study_file(
+            study, settings={"name": "made", "trials": 1, "seeds": len(tree) + (tree == "b")}, cells=cells
+        )
         cells[0]["trials"] = [trial]
-        ledger(study, cells=cells)
+        change_study_file(study, cells=cells)
     code, _, err = call("merge", "a", "b", "-o", "all")
     assert code == 0
-    assert "cell 'lion': trial 0 is not the same point and runs: that of a is kept" in err
+    assert "cell 'lion': trial 0 is not the same point and runs: keeping that of a" in err
     assert "b: its settings differ from a's: seeds 1 and 2" in err
     merged = json.loads((here / "all/made/study.json").read_text())
     assert merged["cells"][0]["trials"][0]["values"] == {"optimizer.lr": 0.1}

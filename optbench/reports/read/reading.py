@@ -88,7 +88,7 @@ def missing(path: Path) -> NoResultsError:
     there = [entry.name for entry in studies_below(path.parent)] if path.parent.is_dir() else []
     if not there:
         return NoResultsError(f"No results in {path} yet", FIRST_RUN)
-    return NoResultsError(f"{path}: no such folder", suggest(path.name, there, f"{path.parent}/{{}}"))
+    return NoResultsError(f"{path}: no such folder", suggest(path.name, there, str(path.parent / "{}")))
 
 
 def studies_below(root: Path) -> Iterator[Path]:

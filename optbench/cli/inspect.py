@@ -56,10 +56,10 @@ def list_(
 
 def experiments(required: bool) -> list[dict[str, str]]:
     """Return the claims under experiments/. Raise ConfigError if the folder is missing and `required`."""
-    from optbench.reproducing.find import experiments_folder, listed
+    from optbench.reproducing.find import experiments_folder, list_experiments
 
     try:
-        return listed(experiments_folder())
+        return list_experiments(experiments_folder())
     except ConfigError:
         if required:
             raise

@@ -23,7 +23,7 @@ from optbench.store import check_study
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
     from optbench.reproducing.find import Experiment
-    from optbench.reproducing.publish import Reproduced
+    from optbench.reproducing.publish import ReproducedClaim
     from optbench.sweeps.study.cells import Cell
     from optbench.sweeps.study.study import Study
 
@@ -190,12 +190,13 @@ def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
 
 def carry_out(
     prepared: Prepared, how: SweepOptions, wanted: Wanted, output: Output
-) -> tuple[Reproduced, dict[str, Any]]:
+) -> tuple[ReproducedClaim, dict[str, Any]]:
     """Run what is missing, decide the claim, write the report and with --publish the files to commit.
 
     Return the decided claim, also as plain data."""
     from optbench.reports.render.write import plain, write_report
-    from optbench.reproducing.publish import VERDICT, publish, verdict_tree
+    from optbench.reproducing.document import FILE
+    from optbench.reproducing.publish import publish, verdict_document
 
     start, root = time.monotonic(), how.root
     conductor = run_study(prepared.study, prepared.cells, how, output)
@@ -204,10 +205,10 @@ def carry_out(
     found = decided(prepared, root, wanted)
     files = write_report(found.report, root / prepared.study.name / "report", root=root, kinds=KINDS)
     target = destination(prepared.experiment.file, wanted.published) / found.name
-    tree = plain(verdict_tree(found))
+    tree = plain(verdict_document(found))
     tree |= {"elapsed_seconds": round(time.monotonic() - start, 1), "ran": conductor.ran}
     tree |= {"folder": str(root / prepared.study.name), "report": str(files[0])}
-    tree["published"] = before_of(tree, target / VERDICT)
+    tree["published"] = before_of(tree, target / FILE)
     tree["written"] = [str(file) for file in publish(found, target)] if wanted.publish else []
     return found, tree
 
@@ -219,20 +220,20 @@ def before_of(tree: Mapping[str, Any], file: Path) -> str | None:
     return agreement(tree, read(file)) if file.is_file() else None
 
 
-def decided(prepared: Prepared, root: Path, wanted: Wanted) -> Reproduced:
+def decided(prepared: Prepared, root: Path, wanted: Wanted) -> ReproducedClaim:
     """Return the report of the study with its verdict."""
     from optbench.reports.build.report import build
     from optbench.reports.build.workload import ReportOptions
     from optbench.reports.comparable import check_kinds
     from optbench.reports.read.reading import read
-    from optbench.reproducing.publish import Reproduced, command_of
+    from optbench.reproducing.publish import ReproducedClaim, command_of
 
     results = read(root / prepared.study.name)
     for path, reason in results.skipped:
         log.warning(f"left out: {path}: {reason}")
     slug, scale = prepared.experiment.slug, prepared.study.scale
     report = build(results, ReportOptions(mix=check_kinds(wanted.mix), command=command_of(slug, scale)))
-    return Reproduced(slug, scale, prepared.experiment.title, prepared.study.claim, report, results)
+    return ReproducedClaim(slug, scale, prepared.experiment.title, prepared.study.claim, report, results)
 
 
 def destination(file: Path, output: Path | None) -> Path:
@@ -245,7 +246,7 @@ def destination(file: Path, output: Path | None) -> Path:
     return checkout / FOLDER if (checkout / "pyproject.toml").is_file() else FOLDER
 
 
-def lines(found: Reproduced, tree: Mapping[str, Any]) -> list[str]:
+def lines(found: ReproducedClaim, tree: Mapping[str, Any]) -> list[str]:
     """Return the lines to print: the claim, its criteria, the verdict, the files."""
     from optbench.reports.render.terminal import clean
 

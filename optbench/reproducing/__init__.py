@@ -1,8 +1,9 @@
-"""The claims under experiments/: found, checked, published, summed up.
+"""The claims under experiments/: find, validate, publish and summarise them.
 
-finding      the folders that hold a study.yaml
-checking     whether a claim is about what its study compares
-publishing   what a reader needs of one that was run, in a folder
-figure       its one picture
-published    the verdicts that are committed
+find         the folders that hold a study.yaml
+validate     check that a claim is about what its study compares
+document     verdict.json, typed
+publish      write what a reader needs of a claim that was run
+figure       its pictures
+published    the committed verdicts
 summary      their table, in README.md and results/README.md"""

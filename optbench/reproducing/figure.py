@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optbench.reports.model.document import ACROSS
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EVIDENCE, BEHIND = "figure.png", "runs.png"
 USUAL = ("leaderboard",)
-KINDS = {  # by measure, the first that there is something to show for
+KINDS = {  # figures by measure; the first with data is drawn
     "trial_sd": ("sensitivity", "tuning-budget"),
     "lr_sensitivity": ("sensitivity",),
     "separability": ("heat-maps", "sensitivity"),
@@ -33,8 +33,8 @@ KINDS = {  # by measure, the first that there is something to show for
 }
 
 
-def draw(report: Report, claim: Claim, asked: Any, folder: Path) -> list[tuple[Path, str]]:
-    """Draw the figures and return the files, each with its title. `asked`: `claim:` of the study file. Raises
+def draw(report: Report, claim: Claim, spec: object, folder: Path) -> list[tuple[Path, str]]:
+    """Draw the figures and return the files, each with its title. `spec`: `claim:` of the study file. Raises
     StorageError."""
     from optbench.reports.model.chapters import document
     from optbench.reports.render.figures import draw as draw_figure
@@ -43,7 +43,7 @@ def draw(report: Report, claim: Claim, asked: Any, folder: Path) -> list[tuple[P
 
     made = document(report)
     wanted = [(EVIDENCE, "the claim's criteria", figure) for _, figure in figures_of(made) if figure.key == "claim"]
-    if behind := runs_of(made, claim, asked):
+    if behind := runs_of(made, claim, spec):
         wanted.append((BEHIND, *behind))
     with explained(folder):
         for name in (EVIDENCE, BEHIND):
@@ -58,7 +58,7 @@ def figures_of(made: Document) -> Iterator[tuple[Chapter, Figure]]:
     return ((chapter, figure) for chapter in made.chapters for _, figure in chapter.figures)
 
 
-def runs_of(made: Document, claim: Claim, asked: Any) -> tuple[str, Figure] | None:
+def runs_of(made: Document, claim: Claim, spec: object) -> tuple[str, Figure] | None:
     """Return (title, figure) of the first figure there is of those that suit the claim's first criterion; of all
     workloads together, else of the workload that the criterion is on."""
     first = claim.criteria[0] if claim.criteria else None
@@ -68,16 +68,16 @@ def runs_of(made: Document, claim: Claim, asked: Any) -> tuple[str, Figure] | No
         chapter, _ = found
         return 0 if chapter.key == ACROSS else 1 if any(name.startswith(chapter.title) for name in workloads) else 2
 
-    for key in (*kinds_of(first.measure if first else "", asked), *USUAL):
+    for key in (*kinds_of(first.measure if first else "", spec), *USUAL):
         for chapter, figure in sorted(figures_of(made), key=distance):
             if figure.key == key:
                 return f"{chapter.title}: {figure.title}", figure
     return None
 
 
-def kinds_of(measure: str, asked: Any) -> Iterator[str]:
-    """The kinds of figures that show a measure; the ladder, where a criterion names budgets."""
-    criteria = asked if isinstance(asked, list) else [asked]
+def kinds_of(measure: str, spec: object) -> Iterator[str]:
+    """Yield the kinds of figures that show a measure; the ladder first if a criterion names budgets."""
+    criteria = spec if isinstance(spec, list) else [spec]
     sides = [side for one in criteria if isinstance(one, Mapping) for side in (one.get("of"), one.get("against"))]
     if any(isinstance(side, Mapping) and "budget" in side for side in sides):
         yield "ladder"

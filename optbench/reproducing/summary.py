@@ -1,4 +1,4 @@
-"""What README.md and results/README.md show of the published verdicts, between marks that are written anew.
+"""Summarise the published verdicts in README.md and results/README.md, between marks.
 
 <!-- results --> ... <!-- /results -->                 the table of the verdicts
 <!-- leaderboard NAME --> ... <!-- /leaderboard -->    the leaderboard of results/claims/NAME"""
@@ -7,124 +7,119 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from optbench.errors import ConfigError
 from optbench.reports.render.write import write_text
+from optbench.reproducing.document import EstimateDocument, VerdictDocument, folder_name
 
 START, END = "<!-- results -->", "<!-- /results -->"
 MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device")
-BOARD = ("", "contender", "interquartile mean", "comes first", "speed", "state")
+BOARD = ("", "contender", "interquartile mean", "P(best)", "speed", "state")
 LONGEST = 200  # characters of the evidence of a row
-SHORTENED = re.compile(r", n = \d+ \w+$")
+COUNT = re.compile(r", n = \d+ \w+$")
 
 
-def section(verdicts: Sequence[Mapping[str, Any]], base: str) -> str:
-    """The table of the verdicts. `base`: the way from the file to the folder of the verdicts."""
+def section(verdicts: Sequence[VerdictDocument], base: str) -> str:
+    """Return the table of the verdicts. `base`: the path from the file to the folder of the verdicts."""
     if not verdicts:
         return "No claim has been published yet."
-    counts = [f"{word} {sum(tree['verdict'] == word for tree in verdicts)}" for word in words_of(verdicts)]
-    return "\n".join([*table(HEADER, [row(tree, base) for tree in verdicts]), "", ending(len(verdicts), counts)])
-
-
-def ending(count: int, counts: Sequence[str]) -> str:
-    """All verdicts in a line."""
-    return f"Of {count} verdicts: {', '.join(counts)}."
+    words = [word for word in ("supported", "not supported", "inconclusive") if word in map(verdict_of, verdicts)]
+    counts = [f"{word} {sum(verdict_of(tree) == word for tree in verdicts)}" for word in words]
+    total = f"Of {len(verdicts)} verdicts: {', '.join(counts)}."
+    return "\n".join([*table(HEADER, [row(tree, base) for tree in verdicts]), "", total])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table."""
+    """Return the lines of a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
-def words_of(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The verdicts that occur, the good ones first."""
-    order = ("supported", "not supported", "inconclusive")
-    return [word for word in order if any(tree["verdict"] == word for tree in verdicts)]
+def verdict_of(tree: VerdictDocument) -> str:
+    """Return the word of a verdict."""
+    return tree.get("verdict", "")
 
 
-def name_of(tree: Mapping[str, Any]) -> str:
-    """The folder of a verdict."""
-    return "-".join(word for word in (tree["slug"], tree.get("scale")) if word)
+def name_of(tree: VerdictDocument) -> str:
+    """Return the folder of a verdict."""
+    return folder_name(tree.get("slug", ""), tree.get("scale"))
 
 
-def row(tree: Mapping[str, Any], base: str) -> list[str]:
-    """One verdict."""
-    seeds = "" if tree.get("seeds") is None else f"{tree['seeds']}{' (few)' if tree.get('few_seeds') else ''}"
-    linked = f"[{tree['slug']}]({base}{name_of(tree)}/report.md): {cell(tree['title'])}"
+def row(tree: VerdictDocument, base: str) -> list[str]:
+    """Return one row of the table of verdicts."""
+    seeds = "" if tree.get("seeds") is None else f"{tree.get('seeds')}{' (few)' if tree.get('few_seeds') else ''}"
+    linked = f"[{tree.get('slug')}]({base}{name_of(tree)}/report.md): {cell(tree.get('title', ''))}"
     where = ", ".join(cell(word) for word in (tree.get("scale"), tree.get("device")) if word)
-    return [linked, f"**{tree['verdict']}**", seeds, cell(decisive(tree)), where]
+    return [linked, f"**{verdict_of(tree)}**", seeds, cell(decisive(tree)), where]
 
 
-def decisive(tree: Mapping[str, Any]) -> str:
-    """How many criteria hold, and the first that made the verdict what it is."""
-    criteria = tree["criteria"]
-    of_its_kind = [one for one in criteria if one.get("holds") is tree.get("holds")] or criteria
+def decisive(tree: VerdictDocument) -> str:
+    """Return how many criteria hold, and the first one that decided the verdict."""
+    criteria = tree.get("criteria", [])
+    deciding = [one for one in criteria if one.get("holds") is tree.get("holds")] or criteria
     held = sum(one.get("holds") is True for one in criteria)
     count = f"{held} of {len(criteria)} hold; " if len(criteria) > 1 else ""
-    one = of_its_kind[0]
-    places = [place for place in one.get("evidence") or () if place.get("holds") is tree.get("holds")]
-    words = SHORTENED.sub("", places[0]["words"]) if places else one["words"]
-    where = f" ({places[0]['where']})" if places and len(one["evidence"]) > 1 else ""
-    said = f"{count}{one.get('text') or one['statement']}{where}: {words}"
-    return said if len(said) <= LONGEST else said[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
+    one = deciding[0]
+    evidence = one.get("evidence") or []
+    places = [place for place in evidence if place.get("holds") is tree.get("holds")]
+    words = COUNT.sub("", places[0].get("words", "")) if places else one.get("words", "")
+    where = f" ({places[0].get('where')})" if places and len(evidence) > 1 else ""
+    text = f"{count}{one.get('text') or one.get('statement')}{where}: {words}"
+    return text if len(text) <= LONGEST else text[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
 
 
-def leaderboard(tree: Mapping[str, Any], base: str) -> str:
-    """The contenders of a study over all of its workloads."""
-    workloads = list(tree["standings"][0]["ranks"])
+def leaderboard(tree: VerdictDocument, base: str) -> str:
+    """Return the contenders of a study over all of its workloads."""
+    standings, title = tree.get("standings", []), tree.get("title", "")
+    workloads = list(standings[0]["ranks"])
     head = [*BOARD[:4], *(f"rank on {name}" for name in workloads), *BOARD[4:]]
     rows = [
         [
             str(place),
             f"`{one['contender']}`",
-            f"{one['iqm']['value']:.2f}{interval(one['iqm'])}",
+            with_interval(one["iqm"]),
             "" if one["first"] is None else f"{100 * one['first']:.0f} %",
-            *(spoken_range(one["ranks"][name]) for name in workloads),
-            share(one["speed"]),
-            share(one["state"]),
+            *(rank_range(one["ranks"][name]) for name in workloads),
+            ratio(one["speed"]),
+            ratio(one["state"]),
         ]
-        for place, one in enumerate(tree["standings"], 1)
+        for place, one in enumerate(standings, 1)
     ]
-    way = f"{base}{name_of(tree)}"
-    lines = [f"![{tree['title']}]({way}/runs.png)", "", *table(head, rows), ""]
+    folder = f"{base}{name_of(tree)}"
     where = ", ".join(word for word in (tree.get("device"), f"{tree.get('seeds')} seeds") if word)
-    lines += [f"`{tree.get('command') or tree['slug']}` ({where}): [report]({way}/report.md). **{verdict_of(tree)}**"]
-    return "\n".join(lines)
+    claim = f"{cell(title)}: {verdict_of(tree)}."
+    end = f"`{tree.get('command') or tree.get('slug')}` ({where}): [report]({folder}/report.md). **{claim}**"
+    return "\n".join([f"![{title}]({folder}/runs.png)", "", *table(head, rows), "", end])
 
 
-def verdict_of(tree: Mapping[str, Any]) -> str:
-    """The claim with its verdict."""
-    return f"{cell(tree['title'])}: {tree['verdict']}."
+def with_interval(of: EstimateDocument) -> str:
+    """Return an estimate with its interval."""
+    interval = "" if of["low"] is None or of["high"] is None else f" [{of['low']:.2f}, {of['high']:.2f}]"
+    return f"{of['value']:.2f}{interval}"
 
 
-def interval(of: Mapping[str, Any]) -> str:
-    """The ends of an estimate."""
-    return "" if of["low"] is None or of["high"] is None else f" [{of['low']:.2f}, {of['high']:.2f}]"
-
-
-def spoken_range(ranks: Sequence[int]) -> str:
-    """3, or 1-4."""
+def rank_range(ranks: Sequence[int]) -> str:
+    """Return `3`, or `1-4`."""
     low, high = ranks
     return str(low) if low == high else f"{low}-{high}"
 
 
-def share(value: float | None) -> str:
-    """Times the reference's."""
+def ratio(value: float | None) -> str:
+    """Return a multiple of the reference's cost, empty if unknown."""
     return "" if value is None else f"{value:.2f} x"
 
 
 def cell(words: str) -> str:
-    """Text that leaves a table whole."""
+    """Return text that cannot break a table."""
     return " ".join(str(words).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def rewritten(file: Path, verdicts: Sequence[Mapping[str, Any]], folder: Path) -> str:
-    """The file's text with everything between marks as it should be. Raises ConfigError where it has no marks, or one
-    for a leaderboard that is not there."""
+def rewritten(file: Path, verdicts: Sequence[VerdictDocument], folder: Path) -> str:
+    """Return the file's text with everything between marks up to date.
+
+    Raises ConfigError if it has no marks, or names a leaderboard that is not published."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -132,32 +127,31 @@ def rewritten(file: Path, verdicts: Sequence[Mapping[str, Any]], folder: Path) -
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
-        raise ConfigError(f"{file}: has no section to write", f"Put {START} and {END} where the table shall stand")
-    base = way_to(folder, file)
+        raise ConfigError(f"{file}: no marks for the table", f"Add {START} and {END} where the table belongs")
+    base = path_from(file, folder)
     whole = f"{before}{START}\n{section(verdicts, base)}\n{END}{after}"
     boards = {name_of(tree): tree for tree in verdicts if tree.get("standings")}
 
     def board(match: re.Match[str]) -> str:
         if match[2] not in boards:
-            raise ConfigError(
-                f"{file}: no leaderboard {match[2]} is published", f"There: {', '.join(boards) or 'none'}"
-            )
+            known = ", ".join(boards) or "none"
+            raise ConfigError(f"{file}: no leaderboard {match[2]} is published", f"Published: {known}")
         return f"{match[1]}{leaderboard(boards[match[2]], base)}\n{match[3]}"
 
     return MARKED.sub(board, whole)
 
 
-def way_to(folder: Path, file: Path) -> str:
-    """The relative path of a folder as seen from a file, with a slash at its end."""
+def path_from(file: Path, folder: Path) -> str:
+    """Return the relative path from a file to a folder, with a slash at its end."""
     return Path(os.path.relpath(folder.resolve(), file.resolve().parent)).as_posix() + "/"
 
 
-def stale(files: Sequence[Path], verdicts: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """The files whose section is not what the verdicts say."""
+def stale(files: Sequence[Path], verdicts: Sequence[VerdictDocument], folder: Path) -> list[Path]:
+    """Return the files that are not up to date with the verdicts."""
     return [file for file in files if file.read_text(encoding="utf-8") != rewritten(file, verdicts, folder)]
 
 
-def write(files: Sequence[Path], verdicts: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Write the section of each file; all of them are looked at first."""
+def write(files: Sequence[Path], verdicts: Sequence[VerdictDocument], folder: Path) -> list[Path]:
+    """Update each file, unless one of them raises ConfigError."""
     texts = [rewritten(file, verdicts, folder) for file in files]
     return [write_text(file, text) for file, text in zip(files, texts, strict=True)]

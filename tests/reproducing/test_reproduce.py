@@ -18,7 +18,7 @@ from optbench.cli.app import main
 from optbench.cli.completion import complete_slug
 from optbench.reports.read.columns import COLUMNS
 from optbench.reproducing import find
-from optbench.reproducing.publish import cut, write_runs
+from optbench.reproducing.publish import truncated, write_runs
 from optbench.sweeps.study.study import make_study
 
 STATE = {"measure": "state_bytes", "of": "lion", "against": "adamw", "relation": "better_by", "margin": 0.9}
@@ -153,8 +153,8 @@ def test_a_verdict_is_held_against_the_published_one(done: Path, call: Call, tmp
 
 def test_files_have_an_end() -> None:
     text = "one\n\n" + "two words\n\n" * 100
-    assert cut(text, "again", 10_000) == text
-    short = cut(text, "again", 500)
+    assert truncated(text, "again", 10_000) == text
+    short = truncated(text, "again", 500)
     assert len(short) <= 500 and short.endswith(
         "two words\n\nThe rest is left out here; `again` makes the whole report.\n"
     )
@@ -197,11 +197,11 @@ def test_all(done: Path, call: Call, tmp_path: Path) -> None:
         ([], "Nothing to reproduce: name a claim"),
         (["tiny", "--all"], "tiny and --all are mutually exclusive"),
         (["tiny", "--check"], "--check works with --summary only"),
-        (["tinny"], "tinny: there is no such experiment in"),
+        (["tinny"], "tinny: no such experiment in"),
         (["tiny", "--scale", "paper"], "--scale paper: "),
         (["tiny", "--jobs", "0"], "--jobs 0: expected at least one"),
         (["tiny", "--retry", "sometimes"], "--retry: unknown status 'sometimes'"),
-        (["tiny", "--mix", "apples"], "--mix apples"),
+        (["tiny", "--mix", "apples"], "--mix: unknown kind 'apples'"),
         (["tiny", "--executor", "cloud"], "--executor cloud"),
     ],
 )
@@ -216,11 +216,14 @@ def test_bad_words(tmp_path: Path, call: Call, words: list[str], said: str) -> N
     ("changes", "said"),
     [
         ({"claim": None}, "`claim` is missing"),
-        ({"claim": STATE | {"of": "lino"}}, "claim.of=lino: the study compares no such contender\nDid you mean lion?"),
-        ({"claim": [STATE, STATE | {"against": "sgd"}]}, "claim 2.against=sgd: the study compares no such contender"),
+        ({"claim": STATE | {"of": "lino"}}, "claim.of=lino: the study has no such contender\nDid you mean lion?"),
+        ({"claim": [STATE, STATE | {"against": "sgd"}]}, "claim 2.against=sgd: the study has no such contender"),
         ({"claim": STATE | {"of": {"optimiser": "lion"}}}, "claim.of: the study has no key optimiser"),
-        ({"claim": STATE | {"of": {"optimizer": "sgd"}}}, "claim.of: no cell has optimizer=sgd\nThere: lion, adamw"),
-        ({"claim": STATE | {"on": {"model": "vit"}}}, "claim.on: no cell has model=vit\nThere: mlp"),
+        (
+            {"claim": STATE | {"of": {"optimizer": "sgd"}}},
+            "no cell has optimizer=sgd\nChoose from lion, adamw",
+        ),
+        ({"claim": STATE | {"on": {"model": "vit"}}}, "claim.on: no cell has model=vit\nChoose from mlp"),
         ({"claim": STATE | {"of": {"optimizer": "lion", "budget": 0.5}}}, "claim.of: no cell has budget=0.5"),
         ({"claim": STATE | {"measure": "state"}}, "claim.measure=state"),
         ({"scales": {"cpu": 4}}, "scales.cpu=4: expected a mapping"),
@@ -241,7 +244,7 @@ def test_yaml_that_does_not_parse_and_folders_that_are_not_there(tmp_path: Path,
     code, _, err = call("reproduce", "tiny", *options(tmp_path))
     assert code == 2 and "study.yaml" in err
     code, _, err = call("reproduce", "tiny", "--experiments-dir", tmp_path / "nowhere")
-    assert code == 2 and "nowhere: there is no such folder" in err
+    assert code == 2 and "nowhere: no such folder" in err
     (tmp_path / "empty").mkdir()
     code, _, err = call("reproduce", "--all", "--experiments-dir", tmp_path / "empty")
     assert code == 2 and "no claim to run" in err
@@ -265,7 +268,7 @@ def test_listing(tmp_path: Path, call: Call) -> None:
     write(tmp_path / "experiments", STATE)
     (tmp_path / "experiments" / "odd").mkdir()
     (tmp_path / "experiments" / "odd" / "study.yaml").write_text("claim: [\n")
-    odd, tiny = find.listed(tmp_path / "experiments")
+    odd, tiny = find.list_experiments(tmp_path / "experiments")
     assert tiny == {"name": "tiny", "scales": "cpu, other", "about": "Lion has half the state"}
     assert odd["about"].startswith("broken: ")
     code, out, _ = call("list", "experiments", "--json")

@@ -72,7 +72,7 @@ def test_a_leaderboard_stands_between_its_marks(published: Path, call: Call) -> 
     file.write_text(f"{marks}\n\n{README}")
     summarise = ["reproduce", "--summary", "-o", published]
     code, _, err = call(*summarise)
-    assert code == 2 and "no leaderboard first-cpu is published" in err and "There: none" in err
+    assert code == 2 and "no leaderboard first-cpu is published" in err and "Published: none" in err
     tree = verdict("first", standings=STANDINGS, command="optbench reproduce first")
     (published / "first-cpu" / "verdict.json").write_text(json.dumps(tree))
     assert call(*summarise)[0] == 0
@@ -104,10 +104,10 @@ def test_what_decided_a_claim_is_its_first_criterion_of_that_kind() -> None:
 def test_mistakes(published: Path, call: Call, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# No marks\n")
     code, _, err = call("reproduce", "--summary", "-o", published)
-    assert code == 2 and "has no section to write" in err
+    assert code == 2 and "no marks for the table" in err
     (published / "first-cpu" / "verdict.json").write_text("{}")
     code, _, err = call("reproduce", "--summary", "-o", published)
-    assert code == 2 and "is no published verdict" in err
+    assert code == 2 and "not a published verdict" in err
     (published / "first-cpu" / "verdict.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         read(published / "first-cpu" / "verdict.json")

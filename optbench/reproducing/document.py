@@ -1,0 +1,86 @@
+"""verdict.json: the published verdict on a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+SCHEMA = 1
+FILE = "verdict.json"
+
+
+class EstimateDocument(TypedDict):
+    """An estimate with its interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class StandingDocument(TypedDict):
+    """A contender over all workloads; costs relative to the reference's."""
+
+    contender: str
+    iqm: EstimateDocument
+    mean_rank: EstimateDocument
+    first: float | None
+    """P(best) by interquartile mean."""
+    ranks: dict[str, Sequence[int]]
+    failed: int
+    speed: float | None
+    state: float | None
+
+
+class EvidenceDocument(TypedDict, total=False):
+    """The evidence for a criterion at one place, as far as it is read."""
+
+    where: str
+    holds: bool | None
+    words: str
+
+
+class CriterionDocument(TypedDict, total=False):
+    """A criterion with its verdict, as far as it is read."""
+
+    text: str
+    statement: str
+    holds: bool | None
+    words: str
+    evidence: list[EvidenceDocument]
+
+
+class VerdictDocument(TypedDict, total=False):
+    """verdict.json."""
+
+    schema: int
+    slug: str
+    scale: str | None
+    title: str
+    claim: object
+    """`claim:` of the study file."""
+    verdict: str
+    holds: bool | None
+    sentence: str
+    seeds: int | None
+    few_seeds: bool
+    criteria: list[CriterionDocument]
+    standings: list[StandingDocument]
+    level: float
+    device: str
+    precision: list[str]
+    versions: dict[str, list[str]]
+    git_commits: list[str]
+    runs: dict[str, int]
+    run_seconds: float
+    mixed: list[str]
+    date: str | None
+    command: str
+
+
+REQUIRED = ("slug", "title", "verdict", "criteria")
+
+
+def folder_name(slug: str, scale: str | None) -> str:
+    """Return the name of the folder that a verdict is published in."""
+    return f"{slug}-{scale}" if scale else slug

@@ -11,7 +11,7 @@ import pytest
 
 from optbench.config.claims import criteria_of
 from optbench.config.measures import MEASURES
-from optbench.config.schema import unflatten
+from optbench.config.trees import unflatten
 from optbench.reports.claims.deciding import all_hold, decide_claim
 from optbench.reports.claims.gains import Gain, relation
 from optbench.reports.claims.sides import Side, pairs_of, sides_of

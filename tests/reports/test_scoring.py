@@ -232,7 +232,7 @@ def test_a_tie_with_the_best_is_no_change_of_who_is_first(tmp_path: Path, call: 
     assert "b stays first without any one workload" in out and "without w" not in out
     assert "speed-up" not in out
     _, out, _ = call("score", table, "--reference", "a")
-    assert "those workloads alone that both have reached" in out
+    assert "geometric mean over the workloads that both reached" in out
 
 
 def test_json_of_a_table_with_infinities_is_json(call: Call) -> None:

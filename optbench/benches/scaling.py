@@ -103,7 +103,7 @@ def numbers(name: str, text: str) -> list[float]:
 
 def run_study(config: RunConfig, optimizers: str, runs: int, root: Path, workers: int, length: float) -> Conducted:
     """A study of so many runs by workers whose runs take so long."""
-    from optbench.sweeps.study.cells import expand
+    from optbench.sweeps.study.expand import expand
     from optbench.sweeps.study.study import make_study
 
     words = words_of(config, optimizers, {"steps": "100"})
@@ -146,19 +146,19 @@ def holds(check: Mapping[str, Any]) -> bool:
 def of_the_scheduler(done: Conducted) -> list[dict[str, Any]]:
     """Seconds a run of what the scheduler does, each alone."""
     from optbench.sweeps.scheduler import study_file
-    from optbench.sweeps.scheduler.scheduler import LEDGER_SECONDS, LEDGER_SHARE
+    from optbench.sweeps.scheduler.scheduler import STUDY_FILE_SECONDS, STUDY_FILE_SHARE
     from optbench.sweeps.study.outcomes import read_outcome
 
-    conductor = done.conductor
-    ids = [run.run_id for run in conductor.planned_runs]
-    reading = timed(lambda: [read_outcome(conductor.folder, run_id) for run_id in ids]) / len(ids)
+    scheduler = done.scheduler
+    ids = [run.run_id for run in scheduler.planned_runs]
+    reading = timed(lambda: [read_outcome(scheduler.folder, run_id) for run_id in ids]) / len(ids)
     one = timed(
-        lambda: study_file.write_ledger(
-            conductor.folder, study_file.tree_of(conductor.study, conductor.courses.courses, None)
+        lambda: study_file.write_study_json(
+            scheduler.folder, study_file.content_of(scheduler.study, scheduler.progress.cells, None)
         )
     )
     writing = done.ledgers * one / done.runs
-    share = one / max(LEDGER_SECONDS, LEDGER_SHARE * one)
+    share = one / max(STUDY_FILE_SECONDS, STUDY_FILE_SHARE * one)
     mirror = done.mirror_seconds / done.runs
     rest = max(0.0, per_run(done) - reading - writing)
     whole = per_run(done) + mirror

@@ -173,7 +173,7 @@ def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
     from optbench.reports.comparable import check_kinds
     from optbench.reproducing.find import experiments_folder, find
     from optbench.reproducing.validate import check_claim
-    from optbench.sweeps.study.cells import expand
+    from optbench.sweeps.study.expand import expand
     from optbench.sweeps.study.study import make_study
 
     experiment = find(slug, experiments_folder(wanted.experiments))
@@ -199,14 +199,14 @@ def carry_out(
     from optbench.reproducing.publish import publish, verdict_document
 
     start, root = time.monotonic(), how.root
-    conductor = run_study(prepared.study, prepared.cells, how, output)
-    if conductor.refusals and len(conductor.failures()) == len(conductor.planned_runs):
-        raise conductor.refusals[0]  # nothing at all could be run
+    scheduler = run_study(prepared.study, prepared.cells, how, output)
+    if scheduler.refusals and len(scheduler.failures()) == len(scheduler.planned_runs):
+        raise scheduler.refusals[0]  # nothing at all could be run
     found = decided(prepared, root, wanted)
     files = write_report(found.report, root / prepared.study.name / "report", root=root, kinds=KINDS)
     target = destination(prepared.experiment.file, wanted.published) / found.name
     tree = plain(verdict_document(found))
-    tree |= {"elapsed_seconds": round(time.monotonic() - start, 1), "ran": conductor.ran}
+    tree |= {"elapsed_seconds": round(time.monotonic() - start, 1), "ran": scheduler.ran}
     tree |= {"folder": str(root / prepared.study.name), "report": str(files[0])}
     tree["published"] = before_of(tree, target / FILE)
     tree["written"] = [str(file) for file in publish(found, target)] if wanted.publish else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,10 @@ from optbench.records import Status
 from optbench.store import check_study, results_root
 
 if TYPE_CHECKING:
-    from optbench.sweeps.executors.registry import Chosen
-    from optbench.sweeps.scheduler.scheduler import Conductor
+    from optbench.sweeps.executors.registry import ExecutorChoice
+    from optbench.sweeps.scheduler.cell_progress import CellProgress
+    from optbench.sweeps.scheduler.scheduler import Scheduler
+    from optbench.sweeps.scheduler.study_progress import OnEdge
     from optbench.sweeps.study.study import Study
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class SweepOptions:
         """The results folder."""
         return results_root(self.results_dir)
 
-    def executor_choice(self) -> Chosen:
+    def executor_choice(self) -> ExecutorChoice:
         """Return the executor that --executor names. Raise ConfigError or MissingError."""
         from optbench.sweeps.executors.registry import choose
 
@@ -95,7 +97,7 @@ def sweep(
     """Tune with equal budgets, then rerun on fresh seeds: optbench sweep optimizer=lion,adamw model=vit --trials 16
 
     Defaults: conf/protocol/default.yaml. Exit code 3 if a run failed."""
-    from optbench.sweeps.study.cells import expand
+    from optbench.sweeps.study.expand import expand
 
     output = Output(as_json, quiet)
     settings = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
@@ -152,20 +154,22 @@ def numbers(option: str, text: str | None) -> list[float] | None:
         raise ConfigError(f"{option} {text}: expected numbers, e.g. 0.25,0.5,1") from None
 
 
-def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> Conductor:
+def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> Scheduler:
     """Run what is not finished of a study, and return its scheduler."""
-    from optbench.sweeps.display.live import Live
-    from optbench.sweeps.display.optuna_mirror import Mirror, check_storage
+    from optbench.sweeps.display.live import LiveDisplay
+    from optbench.sweeps.display.optuna_mirror import OptunaMirror
+    from optbench.sweeps.display.optuna_storage import check_storage
     from optbench.sweeps.scheduler import study_file
-    from optbench.sweeps.scheduler.scheduler import Conductor, total_runs
+    from optbench.sweeps.scheduler.scheduler import Scheduler
+    from optbench.sweeps.scheduler.study_progress import total_runs
 
     executor, folder = how.executor_choice(), how.root / study.name
     check_storage(how.storage, folder)
-    if not study_file.is_done(study_file.read_ledger(folder), study):
+    if not study_file.is_done(study_file.read_study_json(folder), study):
         executor.warm_up([cell.config for cell in cells])
-    live = Live(total_runs(study, cells), 1, quiet=not output.shows_progress)
-    with study_file.scheduling(folder):
-        conductor = Conductor(
+    live = LiveDisplay(total_runs(study, cells), 1, quiet=not output.shows_progress)
+    with study_file.scheduler_lock(folder):
+        scheduler = Scheduler(
             study,
             cells,
             how.root,
@@ -173,40 +177,40 @@ def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, output: Out
             pruning_of(study, folder),
             how.retried,
             on_edge=edge_notice(study),
-            mirror=Mirror(folder, how.storage).update,
+            mirror=OptunaMirror(folder, how.storage).update,
             on_extend=lambda trials: log.info(f"extending: {trials} more trials for every cell"),
         )
-        for change in study_file.changes(conductor.before, study):
+        for change in study_file.changed_settings(scheduler.previous, study):
             log.warning(f"the study {study.name} changes: {change}")
-        waiting = conductor.plan()
-        conductor.write_ledger()
+        waiting = scheduler.plan()
+        scheduler.write_study_file()
         if waiting:
-            conduct(conductor, live, executor, how)
-    return conductor
+            run_waiting(scheduler, live, executor, how)
+    return scheduler
 
 
-def conduct(conductor: Conductor, live: Any, chosen: Chosen, how: SweepOptions) -> None:
+def run_waiting(scheduler: Scheduler, live: Any, chosen: ExecutorChoice, how: SweepOptions) -> None:
     """Run the waiting runs on an executor. Raise Interrupted after SIGINT or SIGTERM."""
-    from optbench.sweeps.executors.signals import stopping
+    from optbench.sweeps.executors.signals import stop_requests
 
-    executor = chosen.make([cell.config for cell in conductor.cells], conductor.folder, how.jobs, how.per_device)
-    conductor.sharing = {**executor.sharing, "executor": chosen.name}
+    executor = chosen.make([cell.config for cell in scheduler.cells], scheduler.folder, how.jobs, how.per_device)
+    scheduler.sharing = {**executor.sharing, "executor": chosen.name}
     count = live.slots = executor.slots
-    trackers_off(conductor)
+    trackers_off(scheduler)
     log.info(
-        f"{conductor.study.name}: {len(conductor.waiting)} runs to do, {conductor.found} already finished, "
-        f"{count} at a time; results in {conductor.folder}"
+        f"{scheduler.study.name}: {len(scheduler.waiting)} runs to do, {scheduler.found} already finished, "
+        f"{count} at a time; results in {scheduler.folder}"
     )
-    with stopping() as asked:
-        conductor.asked_to_stop = asked
+    with stop_requests() as asked:
+        scheduler.stop_signal = asked
         try:
-            conductor.conduct(executor)
+            scheduler.run(executor)
         finally:
             live.close()
             with suppress(StorageError):  # a full disk is reported already; study.json can be rebuilt
-                conductor.write_ledger()
+                scheduler.write_study_file()
     if asked():
-        done, planned = len(conductor.outcomes), len(conductor.planned_runs)
+        done, planned = len(scheduler.outcomes), len(scheduler.planned_runs)
         raise Interrupted(
             asked(),
             f"interrupted: {done} of {planned} planned runs are finished, the others have checkpoints",
@@ -214,14 +218,14 @@ def conduct(conductor: Conductor, live: Any, chosen: Chosen, how: SweepOptions) 
         )
 
 
-def trackers_off(conductor: Conductor) -> None:
+def trackers_off(scheduler: Scheduler) -> None:
     """Turn tracker=auto off unless W&B has a key or a mode: its process would cost more than a short run."""
     from optbench.trackers.wandb import has_key
 
     if has_key() or os.environ.get("WANDB_MODE"):
         return
-    if any(run.config.tracker == "auto" for run in conductor.planned_runs):
-        conductor.tracker = "none"
+    if any(run.config.tracker == "auto" for run in scheduler.planned_runs):
+        scheduler.tracker = "none"
         log.warning("No W&B key found: runs are not tracked (tracker=wandb logs them offline)")
 
 
@@ -234,47 +238,48 @@ def pruning_of(study: Study, folder: Path) -> Any:
     return make_pruning(study, folder)
 
 
-def edge_notice(study: Study) -> Callable[[Any, list[tuple[str, str]]], None]:
+def edge_notice(study: Study) -> OnEdge:
     """Return a function that logs the best values that lie on an edge of their search space."""
 
-    def on_edge(course: Any, edges: list[tuple[str, str]]) -> None:
+    def on_edge(cell: CellProgress, edges: list[tuple[str, str]]) -> None:
+        values = cell.winner.values if cell.winner else {}
         where = ", ".join(
-            f"{key}={course.winner.values[key]:.4g} on the {side} edge of {course.box.as_dict()[key]}"
-            for key, side in edges
+            f"{key}={values[key]:.4g} on the {side} edge of {cell.box.as_dict()[key]}" for key, side in edges
         )
         hint = "" if study.extend_edges else "; --extend-edges extends the search, equally for all"
-        log.info(f"{course.cell.label}: undertuned: best {where}{hint}")
+        log.info(f"{cell.cell.label}: undertuned: best {where}{hint}")
 
     return on_edge
 
 
-def report(conductor: Conductor, output: Output) -> None:
+def report(scheduler: Scheduler, output: Output) -> None:
     """Print the result of a study. Raise ExpectationFailed if a run did not succeed."""
-    tree = result_tree(conductor)
+    tree = result_tree(scheduler)
     output.answer(tree, lambda: print_summary(tree))
-    raise_for_failures(conductor, tree)
+    raise_for_failures(scheduler, tree)
 
 
-def result_tree(conductor: Conductor) -> dict[str, Any]:
+def result_tree(scheduler: Scheduler) -> dict[str, Any]:
     """Return the result of a study as plain data. Raise the first refusal if no run could be started."""
     from optbench.sweeps.display import summary
 
-    if conductor.refusals and len(conductor.failures()) == len(conductor.planned_runs):
-        raise conductor.refusals[0]
-    tree = summary.tree_of(conductor)
-    if conductor.ran == 0:
-        log.warning(f"{conductor.study.name}: all {tree['runs']['planned']} runs are already finished")
+    if scheduler.refusals and len(scheduler.failures()) == len(scheduler.planned_runs):
+        raise scheduler.refusals[0]
+    tree = summary.summary_of(scheduler)
+    if scheduler.ran == 0:
+        log.warning(f"{scheduler.study.name}: all {tree['runs']['planned']} runs are already finished")
     return tree
 
 
-def raise_for_failures(conductor: Conductor, tree: Mapping[str, Any]) -> None:
+def raise_for_failures(scheduler: Scheduler, tree: Mapping[str, Any]) -> None:
     """Log the result to W&B. Raise ExpectationFailed if a run did not succeed."""
-    from optbench.sweeps.display import summary, wandb_summary
+    from optbench.sweeps.display import wandb_summary
+    from optbench.sweeps.display.live import status_counts
 
-    wandb_summary.track(conductor, tree)
-    failures = conductor.failures()
+    wandb_summary.track(scheduler, tree)
+    failures = scheduler.failures()
     if failures:
-        counts = summary.statuses({f.run_id: f for f in failures})
+        counts = status_counts(failures)
         words = ", ".join(f"{count} {status}" for status, count in counts.items())
         raise ExpectationFailed(
             f"{len(failures)} of {tree['runs']['planned']} runs did not succeed: {words}", retry_hint(failures)
@@ -293,7 +298,7 @@ def print_summary(tree: Mapping[str, Any]) -> None:
     """Print the table of a study."""
     from optbench.sweeps.display import summary
 
-    table(tree["study"], summary.rows(tree))
+    table(tree["study"], [summary.table_row(cell) for cell in tree["cells"]])
     counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
     pruned = f"; pruner {tree['pruner']} (tuning only)" if tree["pruner"] != "none" else ""
     budgets = sorted({round(cell["evaluated_samples"]) for cell in tree["cells"]})
@@ -323,7 +328,7 @@ def plan_of(study: Study, cells: Sequence[Any], how: SweepOptions) -> tuple[dict
 
 def print_plan(tree: Mapping[str, Any]) -> None:
     """Print the plan of a study."""
-    from optbench.sweeps.dry_run.plan import table_rows
+    from optbench.sweeps.dry_run.plan_text import table_row
 
-    table(tree["study"], table_rows(tree))
+    table(tree["study"], [table_row(row) for row in tree["cells"]])
     print("\n".join(tree["lines"]))

@@ -19,7 +19,7 @@ from optbench.errors import ConfigError, ExpectationFailed, OptbenchError
 from optbench.store import check_study, explained
 
 if TYPE_CHECKING:
-    from optbench.sweeps.scheduler.scheduler import Conductor
+    from optbench.sweeps.scheduler.scheduler import Scheduler
     from optbench.sweeps.study.cells import Cell
     from optbench.sweeps.study.study import Study
 
@@ -49,7 +49,6 @@ def set_(
     """Set a workload's target by AlgoPerf's procedure: tune four standard optimizers, rerun the best one.
 
     Defaults: conf/protocol/targets.yaml. If some run failed, the file is written and the exit code is 3."""
-    from optbench.sweeps import targets
 
     output = Output(as_json, quiet)
     given = {"trials": trials, "seeds": seeds, "budgets": None if budget is None else [budget]}
@@ -58,7 +57,9 @@ def set_(
     if dry_run:
         show_plan(asked, cells, how, output)
         return
-    file = targets.file_of(destination(folder, how.config_dir), cells[0])
+    from optbench.sweeps import target_file
+
+    file = target_file.path_of(destination(folder, how.config_dir), cells[0])
     with explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)  # fail before the runs if it cannot be written
     conclude(run_study(asked, cells, how, output), file, output)
@@ -70,7 +71,7 @@ def study_of(
     """Return the study that sets a target, and its cells. Its own runs have no target."""
     from optbench.config import Composition, parse_sweep
     from optbench.sweeps import targets
-    from optbench.sweeps.study.cells import expand
+    from optbench.sweeps.study.expand import expand
     from optbench.sweeps.study.study import make_study
 
     for text in overrides:
@@ -110,25 +111,25 @@ def destination(output: Path | None, config_dir: Path | None) -> Path:
     )
 
 
-def conclude(conductor: Conductor, file: Path, output: Output) -> None:
+def conclude(scheduler: Scheduler, file: Path, output: Output) -> None:
     """Write the target and print the result of the study."""
-    from optbench.sweeps import targets
+    from optbench.sweeps import target_file, targets
     from optbench.sweeps.display import summary
 
     try:
-        target, before = targets.write(file, targets.tree_of(conductor))
+        target, before = target_file.write(file, targets.target_of(scheduler))
     except ExpectationFailed:
-        if conductor.refusals:  # e.g. missing data: that is the cause to mend
-            raise conductor.refusals[0] from None
+        if scheduler.refusals:  # e.g. missing data: that is the cause to mend
+            raise scheduler.refusals[0] from None
         if not output.as_json:
-            print_summary(summary.tree_of(conductor))
+            print_summary(summary.summary_of(scheduler))
         raise
     if before and before.get("workload_sha256") != target["workload_sha256"]:
         log.warning(f"{file}: replaced a target that was set for other model or data settings")
-    tree = result_tree(conductor)
+    tree = result_tree(scheduler)
     whole = {"file": str(file), "target": target, "sweep": tree}
     output.answer(whole, lambda: (print_summary(tree), print_target(file, target)))
-    raise_for_failures(conductor, tree)
+    raise_for_failures(scheduler, tree)
 
 
 def print_target(file: Path, target: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from optbench.merging.mixing import find_mixed
 from optbench.merging.scan import STUDY_FILE, Tree, TreeRun, is_study, name_workloads, read_study_file, scan, studies_in
 from optbench.merging.study_file import merge_study_files
 from optbench.reports.read.reading import FILES
-from optbench.sweeps.scheduler.study_file import scheduling, write_ledger
+from optbench.sweeps.scheduler.study_file import scheduler_lock, write_study_json
 from optbench.sweeps.study.outcomes import Outcome, read_outcome
 
 log = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ def merge(plans: Sequence[StudyPlan], out: Path, mode: TransferMode) -> None:
         if plan.idle:
             continue
         folder = out / plan.name
-        with scheduling(folder):
+        with scheduler_lock(folder):
             clear_staging(folder)
             try:
                 for run in list(plan.copies):
@@ -213,7 +213,7 @@ def merge(plans: Sequence[StudyPlan], out: Path, mode: TransferMode) -> None:
             finally:
                 clear_staging(folder)
             if plan.study_file is not None:
-                write_ledger(folder, plan.study_file)
+                write_study_json(folder, plan.study_file)
 
 
 def place_or_skip(plan: StudyPlan, run: TreeRun, target: Path, mode: TransferMode) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Required, TypedDict, cast
 
 from optbench.config import Dimension
 from optbench.sweeps.scheduler.cell_progress import DONE, EDGE, TUNED
-from optbench.sweeps.scheduler.study_file import HISTORY, ending
+from optbench.sweeps.scheduler.study_file import HISTORY, trial_state
 from optbench.sweeps.study.cells import FINAL, TUNE
 from optbench.sweeps.study.outcomes import Outcome
 from optbench.sweeps.study.space import Box
@@ -157,7 +157,7 @@ def with_outcome(trial: StudyTrial, read: Read) -> StudyTrial:
         return {**trial}
     scores = [outcome.score for outcome in outcomes if outcome is not None and outcome.score is not None]
     score = sum(scores) / len(scores) if len(scores) == len(outcomes) else None
-    return cast("StudyTrial", {**trial, **ending(outcomes), "score": score})
+    return cast("StudyTrial", {**trial, **trial_state(outcomes), "score": score})
 
 
 def edges_of(cell: StudyCell, best: StudyTrial | None, trials: int) -> list[list[str]]:

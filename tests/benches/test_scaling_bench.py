@@ -11,7 +11,7 @@ from optbench.benches import scaling
 from optbench.benches.sweeping import writers
 from optbench.benches.sweeping.paced import conducted
 from optbench.errors import ConfigError
-from optbench.sweeps.study.cells import expand
+from optbench.sweeps.study.expand import expand
 from optbench.sweeps.study.study import make_study
 
 
@@ -28,8 +28,8 @@ def test_workers_that_only_take_time_bring_a_study_to_its_end(tmp_path: Path) ->
     words = ["optimizer=lion,sgd", "model=quadratic", "threads=1", "steps=20"]
     study = make_study(words, {"trials": 8, "seeds": 0})
     done = conducted(study, expand(study), tmp_path, workers=4, seconds=0.2)
-    assert done.runs == len(done.conductor.outcomes) == 16
-    assert done.conductor.courses.done and not done.conductor.failures()
+    assert done.runs == len(done.scheduler.outcomes) == 16
+    assert done.scheduler.progress.is_done and not done.scheduler.failures()
     assert 16 / 4 * 0.2 <= done.conduct_seconds < 10
     assert done.ledgers >= 1
 

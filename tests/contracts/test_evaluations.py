@@ -8,7 +8,7 @@ import pytest
 
 from optbench import config
 from optbench.sessions.session import execute
-from optbench.sweeps.study.cells import evaluations_of
+from optbench.sweeps.study.expand import evaluations_of
 
 STEPS = 20  # a multiple of every interval in the files
 SMALL = ("model=mlp", "batch_size=8", "eval_train_samples=8", "threads=1", "tracker=none", f"steps={STEPS}")

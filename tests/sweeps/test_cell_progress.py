@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from optbench.sweeps.scheduler.cell_progress import DONE, Course, Courses
-from optbench.sweeps.scheduler.scheduler import total_runs
-from optbench.sweeps.study.cells import FINAL, TUNE, Planned, expand
+from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress
+from optbench.sweeps.scheduler.study_progress import StudyProgress, total_runs
+from optbench.sweeps.study.cells import FINAL, TUNE, PlannedRun
+from optbench.sweeps.study.expand import expand
 from optbench.sweeps.study.outcomes import Outcome
 from optbench.sweeps.study.study import Study, make_study
 
-Score = Callable[[Planned], Any]
+Score = Callable[[PlannedRun], Any]
 """The validation metric of a run; None where it diverged, or an Outcome."""
 
 
@@ -24,7 +25,7 @@ def study_of(*overrides: str, **given: Any) -> Study:
     return make_study(["model=mlp", *(overrides or ("optimizer=lion,adamw",))], given, protocol=protocol)
 
 
-def lr_of(run: Planned) -> float:
+def lr_of(run: PlannedRun) -> float:
     return run.config.optimizer.settings["lr"]
 
 
@@ -35,36 +36,36 @@ class Played:
         self.study, self.outcomes = study, {}
         self.edges: list[tuple[str, list[tuple[str, str]]]] = []
         self.extended: list[int] = []
-        courses = [Course(cell, study, self.outcomes) for cell in expand(study)]
-        told = lambda course, edges: self.edges.append((course.cell.label, edges))  # noqa: E731
-        self.all = Courses(study, courses, told, self.extended.append)
-        self.released: list[list[Planned]] = []
+        cells = [CellProgress(cell, study, self.outcomes) for cell in expand(study)]
+        on_edge = lambda cell, edges: self.edges.append((cell.cell.label, edges))  # noqa: E731
+        self.all = StudyProgress(study, cells, on_edge, self.extended.append)
+        self.released: list[list[PlannedRun]] = []
         self.play(score)
 
     def play(self, score: Score) -> None:
         """Cells in turn; what one asks for has ended before it is asked again."""
         for _ in range(1000):
-            before = [course.state for course in self.all.courses]
-            for course in self.all.courses:
-                if course.stage != DONE:
-                    self.finish(self.all.advance(course), score)
-            if self.all.done:
+            before = [cell.state for cell in self.all.cells]
+            for cell in self.all.cells:
+                if cell.stage != DONE:
+                    self.finish(self.all.advance(cell), score)
+            if self.all.is_done:
                 return
-            assert before != [course.state for course in self.all.courses], "it stands still"
+            assert before != [cell.state for cell in self.all.cells], "it stands still"
         raise AssertionError("it has no end")
 
-    def finish(self, runs: list[Planned], score: Score) -> None:
+    def finish(self, runs: list[PlannedRun], score: Score) -> None:
         self.released += [runs] if runs else []
         for run in runs:
             value = score(run)
             self.outcomes[run.run_id] = value if isinstance(value, Outcome) else outcome(run.run_id, value)
 
     @property
-    def runs(self) -> list[Planned]:
+    def runs(self) -> list[PlannedRun]:
         return [run for runs in self.released for run in runs]
 
-    def of(self, label: str) -> Course:
-        return next(course for course in self.all.courses if course.cell.label == label)
+    def of(self, label: str) -> CellProgress:
+        return next(cell for cell in self.all.cells if cell.cell.label == label)
 
 
 def outcome(run_id: str, value: float | None, direction: str = "max") -> Outcome:
@@ -75,7 +76,7 @@ def outcome(run_id: str, value: float | None, direction: str = "max") -> Outcome
 CENTRES = {"lion": (-3.5, -1.0), "adamw": (-2.5, -2.0)}  # decimal logarithms of learning rate and weight decay
 
 
-def middle(run: Planned) -> float:
+def middle(run: PlannedRun) -> float:
     """The nearer to the middle of its published box, the better."""
     where = [run.config.optimizer.settings[key] for key in ("lr", "weight_decay")]
     centre = CENTRES[run.config.optimizer.name]
@@ -88,13 +89,13 @@ def middle(run: Planned) -> float:
 def test_trials_then_the_winner_on_fresh_seeds() -> None:
     played = Played(study_of(trials=4, tune_seeds=2, seeds=3), middle)
     assert [[run.stage for run in runs] for runs in played.released] == [[TUNE] * 8] * 2 + [[FINAL] * 3] * 2
-    assert len(played.runs) == total_runs(played.study, [course.cell for course in played.all.courses]) == 22
-    for course in played.all.courses:
-        assert {run.config.seed for trial in course.trials for run in trial.runs} == {0, 1}
-        assert [run.config.seed for run in course.finals] == [1000, 1001, 1002]
-        best = max(course.trials, key=lambda trial: trial.score)
-        assert course.winner is best
-        assert {lr_of(run) for run in course.finals} == {best.values["optimizer.lr"]}
+    assert len(played.runs) == total_runs(played.study, [cell.cell for cell in played.all.cells]) == 22
+    for cell in played.all.cells:
+        assert {run.config.seed for trial in cell.trials for run in trial.runs} == {0, 1}
+        assert [run.config.seed for run in cell.finals] == [1000, 1001, 1002]
+        best = max(cell.trials, key=lambda trial: trial.score)
+        assert cell.winner is best
+        assert {lr_of(run) for run in cell.finals} == {best.values["optimizer.lr"]}
     assert len({run.run_id for run in played.runs}) == 22
 
 
@@ -112,7 +113,7 @@ def test_a_seed_of_ones_own_shifts_all() -> None:
 def test_no_final_stage() -> None:
     played = Played(study_of(trials=4, seeds=0), middle)
     assert {run.stage for run in played.runs} == {TUNE}
-    assert played.all.done
+    assert played.all.is_done
 
 
 def test_without_a_box_the_final_seeds_suffice() -> None:
@@ -198,11 +199,11 @@ def test_a_winner_on_an_edge_is_told_once() -> None:
 
 def test_the_edge_is_an_eighth_at_most_and_a_twentieth_at_least() -> None:
     for trials, share in ((1, 0.125), (8, 0.125), (16, 1 / 16), (64, 0.05)):
-        course = Played(study_of("optimizer=lion", trials=trials, seeds=0), lr_of).of("lion")
-        box = course.box
+        cell = Played(study_of("optimizer=lion", trials=trials, seeds=0), lr_of).of("lion")
+        box = cell.box
         inside, outside = (box.at([1 - share + sign * 0.002, 0.5]) for sign in (-1, 1))
         assert box.edges(inside, share) == []
-        found = [[*course.box.edges(values, share)] for values in (inside, outside)]
+        found = [[*cell.box.edges(values, share)] for values in (inside, outside)]
         assert found == [[], [("optimizer.lr", "high")]]
         assert share == min(max(1 / trials, 0.05), 0.125)
 
@@ -226,22 +227,22 @@ def test_extending_gives_every_cell_the_same_number_of_trials() -> None:
 
 def test_extending_stops_when_no_winner_lies_on_an_edge() -> None:
     played = Played(study_of(trials=8, seeds=1, extend_edges=True), middle)
-    assert [len(course.trials) for course in played.all.courses] == [8, 8]
+    assert [len(cell.trials) for cell in played.all.cells] == [8, 8]
     assert played.extended == []
 
 
 def test_extending_stays_within_what_a_value_may_be() -> None:
     interval = "optimizer.lr=interval(0,1)"
     played = Played(study_of("optimizer=lion", interval, trials=8, seeds=1, extend_edges=True), lambda r: -lr_of(r))
-    course = played.of("lion")
-    assert all(trial.values["optimizer.lr"] >= 0 for trial in course.trials)
-    assert len(course.trials) == 16
+    cell = played.of("lion")
+    assert all(trial.values["optimizer.lr"] >= 0 for trial in cell.trials)
+    assert len(cell.trials) == 16
 
 
 def test_a_grid_is_extended_by_quasi_random_points() -> None:
     played = Played(study_of(trials=4, seeds=0, sampler="grid", extend_edges=True), lambda run: lr_of(run))
-    assert {len(course.trials) for course in played.all.courses} <= {4, 6, 8}
-    assert len({len(course.trials) for course in played.all.courses}) == 1
+    assert {len(cell.trials) for cell in played.all.cells} <= {4, 6, 8}
+    assert len({len(cell.trials) for cell in played.all.cells}) == 1
 
 
 def test_a_failed_cell_does_not_hold_up_the_extension_of_others() -> None:
@@ -260,9 +261,9 @@ def test_only_the_best_of_all_is_rerun() -> None:
     played = Played(study, lambda run: 0.9 if "nadam" in run.run_id else 0.1)
     assert {run.config.optimizer.name for run in played.runs if run.stage == FINAL} == {"nadam"}
     assert Counter(run.stage for run in played.runs) == {TUNE: 8, FINAL: 3}
-    assert total_runs(study, [course.cell for course in played.all.courses]) == 11
+    assert total_runs(study, [cell.cell for cell in played.all.cells]) == 11
     nothing = Played(study, lambda run: None)
-    assert all(course.finals == [] or course.winner for course in nothing.all.courses)
+    assert all(cell.finals == [] or cell.winner for cell in nothing.all.cells)
     assert Counter(run.stage for run in nothing.runs) == {TUNE: 8}
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from optbench.errors import ConfigError
-from optbench.sweeps.study.cells import Cell, expand
+from optbench.sweeps.study.cells import Cell
+from optbench.sweeps.study.expand import expand
 from optbench.sweeps.study.study import make_study
 
 
@@ -97,7 +98,7 @@ def test_budgets_in_samples_stay_in_samples() -> None:
 
 def test_what_varies_is_refused_unless_one_asks_for_it() -> None:
     error = refused("optimizer=lbfgs,adamw")
-    assert error.args[0] == "unequal budgets: the gradient evaluations of a step of lbfgs vary"
+    assert error.args[0] == "unequal budgets: the gradient evaluations per step of lbfgs vary"
     assert "--allow-unequal" in error.hint
     assert [cell.config.steps for cell in cells("optimizer=lbfgs,adamw", allow_unequal=True)] == [1100, 1100]
     assert len(cells("optimizer=lbfgs")) == 1  # alone, it is compared with nothing
@@ -199,7 +200,7 @@ def test_a_mistake_in_a_box(tmp_path: Path, old: str, new: str, message: str) ->
         (("optimizer=lion,adamx",), "optimizer=adamx: there is no optimizer 'adamx'"),
         (("optimizer=lion", "optimizer.lr=interval(-1,1)"), "optimizer.lr=-1.0: expected a number in [0, inf)"),
         (("optimizer=lion,sgd", "optimizer.rho=interval(0,1)"), "optimizer=lion: optimizer.rho=0.0: there is no key"),
-        (("optimizer=lion", "steps=interval(1,5)"), "steps: an interval searches a hyperparameter"),
+        (("optimizer=lion", "steps=interval(1,5)"), "steps: only hyperparameters can be searched"),
         (("optimizer=lion", "nothing=1,2"), "nothing=1: there is no key 'nothing'"),
     ],
 )

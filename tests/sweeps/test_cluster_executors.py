@@ -21,8 +21,8 @@ import pytest
 from optbench import config
 from optbench.errors import ConfigError, MissingError
 from optbench.sweeps.executors import registry, remote_worker
-from optbench.sweeps.executors.base import Died, Ended, Job, Measured, Progress, Stopped
-from optbench.sweeps.executors.mailbox import Desk, read_pulse, write_news
+from optbench.sweeps.executors.base import Job, RunEnded, RunEvaluated, RunProgress, RunStopped, WorkerDied
+from optbench.sweeps.executors.mailbox import SchedulerMailbox, read_pulse, write_event
 from optbench.sweeps.scheduler import study_file
 
 PATIENCE_SECONDS = 120.0
@@ -179,71 +179,76 @@ def job_of(root: Path, *overrides: str) -> Job:
     return Job(loaded.run_id, "tune", loaded, root, "x")
 
 
-def in_a_process(parcel: dict[str, Any], tmp_path: Path) -> subprocess.Popen[str]:
+def in_a_process(payload: dict[str, Any], tmp_path: Path) -> subprocess.Popen[str]:
     """A worker as a cluster would begin it."""
     import pickle
 
-    file = tmp_path / "parcel.pickle"
-    file.write_bytes(pickle.dumps(parcel))
-    code = "import pickle, sys; from optbench.sweeps.executors.remote_worker import work_elsewhere as w; "
+    file = tmp_path / "payload.pickle"
+    file.write_bytes(pickle.dumps(payload))
+    code = "import pickle, sys; from optbench.sweeps.executors.remote_worker import run_payload as w; "
     code += "print('said:', w(pickle.load(open(sys.argv[1], 'rb'))), file=open(sys.argv[2], 'w'))"
     return subprocess.Popen([sys.executable, "-c", code, str(file), str(tmp_path / "said.txt")], text=True)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with study_file.scheduling(tmp_path / "x"):
-        desk = Desk(tmp_path / "x")
+def desk(tmp_path: Path) -> Iterator[SchedulerMailbox]:
+    with study_file.scheduler_lock(tmp_path / "x"):
+        desk = SchedulerMailbox(tmp_path / "x")
         yield desk
         desk.close()
 
 
-def test_other_versions_are_an_obstacle(desk: Desk, tmp_path: Path) -> None:
-    parcel = remote_worker.parcel_of(job_of(tmp_path), "a.0", desk.folder, 3.0)
-    assert remote_worker.obstacle(parcel) == ""
+def test_other_versions_are_an_obstacle(desk: SchedulerMailbox, tmp_path: Path) -> None:
+    payload = remote_worker.payload_of(job_of(tmp_path), "a.0", desk.folder, 3.0)
+    assert remote_worker.worker_problem(payload) == ""
     for name in ("optbench", "torch"):
-        other = {**parcel, "versions": {**parcel["versions"], name: "0.0.1"}}
-        assert re.fullmatch(rf"the worker on \S+ has {name} \S+, the scheduler 0\.0\.1", remote_worker.obstacle(other))
-        assert remote_worker.work_elsewhere(other) == remote_worker.obstacle(other)  # and nothing of the job was read
+        other = {**payload, "versions": {**payload["versions"], name: "0.0.1"}}
+        assert re.fullmatch(
+            rf"the worker on \S+ has {name} \S+, the scheduler 0\.0\.1", remote_worker.worker_problem(other)
+        )
+        assert remote_worker.run_payload(other) == remote_worker.worker_problem(
+            other
+        )  # and nothing of the job was read
 
 
-def test_a_folder_that_is_not_shared_is_an_obstacle(desk: Desk, tmp_path: Path) -> None:
-    parcel = remote_worker.parcel_of(job_of(tmp_path), "a.0", tmp_path / "elsewhere", 0.6)
-    assert "the results folder must be shared by all machines" in remote_worker.obstacle(parcel)
+def test_a_folder_that_is_not_shared_is_an_obstacle(desk: SchedulerMailbox, tmp_path: Path) -> None:
+    payload = remote_worker.payload_of(job_of(tmp_path), "a.0", tmp_path / "elsewhere", 0.6)
+    assert "the results folder must be shared by all machines" in remote_worker.worker_problem(payload)
 
 
 def test_locks_that_do_not_reach_another_machine_are_an_obstacle(tmp_path: Path) -> None:
-    with study_file.scheduling(tmp_path / "x"):
-        desk = Desk(tmp_path / "x")
-        parcel = {**remote_worker.parcel_of(job_of(tmp_path), "a.0", desk.folder, 5.0), "host": "another"}
-        assert remote_worker.obstacle(parcel) == ""
-    assert "two could write one run" in remote_worker.obstacle(parcel)  # nobody holds it, and the pulse goes on
+    with study_file.scheduler_lock(tmp_path / "x"):
+        desk = SchedulerMailbox(tmp_path / "x")
+        payload = {**remote_worker.payload_of(job_of(tmp_path), "a.0", desk.folder, 5.0), "host": "another"}
+        assert remote_worker.worker_problem(payload) == ""
+    problem = remote_worker.worker_problem(payload)  # nobody holds the lock, and the pulse continues
+    assert "two processes could write one run" in problem
     desk.close()
 
 
 @pytest.mark.slow
-def test_a_worker_whose_scheduler_is_gone_leaves_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
+def test_a_worker_whose_scheduler_is_gone_leaves_a_checkpoint(desk: SchedulerMailbox, tmp_path: Path) -> None:
     job = job_of(tmp_path, *LONG, "steps=1000000")
-    process = in_a_process(remote_worker.parcel_of(job, "a.0", desk.folder, 3.0), tmp_path)
+    process = in_a_process(remote_worker.payload_of(job, "a.0", desk.folder, 3.0), tmp_path)
     try:
         waited_for(lambda: checkpoints(tmp_path), "a checkpoint")
         desk._over.set()  # the pulse stops, as of a scheduler that was killed
         assert process.wait(PATIENCE_SECONDS) == 0
     finally:
         process.kill()
-    heard = desk.news("a.0")
-    assert isinstance(heard[0], remote_worker.Hello)
+    heard = desk.new_events("a.0")
+    assert isinstance(heard[0], remote_worker.WorkerStarted)
     assert heard[0].process == process.pid
-    assert heard[-1] == Stopped(job.run_id)
+    assert heard[-1] == RunStopped(job.run_id)
     assert checkpoints(tmp_path)
 
 
 @pytest.mark.slow
-def test_the_time_limit_of_a_job_is_no_end_of_its_run(desk: Desk, tmp_path: Path) -> None:
+def test_the_time_limit_of_a_job_is_no_end_of_its_run(desk: SchedulerMailbox, tmp_path: Path) -> None:
     """Nor is a stop by the scheduler, which comes with its reason."""
     job = job_of(tmp_path, *LONG, "steps=1000000")
     for attempt in ("a.0", "a.1"):
-        process = in_a_process(remote_worker.parcel_of(job, attempt, desk.folder, 10.0), tmp_path)
+        process = in_a_process(remote_worker.payload_of(job, attempt, desk.folder, 10.0), tmp_path)
         before = checkpoints(tmp_path)
         try:
             waited_for(lambda before=before: set(checkpoints(tmp_path)) - set(before), "a further checkpoint")
@@ -254,8 +259,8 @@ def test_the_time_limit_of_a_job_is_no_end_of_its_run(desk: Desk, tmp_path: Path
             assert process.wait(PATIENCE_SECONDS) == 0
         finally:
             process.kill()
-        last = desk.news(attempt)[-1]
-        assert isinstance(last, Died) if attempt == "a.0" else last == Stopped(job.run_id, "hopeless")
+        last = desk.new_events(attempt)[-1]
+        assert isinstance(last, WorkerDied) if attempt == "a.0" else last == RunStopped(job.run_id, "hopeless")
     assert checkpoints(tmp_path)
 
 
@@ -263,28 +268,28 @@ def test_the_time_limit_of_a_job_is_no_end_of_its_run(desk: Desk, tmp_path: Path
 
 
 def test_events_arrive_whole_once_and_in_order(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    desk = SchedulerMailbox(tmp_path)
     try:
-        assert desk.news("a.0") == []
-        write_news(desk.folder, "a.0", Progress("a", 3))
-        write_news(desk.folder, "a.0", Measured("a", 10, 0.5, 1))
-        assert desk.news("a.0") == [Progress("a", 3), Measured("a", 10, 0.5, 1)]
-        assert desk.news("a.0") == []
-        write_news(desk.folder, "a.0", Ended("a"))
+        assert desk.new_events("a.0") == []
+        write_event(desk.folder, "a.0", RunProgress("a", 3))
+        write_event(desk.folder, "a.0", RunEvaluated("a", 10, 0.5, 1))
+        assert desk.new_events("a.0") == [RunProgress("a", 3), RunEvaluated("a", 10, 0.5, 1)]
+        assert desk.new_events("a.0") == []
+        write_event(desk.folder, "a.0", RunEnded("a"))
         file = desk.folder / "a.0.events"
         whole = file.read_bytes()
         file.write_bytes(whole[:-4])
-        assert desk.news("a.0") == []
+        assert desk.new_events("a.0") == []
         file.write_bytes(whole)
-        assert desk.news("a.0") == [Ended("a")]
+        assert desk.new_events("a.0") == [RunEnded("a")]
     finally:
         desk.close()
     assert not list(tmp_path.iterdir())
-    write_news(desk.folder, "a.0", Ended("a"))  # to nobody
+    write_event(desk.folder, "a.0", RunEnded("a"))  # to nobody
 
 
 def test_the_pulse_grows_and_a_new_scheduler_ends_that_of_an_old_one(tmp_path: Path) -> None:
-    old = Desk(tmp_path)
+    old = SchedulerMailbox(tmp_path)
     first = read_pulse(old.folder)
     old.stop("a.0", "")
     second = read_pulse(old.folder)
@@ -292,7 +297,7 @@ def test_the_pulse_grows_and_a_new_scheduler_ends_that_of_an_old_one(tmp_path: P
     assert second is not None
     assert second[0] > first[0]
     assert second[1] == {"a.0": ""}
-    new = Desk(tmp_path)
+    new = SchedulerMailbox(tmp_path)
     assert read_pulse(old.folder) is None
     assert read_pulse(new.folder) is not None
     for desk in (old, new):
@@ -305,11 +310,11 @@ def test_the_pulse_grows_and_a_new_scheduler_ends_that_of_an_old_one(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lokal", "--executor lokal: there is no such executor"),
-        ("slurm,partitio=gpu", "--executor slurm: there is no setting partitio\nDid you mean partition?"),
+        ("lokal", "--executor lokal: unknown executor"),
+        ("slurm,partitio=gpu", "--executor slurm: unknown setting partitio\nDid you mean partition?"),
         ("slurm,minutes=0", "--executor slurm: minutes=0: expected"),
         ("slurm,minutes", "--executor slurm,minutes: expected KEY=VALUE"),
-        ("local,jobs=2", "--executor local: there is no setting jobs"),
+        ("local,jobs=2", "--executor local: unknown setting jobs"),
     ],
 )
 def test_executors_that_there_are_not(text: str, message: str) -> None:
@@ -349,13 +354,13 @@ def test_no_ray_at_that_address(tmp_path: Path) -> None:
 class Falling:
     """A cluster whose jobs end at once without a word, as where a worker cannot be begun."""
 
-    def submit(self, parcels: Any) -> list[Any]:
-        return [subprocess.Popen(["false"]) for _ in parcels]
+    def submit(self, payloads: Any) -> list[Any]:
+        return [subprocess.Popen(["false"]) for _ in payloads]
 
     def ended(self, handles: Any) -> dict[str, Any]:
-        from optbench.sweeps.executors.cluster import Gone
+        from optbench.sweeps.executors.cluster import JobEnd
 
-        return {name: Gone(None, "ended with exit code 1") for name, job in handles.items() if job.wait() != 0}
+        return {name: JobEnd(None, "ended with exit code 1") for name, job in handles.items() if job.wait() != 0}
 
     def cancel(self, handle: Any) -> None: ...
 
@@ -365,14 +370,14 @@ class Falling:
 
 
 def test_jobs_that_never_say_a_word_end_the_sweep_not_the_runs(tmp_path: Path) -> None:
-    from optbench.sweeps.executors.cluster import ElsewhereExecutor
+    from optbench.sweeps.executors.cluster import ClusterExecutor
 
-    executor = ElsewhereExecutor(Falling(), 1, tmp_path / "x", 3.0)
+    executor = ClusterExecutor(Falling(), 1, tmp_path / "x", 3.0)
     job = job_of(tmp_path)
     try:
         for _ in range(2):
             executor.start(job)
-            assert list(executor.events(0.0)) == [Died(job.run_id, "ended with exit code 1")]
+            assert list(executor.events(0.0)) == [WorkerDied(job.run_id, "ended with exit code 1")]
         executor.start(job)
         with pytest.raises(ConfigError, match="3 jobs have ended before their workers could write into"):
             list(executor.events(0.0))
@@ -381,19 +386,21 @@ def test_jobs_that_never_say_a_word_end_the_sweep_not_the_runs(tmp_path: Path) -
 
 
 def test_a_clock_that_is_far_off_is_said_once_for_a_machine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from optbench.sweeps.executors.cluster import SKEW_SECONDS, ElsewhereExecutor
-    from optbench.sweeps.executors.mailbox import write_news
-    from optbench.sweeps.executors.remote_worker import Hello
+    from optbench.sweeps.executors.cluster import SKEW_SECONDS, ClusterExecutor
+    from optbench.sweeps.executors.mailbox import write_event
+    from optbench.sweeps.executors.remote_worker import WorkerStarted
 
-    executor = ElsewhereExecutor(Falling(), 3, tmp_path / "x", 3.0)
+    executor = ClusterExecutor(Falling(), 3, tmp_path / "x", 3.0)
     try:
         for number, (host, apart) in enumerate([("far", 3600.0), ("far", 3600.0), ("late", -900.0), ("near", 20.0)]):
             assert abs(apart) < SKEW_SECONDS or host != "near"
             job = replace(job_of(tmp_path), run_id=f"run-{number}")
             executor.start(job)
             executor._submit()
-            write_news(
-                executor._desk.folder, executor._places[job.run_id].attempt, Hello("", host, 1, time.time() + apart)
+            write_event(
+                executor._mailbox.folder,
+                executor._jobs[job.run_id].attempt,
+                WorkerStarted("", host, 1, time.time() + apart),
             )
             list(executor.events(0.0))
     finally:
@@ -411,7 +418,7 @@ def test_one_slow_look_does_not_keep_the_scheduler_from_the_next(
     from optbench.sweeps.executors import cluster
 
     monkeypatch.setattr(cluster, "PAUSE_SECONDS", 0.3)
-    executor = cluster.ElsewhereExecutor(Falling(), 1, tmp_path / "x", 3.0)
+    executor = cluster.ClusterExecutor(Falling(), 1, tmp_path / "x", 3.0)
     try:
         list(executor.events(0.0))
         executor._look_seconds = 30.0

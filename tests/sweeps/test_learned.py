@@ -12,8 +12,8 @@ import pytest
 
 from optbench.config import Dimension
 from optbench.errors import MissingError
-from optbench.sweeps.search.learned import STARTUP_ROUNDS, spread_floor
-from optbench.sweeps.search.points import LEARNING, ROUND, Search, search
+from optbench.sweeps.search.optuna_search import ROUND, STARTUP_ROUNDS, spread_floor
+from optbench.sweeps.search.search import LEARNING, Search, make_search
 from optbench.sweeps.study.space import Box
 
 STARTUP = STARTUP_ROUNDS * ROUND
@@ -46,33 +46,33 @@ def cliff(u: Sequence[float]) -> float | None:
 
 @pytest.mark.parametrize("sampler", LEARNING)
 def test_points_are_a_function_of_seed_and_scores(sampler: str) -> None:
-    first, again = (walk(search(sampler, box(2), 10, 5), cliff) for _ in range(2))
+    first, again = (walk(make_search(sampler, box(2), 10, 5), cliff) for _ in range(2))
     assert first == again
     assert [len(points) for points in first] == [4, 4, 2]
     assert all(0 <= u < 1 for points in first for point in points for u in point)
-    longer = [point for points in walk(search(sampler, box(2), 12, 5), cliff) for point in points]
+    longer = [point for points in walk(make_search(sampler, box(2), 12, 5), cliff) for point in points]
     assert longer[:10] == [point for points in first for point in points]  # more trials go on from those there were
-    assert walk(search(sampler, box(2), 9, 6), cliff)[-1] != longer[8:9]
+    assert walk(make_search(sampler, box(2), 9, 6), cliff)[-1] != longer[8:9]
 
 
 @pytest.mark.parametrize("sampler", LEARNING)
 def test_what_is_told_matters(sampler: str) -> None:
-    up, down = (walk(search(sampler, box(2), 12, 0), lambda u, s=sign: s * u[0]) for sign in (1, -1))
+    up, down = (walk(make_search(sampler, box(2), 12, 0), lambda u, s=sign: s * u[0]) for sign in (1, -1))
     assert up[:STARTUP_ROUNDS] == down[:STARTUP_ROUNDS]
     assert statistics.fmean(p[0] for p in up[-1]) > statistics.fmean(p[0] for p in down[-1])
 
 
 @pytest.mark.parametrize("sampler", LEARNING)
 def test_it_begins_with_the_points_of_the_default_sampler(sampler: str) -> None:
-    found = [point for points in walk(search(sampler, box(2), 12, 3), quadratic) for point in points]
-    sobol = search("sobol", box(2), 12, 3).ask()
+    found = [point for points in walk(make_search(sampler, box(2), 12, 3), quadratic) for point in points]
+    sobol = make_search("sobol", box(2), 12, 3).ask()
     assert [box(2).at(p) for p in found[:STARTUP]] == [box(2).at(p) for p in sobol[:STARTUP]]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 def test_it_beats_chance_on_a_bowl(sampler: str) -> None:
     def best(name: str, seed: int) -> float:
-        return max(quadratic(p) for points in walk(search(name, box(2), 32, seed), quadratic) for p in points)
+        return max(quadratic(p) for points in walk(make_search(name, box(2), 32, seed), quadratic) for p in points)
 
     learnt, chance = ([best(name, seed) for seed in range(10)] for name in (sampler, "random"))
     assert statistics.median(learnt) > statistics.median(chance) / 2  # gaps below 0: less than half the gap
@@ -81,7 +81,7 @@ def test_it_beats_chance_on_a_bowl(sampler: str) -> None:
 
 def test_a_gaussian_process_beats_chance_on_a_bowl() -> None:
     def best(name: str, seed: int) -> float:
-        return max(quadratic(p) for points in walk(search(name, box(2), 12, seed), quadratic) for p in points)
+        return max(quadratic(p) for points in walk(make_search(name, box(2), 12, seed), quadratic) for p in points)
 
     learnt, chance = ([best(name, seed) for seed in range(3)] for name in ("gp", "random"))
     assert statistics.median(learnt) > statistics.median(chance) / 2
@@ -96,7 +96,7 @@ def test_a_gaussian_process_beats_chance_beside_outliers() -> None:
         return quadratic(u) if u[0] < 0.85 else -1e6 * u[0]
 
     def best(name: str, seed: int) -> float:
-        return max(score(p) for points in walk(search(name, box(2), 24, seed), score) for p in points)
+        return max(score(p) for points in walk(make_search(name, box(2), 24, seed), score) for p in points)
 
     learnt, chance = ([best(name, seed) for seed in range(8)] for name in ("gp", "random"))
     assert statistics.median(learnt) > statistics.median(chance) / 4
@@ -107,7 +107,7 @@ def test_a_trial_without_a_score_discourages_its_neighbourhood(sampler: str) -> 
     """Beyond the wall lie four tenths of the square; of the learnt points fewer do, and fewer the longer it learns."""
 
     def beyond(seed: int) -> list[bool]:
-        rounds = walk(search(sampler, box(2), 40, seed), lambda u: -abs(u[1] - 0.5) if u[0] < 0.6 else None)
+        rounds = walk(make_search(sampler, box(2), 40, seed), lambda u: -abs(u[1] - 0.5) if u[0] < 0.6 else None)
         return [p[0] >= 0.6 for points in rounds[STARTUP_ROUNDS:] for p in points]
 
     share = statistics.fmean(hit for seed in range(6) for hit in beyond(seed))
@@ -116,16 +116,16 @@ def test_a_trial_without_a_score_discourages_its_neighbourhood(sampler: str) -> 
 
 @pytest.mark.parametrize("sampler", LEARNING)
 def test_without_any_score_it_goes_on(sampler: str) -> None:
-    rounds = walk(search(sampler, box(1), 13, 0), lambda u: None)
+    rounds = walk(make_search(sampler, box(1), 13, 0), lambda u: None)
     assert sum(map(len, rounds)) == 13
-    late = walk(search(sampler, box(1), 14, 0), lambda u: u[0] if u in rounds[-1] or u[0] > 0.9 else None)
+    late = walk(make_search(sampler, box(1), 14, 0), lambda u: u[0] if u in rounds[-1] or u[0] > 0.9 else None)
     assert sum(map(len, late)) == 14
 
 
 @pytest.mark.parametrize("sampler", LEARNING)
 @pytest.mark.parametrize("trials", [1, 3, 8])
 def test_few_trials_are_as_many_as_asked_for(sampler: str, trials: int) -> None:
-    assert sum(map(len, walk(search(sampler, box(3), trials, 0), lambda u: u[0]))) == trials
+    assert sum(map(len, walk(make_search(sampler, box(3), trials, 0), lambda u: u[0]))) == trials
 
 
 def test_a_floor_lies_below_the_bulk() -> None:
@@ -139,7 +139,7 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
             with pytest.raises(MissingError, match=f"--sampler {sampler} needs {package}") as caught:
-                search(sampler, box(2), 8, 0)
+                make_search(sampler, box(2), 8, 0)
         assert caught.value.exit_code == 4
         assert "optbench[search]" in caught.value.hint
 
@@ -148,6 +148,6 @@ def test_optuna_keeps_quiet_and_is_left_as_it_was(capfd: pytest.CaptureFixture[s
     import optuna
 
     level = optuna.logging.get_verbosity()
-    walk(search("tpe", box(2), 12, 0), quadratic)
+    walk(make_search("tpe", box(2), 12, 0), quadratic)
     assert optuna.logging.get_verbosity() == level
     assert capfd.readouterr() == ("", "")

@@ -10,8 +10,8 @@ import pytest
 
 from optbench import config
 from optbench.errors import ConfigError
-from optbench.sweeps.executors import local
-from optbench.sweeps.executors.base import Began, Died, Ended, Event, Job, Refused, Stopped
+from optbench.sweeps.executors import fork_server, local, machine
+from optbench.sweeps.executors.base import Event, Job, RunEnded, RunRefused, RunStarted, RunStopped, WorkerDied
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")
 
@@ -25,32 +25,32 @@ def four_devices() -> list[str]:
 
 
 def test_a_cpu_holds_as_many_workers_as_fit_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "usable_cores", lambda: 8)
-    assert local.slots(None, 1, 2, "cpu", no_devices) == (4, [])
-    assert local.slots(None, 1, 16, "cpu", no_devices) == (1, [])
-    assert local.slots(None, 1, 2, "auto", no_devices) == (4, [])
-    assert local.slots(3, 1, 2, "cpu", four_devices) == (3, [])
+    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
+    assert machine.worker_slots(None, 1, 2, "cpu", no_devices) == (4, [])
+    assert machine.worker_slots(None, 1, 16, "cpu", no_devices) == (1, [])
+    assert machine.worker_slots(None, 1, 2, "auto", no_devices) == (4, [])
+    assert machine.worker_slots(3, 1, 2, "cpu", four_devices) == (3, [])
 
 
 def test_every_device_has_its_worker() -> None:
-    assert local.slots(None, 1, 2, "auto", four_devices) == (4, ["0", "1", "2", "3"])
-    assert local.slots(2, 1, 2, "cuda", four_devices) == (2, ["0", "1"])
-    assert local.slots(None, 2, 2, "cuda", four_devices) == (8, ["0", "0", "1", "1", "2", "2", "3", "3"])
+    assert machine.worker_slots(None, 1, 2, "auto", four_devices) == (4, ["0", "1", "2", "3"])
+    assert machine.worker_slots(2, 1, 2, "cuda", four_devices) == (2, ["0", "1"])
+    assert machine.worker_slots(None, 2, 2, "cuda", four_devices) == (8, ["0", "0", "1", "1", "2", "2", "3", "3"])
 
 
 def test_one_named_device_is_shared_only_where_asked() -> None:
-    assert local.slots(None, 1, 2, "cuda:1", four_devices) == (1, [])
-    assert local.slots(None, 3, 2, "cuda:1", four_devices) == (3, [])
+    assert machine.worker_slots(None, 1, 2, "cuda:1", four_devices) == (1, [])
+    assert machine.worker_slots(None, 3, 2, "cuda:1", four_devices) == (3, [])
 
 
 def test_more_jobs_than_places_are_refused() -> None:
     with pytest.raises(ConfigError, match="--jobs 6: there are 4 devices with 1") as caught:
-        local.slots(6, 1, 2, "cuda", four_devices)
+        machine.worker_slots(6, 1, 2, "cuda", four_devices)
     assert "--per-device 2" in caught.value.hint
 
 
 def test_the_server_imports_what_runs_need() -> None:
-    modules = local.preloaded([config.load(["model=vit", "optimizer=lion", "lookahead=true"])])
+    modules = fork_server.preloaded([config.load(["model=vit", "optimizer=lion", "lookahead=true"])])
     assert {
         "optbench.sessions.session",
         "optbench.models.vit",
@@ -63,16 +63,16 @@ def test_the_server_imports_what_runs_need() -> None:
 
 
 def test_an_exit_code_in_words() -> None:
-    assert local.how(-9) == "was killed by SIGKILL"
-    assert local.how(1) == "ended with exit code 1"
-    assert local.how(None) == "ended with exit code None"
-    assert local.how(-250) == "was killed by signal 250"
+    assert local.describe_exit(-9) == "was killed by SIGKILL"
+    assert local.describe_exit(1) == "ended with exit code 1"
+    assert local.describe_exit(None) == "ended with exit code None"
+    assert local.describe_exit(-250) == "was killed by signal 250"
 
 
 def test_memory_is_left_to_the_machine() -> None:
     executor = local.LocalExecutor(1, [])
     job = Job("a", "tune", config.load(QUICK), Path("."), "study")
-    free = local.available_bytes()
+    free = machine.available_bytes()
     assert executor.has_room(job, 0)
     if free is not None:
         assert not executor.has_room(job, free)
@@ -90,7 +90,7 @@ def events_of(executor: local.LocalExecutor, seconds: float = 60.0) -> list[Even
 
 def begun_of(events: list[Event]) -> set[str]:
     """The jobs whose training has begun."""
-    return {event.run_id for event in events if isinstance(event, Began)}
+    return {event.run_id for event in events if isinstance(event, RunStarted)}
 
 
 def test_workers_tell_how_they_end(tmp_path: Path) -> None:
@@ -110,14 +110,14 @@ def test_workers_tell_how_they_end(tmp_path: Path) -> None:
         while not {"stopped", "killed"} <= begun_of(seen) and time.monotonic() < give_up:
             seen += executor.events(0.2)
         executor.stop("stopped", "hopeless")
-        executor._running["killed"][0].kill()
+        executor._workers["killed"].process.kill()
         last = {event.run_id: event for event in [*seen, *events_of(executor)]}
     finally:
         executor.close()
-    assert last["stopped"] == Stopped("stopped", "hopeless")
-    assert last["killed"] == Died("killed", "was killed by SIGKILL")
-    assert isinstance(last["refused"], Refused)
-    assert last["whole"] == Ended("whole")
+    assert last["stopped"] == RunStopped("stopped", "hopeless")
+    assert last["killed"] == WorkerDied("killed", "was killed by SIGKILL")
+    assert isinstance(last["refused"], RunRefused)
+    assert last["whole"] == RunEnded("whole")
     folder = tmp_path / "study" / loaded["stopped"].run_id
     assert list((folder / "checkpoints").iterdir())
     assert (tmp_path / "study" / loaded["whole"].run_id / "result.json").exists()

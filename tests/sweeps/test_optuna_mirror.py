@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from optbench.cli import app
-from optbench.sweeps.display.optuna_mirror import FILE, Mirror
+from optbench.sweeps.display.optuna_mirror import FILE, OptunaMirror
 
 LR = {"key": "optimizer.lr", "low": 1e-4, "high": 1e-1, "log": True, "integer": False, "values": ()}
 K = {"key": "lookahead.k", "low": 1.0, "high": 8.0, "log": False, "integer": True, "values": ()}
@@ -33,8 +33,8 @@ def tree(*trials: dict[str, Any], direction: str | None = "min") -> dict[str, An
 
 
 @pytest.fixture
-def mirror(tmp_path: Path) -> Mirror:
-    return Mirror(tmp_path)
+def mirror(tmp_path: Path) -> OptunaMirror:
+    return OptunaMirror(tmp_path)
 
 
 def kept(folder: Path) -> dict[str, optuna.Study]:
@@ -49,7 +49,7 @@ def kept(folder: Path) -> dict[str, optuna.Study]:
 
 
 def test_trials_are_told_with_their_distributions(
-    mirror: Mirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mirror: OptunaMirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror.update(tree(trial(0, value=0.5), trial(1, "pruned"), trial(2, "failed"), trial(3, "open")), True)
     assert caplog.messages == []
@@ -65,27 +65,27 @@ def test_trials_are_told_with_their_distributions(
 
 
 def test_only_what_is_new_is_written_by_this_session_and_the_next(
-    mirror: Mirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mirror: OptunaMirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror.update(tree(trial(0, value=0.5)), True)
     size = (tmp_path / FILE).stat().st_size
     mirror.update(tree(trial(0, value=0.5), trial(1, "open")), True)
-    Mirror(tmp_path).update(tree(trial(0, value=0.5), trial(1, "open")), True)
+    OptunaMirror(tmp_path).update(tree(trial(0, value=0.5), trial(1, "open")), True)
     assert (tmp_path / FILE).stat().st_size == size
-    Mirror(tmp_path).update(tree(trial(0, value=0.5), trial(1, value=0.25)), True)
+    OptunaMirror(tmp_path).update(tree(trial(0, value=0.5), trial(1, value=0.25)), True)
     mirror.update(tree(trial(0, value=0.5), trial(1, value=0.25)), False)  # a moment ago: not yet again
     assert [t.value for t in kept(tmp_path)["s/lion"].trials] == [0.5, 0.25]
     assert caplog.messages == []
 
 
-def test_a_pruned_trial_that_was_finished_later_is_told_anew(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_pruned_trial_that_was_finished_later_is_told_anew(mirror: OptunaMirror, tmp_path: Path) -> None:
     mirror.update(tree(trial(0, "pruned"), trial(1, value=0.5)), True)
     mirror.update(tree(trial(0, value=0.75), trial(1, value=0.5)), True)
     assert sorted(t.value for t in kept(tmp_path)["s/lion"].trials) == [0.5, 0.75]
 
 
 def test_a_value_that_was_rounded_out_of_its_interval_is_kept(
-    mirror: Mirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mirror: OptunaMirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror.update(tree(trial(0, value=0.5, **{"optimizer.lr": 0.1001})), True)
     assert caplog.messages == []
@@ -93,26 +93,26 @@ def test_a_value_that_was_rounded_out_of_its_interval_is_kept(
 
 
 def test_a_journal_that_a_crash_has_spoilt_is_made_again(
-    mirror: Mirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mirror: OptunaMirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror.update(tree(trial(0, value=0.5)), True)
     with open(tmp_path / FILE, "a", encoding="utf-8") as journal:
         journal.write('{"op_code": 4, "wor\n{"op_code": 4, "wor\n')
-    Mirror(tmp_path).update(tree(trial(0, value=0.5), trial(1, value=0.7)), True)
+    OptunaMirror(tmp_path).update(tree(trial(0, value=0.5), trial(1, value=0.7)), True)
     assert caplog.messages == []
     assert [t.value for t in kept(tmp_path)["s/lion"].trials] == [0.5, 0.7]
 
 
 def test_what_cannot_be_written_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / FILE).mkdir()  # a folder in the place of the file
-    mirror = Mirror(tmp_path)
+    mirror = OptunaMirror(tmp_path)
     for _ in range(3):
         mirror.update(tree(trial(0, value=0.5)), True)
     assert len(caplog.messages) == 1
     assert str(tmp_path / FILE) in caplog.messages[0]
 
 
-def test_nothing_measured_is_nothing_written(mirror: Mirror, tmp_path: Path) -> None:
+def test_nothing_measured_is_nothing_written(mirror: OptunaMirror, tmp_path: Path) -> None:
     mirror.update(tree(trial(0, "open")), True)
     mirror.update(tree(trial(0, "failed"), direction=None), True)
     assert kept(tmp_path) == {}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from optbench.config import Dimension
 from optbench.errors import ConfigError
-from optbench.sweeps.search.points import COORDINATES, grid, prime_factors, search, unit_points
+from optbench.sweeps.search.points import COORDINATES, grid, prime_factors, unit_points
+from optbench.sweeps.search.search import make_search
 from optbench.sweeps.study.space import Box
 
 ONE = Box((Dimension("a", 0.0, 1.0),))
@@ -22,27 +23,27 @@ KINDS = ("sobol", "halton", "random")
 
 @pytest.mark.parametrize("sampler", KINDS)
 def test_the_same_seed_gives_the_same_points_and_another_others(sampler: str) -> None:
-    points = search(sampler, TWO, 16, 0).ask()
-    assert points == search(sampler, TWO, 16, 0).ask()
-    assert points != search(sampler, TWO, 16, 1).ask()
+    points = make_search(sampler, TWO, 16, 0).ask()
+    assert points == make_search(sampler, TWO, 16, 0).ask()
+    assert points != make_search(sampler, TWO, 16, 1).ask()
     assert all(0 <= u < 1 for point in points for u in point)
     assert len({tuple(point) for point in points}) == 16
 
 
 @pytest.mark.parametrize("sampler", KINDS)
 def test_more_trials_begin_with_those_of_fewer(sampler: str) -> None:
-    assert search(sampler, TWO, 32, 0).ask()[:16] == search(sampler, TWO, 16, 0).ask()
-    assert search(sampler, TWO, 16, 0, first=16).ask() == search(sampler, TWO, 32, 0).ask()[16:]
+    assert make_search(sampler, TWO, 32, 0).ask()[:16] == make_search(sampler, TWO, 16, 0).ask()
+    assert make_search(sampler, TWO, 16, 0, first=16).ask() == make_search(sampler, TWO, 32, 0).ask()[16:]
 
 
 @pytest.mark.parametrize("sampler", KINDS)
 def test_every_optimizer_sees_the_same_points_whatever_its_box(sampler: str) -> None:
-    points = {box: search(sampler, box, 8, 0).ask() for box in (ONE, TWO, THREE)}
+    points = {box: make_search(sampler, box, 8, 0).ask() for box in (ONE, TWO, THREE)}
     assert points[ONE] == points[TWO] == points[THREE]
 
 
 def test_points_are_asked_for_once() -> None:
-    way = search("sobol", TWO, 4, 0)
+    way = make_search("sobol", TWO, 4, 0)
     assert len(way.ask()) == 4
     way.tell([1.0, None, 2.0, 3.0])
     assert way.ask() == []
@@ -50,7 +51,7 @@ def test_points_are_asked_for_once() -> None:
 
 def test_a_box_of_more_dimensions_than_coordinates_gets_as_many() -> None:
     wide = Box(tuple(Dimension(f"k{i}", 0.0, 1.0) for i in range(COORDINATES + 4)))
-    assert {len(point) for point in search("sobol", wide, 4, 0).ask()} == {COORDINATES + 4}
+    assert {len(point) for point in make_search("sobol", wide, 4, 0).ask()} == {COORDINATES + 4}
 
 
 @pytest.mark.parametrize("sampler", ["sobol", "halton"])
@@ -113,10 +114,10 @@ LIST_ALONE = Box((WITH_A_LIST.dimensions[1],))
 @pytest.mark.parametrize(
     ("box", "trials", "message", "hint"),
     [
-        (WITH_A_LIST, 16, "--sampler grid: 16 trials are no multiple of the 3 values given", "Say --trials 15"),
-        (WITH_A_LIST, 2, "--sampler grid: 2 trials are no multiple of the 3 values given", "Say --trials 3"),
-        (LIST_ALONE, 6, "--sampler grid: the values given make 3 trials, not 6", "Say --trials 3"),
-        (LIST_ALONE, 4, "--sampler grid: the values given make 3 trials, not 4", "Say --trials 3"),
+        (WITH_A_LIST, 16, "--sampler grid: 16 trials are not a multiple of the 3 listed values", "Say --trials 15"),
+        (WITH_A_LIST, 2, "--sampler grid: 2 trials are not a multiple of the 3 listed values", "Say --trials 3"),
+        (LIST_ALONE, 6, "--sampler grid: the listed values make 3 trials, not 6", "Say --trials 3"),
+        (LIST_ALONE, 4, "--sampler grid: the listed values make 3 trials, not 4", "Say --trials 3"),
     ],
 )
 def test_a_grid_that_does_not_fit_says_which_number_does(box: Box, trials: int, message: str, hint: str) -> None:
@@ -127,8 +128,8 @@ def test_a_grid_that_does_not_fit_says_which_number_does(box: Box, trials: int, 
 
 
 def test_an_unknown_sampler() -> None:
-    with pytest.raises(ConfigError, match="--sampler sobl: there is no such sampler"):
-        search("sobl", TWO, 4, 0)
+    with pytest.raises(ConfigError, match="--sampler sobl: unknown sampler"):
+        make_search("sobl", TWO, 4, 0)
 
 
 @given(st.integers(1, 100_000))

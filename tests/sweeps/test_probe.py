@@ -13,8 +13,8 @@ import pytest
 from optbench import config
 from optbench.cli import app
 from optbench.sweeps.dry_run.probe import coarse_key, fine_key
-from optbench.sweeps.dry_run.probe_worker import Measured
-from optbench.sweeps.study.cells import expand
+from optbench.sweeps.dry_run.probe_worker import ProbeResult
+from optbench.sweeps.study.expand import expand
 from optbench.sweeps.study.study import make_study
 
 DIGITS = ("model=mlp", "steps=60", "threads=1", "record_every=20", "eval_every=25")
@@ -57,7 +57,7 @@ def test_a_plan_counts_and_estimates_and_writes_nothing(sweep: Sweep, tmp_path: 
     assert tree["seconds"] == pytest.approx(tree["start_seconds"] + sum_of_runs)
     of_a_run = [cell["disk_bytes"] for cell in (lion, sam)]
     assert tree["disk_bytes"] == sum(4 * disk["tune"] + 2 * disk["final"] for disk in of_a_run)
-    assert "12 runs, 0 of them have ended before" in tree["lines"][0]
+    assert "12 runs, 0 of them already finished" in tree["lines"][0]
     assert not (tmp_path / "results").exists()
 
 
@@ -118,7 +118,7 @@ def test_a_plan_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     out = capsys.readouterr().out
     assert end.value.code in (0, None)
     assert "4 + 2" in out
-    assert "12 runs, 0 of them have ended before" in out
+    assert "12 runs, 0 of them already finished" in out
     assert "with 2 at a time" in out
     assert "--extend-edges may add up to 4 trials to every cell" in out
 
@@ -126,7 +126,7 @@ def test_a_plan_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_the_time_of_a_run_by_hand() -> None:
     """100 steps of 10 ms, 4 evaluations of 200 samples, the last of them at the end, 300 test samples, 500 of the
     1,000 training samples, at 1 ms each, and 2 s beside: 2 + 1 + 0.8 + 0.3 + 0.5 = 4.6 s."""
-    found = Measured(
+    found = ProbeResult(
         step_seconds=0.010,
         evaluation_seconds=0.001,
         sizes={"train": 1000, "validation": 200, "test": 300},
@@ -173,7 +173,7 @@ def test_a_ladder_is_one_probe(sweep: Sweep) -> None:
 
 def test_what_is_searched_is_timed_at_the_smallest_learning_rate() -> None:
     (cell,) = expand(make_study(["optimizer=sgd", "model=mlp"], {"trials": 4}))
-    assert cell.mildest.optimizer.settings["lr"] < cell.config.optimizer.settings["lr"]
+    assert cell.lowest_corner.optimizer.settings["lr"] < cell.config.optimizer.settings["lr"]
     words = ["optimizer=sgd", "model=mlp", "optimizer.lr=0.5"]
     (cell,) = expand(make_study(words, {"searched": False}))
-    assert cell.mildest is cell.config
+    assert cell.lowest_corner is cell.config

@@ -16,9 +16,9 @@ import pytest
 from optbench import config
 from optbench.cli import app
 from optbench.errors import MissingError
-from optbench.sweeps.scheduler.scheduler import Pruning
-from optbench.sweeps.search.pruning import LATE, evaluations_of, first_rung, make_pruning
-from optbench.sweeps.study.cells import TUNE, Planned
+from optbench.sweeps.search.curve_pruning import LATE, evaluation_count, first_rung
+from optbench.sweeps.search.pruning import Pruning, make_pruning
+from optbench.sweeps.study.cells import TUNE, PlannedRun
 from optbench.sweeps.study.outcomes import PRUNED, Outcome
 from optbench.sweeps.study.study import Study, make_study
 
@@ -32,12 +32,12 @@ def study(pruner: str, **settings: Any) -> Study:
 
 
 @functools.cache
-def planned(trial: int, seed: int = 0, cell: int = 0) -> Planned:
+def planned(trial: int, seed: int = 0, cell: int = 0) -> PlannedRun:
     loaded = config.load([*BASE.overrides, f"optimizer.lr={1e-4 * (trial + 1):.4g}", f"seed={seed}"])
-    return Planned(cell, TUNE, trial, loaded, loaded.run_id)
+    return PlannedRun(cell, TUNE, trial, loaded, loaded.run_id)
 
 
-def outcome(run: Planned, val: float | None, direction: str = "max", status: str = "completed") -> Outcome:
+def outcome(run: PlannedRun, val: float | None, direction: str = "max", status: str = "completed") -> Outcome:
     return Outcome(run.run_id, status, metric="gap", direction=direction, val=val)
 
 
@@ -50,12 +50,12 @@ def race(pruning: Pruning, curves: Sequence[Sequence[float | None]], direction: 
             if trial in reasons:
                 continue
             value = curves[trial][evaluation - 1]
-            if reason := pruning.measured(run, evaluation, value, direction):
+            if reason := pruning.after_evaluation(run, evaluation, value, direction):
                 reasons[trial] = reason
-                pruning.ended(run, outcome(run, value, direction, PRUNED))
+                pruning.run_ended(run, outcome(run, value, direction, PRUNED))
     for trial, run in enumerate(runs):
         if trial not in reasons:
-            pruning.ended(run, outcome(run, curves[trial][-1], direction))
+            pruning.run_ended(run, outcome(run, curves[trial][-1], direction))
     return reasons
 
 
@@ -96,30 +96,32 @@ def test_a_run_that_is_nearly_over_is_let_finish(pruner: str, tmp_path: Path) ->
     for trial in range(8):
         run = planned(trial)
         for evaluation in range(1, EVALUATIONS):
-            pruning.measured(run, evaluation, 1.0, "max")
-        pruning.ended(run, outcome(run, 1.0))
+            pruning.after_evaluation(run, evaluation, 1.0, "max")
+        pruning.run_ended(run, outcome(run, 1.0))
     late = planned(9)
     first = int(LATE * EVALUATIONS) + 1
     for evaluation in range(1, first):
-        pruning.measured(late, evaluation, 1.0, "max")  # ties with all others so far
-    assert [pruning.measured(late, evaluation, 0.0, "max") for evaluation in range(first, EVALUATIONS)] == [""] * 3
+        pruning.after_evaluation(late, evaluation, 1.0, "max")  # ties with all others so far
+    assert [pruning.after_evaluation(late, evaluation, 0.0, "max") for evaluation in range(first, EVALUATIONS)] == [
+        ""
+    ] * 3
 
 
 def test_median_waits_for_complete_runs(tmp_path: Path) -> None:
     pruning = make_pruning(study("median"), tmp_path)
     for trial in range(5):
         bad = planned(20 + trial)
-        assert pruning.measured(bad, 4, 0.0, "max") == ""
+        assert pruning.after_evaluation(bad, 4, 0.0, "max") == ""
         run = planned(trial)
         for evaluation in range(1, EVALUATIONS):
-            pruning.measured(run, evaluation, 0.1 * evaluation, "max")
-        pruning.ended(run, outcome(run, 1.0))
+            pruning.after_evaluation(run, evaluation, 0.1 * evaluation, "max")
+        pruning.run_ended(run, outcome(run, 1.0))
     bad = planned(30)
-    assert [pruning.measured(bad, evaluation, 0.01, "max") for evaluation in (1, 2)] == ["", ""]  # warm-up
-    assert pruning.measured(bad, 3, 0.01, "max") == (
+    assert [pruning.after_evaluation(bad, evaluation, 0.01, "max") for evaluation in (1, 2)] == ["", ""]  # warm-up
+    assert pruning.after_evaluation(bad, 3, 0.01, "max") == (
         "median: 0.01 at evaluation 3 does not reach the median of complete runs"
     )
-    assert pruning.measured(bad, 3, 0.01, "max")  # taken up again after its worker died: the word stands
+    assert pruning.after_evaluation(bad, 3, 0.01, "max")  # taken up again after its worker died: the word stands
 
 
 @pytest.mark.parametrize("pruner", CURVES)
@@ -132,7 +134,7 @@ def test_strange_values_do_no_harm(pruner: str, strange: float | None, tmp_path:
         assert reasons[0] == "asha: no value at evaluation 1 is not among the best third"
 
 
-def write_records(folder: Path, run: Planned, values: Sequence[float]) -> None:
+def write_records(folder: Path, run: PlannedRun, values: Sequence[float]) -> None:
     """metrics.jsonl of a run with these evaluations, as the store writes it."""
     rows = [{"step": 10 * (i + 1), "split": "validation", "val_metric": value} for i, value in enumerate(values)]
     rows.insert(1, {"step": 15, "split": "train", "loss": 1.0})
@@ -147,12 +149,12 @@ def test_runs_of_earlier_sessions_count(pruner: str, tmp_path: Path) -> None:
     for trial in range(6):
         run = planned(trial)
         for evaluation, value in enumerate(rising(1.0)[:-1], start=1):
-            seen.measured(run, evaluation, value, "max")
+            seen.after_evaluation(run, evaluation, value, "max")
         write_records(tmp_path, run, rising(1.0))
         for pruning in (seen, found):
-            pruning.ended(run, outcome(run, 1.0))
+            pruning.run_ended(run, outcome(run, 1.0))
     for trial in range(10, 14):
-        said = [[p.measured(planned(trial), e, 0.001, "max") for e in range(1, 7)] for p in (seen, found)]
+        said = [[p.after_evaluation(planned(trial), e, 0.001, "max") for e in range(1, 7)] for p in (seen, found)]
         assert said[0] == said[1]
         assert pruner == "hyperband" or any(said[0])
 
@@ -162,30 +164,30 @@ def test_a_run_that_goes_on_in_another_session_is_judged_by_its_whole_curve(tmp_
     pruning = make_pruning(study("asha"), tmp_path)
     run, better = planned(0), planned(1)
     write_records(tmp_path, run, [0.5])
-    pruning.measured(better, 1, 0.4, "max")
-    assert pruning.measured(run, 2, 0.3, "max") == ""
-    assert pruning.measured(better, 3, 0.6, "max") == ""
-    assert "evaluation 3" in pruning.measured(run, 3, 0.3, "max")
+    pruning.after_evaluation(better, 1, 0.4, "max")
+    assert pruning.after_evaluation(run, 2, 0.3, "max") == ""
+    assert pruning.after_evaluation(better, 3, 0.6, "max") == ""
+    assert "evaluation 3" in pruning.after_evaluation(run, 3, 0.3, "max")
 
 
 def test_runs_of_which_nothing_was_measured_are_left_out(tmp_path: Path) -> None:
     for pruner in CURVES:
         pruning = make_pruning(study(pruner), tmp_path)
-        pruning.ended(planned(0), Outcome(planned(0).run_id, "refused", "no such thing"))
-        pruning.ended(planned(1), outcome(planned(1), None, "max", "diverged"))
-        assert pruning.measured(planned(2), 1, 0.1, "max") == ""
+        pruning.run_ended(planned(0), Outcome(planned(0).run_id, "refused", "no such thing"))
+        pruning.run_ended(planned(1), outcome(planned(1), None, "max", "diverged"))
+        assert pruning.after_evaluation(planned(2), 1, 0.1, "max") == ""
 
 
 def test_cells_are_races_of_their_own(tmp_path: Path) -> None:
     pruning = make_pruning(study("asha"), tmp_path)
     for trial in range(6):
-        pruning.measured(planned(trial, cell=0), 1, 1.0, "max")
-    assert pruning.measured(planned(9, cell=1), 1, 0.1, "max") == ""
-    assert pruning.measured(planned(10, cell=0), 1, 0.1, "max")
+        pruning.after_evaluation(planned(trial, cell=0), 1, 1.0, "max")
+    assert pruning.after_evaluation(planned(9, cell=1), 1, 0.1, "max") == ""
+    assert pruning.after_evaluation(planned(10, cell=0), 1, 0.1, "max")
 
 
 def test_rungs_fit_the_run() -> None:
-    assert evaluations_of(BASE) == EVALUATIONS
+    assert evaluation_count(BASE) == EVALUATIONS
     assert [first_rung(n) for n in (1, 5, 10, 18, 100)] == [1, 1, 1, 2, 11]
 
 
@@ -195,36 +197,36 @@ def test_rungs_fit_the_run() -> None:
 def end(pruning: Pruning, trial: int, scores: Sequence[float | None], direction: str = "min") -> None:
     for seed, score in enumerate(scores):
         run = planned(trial, seed)
-        pruning.ended(run, outcome(run, score, direction, "completed" if score is not None else "diverged"))
+        pruning.run_ended(run, outcome(run, score, direction, "completed" if score is not None else "diverged"))
 
 
 def test_wilcoxon_ends_a_trial_that_is_worse_on_every_seed(tmp_path: Path) -> None:
     """Four seeds out of four worse: p = 1/16; three out of three: p = 1/8, which is above 0.1."""
     pruning = make_pruning(study("wilcoxon"), tmp_path)
     end(pruning, 0, [0.10, 0.20, 0.30, 0.40, 0.50])
-    assert pruning.hopeless(planned(1, 0)) == ""
+    assert pruning.before_start(planned(1, 0)) == ""
     end(pruning, 1, [0.15, 0.26, 0.37])
-    assert pruning.hopeless(planned(1, 3)) == ""
+    assert pruning.before_start(planned(1, 3)) == ""
     end(pruning, 2, [0.15, 0.26, 0.37, 0.48])
-    assert pruning.hopeless(planned(2, 4)) == "wilcoxon: worse than trial 0 on 4 seeds (p < 0.1)"
+    assert pruning.before_start(planned(2, 4)) == "wilcoxon: worse than trial 0 on 4 seeds (p < 0.1)"
     end(pruning, 3, [0.15, 0.16, 0.37, 0.38])  # better on two of four
-    assert pruning.hopeless(planned(3, 4)) == ""
-    assert pruning.measured(planned(3, 4), 5, 9.9, "min") == ""
+    assert pruning.before_start(planned(3, 4)) == ""
+    assert pruning.after_evaluation(planned(3, 4), 5, 9.9, "min") == ""
     end(pruning, 4, [0.05, 0.16, 0.27, 0.38])  # better on all
-    assert pruning.hopeless(planned(4, 4)) == ""
+    assert pruning.before_start(planned(4, 4)) == ""
 
 
 def test_wilcoxon_bears_failures_and_trials_it_has_pruned(tmp_path: Path) -> None:
     pruning = make_pruning(study("wilcoxon"), tmp_path)
     end(pruning, 0, [0.1, None, 0.3, 0.4, 0.5])  # cannot be the best: a seed has no score
     end(pruning, 1, [0.2, 0.3, 0.4, 0.5])
-    assert pruning.hopeless(planned(1, 4)) == ""
+    assert pruning.before_start(planned(1, 4)) == ""
     end(pruning, 1, [0.2, 0.3, 0.4, 0.5, 0.6])
     end(pruning, 2, [0.3, 0.4, 0.5, 0.6])
     last = planned(2, 4)
-    assert pruning.hopeless(last)
-    pruning.ended(last, Outcome(last.run_id, PRUNED, "hopeless"))
-    assert "worse than trial 1" in pruning.hopeless(planned(2, 4))
+    assert pruning.before_start(last)
+    pruning.run_ended(last, Outcome(last.run_id, PRUNED, "hopeless"))
+    assert "worse than trial 1" in pruning.before_start(planned(2, 4))
 
 
 def test_optuna_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from optbench.errors import ConfigError, MissingError
-from optbench.sweeps.display.optuna_mirror import FILE, check_storage, shown
+from optbench.sweeps.display.optuna_mirror import FILE
+from optbench.sweeps.display.optuna_storage import check_storage, without_password
 from optbench.sweeps.search.optuna_tools import quietly
 
 optuna = pytest.importorskip("optuna")
@@ -42,7 +43,7 @@ def test_a_study_of_another_folder_is_not_overwritten(call, tmp_path: Path) -> N
         assert code == 0, err
     code, _, err = call(*words, "--results-dir", tmp_path / "two")
     assert code == 2
-    assert "has a study same of another results folder, which this would overwrite" in err
+    assert "study same of another results folder would be overwritten" in err
     assert not (tmp_path / "two" / "same").exists()
     code, _, err = call(*words, "--results-dir", tmp_path / "two", "--study", "other")
     assert code == 0, err
@@ -66,7 +67,7 @@ def test_a_storage_that_is_no_url() -> None:
 def test_a_storage_that_cannot_be_reached_is_one_message_without_its_password(call, tmp_path: Path, url: str) -> None:
     with pytest.raises(MissingError) as caught:
         check_storage(url)
-    assert caught.value.args[0].startswith(f"--storage {shown(url)} ")
+    assert caught.value.args[0].startswith(f"--storage {without_password(url)} ")
     code, out, err = call("sweep", *ASKED, "--storage", url, "--results-dir", tmp_path / "r", "--json")
     assert code == 4
     assert PASSWORD not in out + err
@@ -75,5 +76,5 @@ def test_a_storage_that_cannot_be_reached_is_one_message_without_its_password(ca
 
 
 def test_a_password_with_an_at_sign() -> None:
-    assert shown("mysql://me:a@b:c@host/db") == "mysql://me:***@host/db"
-    assert shown("sqlite:///all.db") == "sqlite:///all.db"
+    assert without_password("mysql://me:a@b:c@host/db") == "mysql://me:***@host/db"
+    assert without_password("sqlite:///all.db") == "sqlite:///all.db"

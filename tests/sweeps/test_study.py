@@ -11,7 +11,7 @@ import pytest
 from optbench import config
 from optbench.config import read_yaml
 from optbench.errors import ConfigError
-from optbench.sweeps.scheduler.study_file import changes
+from optbench.sweeps.scheduler.study_file import changed_settings
 from optbench.sweeps.study.study import Study, make_study
 
 CONF = config.packaged_folder()
@@ -64,8 +64,11 @@ def test_defaults_stand_in_the_default_protocol_alone() -> None:
 
 def test_it_is_plain_data_and_says_what_changed() -> None:
     before = {"settings": json.loads(json.dumps(study().as_dict()))}
-    assert changes(before, study()) == []
-    assert changes(before, study(trials=32, sampler="halton")) == ["trials: 16 -> 32", "sampler: sobol -> halton"]
+    assert changed_settings(before, study()) == []
+    assert changed_settings(before, study(trials=32, sampler="halton")) == [
+        "trials: 16 -> 32",
+        "sampler: sobol -> halton",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from optbench.config.target import workload_sha256
 from optbench.config.variation import Variation
 from optbench.errors import ConfigError
 from optbench.sessions.run_documents import target_hash
-from optbench.sweeps import targets
+from optbench.sweeps import target_file, targets
 from optbench.sweeps.study.outcomes import Outcome
 
 MLP = ("model=mlp", "threads=1", "tracker=none")
@@ -62,15 +62,15 @@ def test_the_run_that_the_target_is_taken_from_reaches_it() -> None:
     assert targets.validation_target([rerun(accuracy)], "max") == 0.962962
     assert targets.validation_target([rerun(2 / 3)], "min") == 0.666667
     assert targets.validation_target([rerun(0.1)], "max") == 0.1
-    assert math.copysign(1.0, targets.towards_ease(-0.0, "min")) == 1.0
+    assert math.copysign(1.0, targets.round_easier(-0.0, "min")) == 1.0
 
 
 @given(st.floats(-1e12, 1e12).filter(lambda x: x == 0 or abs(x) > 1e-300), st.sampled_from(["min", "max"]))
 def test_rounding_eases_a_target_by_less_than_its_sixth_digit(value: float, direction: str) -> None:
-    rounded = targets.towards_ease(value, direction)
+    rounded = targets.round_easier(value, direction)
     assert targets.reached(rerun(value), rounded, direction)
     assert abs(rounded - value) <= 1e-5 * abs(value)
-    assert targets.towards_ease(rounded, direction) == rounded
+    assert targets.round_easier(rounded, direction) == rounded
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def tree(**changes: Any) -> dict[str, Any]:
 
 def written(folder: Path, **changes: Any) -> Path:
     file = folder / "target" / "mlp-digits.yaml"
-    targets.write(file, tree(**changes))
+    target_file.write(file, tree(**changes))
     return file
 
 
@@ -117,9 +117,9 @@ def test_the_file_holds_the_tree_and_comments_every_key(tmp_path: Path) -> None:
 
 def test_the_version_counts_what_comes_out_otherwise(tmp_path: Path) -> None:
     file = written(tmp_path)
-    assert targets.write(file, tree(set_on="2027-01-01")) == (tree(), tree())  # the same target: not written again
-    assert targets.write(file, tree(value=0.8))[0]["version"] == 2
-    assert targets.write(file, tree(value=0.8, data_sha256="d2"))[0]["version"] == 3
+    assert target_file.write(file, tree(set_on="2027-01-01")) == (tree(), tree())  # the same target: not written again
+    assert target_file.write(file, tree(value=0.8))[0]["version"] == 2
+    assert target_file.write(file, tree(value=0.8, data_sha256="d2"))[0]["version"] == 3
     assert config.read_yaml(file)["version"] == 3
 
 
@@ -284,7 +284,7 @@ def test_no_file_where_every_optimizer_fails(tmp_path: Path, optbench: Callable[
     [
         (["mlpp"], "there is no model 'mlpp'"),
         (["mlp", "target=0.5"], "target=0.5: not allowed when setting a target"),
-        (["mlp", "batch_size=32,64"], "a target is of one workload"),
+        (["mlp", "batch_size=32,64"], "a target is for one workload"),
         (["mlp", "--seeds", "0"], "--seeds 0"),
         (["mlp", "--budget", "0"], "budgets"),
     ],

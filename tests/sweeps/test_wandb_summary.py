@@ -13,10 +13,10 @@ import pytest
 
 from optbench.cli import app
 from optbench.sweeps.display import wandb_summary
-from optbench.sweeps.display.live import Live
-from optbench.sweeps.display.summary import tree_of
-from optbench.sweeps.scheduler.scheduler import Conductor
-from optbench.sweeps.study.cells import expand
+from optbench.sweeps.display.live import LiveDisplay
+from optbench.sweeps.display.summary import summary_of
+from optbench.sweeps.scheduler.scheduler import Scheduler
+from optbench.sweeps.study.expand import expand
 from optbench.sweeps.study.study import make_study
 
 ASKED = (
@@ -98,13 +98,13 @@ def test_a_sweep_without_a_key_has_no_summary(tmp_path: Path, capsys: pytest.Cap
 def test_a_summary_that_fails_is_told_and_fails_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("wandb")
     study = make_study(["optimizer=sgd", "model=quadratic", "tracker=wandb"], {"trials": 1, "seeds": 1}, name="s")
-    conductor = Conductor(study, expand(study), tmp_path, Live(2, 1, quiet=True))
-    conductor.plan()
-    wandb_summary.track(conductor, tree_of(conductor))
+    scheduler = Scheduler(study, expand(study), tmp_path, LiveDisplay(2, 1, quiet=True))
+    scheduler.plan()
+    wandb_summary.track(scheduler, summary_of(scheduler))
     assert caplog.messages == []  # nothing was run
     (tmp_path / "s").write_text("a file in the place of the study's folder")
-    conductor.ran = 1
-    wandb_summary.track(conductor, tree_of(conductor))
+    scheduler.ran = 1
+    wandb_summary.track(scheduler, summary_of(scheduler))
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("the tracker failed (FileExistsError")
 

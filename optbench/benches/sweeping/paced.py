@@ -13,11 +13,11 @@ from typing import Any
 
 from optbench.records import Status
 from optbench.sessions.run_documents import result_before_start
-from optbench.sweeps.display.live import Live
-from optbench.sweeps.display.optuna_mirror import Mirror
-from optbench.sweeps.executors.base import Began, Ended, Event, Job, Measured
-from optbench.sweeps.scheduler.scheduler import Conductor
-from optbench.sweeps.study.cells import Cell, Planned
+from optbench.sweeps.display.optuna_mirror import OptunaMirror
+from optbench.sweeps.executors.base import Event, Job, RunEnded, RunEvaluated, RunStarted
+from optbench.sweeps.scheduler.observer import SilentObserver
+from optbench.sweeps.scheduler.scheduler import Scheduler
+from optbench.sweeps.study.cells import Cell, PlannedRun
 from optbench.sweeps.study.study import Study
 
 EVALUATIONS = 10  # that a run tells of, as `eval_every` has it where nothing is said
@@ -28,6 +28,7 @@ class Paced:
 
     def __init__(self, slots: int, seconds: float) -> None:
         self.slots, self.seconds = slots, seconds
+        self.sharing: Mapping[str, object] = {}
         self.due: deque[tuple[float, str]] = deque()
 
     def start(self, job: Job) -> None:
@@ -47,10 +48,10 @@ class Paced:
             if not self.due or self.due[0][0] > time.monotonic():
                 return
             run_id = self.due.popleft()[1]
-            yield Began(run_id, "accuracy", "max", None)
+            yield RunStarted(run_id, "accuracy", "max", None)
             for number in range(1, EVALUATIONS + 1):
-                yield Measured(run_id, number, 0.5, number)
-            yield Ended(run_id)
+                yield RunEvaluated(run_id, number, 0.5, number)
+            yield RunEnded(run_id)
 
     def stop(self, run_id: str, reason: str = "") -> None:
         """Nobody asks for it."""
@@ -71,33 +72,32 @@ class Conducted:
     mirror_seconds: float
     """What optuna.journal took of it, all together, and the last time, after the last run."""
     last_mirror_seconds: float
-    conductor: Conductor
+    scheduler: Scheduler
 
 
 def conducted(study: Study, cells: Sequence[Cell], root: Path, workers: int, seconds: float) -> Conducted:
     """Plan a study, and run it by workers whose runs take so long."""
     writings: list[float] = []
-    mirror = Mirror(root / study.name)
+    mirror = OptunaMirror(root / study.name)
 
     def mirrored(tree: Mapping[str, Any], now: bool) -> None:
         began = time.perf_counter()
         mirror.update(tree, now)
         writings.append(time.perf_counter() - began)
 
-    live = Live(len(cells) * study.trials, workers, quiet=True)
     (root / study.name).mkdir(parents=True)
-    conductor = Conductor(study, cells, root, live, mirror=mirrored)
+    scheduler = Scheduler(study, cells, root, SilentObserver(), mirror=mirrored)
     began = time.perf_counter()
-    runs = conductor.plan()
+    runs = scheduler.plan()
     planned = time.perf_counter()
-    write_results(conductor.folder, conductor.planned_runs)
+    write_results(scheduler.folder, scheduler.planned_runs)
     ready = time.perf_counter()
-    conductor.conduct(Paced(workers, seconds))
+    scheduler.run(Paced(workers, seconds))
     ended = time.perf_counter()
-    return Conducted(runs, planned - began, ended - ready, len(writings), sum(writings), writings[-1], conductor)
+    return Conducted(runs, planned - began, ended - ready, len(writings), sum(writings), writings[-1], scheduler)
 
 
-def write_results(folder: Path, runs: Sequence[Planned]) -> None:
+def write_results(folder: Path, runs: Sequence[PlannedRun]) -> None:
     """The result of every run, of the size that results have."""
     for number, run in enumerate(runs):
         value = {"val_metric": number / len(runs), "val_loss": 1.0, "test_metric": 0.5, "test_loss": 1.0}

@@ -1,7 +1,7 @@
-"""A study for Optuna's own tools: optuna.journal beside study.json, an Optuna study for every cell, so that
-`optuna-dashboard results/STUDY/optuna.journal` shows a sweep while it runs. It is a mirror: made from study.json's
-tree, never read by a sweep. With `--storage URL` the mirror is a database, where the studies of many machines can be
-looked at together."""
+"""A study for Optuna's own tools: optuna.journal beside study.json, with an Optuna study for every cell.
+
+`optuna-dashboard results/STUDY/optuna.journal` shows a sweep while it runs. The mirror is made from study.json and
+never read by a sweep. With `--storage URL` it is a database."""
 
 from __future__ import annotations
 
@@ -9,94 +9,100 @@ import importlib.util
 import json
 import logging
 import math
-import re
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optbench.errors import ConfigError, MissingError, first_line
-from optbench.sweeps.search.optuna_tools import needed, quietly
+from optbench.sweeps.display.optuna_storage import HOME, ensure_home, open_storage, safe_message, without_password
+from optbench.sweeps.search.optuna_tools import quietly
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import BaseStorage
+    from optuna.storages.journal import BaseJournalBackend
+    from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
 
 FILE = "optuna.journal"
-HOME, HOME_FILE = "optbench_home", ".storage-id"
-SECONDS = 10.0  # between two writings
-CONNECT_SECONDS = 10
-GRACE_SECONDS = 5  # after which the lock of a writer that was killed is taken over
+SECONDS = 10.0  # between two writes
+GRACE_SECONDS = 5  # before the lock of a killed writer is taken over
+Cell = Mapping[str, Any]
+"""A cell of study.json; a `Trial` is one of its trials."""
+Trial = Mapping[str, Any]
 
 
-class Mirror:
-    """Writes what is new in a study's tree; does nothing where Optuna is not installed, and never fails a sweep."""
+class OptunaMirror:
+    """Writes what is new in study.json. Does nothing if Optuna is not installed, and never fails a sweep."""
 
     def __init__(self, folder: Path, storage: str = "") -> None:
-        self._storage = storage
+        self._url = storage
         self._file = folder / FILE
-        self._journal: Journal | None = None
+        self._studies: OptunaStudies | None = None
         self._written = -math.inf
         self._off = importlib.util.find_spec("optuna") is None
 
-    def update(self, tree: Mapping[str, Any], now: bool) -> None:
-        """Bring the journal up to the tree of study.json, if that was not just done; at once where it is asked for."""
+    def update(self, content: Mapping[str, Any], now: bool) -> None:
+        """Write what is new in the content of study.json, at most every SECONDS, or `now`."""
         if self._off or not (now or time.monotonic() - self._written >= SECONDS):
             return
         try:
             with quietly():
-                self._write(tree)
-        except Exception as error:  # Optuna raises many kinds, of a full disk, a read-only folder, a strange file
+                self._write(content)
+        except Exception as error:  # Optuna raises many kinds, of a full disk, a read-only folder, an unknown file
             self._off = True
-            where = shown(self._storage) if self._storage else self._file
-            log.warning(f"{where} is not kept up to date: {type(error).__name__}: {unsaid(error, self._storage)}")
+            where = without_password(self._url) if self._url else self._file
+            log.warning(f"{where} is not kept up to date: {type(error).__name__}: {safe_message(error, self._url)}")
         self._written = time.monotonic()
 
-    def _write(self, tree: Mapping[str, Any]) -> None:
-        self._journal = self._journal or self._made()
-        for cell in tree["cells"]:
-            self._journal.write(f"{tree['study']}/{cell['label']}", cell)
-        self._journal.flush()
+    def _write(self, content: Mapping[str, Any]) -> None:
+        self._studies = self._studies or self._open()
+        for cell in content["cells"]:
+            self._studies.write(f"{content['study']}/{cell['label']}", cell)
+        self._studies.flush()
 
-    def _made(self) -> Journal:
-        if self._storage:
-            return Journal(opened(self._storage), home=settled(self._file.parent))
+    def _open(self) -> OptunaStudies:
+        if self._url:
+            return OptunaStudies(open_storage(self._url), home=ensure_home(self._file.parent))
         try:
-            return journal_in(self._file)
-        except Exception:  # spoilt by a crash: it can be made again
+            return studies_in(self._file)
+        except Exception:  # damaged by a crash: it can be made again
             self._file.unlink(missing_ok=True)
-            return journal_in(self._file)
+            return studies_in(self._file)
 
 
-class Journal:
-    """Studies in a storage of Optuna's."""
+class OptunaStudies:
+    """The studies of a storage."""
 
-    def __init__(self, storage: Any, flush: Callable[[], None] = lambda: None, home: str = "") -> None:
+    def __init__(self, storage: BaseStorage, flush: Callable[[], None] = lambda: None, home: str = "") -> None:
         self._storage, self.flush, self._home = storage, flush, home
-        self._kept: dict[str, dict[int, Any]] = {}  # study: the state and value of every trial in it
+        self._known: dict[str, dict[int, tuple[str, float | None]]] = {}  # state and value of every trial, by study
 
-    def write(self, name: str, cell: Mapping[str, Any]) -> None:
-        """Add the trials of a cell that have ended and are not in its Optuna study.
+    def write(self, name: str, cell: Cell) -> None:
+        """Add the ended trials of a cell that its study does not have.
 
-        What an ended trial came to may change later (pruned, then finished; failed, then done again). Optuna's are
-        final: then all are added anew."""
-        ended = {t["trial"]: t for t in cell["trials"] if t["state"] != "open"}
+        The result of an ended trial may change (pruned, then finished; failed, then rerun). Optuna's are final, so that
+        all trials are then added anew."""
+        ended = {trial["trial"]: trial for trial in cell["trials"] if trial["state"] != "open"}
         if not ended or cell["direction"] is None:
             return
-        if name not in self._kept:
-            self._kept[name] = self._read(name)
-        kept = self._kept[name]
-        if any(number not in ended or what != came_to(ended[number]) for number, what in kept.items()):
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        known = self._known[name]
+        if any(number not in ended or result != result_of(ended[number]) for number, result in known.items()):
             self._delete(name)
-            kept.clear()
-        new = [trial for number, trial in ended.items() if number not in kept]
+            known.clear()
+        new = [trial for number, trial in ended.items() if number not in known]
         if not new:
             return
         study = self._study(name, cell)
         for trial in new:
-            study.add_trial(frozen(trial, cell["dimensions"]))
-            kept[trial["trial"]] = came_to(trial)
+            study.add_trial(frozen_trial(trial, cell["dimensions"]))
+            known[trial["trial"]] = result_of(trial)
 
-    def _read(self, name: str) -> dict[int, Any]:
+    def _read(self, name: str) -> dict[int, tuple[str, float | None]]:
         import optuna
 
         if name not in optuna.get_all_study_names(self._storage):
@@ -109,13 +115,13 @@ class Journal:
 
         optuna.delete_study(study_name=name, storage=self._storage)
 
-    def _study(self, name: str, cell: Mapping[str, Any]) -> Any:
+    def _study(self, name: str, cell: Cell) -> optuna.Study:
         import optuna
 
         study = optuna.create_study(
             study_name=name,
             storage=self._storage,
-            sampler=optuna.samplers.RandomSampler(0),  # never asked
+            sampler=optuna.samplers.RandomSampler(0),  # not used
             direction="maximize" if cell["direction"] == "max" else "minimize",
             load_if_exists=True,
         )
@@ -126,120 +132,50 @@ class Journal:
         return study
 
 
-class Gathered:
-    """A journal's file that is written once for many entries: Optuna waits for the disk after each, most of what a run
-    cost the scheduler (`optbench bench scaling`). There is one writer, the one scheduler."""
+class BufferedJournal:
+    """A journal file that is written once for many entries. Optuna waits for the disk after each, which was most of the
+    scheduler's work per run (`optbench bench scaling`). There is one writer, the only scheduler."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BaseJournalBackend) -> None:
         self._file = file
         self._waiting: list[dict[str, Any]] = []
         self._written = sum(1 for _ in file.read_logs(0))
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The entries from a number on, those that wait included."""
+        """Yield the entries from a number on, those in the buffer included."""
         if log_number_from < self._written:
             yield from self._file.read_logs(log_number_from)
         yield from self._waiting[max(0, log_number_from - self._written) :]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Take entries, as the file would give them back."""
+        """Buffer entries, in the form in which the file would return them."""
         self._waiting += json.loads(json.dumps(logs))
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the buffer."""
         if self._waiting:
             self._file.append_logs(self._waiting)
             self._written += len(self._waiting)
             self._waiting = []
 
 
-def journal_in(file: Path) -> Journal:
-    """Studies in a file of Optuna's."""
+def studies_in(file: Path) -> OptunaStudies:
+    """Return the studies in a journal file."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-    path = str(file.resolve())  # the lock is a link to it
-    entries = Gathered(JournalFileBackend(path, JournalFileSymlinkLock(path, grace_period=GRACE_SECONDS)))
-    return Journal(JournalStorage(entries), entries.flush)  # type: ignore[arg-type]  # it asks for no more than this
+    path = str(file.resolve())  # the lock is a symbolic link to it
+    journal = BufferedJournal(JournalFileBackend(path, JournalFileSymlinkLock(path, grace_period=GRACE_SECONDS)))
+    return OptunaStudies(JournalStorage(journal), journal.flush)  # type: ignore[arg-type]  # it has the methods used
 
 
-def opened(storage: str) -> Any:
-    """Optuna's storage at a URL (sqlite, postgresql, mysql: what SQLAlchemy reaches)."""
-    from optuna.storages import RDBStorage
-
-    wait = "timeout" if storage.startswith("sqlite") else "connect_timeout"
-    return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True, "connect_args": {wait: CONNECT_SECONDS}})
-
-
-def home_of(folder: Path) -> str:
-    """What tells a study's folder from another of the same name: random, kept in the folder; "" where there is none
-    yet."""
-    file = folder / HOME_FILE
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
-
-
-def settled(folder: Path) -> str:
-    """The same, made where there is none."""
-    if not home_of(folder):
-        (folder / HOME_FILE).write_text(uuid.uuid4().hex + "\n", encoding="utf-8")
-    return home_of(folder)
-
-
-def check_free(storage: Any, folder: Path, where: str) -> None:
-    """ConfigError where the storage has a study of the folder's name that lies in another folder."""
-    import optuna
-
-    for found in optuna.get_all_study_summaries(storage):
-        home = found.user_attrs.get(HOME)
-        if found.study_name.startswith(f"{folder.name}/") and home is not None and home != home_of(folder):
-            raise ConfigError(
-                f"--storage {where} has a study {folder.name} of another results folder, which this would overwrite",
-                "Give one of them another name: --study NAME",
-            )
-
-
-def check_storage(storage: str, folder: Path | None = None) -> None:
-    """ConfigError or MissingError where no storage can be reached by a URL, or where another folder's study has the
-    name of this `folder`: said before the first run, not after."""
-    if not storage:
-        return
-    needed("optuna", "--storage")
-    if "://" not in storage:
-        raise ConfigError(f"--storage {storage}: expected a URL", "e.g. --storage postgresql://user@host/database")
-    try:
-        with quietly():
-            reached = opened(storage)
-            if folder is not None:
-                check_free(reached, folder, shown(storage))
-    except ConfigError:
-        raise
-    except ImportError as error:  # of a driver
-        driver = error.name or getattr(error.__cause__, "name", None) or "a driver"
-        raise MissingError(f"--storage {shown(storage)} needs {driver}, which is not installed") from None
-    except Exception as error:  # SQLAlchemy raises many kinds
-        reason = unsaid(error.__cause__ or error, storage)
-        raise MissingError(
-            f"--storage {shown(storage)} cannot be reached: {reason}", "Without it a study has its own optuna.journal"
-        ) from None
-
-
-def shown(storage: str) -> str:
-    """A URL without its password."""
-    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", storage)
-
-
-def unsaid(error: BaseException, storage: str) -> str:
-    """An error's first line without the password of the URL."""
-    return first_line(error).replace(storage, shown(storage)) if storage else str(error)
-
-
-def came_to(trial: Mapping[str, Any]) -> tuple[str, float | None]:
-    """What an ended trial came to."""
+def result_of(trial: Trial) -> tuple[str, float | None]:
+    """Return the state and value of an ended trial."""
     return trial["state"], trial["value"]
 
 
-def frozen(trial: Mapping[str, Any], dimensions: list[Mapping[str, Any]]) -> Any:
-    """An ended trial as Optuna keeps it; its value is the mean of its runs' metric on validation."""
+def frozen_trial(trial: Trial, dimensions: list[Mapping[str, Any]]) -> FrozenTrial:
+    """Return an ended trial as Optuna keeps it; its value is the mean of its runs' validation metric."""
     import optuna
 
     states = optuna.trial.TrialState
@@ -249,12 +185,12 @@ def frozen(trial: Mapping[str, Any], dimensions: list[Mapping[str, Any]]) -> Any
         value=trial["value"],
         params=dict(trial["values"]),
         distributions={d["key"]: distribution(d, trial["values"][d["key"]]) for d in dimensions},
-        user_attrs={"trial": trial["trial"], "came_to": list(came_to(trial)), "runs": list(trial["runs"])},
+        user_attrs={"trial": trial["trial"], "came_to": list(result_of(trial)), "runs": list(trial["runs"])},
     )
 
 
-def distribution(dimension: Mapping[str, Any], value: Any) -> Any:
-    """A dimension of a box as a distribution, which must contain the value (a rounded one may lie just outside)."""
+def distribution(dimension: Mapping[str, Any], value: float) -> BaseDistribution:
+    """Return a dimension of a box as a distribution that contains the value (a rounded one may lie just outside)."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if dimension["values"]:

@@ -1,4 +1,4 @@
-"""The beginning and the end of a run, timed: what a probe's process does. Nothing is written."""
+"""The process of a probe: it times the beginning and the end of a run, and writes nothing."""
 
 from __future__ import annotations
 
@@ -8,80 +8,88 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optbench.config import RunConfig
 from optbench.errors import ExpectationFailed, OptbenchError, first_line
 from optbench.records import Record, Split
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    import torch
+
+    from optbench.sessions.assemble import Objects
+    from optbench.training.loop import Trainer
+
 WARM_UP = 3  # steps that are not timed
-STEPS = 30  # timed ones, at least, unless they take longer than PROBE_SECONDS
-FLOOR_SECONDS = 0.5  # steps of a millisecond are timed for this long, or their noise would be the answer
+STEPS = 30  # timed steps at least, unless they take longer than PROBE_SECONDS
+LEAST_SECONDS = 0.5  # of timed steps: short steps are noisy
 PROBE_SECONDS = 1.5
-LINE_BYTES = 500  # of a record, where the probe saw none: those of language models have about as many
+LINE_BYTES = 500  # of a record, if the probe saw none; about the length for a language model
 ENDLESS = 2**31  # steps: the timer ends the probe
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a probe of a cell found."""
+class ProbeResult:
+    """The time, memory and disk that a run of a cell takes."""
 
     step_seconds: float
     evaluation_seconds: float
-    """Of a sample."""
+    """Per sample."""
     sizes: Mapping[str, int]
-    """Samples of each split."""
+    """Samples in each split."""
     start_seconds: float
-    """From the fork to the first step, and from the last record to the process's end."""
+    """From the fork to the first step, and from the last record to the end of the process."""
     record_bytes: int
-    """Of a line of metrics.jsonl."""
+    """Of one line of metrics.jsonl."""
     facts_bytes: int
     """Of run.json."""
     checkpoint_bytes: int
     resident_bytes: int
     """Peak memory of the process."""
     allocated_bytes: int
-    """The most that was allocated on a CUDA device; 0 on a CPU."""
+    """Peak memory allocated on a CUDA device; 0 on a CPU."""
     steps: int
 
     def evaluations(self, config: RunConfig) -> int:
-        """How many evaluations on validation a run makes."""
+        """Return the number of evaluations on validation of a run."""
         return -(-config.steps // config.eval_every)
 
     def seconds(self, config: RunConfig) -> float:
-        """Of a whole run."""
+        """Return the seconds of a whole run."""
         samples = self.evaluations(config) * self.sizes["validation"] + self.sizes["test"]
         samples += min(self.sizes["train"], config.eval_train_samples)
         training = config.steps * self.step_seconds + samples * self.evaluation_seconds
         return self.start_seconds + min(training, config.max_seconds or training)
 
     def file_bytes(self, config: RunConfig, *, keeps_checkpoint: bool) -> int:
-        """Of a run's folder: its records, run.json, a result.json of about the same length, and the checkpoint."""
+        """Return the size of a run's folder: records, run.json, a result.json of about the same length, checkpoint."""
         records = config.steps // config.record_every + self.evaluations(config) + 2
         step_times = 4 * config.steps  # the checkpoint's clock keeps one number a step
         kept = self.checkpoint_bytes + step_times if keeps_checkpoint else 0
         return records * self.record_bytes + 2 * self.facts_bytes + kept
 
 
-def nothing(pipe: Any, began: float) -> None:
-    """The body of a process that shows that the server is ready."""
+def report_ready(pipe: Connection, began: float) -> None:
+    """Show that the fork server is ready; the body of a process."""
     with suppress(OSError):
         pipe.send((True, time.monotonic()))
 
 
-def child(pipe: Any, config: RunConfig, environment: Mapping[str, str], began: float) -> None:
-    """The body of a probe's process. The terminal's Ctrl-C does not reach it: who started it ends it."""
+def probe_in_process(pipe: Connection, config: RunConfig, environment: Mapping[str, str], began: float) -> None:
+    """Send the probe of a run; the body of a process. Ctrl-C in the terminal does not reach it: its parent kills it."""
     with suppress(OSError):
         os.setpgid(0, 0)
     os.environ.update(environment)
-    silence()
+    discard_output()
     with suppress(OSError):  # nobody waits for the answer any more
         found = answer(config, began)
         pipe.send((found, time.monotonic()))
 
 
-def silence() -> None:
-    """What a run prints goes to its log; a probe has none."""
+def discard_output() -> None:
+    """Discard what the run prints: a probe has no log."""
     handle = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(handle, stream)
@@ -89,9 +97,9 @@ def silence() -> None:
 
 
 def answer(config: RunConfig, began: float) -> dict[str, Any] | OptbenchError:
-    """The fields of Measured, or why the run cannot be done; what would make it fail is ExpectationFailed (exit 3)."""
+    """Return the fields of ProbeResult, or the error why the run cannot be run; ExpectationFailed if its steps fail."""
     try:
-        return asdict(measured(config, began))
+        return asdict(probe_run(config, began))
     except OptbenchError as error:
         return error
     except Exception as error:
@@ -99,18 +107,18 @@ def answer(config: RunConfig, began: float) -> dict[str, Any] | OptbenchError:
 
 
 class Enough(Exception):
-    """The steps are timed."""
+    """Raised when the steps are timed."""
 
 
 class Timer:
-    """Times the steps of a trainer after its first ones, and stops it."""
+    """Times the steps of a trainer after the first ones, and stops it."""
 
     def __init__(self) -> None:
         self.first = self.last = 0.0
         self.steps = 0
 
-    def __call__(self, trainer: Any) -> None:
-        """Called after every step."""
+    def __call__(self, trainer: Trainer) -> None:
+        """Note the time; called after every step. Raises Enough when enough steps are timed."""
         step = trainer.progress.step
         if step == WARM_UP:
             self.first = now(trainer.device)
@@ -118,23 +126,23 @@ class Timer:
             return
         self.steps = step - WARM_UP
         seconds = time.perf_counter() - self.first
-        if seconds >= PROBE_SECONDS or (self.steps >= STEPS and seconds >= FLOOR_SECONDS):
+        if seconds >= PROBE_SECONDS or (self.steps >= STEPS and seconds >= LEAST_SECONDS):
             self.last = now(trainer.device)
             raise Enough
 
     @property
     def seconds(self) -> float:
-        """Of all timed steps."""
+        """Seconds of all timed steps."""
         return self.last - self.first
 
     @property
     def step_seconds(self) -> float:
-        """Of a step, what is recorded included."""
+        """Seconds of a step, with its records."""
         return self.seconds / self.steps
 
 
-def now(device: Any) -> float:
-    """The time when the device has done everything that it was given."""
+def now(device: torch.device) -> float:
+    """Return the time at which the device has finished its work."""
     if device.type == "cuda":
         import torch
 
@@ -142,8 +150,8 @@ def now(device: Any) -> float:
     return time.perf_counter()
 
 
-def measured(config: RunConfig, began: float) -> Measured:
-    """A run's beginning and what ends it, which together say what the whole takes."""
+def probe_run(config: RunConfig, began: float) -> ProbeResult:
+    """Time the beginning and the end of a run. Raises the error of a run that cannot be run or fails."""
     from optbench.sessions.assemble import assemble
     from optbench.sessions.run_documents import run_facts
     from optbench.training.memory import resident_peak_bytes
@@ -163,7 +171,7 @@ def measured(config: RunConfig, began: float) -> Measured:
     trainer.weights_sha256()
     checkpoint = checkpoint_bytes(trainer)
     ended = time.monotonic()
-    return Measured(
+    return ProbeResult(
         step_seconds=timer.step_seconds,
         evaluation_seconds=per_sample,
         sizes=dict(objects.data.sizes),
@@ -178,12 +186,12 @@ def measured(config: RunConfig, began: float) -> Measured:
 
 
 def line_bytes(record: Record) -> int:
-    """The length of a record's line in metrics.jsonl."""
+    """Return the length of a record's line in metrics.jsonl."""
     return len(json.dumps(record.as_row())) + 1
 
 
-def evaluation_seconds(objects: Any) -> float:
-    """Seconds a sample, by an evaluation on validation: of all of it, or of one batch where that takes long."""
+def evaluation_seconds(objects: Objects) -> float:
+    """Return the seconds per sample of an evaluation on validation: of all of it, or of one batch if that is slow."""
     evaluator, count = objects.trainer.evaluator, objects.data.sizes["validation"]
     batch = min(count, evaluator.batch_size)
     seconds = timed(lambda: evaluator.scores(str(Split.VALIDATION), batch), objects.device)
@@ -192,40 +200,40 @@ def evaluation_seconds(objects: Any) -> float:
     return timed(lambda: evaluator.scores(str(Split.VALIDATION)), objects.device) / count
 
 
-def timed(call: Callable[[], Any], device: Any) -> float:
-    """The seconds that a call takes."""
+def timed(call: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that a call takes."""
     began = now(device)
     call()
     return now(device) - began
 
 
-class Counted:
-    """A file that forgets everything but its length."""
+class ByteCounter:
+    """A file that keeps only its length."""
 
     def __init__(self) -> None:
         self.length = 0
 
-    def write(self, data: Any) -> int:
-        """Count."""
+    def write(self, data: bytes) -> int:
+        """Add the length of the data."""
         size = memoryview(data).nbytes
         self.length += size
         return size
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing."""
 
 
-def checkpoint_bytes(trainer: Any) -> int:
-    """The length of a checkpoint: parameters, optimizer state, random state."""
+def checkpoint_bytes(trainer: Trainer) -> int:
+    """Return the length of a checkpoint: parameters, optimizer state, random state."""
     import torch
 
-    counted = Counted()
-    torch.save(trainer.state_dict(), counted)
-    return counted.length
+    file = ByteCounter()
+    torch.save(trainer.state_dict(), file)  # type: ignore[arg-type]  # it only writes and flushes
+    return file.length
 
 
-def peak_bytes(device: Any) -> int:
-    """The most that was allocated on a CUDA device; 0 on a CPU."""
+def peak_bytes(device: torch.device) -> int:
+    """Return the peak memory allocated on a CUDA device; 0 on a CPU."""
     if device.type != "cuda":
         return 0
     import torch

@@ -1,4 +1,4 @@
-"""What runs the runs: the protocol between the scheduler and an executor (local processes; clusters)."""
+"""The protocol between the scheduler and an executor, which runs jobs: jobs, events, Executor."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 from optbench.config import RunConfig
 
+SCHEDULER_LOCK = ".scheduler.lock"  # in the study's folder, held by its only scheduler
+
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be done, with everything that a worker needs to know."""
+    """One run, with everything that a worker needs to know."""
 
     run_id: str
     stage: str
@@ -20,26 +22,26 @@ class Job:
     root: Path
     study: str
     force: bool = False
-    """Run again what has ended; the old run is kept aside."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Said in run.json beside what the run itself knows: trial, cell, how the machine was shared."""
+    """Rerun an ended run; the old one is kept aside."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """Further fields of run.json: trial, cell, how the machine was shared."""
 
     @property
     def log(self) -> Path:
-        """Where the worker's output goes."""
+        """The file with the worker's output."""
         return self.root / self.study / "logs" / f"{self.run_id}.txt"
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a running job."""
+    """A message of a worker about its run."""
 
     run_id: str
 
 
 @dataclass(frozen=True)
-class Began(Event):
-    """Training begins: the run's metric and its direction are known."""
+class RunStarted(Event):
+    """Training begins."""
 
     metric: str
     direction: str
@@ -47,15 +49,15 @@ class Began(Event):
 
 
 @dataclass(frozen=True)
-class Progress(Event):
-    """A sign of life."""
+class RunProgress(Event):
+    """The run has reached a step."""
 
     step: int
 
 
 @dataclass(frozen=True)
-class Measured(Event):
-    """An evaluation on validation: its step, the metric, and which evaluation of the run it was (from 1)."""
+class RunEvaluated(Event):
+    """The validation metric at a step; `evaluation` counts the run's evaluations from 1."""
 
     step: int
     value: float | None
@@ -63,56 +65,62 @@ class Measured(Event):
 
 
 @dataclass(frozen=True)
-class Ended(Event):
+class RunEnded(Event):
     """The run has a result."""
 
 
 @dataclass(frozen=True)
-class Stopped(Event):
-    """The run was asked to stop, and has left a checkpoint; `reason` is that of a pruner, or empty."""
+class RunStopped(Event):
+    """The run was asked to stop and has left a checkpoint; `reason` is the pruner's, or empty."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class Refused(Event):
-    """The run cannot be done as it is asked for: the user's error."""
+class RunRefused(Event):
+    """The run's configuration cannot be run: the user's error."""
 
     error: Exception
 
 
 @dataclass(frozen=True)
-class Busy(Event):
-    """Another process is at this run."""
+class RunBusy(Event):
+    """Another process holds the run."""
 
 
 @dataclass(frozen=True)
-class Died(Event):
-    """The worker is gone without a word: killed, or crashed. `how` says by what."""
+class WorkerDied(Event):
+    """The worker was killed or crashed; `how` says by what."""
 
     how: str
+
+
+LAST_EVENTS = (RunEnded, RunStopped, RunRefused, RunBusy)
+"""Events after which a worker sends nothing more."""
 
 
 class Executor(Protocol):
     """Runs jobs, each in a process of its own."""
 
     slots: int
-    """Jobs at the same time, at most."""
+    """Greatest number of jobs at the same time."""
 
     sharing: Mapping[str, Any]
-    """How runs share a machine, kept with each: times of a shared device are marked as shared."""
+    """How runs share a machine; kept in run.json, since it affects their times."""
 
     def start(self, job: Job) -> None:
-        """Begin a job. The caller keeps to `slots`."""
+        """Start a job. The caller must not exceed `slots`."""
 
     def has_room(self, job: Job, resident_bytes: int) -> bool:
-        """Whether there is memory for a job that may take this many bytes."""
+        """Return True if there is memory for a job of this size."""
+        ...
 
     def events(self, timeout: float) -> Iterable[Event]:
-        """What happened since the last call, waiting up to `timeout` seconds for something."""
+        """Yield the events since the last call, waiting up to `timeout` seconds for one."""
+        ...
 
     def stop(self, run_id: str, reason: str = "") -> None:
-        """Ask a job for a checkpoint and its end."""
+        """Ask a job to write a checkpoint and end."""
 
     def close(self) -> None:
-        """End what still runs, and give everything back."""
+        """Stop all jobs and free everything."""

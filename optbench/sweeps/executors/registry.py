@@ -1,7 +1,7 @@
-"""The executors that there are: conf/executor/NAME.yaml, with its settings and the module that makes it.
+"""The executors that `--executor` may name: conf/executor/NAME.yaml holds the settings and names a module.
 
-Such a module has `make(asked)`, which returns an Executor; `slots(asked)`, how many runs it would do at a time, for a
-dry run; and where there is something to start while the sweep is still being planned, `warm_up(configs)`."""
+Such a module has `make(request)`, which returns an Executor, and `slots(request)`, which returns how many runs it would
+do at a time, for a dry run. It may have `warm_up(configs)`, called while the sweep is still being planned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from optbench.config import RunConfig, config_folders, find_option, options, read_yaml
@@ -18,23 +19,24 @@ from optbench.errors import ConfigError, suggest
 from optbench.sweeps.executors.base import Executor
 
 GROUP, LOCAL = "executor", "local"
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What an executor is to run, and how."""
+class ExecutorRequest:
+    """The runs that an executor is made for, and its settings."""
 
     configs: Sequence[RunConfig]
     study: Path
     """The study's folder."""
     jobs: int | None
     per_device: int
-    settings: Mapping[str, Any]
+    settings: Settings
 
     @property
     def threads(self) -> int:
-        """CPU threads of a run, over all its processes where they compute on the CPU."""
-        return max(c.threads * (1 if on_cuda(c) else ranks(c)) for c in self.configs)
+        """CPU threads of a run, over all its processes if they compute on the CPU."""
+        return max(c.threads * (1 if is_on_cuda(c) else ranks(c)) for c in self.configs)
 
     @property
     def device(self) -> str:
@@ -48,82 +50,71 @@ class Asked:
 
     @property
     def cuda_devices(self) -> int:
-        """CUDA devices of a run that asks for them; 0 where it takes what there is."""
-        return max(ranks(c) if on_cuda(c) else 0 for c in self.configs)
+        """CUDA devices of a run that asks for them; 0 if it takes what is available."""
+        return max(ranks(c) if is_on_cuda(c) else 0 for c in self.configs)
 
 
-def on_cuda(config: RunConfig) -> bool:
-    """Whether a run asks for CUDA."""
+def is_on_cuda(config: RunConfig) -> bool:
+    """Return True if a run asks for CUDA."""
     return config.device.startswith("cuda")
 
 
 def ranks(config: RunConfig) -> int:
-    """Processes that share a run's batches."""
+    """Return the number of processes of a run."""
     return config.devices or 1
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """An executor by its name, with its settings."""
+class ExecutorChoice:
+    """An executor's name, module and settings."""
 
     name: str
     module: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
 
-    def make(
-        self,
-        configs: Sequence[RunConfig],
-        study: Path,
-        jobs: int | None,
-        per_device: int,
-    ) -> Executor:
-        """The executor itself. MissingError where what it needs is not there."""
-        return self._code().make(Asked(configs, study, jobs, per_device, self.settings))
+    def make(self, configs: Sequence[RunConfig], study: Path, jobs: int | None, per_device: int) -> Executor:
+        """Return the executor. Raises MissingError if what it needs is missing."""
+        return self._load().make(ExecutorRequest(configs, study, jobs, per_device, self.settings))
 
     def slots(self, configs: Sequence[RunConfig], study: Path, jobs: int | None, per_device: int) -> int:
-        """How many runs it would do at a time."""
-        return self._code().slots(Asked(configs, study, jobs, per_device, self.settings))
+        """Return how many runs it would do at a time."""
+        return self._load().slots(ExecutorRequest(configs, study, jobs, per_device, self.settings))
 
     def warm_up(self, configs: Sequence[RunConfig]) -> None:
         """Start what takes a while to start."""
-        getattr(self._code(), "warm_up", lambda configs: None)(configs)
+        getattr(self._load(), "warm_up", lambda configs: None)(configs)
 
-    def _code(self) -> Any:
+    def _load(self) -> ModuleType:
         return importlib.import_module(self.module)
 
 
-def choose(text: str, config_dir: Path | None = None) -> Chosen:
-    """The executor that `--executor NAME[,KEY=VALUE]...` names. ConfigError for one that there is not."""
+def choose(text: str, config_dir: Path | None = None) -> ExecutorChoice:
+    """Return the executor that `--executor NAME[,KEY=VALUE]...` names. Raises ConfigError for an unknown one."""
     name, *words = text.split(",")
     folders = config_folders(config_dir)
     file = find_option(folders, GROUP, name)
     if file is None:
-        known = ", ".join(options(folders, GROUP))
-        raise ConfigError(f"--executor {name}: there is no such executor", f"Known: {known}")
+        raise ConfigError(f"--executor {name}: unknown executor", suggest(name, options(folders, GROUP)))
     tree = read_yaml(file)
     about = tree.pop("about")
     settings = {**tree, **dict(assigned(word, name, tree) for word in words)}
-    return Chosen(name, about["target"], checked(settings, about.get("valid", {}), name))
+    return ExecutorChoice(name, about["target"], checked(settings, about.get("valid", {}), name))
 
 
-def assigned(word: str, name: str, known: Mapping[str, Any]) -> tuple[str, Any]:
-    """A setting from the command line."""
+def assigned(word: str, name: str, known: Settings) -> tuple[str, object]:
+    """Return the key and value of a setting on the command line."""
     if "=" not in word:
-        raise ConfigError(f"--executor {name},{word}: expected KEY=VALUE", f"e.g. --executor {name},{example(known)}")
+        example = next((f"{key}={value}" for key, value in known.items() if value is not None), "KEY=VALUE")
+        raise ConfigError(f"--executor {name},{word}: expected KEY=VALUE", f"e.g. --executor {name},{example}")
     one = parse_one(word)
     if one.key not in known:
-        raise ConfigError(f"--executor {name}: there is no setting {one.key}", suggest(one.key, known))
+        raise ConfigError(f"--executor {name}: unknown setting {one.key}", suggest(one.key, known))
     return one.key, one.value
 
 
-def example(known: Mapping[str, Any]) -> str:
-    """A setting as one would type it."""
-    return next((f"{key}={value}" for key, value in known.items() if value is not None), "KEY=VALUE")
-
-
-def checked(settings: Mapping[str, Any], valid: Mapping[str, str], name: str) -> dict[str, Any]:
-    """Settings in their types."""
-    found = {}
+def checked(settings: Settings, valid: Mapping[str, str], name: str) -> dict[str, object]:
+    """Return the settings in their types. Raises ConfigError for a value that is not valid."""
+    found: dict[str, object] = {}
     for key, value in settings.items():
         try:
             found[key] = conform(value, valid.get(key), value)

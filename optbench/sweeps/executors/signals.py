@@ -1,45 +1,45 @@
-"""A sweep that is asked to stop: workers write checkpoints first; asked again, it stops at once."""
+"""Signals to a sweep: the first asks workers for checkpoints, the second ends it at once."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], int]]:
-    """A function that gives the number of the signal that has asked this process to stop, or 0."""
-    asked: list[int] = []
+def stop_requests() -> Iterator[Callable[[], int]]:
+    """Yield a function that returns the number of the signal that asked this process to stop, or 0."""
+    received: list[int] = []
 
-    def ask(number: int, frame: Any) -> None:
-        asked.append(number)
-        signal.signal(number, before[number])
+    def receive(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
 
     try:
-        before = {number: signal.signal(number, ask) for number in SIGNALS}
+        before = {number: signal.signal(number, receive) for number in SIGNALS}
     except ValueError:  # not the main thread: its owner handles signals
         yield lambda: 0
         return
     try:
-        yield lambda: asked[0] if asked else 0
+        yield lambda: received[0] if received else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
-    """Processes that are started here do not hear Ctrl-C, not even while they import: their parent ends them."""
+def ignoring_interrupts(on: bool = True) -> Iterator[None]:
+    """Start processes that ignore Ctrl-C, even while they import: their parent stops them."""
     try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if on else None
     except ValueError:  # not the main thread
-        yield
-        return
+        before = None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -1,51 +1,52 @@
-"""Jobs of Slurm, through submitit; with `cluster=local` the same jobs as processes of this machine, without Slurm."""
+"""Runs as jobs of Slurm, through submitit; with `cluster=local` as processes on this machine, without Slurm."""
 
 from __future__ import annotations
 
 import importlib
 import shutil
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from optbench.errors import MissingError, first_line
-from optbench.sweeps.executors.cluster import ElsewhereExecutor, Gone
-from optbench.sweeps.executors.local import usable_cores
-from optbench.sweeps.executors.registry import Asked
-from optbench.sweeps.executors.remote_worker import work_elsewhere
+from optbench.sweeps.executors.cluster import ClusterExecutor, JobEnd
+from optbench.sweeps.executors.machine import usable_cores
+from optbench.sweeps.executors.registry import ExecutorRequest, Settings
+from optbench.sweeps.executors.remote_worker import Payload, run_payload
+from optbench.sweeps.executors.signals import ignoring_interrupts
 
-RESULT_SECONDS = 15.0  # until what a job wrote on another machine is seen here
-FOLDER = "submitit"  # below the study's logs
-
-
-def make(asked: Asked) -> ElsewhereExecutor:
-    """The executor. MissingError where submitit or Slurm is not there."""
-    folder = asked.study.resolve() / "logs" / FOLDER
-    cluster = SlurmCluster(asked.settings, folder, asked.threads, gpus_of(asked))
-    count, here = slots(asked), asked.settings["cluster"] != "slurm"
-    shared = here and count * asked.threads > usable_cores()
-    return ElsewhereExecutor(cluster, count, asked.study, asked.settings["lease_seconds"], shared)
+RESULT_SECONDS = 15.0  # until a file that a job wrote on another machine is visible here
+FOLDER = "submitit"  # in the study's logs
+SlurmJob = Any  # submitit.Job[str]; submitit may be missing
 
 
-def slots(asked: Asked) -> int:
-    """Jobs in the queue at once; without a queue, as many as this machine has cores for."""
-    here = asked.settings["cluster"] != "slurm"
-    return asked.jobs or (max(1, usable_cores() // asked.threads) if here else asked.settings["jobs"])
+def make(request: ExecutorRequest) -> ClusterExecutor[SlurmJob]:
+    """Return the executor. Raises MissingError if submitit or Slurm is missing."""
+    folder = request.study.resolve() / "logs" / FOLDER
+    cluster = SlurmCluster(request.settings, folder, request.threads, gpus_of(request))
+    count, here = slots(request), request.settings["cluster"] != "slurm"
+    shared = here and count * request.threads > usable_cores()
+    return ClusterExecutor(cluster, count, request.study, request.settings["lease_seconds"], shared)
 
 
-def gpus_of(asked: Asked) -> int:
-    """GPUs of a job: as set, else as many as the runs use; with device=auto none, since Slurm gives what is asked."""
-    given = asked.settings["gpus"]
-    return asked.cuda_devices if given is None else given
+def slots(request: ExecutorRequest) -> int:
+    """Return how many jobs are in the queue at once; without a queue, as many as this machine has cores for."""
+    here = request.settings["cluster"] != "slurm"
+    return request.jobs or (max(1, usable_cores() // request.threads) if here else request.settings["jobs"])
+
+
+def gpus_of(request: ExecutorRequest) -> int:
+    """Return the GPUs of a job: as set, or as many as the runs use; with device=auto none."""
+    given = request.settings["gpus"]
+    return request.cuda_devices if given is None else given
 
 
 class SlurmCluster:
-    """A Cluster of submitit's jobs."""
+    """A Cluster of submitit jobs."""
 
-    def __init__(self, settings: Mapping[str, Any], folder: Path, threads: int, gpus: int) -> None:
+    def __init__(self, settings: Settings, folder: Path, threads: int, gpus: int) -> None:
         try:
             submitit = importlib.import_module("submitit")
         except ModuleNotFoundError:
@@ -54,36 +55,34 @@ class SlurmCluster:
             ) from None
         if settings["cluster"] == "slurm" and shutil.which("sbatch") is None:
             raise MissingError(
-                "--executor slurm: there is no sbatch on this machine",
+                "--executor slurm: this machine has no sbatch",
                 "Start the sweep on a machine that submits jobs; without Slurm: --executor slurm,cluster=local",
             )
-        self._over: dict[str, float] = {}  # job: when its end was seen
+        self._ended: dict[str, float] = {}  # when a job's end was seen
         self._here = settings["cluster"] != "slurm"
         self._executor = submitit.AutoExecutor(folder=folder, cluster=settings["cluster"])
         self._executor.update_parameters(**parameters(settings, threads, gpus))
 
-    def submit(self, parcels: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Begin a job for each parcel: one array of Slurm."""
+    def submit(self, payloads: Sequence[Payload]) -> list[SlurmJob]:
+        """Start a job for each payload, as one array of Slurm."""
         try:
             with ignoring_interrupts(self._here), self._executor.batch():
-                jobs = [self._executor.submit(work_elsewhere, dict(parcel)) for parcel in parcels]
-        except Exception as error:  # submitit raises several kinds, with sbatch's own words
-            raise MissingError(f"Slurm takes no job: {first_line(error)}", "See conf/executor/slurm.yaml") from error
-        return jobs
+                return [self._executor.submit(run_payload, payload) for payload in payloads]
+        except Exception as error:  # submitit raises several kinds, with sbatch's message
+            raise MissingError(f"Slurm rejects the job: {first_line(error)}", "See conf/executor/slurm.yaml") from error
 
-    def ended(self, handles: Mapping[str, Any]) -> dict[str, Gone]:
-        """Jobs that Slurm no longer runs. What one returned may become visible a little later than its end."""
-        over = {name: job for name, job in handles.items() if job.done()}
+    def ended(self, handles: Mapping[str, SlurmJob]) -> dict[str, JobEnd]:
+        """Return the ends of the jobs that Slurm no longer runs. A result may become visible a little later."""
         now = time.monotonic()
-        found = {}
-        for name, job in over.items():
-            since = self._over.setdefault(job.job_id, now)
+        found: dict[str, JobEnd] = {}
+        for name, job in [(name, job) for name, job in handles.items() if job.done()]:
+            since = self._ended.setdefault(job.job_id, now)
             if job.paths.result_pickle.exists() or now - since >= (0.0 if self._here else RESULT_SECONDS):
-                found[name] = gone(job)
+                found[name] = end_of(job)
         return found
 
-    def cancel(self, handle: Any) -> None:
-        """scancel; here, SIGKILL: the worker goes when it misses its scheduler."""
+    def cancel(self, handle: SlurmJob) -> None:
+        """Cancel a job; without Slurm kill it, and its worker ends when it misses its scheduler."""
         process = getattr(handle, "_process", None)
         if process is not None:
             process.kill()
@@ -92,55 +91,41 @@ class SlurmCluster:
         with suppress(Exception):
             handle.cancel(check=False)
 
-    def forget(self, handle: Any) -> None:
-        """Delete submitit's files of a job that returned; those of one that was killed tell why."""
-        self._over.pop(handle.job_id, None)
+    def forget(self, handle: SlurmJob) -> None:
+        """Delete submitit's files of a job that returned; those of a killed job say why, and stay."""
+        self._ended.pop(handle.job_id, None)
         paths = handle.paths
         if paths.result_pickle.exists():
             for file in (paths.submitted_pickle, paths.result_pickle, paths.stdout, paths.stderr):
                 file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Slurm needs no word."""
+        """Do nothing: Slurm needs no goodbye."""
 
 
-@contextmanager
-def ignoring_interrupts(really: bool) -> Iterator[None]:
-    """For processes begun meanwhile: the terminal's Ctrl-C does not reach them, their scheduler decides."""
+def end_of(job: SlurmJob) -> JobEnd:
+    """Return how a submitit job ended."""
+    output = job.stderr() or ""
     try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if really else None
-    except ValueError:  # not the main thread
-        before = None
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
-
-
-def gone(job: Any) -> Gone:
-    """How a job of submitit's ended."""
-    words = job.stderr() or ""
-    try:
-        if job.paths.result_pickle.exists():  # else submitit would wait for it, and everything with it
+        if job.paths.result_pickle.exists():  # without it submitit would block until there is one
             error = job.exception()
             if error is None:
-                return Gone(job.result(), "ended")
-            words = str(error)
-    except Exception as unreadable:  # submitit raises many kinds, of a torn file, of a class that is not there
-        words = str(unreadable)
+                return JobEnd(job.result(), "ended")
+            output = str(error)
+    except Exception as unreadable:  # submitit raises many kinds, of an incomplete file, of an unknown class
+        output = str(unreadable)
     state = str(job.state).lower()
-    return Gone(None, f"ended in Slurm's state {state}: {last_line(words)} (see {job.paths.stderr})")
+    return JobEnd(None, f"ended in Slurm's state {state}: {last_line(output)} (see {job.paths.stderr})")
 
 
-def last_line(words: str) -> str:
-    """The last line of a job's own words, which is the end of its traceback."""
-    return next((line.strip(" -") for line in reversed(words.splitlines()) if line.strip(" -")), "no output")
+def last_line(output: str) -> str:
+    """Return the last line of a job's output: the end of its traceback."""
+    return next((line.strip(" -") for line in reversed(output.splitlines()) if line.strip(" -")), "no output")
 
 
-def parameters(settings: Mapping[str, Any], threads: int, gpus: int) -> dict[str, Any]:
-    """What submitit is told; what is Slurm's alone begins with slurm_, and other clusters pass it over."""
-    asked = {
+def parameters(settings: Settings, threads: int, gpus: int) -> dict[str, Any]:
+    """Return submitit's parameters; other clusters ignore those that begin with slurm_."""
+    values = {
         "name": "optbench",
         "timeout_min": settings["minutes"],
         "cpus_per_task": settings["cpus"] or threads,
@@ -152,4 +137,4 @@ def parameters(settings: Mapping[str, Any], threads: int, gpus: int) -> dict[str
         "slurm_constraint": settings["constraint"],
         "slurm_setup": settings["setup"] or None,
     }
-    return {key: value for key, value in asked.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,5 +1,5 @@
-"""The worker's side: one run in a process of its own, which tells the scheduler how it goes and stops when it is told
-to, or when the scheduler is gone."""
+"""The worker's side: one run in a process of its own. It reports its progress to the scheduler, and stops when asked
+to, or when the scheduler has gone."""
 
 from __future__ import annotations
 
@@ -13,36 +13,64 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from optbench.contracts import Sink
 from optbench.errors import Interrupted, Locked, OptbenchError
 from optbench.records import Record, Split
 from optbench.store import RunFolder
-from optbench.sweeps.executors.base import Began, Busy, Ended, Event, Job, Measured, Progress, Refused, Stopped
+from optbench.sweeps.executors.base import (
+    Event,
+    Job,
+    RunBusy,
+    RunEnded,
+    RunEvaluated,
+    RunProgress,
+    RunRefused,
+    RunStarted,
+    RunStopped,
+)
 
-TELL_SECONDS = 0.5  # between two signs of life
-BUSY_SECONDS = 1.0  # between two looks at a run that another process is at
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from optbench.contracts import Sink
+
+PROGRESS_SECONDS = 0.5  # between two RunProgress events
+BUSY_SECONDS = 1.0  # between two looks at a run that another process holds
 
 
-class Wire:
-    """The pipe to the scheduler. Nothing that happens to it touches the run."""
+class Channel(Protocol):
+    """A worker's connection to its scheduler. Its failures never affect the run."""
 
-    def __init__(self, pipe: Any) -> None:
+    reason: str | None
+    """Why the scheduler stopped the run ("" without a reason); None if it didn't."""
+
+    def send(self, event: Event) -> None:
+        """Send an event; do nothing if the scheduler has gone."""
+
+    def interruption(self) -> Event | None:
+        """Return the event of a run that something other than the scheduler stopped."""
+        ...
+
+
+class PipeChannel:
+    """A Channel through a pipe to a scheduler on this machine."""
+
+    def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
         self.reason: str | None = None
 
-    def tell(self, event: Event) -> None:
-        """Send an event; a scheduler that is gone hears nothing."""
+    def send(self, event: Event) -> None:
+        """Send an event; do nothing if the scheduler has gone."""
         with suppress(OSError):
             self.pipe.send(event)
 
-    def stopped(self) -> Event | None:
-        """What a run that was stopped has to say, where it is not that the scheduler asked for it."""
+    def interruption(self) -> Event | None:
+        """Return None: nothing but the scheduler stops a run."""
         return None
 
     def listen(self) -> None:
-        """Wait for the word to stop, or for the scheduler's end; then ask this process's own run to stop."""
+        """Wait until the scheduler asks the run to stop or has gone, then stop this process's run."""
         try:
             self.reason = self.pipe.recv()
         except (EOFError, OSError):
@@ -50,102 +78,93 @@ class Wire:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Teller(Sink):
-    """A Sink that tells the scheduler."""
+class EventSink:
+    """A Sink that sends a run's progress to the scheduler."""
 
-    def __init__(self, run_id: str, wire: Wire) -> None:
-        self.run_id, self.wire = run_id, wire
-        self.told, self.evaluations = time.monotonic(), 0
+    def __init__(self, run_id: str, channel: Channel) -> None:
+        self.run_id, self.channel = run_id, channel
+        self.sent, self.evaluations = time.monotonic(), 0
 
     def start(self, run: Mapping[str, Any]) -> None:
-        """Training begins; evaluations of earlier sessions count."""
+        """Send RunStarted; count the evaluations of earlier sessions."""
         resumed = (run.get("resumed_from_steps") or [None])[-1]
-        self.eval_every = run["config"]["eval_every"]
-        self.evaluations = (resumed or 0) // self.eval_every
-        self.wire.tell(Began(self.run_id, run["metric"], run["direction"], resumed))
+        self.evaluations = (resumed or 0) // run["config"]["eval_every"]
+        self.channel.send(RunStarted(self.run_id, run["metric"], run["direction"], resumed))
 
     def tick(self, step: int) -> None:
-        """A sign of life between records."""
-        if time.monotonic() - self.told >= TELL_SECONDS:
-            self.told = time.monotonic()
-            self.wire.tell(Progress(self.run_id, step))
+        """Send RunProgress, every PROGRESS_SECONDS."""
+        if time.monotonic() - self.sent >= PROGRESS_SECONDS:
+            self.sent = time.monotonic()
+            self.channel.send(RunProgress(self.run_id, step))
 
     def log(self, record: Record) -> None:
-        """An evaluation on validation is told; other records are not."""
+        """Send RunEvaluated for a record on validation."""
         if record.split is Split.VALIDATION:
             self.evaluations += 1
             value = record.values.get("val_metric")
-            self.wire.tell(Measured(self.run_id, record.step, value, self.evaluations))
+            self.channel.send(RunEvaluated(self.run_id, record.step, value, self.evaluations))
 
     def finish(self, result: Mapping[str, Any] | None) -> None:
-        """The scheduler reads the result from the store."""
+        """Do nothing: the scheduler reads the result from the store."""
 
 
-def work(job: Job, pipe: Any, environment: Mapping[str, str]) -> None:
-    """Do one run; the body of a worker process. The terminal's Ctrl-C does not reach it: its scheduler decides."""
+def work(job: Job, pipe: Connection, environment: Mapping[str, str]) -> None:
+    """Run one job; the body of a worker process. Ctrl-C in the terminal does not reach it: its scheduler decides."""
     with suppress(OSError):
         os.setpgid(0, 0)
     os.environ.update(environment)
     write_output_to(job.log)
-    wire = Wire(pipe)
-    threading.Thread(target=wire.listen, daemon=True).start()
-    serve(job, wire)
+    channel = PipeChannel(pipe)
+    threading.Thread(target=channel.listen, daemon=True).start()
+    serve(job, channel)
 
 
-def serve(job: Job, wire: Any, patience_seconds: float = 0.0) -> None:
-    """The run, and its end told. A run that another process is at is waited for so long."""
-    give_up = time.monotonic() + patience_seconds
-    while wire.reason is None and time.monotonic() < give_up and is_busy(job):
+def serve(job: Job, channel: Channel, patience_seconds: float = 0.0) -> None:
+    """Run a job and send how it ended. Wait this long for another process that holds the run."""
+    deadline = time.monotonic() + patience_seconds
+    while channel.reason is None and time.monotonic() < deadline and is_busy(job):
         time.sleep(BUSY_SECONDS)
     try:
-        done(job, wire)
-        wire.tell(Ended(job.run_id))
+        run(job, channel)
+        channel.send(RunEnded(job.run_id))
     except Interrupted:
-        wire.tell(wire.stopped() or Stopped(job.run_id, wire.reason or ""))
+        channel.send(channel.interruption() or RunStopped(job.run_id, channel.reason or ""))
     except Locked:
-        wire.tell(Busy(job.run_id))
+        channel.send(RunBusy(job.run_id))
     except OptbenchError as error:
         print(f"optbench: {error}", file=sys.stderr)
-        wire.tell(Refused(job.run_id, error))
+        channel.send(RunRefused(job.run_id, error))
     except BaseException:
         traceback.print_exc()
         raise
 
 
 def is_busy(job: Job) -> bool:
-    """Whether another process is at the run now."""
+    """Return True if another process holds the run now."""
     folder = RunFolder(job.root, job.study, job.run_id)
     try:
         with folder.locked():
             return False
     except Locked:
         return True
-    except OptbenchError:  # the run itself says so
+    except OptbenchError:  # the run itself will raise it
         return False
 
 
-def done(job: Job, wire: Wire) -> None:
-    """The run, with the sinks that its configuration asks for."""
+def run(job: Job, channel: Channel) -> None:
+    """Train, with the sinks of the configuration and one for the scheduler."""
     from optbench.sessions.session import execute
     from optbench.sessions.sinks import trackers_for
 
-    def sinks(folder: RunFolder) -> list[Any]:
-        return [Teller(job.run_id, wire), *trackers_for(job.config, folder)]
+    def sinks(folder: RunFolder) -> list[Sink]:
+        return [EventSink(job.run_id, channel), *trackers_for(job.config, folder)]
 
-    execute(
-        job.config,
-        job.root,
-        study=job.study,
-        stage=job.stage,
-        force=job.force,
-        sinks=sinks,
-        sweep=job.facts,
-    )
+    execute(job.config, job.root, study=job.study, stage=job.stage, force=job.force, sinks=sinks, sweep=job.metadata)
 
 
 def write_output_to(log: Path) -> None:
-    """Everything that this process prints goes to the end of a file."""
-    with suppress(OSError):  # a folder that cannot be written is reported by the run itself
+    """Append everything that this process prints or logs to a file."""
+    with suppress(OSError):  # the run itself reports a folder that cannot be written
         log.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for stream in (1, 2):

@@ -1,178 +1,149 @@
-"""The scheduler of a sweep: it releases runs as the cells' courses ask for them, keeps the executor busy, and writes
-down what comes back. All of its state can be made again from the command line and the run folders."""
+"""The scheduler of a sweep: it releases the runs of the cells, keeps the executor busy, and writes down the outcomes.
+All of its state can be made again from the command line and the run folders."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from optbench.config import RunConfig
 from optbench.errors import OptbenchError, StorageError
 from optbench.records import Status
 from optbench.store import RunFolder
 from optbench.sweeps.executors.base import (
-    Began,
-    Busy,
-    Died,
-    Ended,
     Event,
     Executor,
     Job,
-    Measured,
-    Progress,
-    Refused,
-    Stopped,
+    RunBusy,
+    RunEnded,
+    RunEvaluated,
+    RunRefused,
+    RunStarted,
+    RunStopped,
+    WorkerDied,
 )
 from optbench.sweeps.scheduler import study_file
-from optbench.sweeps.scheduler.cell_progress import DONE, Course, Courses
-from optbench.sweeps.study.cells import TUNE, Cell, Planned
+from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress
+from optbench.sweeps.scheduler.observer import Observer
+from optbench.sweeps.scheduler.study_progress import OnEdge, StudyProgress
+from optbench.sweeps.search.pruning import Pruning
+from optbench.sweeps.study.cells import TUNE, Cell, PlannedRun
 from optbench.sweeps.study.outcomes import PRUNED, REFUSED, Outcome, mark_pruned, read_outcome
 from optbench.sweeps.study.study import Study
 
-DEATHS = 5  # workers of one run that may die on one step before the run counts as failed
-BUSY_SECONDS = 1.0  # until a run that another process was at is tried again
+DEATHS = 5  # workers of one run that may die on the same step before the run counts as failed
+BUSY_SECONDS = 1.0  # before a run that another process holds is tried again
 POLL_SECONDS = 0.5
-LEDGER_SECONDS = 2.0  # between two writings of study.json, at least
-LEDGER_SHARE = 50.0  # and at least so many times as long as one takes
-
-
-class Pruning(Protocol):
-    """Who decides that a run of the tuning is hopeless."""
-
-    def measured(self, run: Planned, evaluation: int, value: float | None, direction: str) -> str:
-        """The reason to end the run after this evaluation, or ""."""
-
-    def ended(self, run: Planned, outcome: Outcome) -> None:
-        """A run of the tuning has ended."""
-
-    def hopeless(self, run: Planned) -> str:
-        """The reason not to start the run at all, or ""."""
-
-
-class Watcher(Protocol):
-    """Who is told how it goes: the live table, the notices."""
-
-    def planned(self, runs: Sequence[Planned], found: Mapping[str, Outcome]) -> None:
-        """Runs were released, some of which have ended before."""
-
-    def started(self, run: Planned) -> None:
-        """A worker takes the run up."""
-
-    def event(self, run: Planned, event: Event) -> None:
-        """Something happened to a running run."""
-
-    def ended(self, run: Planned, outcome: Outcome, log: Path) -> None:
-        """A run has ended."""
-
-    def refresh(self, courses: Courses) -> None:
-        """Now and then."""
+STUDY_FILE_SECONDS = 2.0  # least time between two writes of study.json
+STUDY_FILE_SHARE = 50.0  # the least time as a multiple of the last write's
 
 
 @dataclass
-class Conductor:
-    """One sweep of this process."""
+class Scheduler:
+    """The sweep of one study by this process."""
 
     study: Study
     cells: Sequence[Cell]
     root: Path
-    watcher: Watcher
+    observer: Observer
     pruning: Pruning | None = None
     retry: frozenset[str] = frozenset()
-    """Statuses whose runs are done again, once."""
+    """Statuses of ended runs to rerun, once."""
     sharing: Mapping[str, Any] = field(default_factory=dict)
-    """How runs share the machine; kept with each, since it is in their times."""
-    on_edge: Callable[[Course, list[tuple[str, str]]], None] = lambda course, edges: None
+    """How runs share the machine; kept in run.json, since it affects their times."""
+    on_edge: OnEdge = lambda cell, edges: None
     on_extend: Callable[[int], None] = lambda trials: None
     tracker: str | None = None
-    """Takes the place of `tracker=auto`."""
-    asked_to_stop: Callable[[], int] = lambda: 0
-    mirror: Callable[[Mapping[str, Any], bool], None] = lambda tree, now: None
-    """Shown study.json's tree, and whether at once."""
+    """Replaces `tracker=auto`."""
+    stop_signal: Callable[[], int] = lambda: 0
+    """Returns the number of the signal that asked the sweep to stop, or 0."""
+    mirror: Callable[[Mapping[str, Any], bool], None] = lambda content, now: None
+    """Called with the content of study.json, and True if it must be mirrored at once."""
 
     def __post_init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        courses = [Course(cell, self.study, self.outcomes) for cell in self.cells]
-        self.courses = Courses(self.study, courses, self.on_edge, self.on_extend)
+        cells = [CellProgress(cell, self.study, self.outcomes) for cell in self.cells]
+        self.progress = StudyProgress(self.study, cells, self.on_edge, self.on_extend)
         self.folder = self.root / self.study.name
-        self.before = study_file.read_ledger(self.folder)
-        self.waiting: deque[Planned] = deque()
-        self.released: dict[str, Planned] = {}
-        self.running: dict[str, Planned] = {}
-        self.open: dict[int, int] = dict.fromkeys(range(len(self.cells)), 0)  # released runs of each cell to wait for
-        self.again: dict[str, float] = {}
-        self.deaths: dict[str, tuple[int, int]] = {}  # run: step, deaths on it
-        self.steps: dict[str, int] = {}
-        self.directions: dict[str, tuple[str, str]] = {}
+        self.previous = study_file.read_study_json(self.folder)
+        self.waiting: deque[PlannedRun] = deque()
+        self.released: dict[str, PlannedRun] = {}
+        self.running: dict[str, PlannedRun] = {}
+        self.open_runs: dict[int, int] = dict.fromkeys(range(len(self.cells)), 0)  # released and not ended, by cell
+        self.not_before: dict[str, float] = {}  # when a run may be tried again
+        self.deaths: dict[str, tuple[int, int]] = {}  # step and number of deaths on it, by run
+        self.metrics: dict[str, tuple[str, str]] = {}  # metric and direction, by run
         self.last_values: dict[str, float | None] = {}
         self.ran = self.found = 0
-        self.halted: OptbenchError | None = None
+        self.fatal_error: OptbenchError | None = None
         self.refusals: list[Exception] = []
-        self._written = self._ledger_seconds = 0.0
+        self._written = self._write_seconds = 0.0
 
     # -- planning ----------------------------------------------------------------------------------------------------
 
     def plan(self) -> int:
-        """Let every cell without an open run go on, until none can; returns how many runs are waiting.
+        """Advance every cell without open runs as far as possible; return how many runs are waiting.
 
-        What has ended before is only read."""
+        Outcomes of earlier sessions are read from the run folders."""
         moving = True
         while moving:
             moving = False
-            for course in self.courses.courses:
-                if self.open[course.cell.number] == 0 and course.stage != DONE:
-                    before = course.state
-                    self._release(self.courses.advance(course))
-                    moving |= course.state != before
+            for cell in self.progress.cells:
+                if self.open_runs[cell.cell.number] == 0 and cell.stage != DONE:
+                    before = cell.state
+                    self._release(self.progress.advance(cell))
+                    moving |= cell.state != before
         return len(self.waiting)
 
-    def _release(self, runs: Sequence[Planned]) -> None:
+    def _release(self, runs: Sequence[PlannedRun]) -> None:
         found: dict[str, Outcome] = {}
         for run in runs:
-            known = self.outcomes.get(run.run_id) or self._ended_before(run)
+            known = self.outcomes.get(run.run_id) or self._earlier_outcome(run)
             if known is not None:
                 found[run.run_id] = self.outcomes[run.run_id] = known
                 if self.pruning is not None and run.stage == TUNE:
-                    self.pruning.ended(run, known)
+                    self.pruning.run_ended(run, known)
             elif run.run_id not in self.released:
-                self.open[run.cell] += 1
+                self.open_runs[run.cell] += 1
                 self.waiting.append(run)
             self.released[run.run_id] = run
         self.found += len(found)
-        self.waiting = deque(sorted(self.waiting, key=lambda run: run.turn))
-        self.watcher.planned(runs, found)
+        self.waiting = deque(sorted(self.waiting, key=lambda run: run.priority))
+        self.observer.planned(runs, found)
 
-    def _ended_before(self, run: Planned) -> Outcome | None:
+    def _earlier_outcome(self, run: PlannedRun) -> Outcome | None:
         outcome = read_outcome(self.folder, run.run_id, pruned=self.pruning is not None)
         return None if outcome is not None and outcome.status in self.retry else outcome
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    def conduct(self, executor: Executor) -> None:
-        """Run everything to the study's end. Raises what makes going on senseless (a full disk) after stopping."""
+    def run(self, executor: Executor) -> None:
+        """Run the study to its end. An error that makes further runs pointless (a full disk) stops all, then raises."""
         try:
-            while (self.waiting or self.running) and not self.asked_to_stop():
+            while (self.waiting or self.running) and not self.stop_signal():
                 self._fill(executor)
                 for event in executor.events(POLL_SECONDS):
                     self._handle(event, executor)
-                self.watcher.refresh(self.courses)
-                self.write_ledger(LEDGER_SECONDS)
-                if self.halted is not None:
-                    raise self.halted
+                self.observer.refresh(self.progress)
+                self.write_study_file(STUDY_FILE_SECONDS)
+                if self.fatal_error is not None:
+                    raise self.fatal_error
         finally:
             executor.close()
-        self.write_ledger()
+        self.write_study_file()
 
     def _fill(self, executor: Executor) -> None:
         now = time.monotonic()
         for run in list(self.waiting):
             if len(self.running) >= executor.slots:
                 return
-            if self.again.get(run.run_id, 0.0) > now:
+            if self.not_before.get(run.run_id, 0.0) > now:
                 continue
-            reason = self.pruning.hopeless(run) if self.pruning is not None and run.stage == TUNE else ""
+            reason = self.pruning.before_start(run) if self.pruning is not None and run.stage == TUNE else ""
             if reason:
                 self.waiting.remove(run)
                 self._prune(run, reason)
@@ -183,27 +154,21 @@ class Conductor:
             self.waiting.remove(run)
             self.running[run.run_id] = run
             executor.start(job)
-            self.watcher.started(run)
+            self.observer.started(run)
 
-    def _job(self, run: Planned) -> Job:
+    def _job(self, run: PlannedRun) -> Job:
         cell = self.cells[run.cell]
-        given = {text.partition("=")[0] for text in run.config.overrides}
-        keep = run.config.keep_checkpoint if run.stage != TUNE or "keep_checkpoint" in given else False
         tracker = self.tracker if self.tracker and run.config.tracker == "auto" else run.config.tracker
-        config = replace(run.config, keep_checkpoint=keep, tracker=tracker)
-        facts = {**cell.facts, "trial": run.trial, "protocol": self.study.protocol}
+        config = replace(run.config, keep_checkpoint=keeps_checkpoint(run.config, run.stage), tracker=tracker)
+        metadata = {**cell.metadata, "trial": run.trial, "protocol": self.study.protocol, **self.sharing}
         old = read_outcome(self.folder, run.run_id, pruned=False)
         force = old is not None and old.status in self.retry
-        return Job(run.run_id, run.stage, config, self.root, self.study.name, force, {**facts, **self.sharing})
+        return Job(run.run_id, run.stage, config, self.root, self.study.name, force, metadata)
 
-    def _memory_of(self, run: Planned) -> int:
-        """The most that a run of the same cell has taken so far."""
-        mates = (
-            o.resident_bytes
-            for i, o in self.outcomes.items()
-            if i in self.released and self.released[i].cell == run.cell
-        )
-        return max(mates, default=0)
+    def _memory_of(self, run: PlannedRun) -> int:
+        """Return the most memory that a run of the same cell has taken so far."""
+        same_cell = (i for i, other in self.released.items() if other.cell == run.cell and i in self.outcomes)
+        return max((self.outcomes[i].resident_bytes for i in same_cell), default=0)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -211,140 +176,129 @@ class Conductor:
         run = self.running.get(event.run_id)
         if run is None:
             return
-        self.watcher.event(run, event)
+        self.observer.event(run, event)
         match event:
-            case Began():
-                self.directions[run.run_id] = (event.metric, event.direction)
-                self.steps[run.run_id] = event.resumed_from or 0
-            case Progress():
-                self.steps[run.run_id] = event.step
-            case Measured():
-                self._measured(run, event, executor)
-            case Ended():
+            case RunStarted():
+                self.metrics[run.run_id] = (event.metric, event.direction)
+            case RunEvaluated():
+                self._evaluated(run, event, executor)
+            case RunEnded():
                 outcome = read_outcome(self.folder, run.run_id)
                 self._end(run, outcome or Outcome(run.run_id, str(Status.FAILED), "its result cannot be read"))
-            case Stopped():
+            case RunStopped():
                 self._stopped(run, event)
-            case Refused():
+            case RunRefused():
                 self._refused(run, event.error)
-            case Busy():
-                self._take_back(run, BUSY_SECONDS)
-            case Died():
+            case RunBusy():
+                self._requeue(run, BUSY_SECONDS)
+            case WorkerDied():
                 self._died(run, event.how)
 
-    def _measured(self, run: Planned, event: Measured, executor: Executor) -> None:
-        self.steps[run.run_id] = event.step
+    def _evaluated(self, run: PlannedRun, event: RunEvaluated, executor: Executor) -> None:
         self.last_values[run.run_id] = event.value
         if self.pruning is None or run.stage != TUNE or event.step >= run.config.steps:
             return
-        direction = self.directions[run.run_id][1]
-        reason = self.pruning.measured(run, event.evaluation, event.value, direction)
+        direction = self.metrics[run.run_id][1]
+        reason = self.pruning.after_evaluation(run, event.evaluation, event.value, direction)
         if reason:
             executor.stop(run.run_id, reason)
 
-    def _stopped(self, run: Planned, event: Stopped) -> None:
+    def _stopped(self, run: PlannedRun, event: RunStopped) -> None:
         if event.reason:
-            del self.running[run.run_id]
             self._prune(run, event.reason)
         else:
-            self._take_back(run, 0.0)
+            self._requeue(run, 0.0)
 
-    def _prune(self, run: Planned, reason: str) -> None:
-        metric, direction = self.directions.get(run.run_id, (None, None))
+    def _prune(self, run: PlannedRun, reason: str) -> None:
+        metric, direction = self.metrics.get(run.run_id, (None, None))
         value = self.last_values.get(run.run_id)
         mark_pruned(self.folder / run.run_id, reason, metric, direction, value)
-        self.running[run.run_id] = run
         self._end(run, Outcome(run.run_id, PRUNED, reason, metric, direction, value))
 
-    def _refused(self, run: Planned, error: Exception) -> None:
+    def _refused(self, run: PlannedRun, error: Exception) -> None:
+        full = isinstance(error, StorageError)  # the command ends with this error, so the observer isn't told
         if isinstance(error, StorageError):
-            self.halted = error
+            self.fatal_error = error
         self.refusals.append(error)
-        full = isinstance(error, StorageError)
-        self._end(run, Outcome(run.run_id, REFUSED, str(error)), quiet=full)  # it is what the command will end with
+        self._end(run, Outcome(run.run_id, REFUSED, str(error)), quiet=full)
         if full:
             return
-        for other in [other for other in self.waiting if other.cell == run.cell]:  # the same is wrong with all of them
+        for other in [other for other in self.waiting if other.cell == run.cell]:  # they have the same mistake
             self.waiting.remove(other)
-            self.running[other.run_id] = other
             self._end(other, Outcome(other.run_id, REFUSED, str(error)), quiet=True)
 
-    def _died(self, run: Planned, how: str) -> None:
-        """A worker that is gone without a word: its run is taken up again, unless that kills one after the other."""
+    def _died(self, run: PlannedRun, how: str) -> None:
+        """Resume a run whose worker died, unless it kills one worker after the other."""
         step = checkpoint_step(self.root, self.study.name, run.run_id)
         last, count = self.deaths.get(run.run_id, (-1, 0))
         count = count + 1 if step == last else 1
         self.deaths[run.run_id] = (step, count)
         if count < DEATHS:
-            self._take_back(run, 0.0)
+            self._requeue(run, 0.0)
             return
         reason = f"its worker {how} {count} times at the same checkpoint (step {step})"
         self._write_failure(run, reason)
         self._end(run, Outcome(run.run_id, str(Status.FAILED), reason))
 
-    def _write_failure(self, run: Planned, reason: str) -> None:
-        """The result of a run that no worker lived to write."""
+    def _write_failure(self, run: PlannedRun, reason: str) -> None:
+        """Write the result of a run that no worker survived."""
         from optbench.sessions.run_documents import result_before_start, run_facts
 
         folder = RunFolder(self.root, self.study.name, run.run_id)
         folder.path.mkdir(parents=True, exist_ok=True)
         if folder.run() is None:
-            folder.write_run(run_facts(run.config, None, self.study.name, run.stage, self._job(run).facts))
+            folder.write_run(run_facts(run.config, None, self.study.name, run.stage, self._job(run).metadata))
         folder.write_result(result_before_start(run.config, Status.FAILED, reason))
 
-    def _take_back(self, run: Planned, seconds: float) -> None:
+    def _requeue(self, run: PlannedRun, seconds: float) -> None:
         del self.running[run.run_id]
-        self.again[run.run_id] = time.monotonic() + seconds
+        self.not_before[run.run_id] = time.monotonic() + seconds
         self.waiting.appendleft(run)
 
-    def _end(self, run: Planned, outcome: Outcome, quiet: bool = False) -> None:
+    def _end(self, run: PlannedRun, outcome: Outcome, quiet: bool = False) -> None:
         self.running.pop(run.run_id, None)
         self.outcomes[run.run_id] = outcome
         self.ran += 1
         if self.pruning is not None and run.stage == TUNE:
-            self.pruning.ended(run, outcome)
+            self.pruning.run_ended(run, outcome)
         if not quiet:
             log = Job(run.run_id, run.stage, run.config, self.root, self.study.name).log
-            self.watcher.ended(run, outcome, log)
-        self.open[run.cell] -= 1
-        if self.open[run.cell] == 0:
+            self.observer.ended(run, outcome, log)
+        self.open_runs[run.cell] -= 1
+        if self.open_runs[run.cell] == 0:
             self.plan()
 
-    # -- what is known -----------------------------------------------------------------------------------------------
+    # -- the state ---------------------------------------------------------------------------------------------------
 
-    def write_ledger(self, seconds: float = 0.0) -> None:
-        """Write study.json, if it is older than this; one of many thousand runs costs a while, and is written less
-        often."""
+    def write_study_file(self, seconds: float = 0.0) -> None:
+        """Write study.json if the last write is this old; less often if a write is slow (thousands of runs)."""
         began = time.monotonic()
-        if began - self._written >= (seconds and max(seconds, LEDGER_SHARE * self._ledger_seconds)):
-            tree = study_file.tree_of(self.study, self.courses.courses, self.before)
-            study_file.write_ledger(self.folder, tree)
+        if began - self._written >= (seconds and max(seconds, STUDY_FILE_SHARE * self._write_seconds)):
+            content = study_file.content_of(self.study, self.progress.cells, self.previous)
+            study_file.write_study_json(self.folder, content)
             if self.ran:
-                self.mirror(tree, not seconds)
+                self.mirror(content, not seconds)
             self._written = time.monotonic()
-            self._ledger_seconds = self._written - began
+            self._write_seconds = self._written - began
 
     @property
-    def planned_runs(self) -> list[Planned]:
-        """Every run that the study has asked for so far."""
+    def planned_runs(self) -> list[PlannedRun]:
+        """Every run of the study so far."""
         return list(self.released.values())
 
     def failures(self) -> list[Outcome]:
-        """Runs of the plan that did not end as asked; pruned ones did."""
+        """Return the outcomes of runs that neither succeeded nor were pruned."""
         ended = (self.outcomes[run.run_id] for run in self.planned_runs if run.run_id in self.outcomes)
         return [outcome for outcome in ended if not outcome.succeeded and outcome.status != PRUNED]
 
 
+def keeps_checkpoint(config: RunConfig, stage: str) -> bool:
+    """Return True if a run keeps its checkpoint after its end: runs of the tuning only if the user asks for it."""
+    given = {text.partition("=")[0] for text in config.overrides}
+    return config.keep_checkpoint and (stage != TUNE or "keep_checkpoint" in given)
+
+
 def checkpoint_step(root: Path, study: str, run_id: str) -> int:
-    """The step of a run's last checkpoint; -1 where there is none."""
-    files: Iterable[Path] = (root / study / run_id / "checkpoints").glob("step-*.pt")
+    """Return the step of a run's last checkpoint; -1 if there is none."""
+    files = (root / study / run_id / "checkpoints").glob("step-*.pt")
     return max((int(file.stem.partition("-")[2]) for file in files), default=-1)
-
-
-def total_runs(study: Study, cells: Sequence[Cell]) -> int:
-    """How many runs a study is, unless it is extended."""
-    tuning = sum(
-        study.trials * study.tune_seeds if len(c.box) else (study.tune_seeds if not study.seeds else 0) for c in cells
-    )
-    winners = len(cells) if study.finalists == "each" else 1
-    return tuning + winners * study.seeds

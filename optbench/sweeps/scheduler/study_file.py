@@ -1,7 +1,6 @@
-"""study.json: what was asked for, and what has been planned and chosen so far; and the lock of the one scheduler.
+"""study.json, which holds a study's settings, plan and choices; and the lock of its only scheduler.
 
-It lies beside the run folders, is written whole or not at all, and holds nothing that could not be made again from the
-command line and the runs."""
+It lies beside the run folders and is replaced as a whole. It can be made again from the command line and the runs."""
 
 from __future__ import annotations
 
@@ -17,24 +16,25 @@ from typing import Any
 from optbench.errors import Locked
 from optbench.records import SCHEMA
 from optbench.store import explained, read_json, write_json
-from optbench.sweeps.scheduler.cell_progress import DONE, Course, Trial
+from optbench.sweeps.executors.base import SCHEDULER_LOCK
+from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress, Trial
 from optbench.sweeps.study.outcomes import PRUNED, Outcome
 from optbench.sweeps.study.study import Study
 
-FILE, LOCK, OWNER = "study.json", ".scheduler.lock", ".scheduler.json"
-HISTORY = 20  # earlier plans that are kept
+FILE, OWNER = "study.json", ".scheduler.json"
+HISTORY = 20  # earlier settings that are kept
 
 
 @contextmanager
-def scheduling(folder: Path) -> Iterator[None]:
-    """Be the one scheduler of a study. The system drops the lock of a killed process by itself.
+def scheduler_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a study's scheduler. The system releases the lock of a killed process.
 
-    Raises Locked where another one is at it, ConfigError where the folder cannot be written."""
+    Raises Locked if another scheduler has it, ConfigError if the folder cannot be written."""
     from filelock import FileLock, Timeout
 
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
+        lock = FileLock(folder / SCHEDULER_LOCK, timeout=0)
     try:
         with explained(folder):
             lock.acquire()
@@ -52,33 +52,34 @@ def scheduling(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def changes(before: Mapping[str, Any] | None, study: Study) -> list[str]:
-    """What differs between the settings that a study had and those it is to have, in words."""
-    old = (before or {}).get("settings")
+def changed_settings(previous: Mapping[str, Any] | None, study: Study) -> list[str]:
+    """Return the differences between the settings of an earlier study.json and those of the study, as text."""
+    old = (previous or {}).get("settings")
     if not old:
         return []
     new = json.loads(json.dumps(study.as_dict()))
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in new if old.get(key) != new.get(key)]
 
 
-def tree_of(study: Study, courses: Sequence[Course], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The content of study.json."""
-    history = list((before or {}).get("history", []))
-    if before and changes(before, study):
-        history = [*history, before["settings"]][-HISTORY:]
+def content_of(study: Study, cells: Sequence[CellProgress], previous: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the content of study.json."""
+    history = list((previous or {}).get("history", []))
+    if previous and changed_settings(previous, study):
+        history = [*history, previous["settings"]][-HISTORY:]
     return {
         "schema": SCHEMA,
         "study": study.name,
         "settings": study.as_dict(),
-        "cells": [cell_tree(course) for course in courses],
+        "cells": [cell_content(cell) for cell in cells],
         "history": history,
     }
 
 
-def cell_tree(course: Course) -> dict[str, Any]:
-    """One cell: what sets it apart, its budget, its trials and what was chosen."""
-    cell, winner = course.cell, course.winner
-    measured = next((o for t in course.trials for o in outcomes_of(t, course) if o is not None and o.metric), None)
+def cell_content(progress: CellProgress) -> dict[str, object]:
+    """Return the part of a cell: its choices, its budget, its trials and its winner."""
+    cell, winner = progress.cell, progress.winner
+    outcomes = (outcome for trial in progress.trials for outcome in outcomes_of(trial, progress))
+    measured = next((outcome for outcome in outcomes if outcome is not None and outcome.metric), None)
     return {
         "label": cell.label,
         "choices": list(cell.choices),
@@ -93,34 +94,34 @@ def cell_tree(course: Course) -> dict[str, Any]:
         "evaluations_per_step": cell.evaluations,
         "metric": measured.metric if measured else None,
         "direction": measured.direction if measured else None,
-        "box": course.box.as_dict(),
-        "dimensions": [asdict(dimension) for dimension in course.box.dimensions],
-        "stage": course.stage,
+        "box": progress.box.as_dict(),
+        "dimensions": [asdict(dimension) for dimension in progress.box.dimensions],
+        "stage": progress.stage,
         "trials": [
             {
                 "trial": trial.number,
-                "group": trial.number % course.study.groups,
+                "group": trial.number % progress.study.groups,
                 "values": dict(trial.values),
                 "runs": [run.run_id for run in trial.runs],
-                **ending(outcomes_of(trial, course)),
+                **trial_state(outcomes_of(trial, progress)),
                 "score": trial.score,
             }
-            for trial in course.trials
+            for trial in progress.trials
         ],
         "winner": winner.number if winner else None,
-        "edges": [list(edge) for edge in course.edges()],
-        "extensions": course.extensions,
-        "finals": [run.run_id for run in course.finals],
+        "edges": [list(edge) for edge in progress.edges()],
+        "extensions": progress.extensions,
+        "finals": [run.run_id for run in progress.finals],
     }
 
 
-def outcomes_of(trial: Trial, course: Course) -> list[Outcome | None]:
-    """The outcomes of a trial's runs, None for one that has not ended."""
-    return [course.outcomes.get(run.run_id) for run in trial.runs]
+def outcomes_of(trial: Trial, progress: CellProgress) -> list[Outcome | None]:
+    """Return the outcomes of a trial's runs, None for each that has not ended."""
+    return [progress.outcomes.get(run.run_id) for run in trial.runs]
 
 
-def ending(outcomes: Sequence[Outcome | None]) -> dict[str, Any]:
-    """How a trial ended: open, done, pruned or failed; and the mean of its runs' metric where all have succeeded."""
+def trial_state(outcomes: Sequence[Outcome | None]) -> dict[str, object]:
+    """Return a trial's state (open, done, pruned or failed), and its runs' mean metric if all have succeeded."""
     if None in outcomes:
         return {"state": "open", "value": None}
     values = [o.val for o in outcomes if o is not None and o.score is not None and o.val is not None]
@@ -130,16 +131,18 @@ def ending(outcomes: Sequence[Outcome | None]) -> dict[str, Any]:
     return {"state": "pruned" if pruned else "failed", "value": None}
 
 
-def is_done(tree: Mapping[str, Any] | None, study: Study) -> bool:
-    """Whether a study.json tells of these very settings, and that nothing was left to run."""
-    return bool(tree) and not changes(tree, study) and all(cell["stage"] == DONE for cell in tree["cells"])
+def is_done(content: Mapping[str, Any] | None, study: Study) -> bool:
+    """Return True if a study.json has these settings and nothing is left to run."""
+    if not content or changed_settings(content, study):
+        return False
+    return all(cell["stage"] == DONE for cell in content["cells"])
 
 
-def write_ledger(folder: Path, tree: Mapping[str, Any]) -> None:
+def write_study_json(folder: Path, content: Mapping[str, Any]) -> None:
     """Write study.json."""
-    write_json(folder / FILE, tree)
+    write_json(folder / FILE, content)
 
 
-def read_ledger(folder: Path) -> dict[str, Any] | None:
-    """study.json, or None where there is none."""
+def read_study_json(folder: Path) -> dict[str, Any] | None:
+    """Return the content of study.json, or None if there is none."""
     return read_json(folder / FILE)

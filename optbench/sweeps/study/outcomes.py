@@ -1,4 +1,4 @@
-"""What the store says of a run: the part of result.json that a sweep needs."""
+"""How a run ended: the part of result.json that a sweep needs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from optbench.records import Status
 from optbench.store import read_json, write_json
 
-PRUNED = "pruned"  # ended by the sweep's pruner: no result, its checkpoint is kept
-REFUSED = "refused"  # cannot be done as it is asked for; nothing of it is kept
+PRUNED = "pruned"  # ended by the pruner: it has a checkpoint and no result
+REFUSED = "refused"  # its configuration cannot be run; nothing is kept
 PRUNED_FILE = "pruned.json"
 
 
@@ -26,9 +26,9 @@ class Outcome:
     metric: str | None = None
     direction: str | None = None
     val: float | None = None
-    """The metric on validation at the end of the schedule."""
+    """The validation metric at the end of the schedule."""
     best_val: float | None = None
-    """The best one of all evaluations."""
+    """The best validation metric of all evaluations."""
     test: float | None = None
     wall_seconds: float = 0.0
     gradient_evaluations: int = 0
@@ -37,19 +37,19 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the run did what was asked of it."""
+        """True if the run completed or stopped at its target."""
         return self.status in (Status.COMPLETED, Status.STOPPED_AT_TARGET)
 
     @property
     def score(self) -> float | None:
-        """The validation metric, larger is better; None where the run has none or did not succeed."""
+        """The validation metric, larger is better; None if the run failed or has none."""
         if not self.succeeded or self.val is None or not math.isfinite(self.val):
             return None
         return self.val if self.direction == "max" else -self.val
 
 
 def read_outcome(study: Path, run_id: str, *, pruned: bool = True) -> Outcome | None:
-    """The outcome of a run of the study, or None where it has not ended; `pruned` counts pruned runs as ended."""
+    """Return the outcome of a run of the study, or None if it has not ended; `pruned` counts pruned runs as ended."""
     folder = study / run_id
     result = read_json(folder / "result.json")
     if result is not None:
@@ -59,7 +59,7 @@ def read_outcome(study: Path, run_id: str, *, pruned: bool = True) -> Outcome | 
 
 
 def outcome_of(result: Mapping[str, Any]) -> Outcome:
-    """The outcome that a result states."""
+    """Return the outcome that a result.json states."""
     final, best, held = result.get("final") or {}, result.get("best") or {}, result.get("bytes") or {}
     return Outcome(
         run_id=result["run_id"],
@@ -78,6 +78,6 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
 
 
 def mark_pruned(folder: Path, reason: str, metric: str | None, direction: str | None, value: float | None) -> None:
-    """Keep the decision to prune a run, so that the same sweep does not take it up again."""
+    """Write down that a run was pruned, so that the same sweep does not resume it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / PRUNED_FILE, {"reason": reason, "metric": metric, "direction": direction, "value": value})

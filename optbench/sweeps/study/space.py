@@ -9,24 +9,24 @@ from typing import Any
 
 from optbench.config import Dimension
 
-DIGITS = 4  # significant digits of a searched value: enough to search, short enough to read and retype
+DIGITS = 4  # significant digits of a searched value: precise enough, and short enough to retype
 
 
 @dataclass(frozen=True)
 class Box:
-    """The dimensions that are searched, in the order in which they take the coordinates of a point."""
+    """The searched dimensions, in the order of a point's coordinates."""
 
     dimensions: tuple[Dimension, ...]
 
     def __len__(self) -> int:
         return len(self.dimensions)
 
-    def at(self, point: Sequence[float]) -> dict[str, Any]:
-        """The value of every key at a point of the unit cube [0, 1)^d; further coordinates are not used."""
+    def at(self, point: Sequence[float]) -> dict[str, object]:
+        """Return the value of every key at a point of [0, 1)^d; extra coordinates are ignored."""
         return {d.key: value_at(d, u) for d, u in zip(self.dimensions, point, strict=False)}
 
     def edges(self, values: Mapping[str, Any], share: float) -> list[tuple[str, str]]:
-        """The (key, "low" | "high") of every interval in whose outermost `share` a value lies."""
+        """Return (key, "low" | "high") for every interval with a value in its outermost `share`."""
         found = []
         for dimension in self.dimensions:
             if dimension.values:
@@ -37,24 +37,24 @@ class Box:
         return found
 
     def beyond(self, edges: Sequence[tuple[str, str]]) -> Box:
-        """The neighbouring box: beyond each of these edges by half the width of the interval, on its own scale."""
+        """Return the box beyond these edges: half an interval wide, on the interval's own scale."""
         side = dict(edges)
         return Box(tuple(neighbour(d, side[d.key]) if d.key in side else d for d in self.dimensions))
 
     def joined(self, other: Box) -> Box:
-        """The smallest box around both, of the same keys."""
+        """Return the smallest box around both; the keys must be the same."""
         pairs = zip(self.dimensions, other.dimensions, strict=True)
         return Box(
             tuple(a if a.values else replace(a, low=min(a.low, b.low), high=max(a.high, b.high)) for a, b in pairs)
         )
 
     def as_dict(self) -> dict[str, str]:
-        """Every key with its interval or values, in words."""
-        return {d.key: words(d) for d in self.dimensions}
+        """Return the interval or values of every key as text."""
+        return {d.key: describe(d) for d in self.dimensions}
 
 
-def value_at(dimension: Dimension, u: float) -> Any:
-    """The value at coordinate u in [0, 1)."""
+def value_at(dimension: Dimension, u: float) -> object:
+    """Return the value at coordinate u in [0, 1)."""
     if dimension.values:
         return dimension.values[min(int(u * len(dimension.values)), len(dimension.values) - 1)]
     if dimension.integer:
@@ -70,12 +70,12 @@ def value_at(dimension: Dimension, u: float) -> Any:
 
 
 def rounded(value: float) -> float:
-    """The value to a few significant digits."""
+    """Return the value to DIGITS significant digits."""
     return float(f"{value:.{DIGITS}g}")
 
 
 def position(dimension: Dimension, value: float) -> float:
-    """The coordinate of a value; the inverse of `value_at`."""
+    """Return the coordinate of a value; the inverse of `value_at`."""
     low, high = dimension.low, dimension.high
     if dimension.log:
         value, low, high = math.log(value), math.log(low), math.log(high)
@@ -83,8 +83,9 @@ def position(dimension: Dimension, value: float) -> float:
 
 
 def neighbour(dimension: Dimension, side: str) -> Dimension:
-    """The interval beyond one side of a dimension, its bounds whole where its values are; the dimension itself where
-    there is nothing beyond (whole numbers below 1 on a logarithmic scale)."""
+    """Return the interval beyond one side of a dimension, with whole bounds for whole numbers.
+
+    Where nothing lies beyond (whole numbers below 1 on a logarithmic scale), return the dimension itself."""
     low, high = dimension.low, dimension.high
     if dimension.log:
         step = math.sqrt(high / low)
@@ -99,8 +100,8 @@ def neighbour(dimension: Dimension, side: str) -> Dimension:
     return replace(dimension, low=float(least), high=float(most)) if least < most else dimension
 
 
-def words(dimension: Dimension) -> str:
-    """A dimension as YAML files state it."""
+def describe(dimension: Dimension) -> str:
+    """Return a dimension as YAML files write it."""
     if dimension.values:
         return "{" + ", ".join(map(str, dimension.values)) + "}"
     kinds = [kind for kind, on in (("log", dimension.log), ("int", dimension.integer)) if on]

@@ -1,0 +1,79 @@
+"""The plan of a study for people: sentences and a table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optbench.sweeps.executors.machine import available_bytes
+from optbench.sweeps.executors.registry import LOCAL
+from optbench.sweeps.scheduler.study_progress import ROUNDS_OF_EXTENSION
+from optbench.sweeps.study.cells import FINAL, TUNE
+from optbench.sweeps.study.study import Study
+
+STAGES = (TUNE, FINAL)
+
+
+def plan_lines(study: Study, tree: Mapping[str, Any], root: Path) -> list[str]:
+    """Return the plan in sentences, with a warning if disk or memory do not suffice."""
+    from optbench.trackers.console import duration, size
+
+    runs, able = tree["runs"], [row for row in tree["cells"] if not row["refused"]]
+    lines = [f"{runs['planned']} runs, {runs['ended']} of them already finished"]
+    if able:
+        lines.append(
+            f"about {duration(tree['seconds'])} with {tree['jobs']} at a time, "
+            f"{size(tree['disk_bytes'])} of disk; estimated by timing the first steps of every cell"
+        )
+    lines += [f"{row['cell']} cannot be run: {row['refused']['error']}" for row in tree["cells"] if row["refused"]]
+    lines += reservations(study, tree)
+    free, available = free_bytes(root), available_bytes()
+    if tree["disk_bytes"] > free:
+        lines.append(f"not enough disk: {size(free)} are free")
+    memory = tree["jobs"] * max((row["resident_bytes"] for row in able), default=0)
+    if tree["executor"] == LOCAL and available is not None and memory > available:
+        lines.append(f"not enough memory for all {tree['jobs']}: {size(memory)} needed, {size(available)} free")
+    return lines
+
+
+def reservations(study: Study, tree: Mapping[str, Any]) -> list[str]:
+    """Return what can make the study shorter or longer than estimated."""
+    lines: list[str] = []
+    if study.pruner != "none":
+        lines.append(f"--pruner {study.pruner} ends hopeless runs early, which takes less time")
+    if tree["stops_early"]:
+        lines.append("stop_at_target=true ends runs at the target, which takes less time")
+    if study.extend_edges:
+        more = ROUNDS_OF_EXTENSION * max(1, study.trials // 2)
+        lines.append(f"--extend-edges may add up to {more} trials to every cell")
+    return lines
+
+
+def free_bytes(root: Path) -> int:
+    """Return the free space on the disk of the results folder, which need not exist yet."""
+    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    return shutil.disk_usage(existing).free
+
+
+def table_row(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the row of a cell in the table for people."""
+    from optbench.trackers.console import duration, size
+
+    counts = " + ".join(str(row["runs"][stage]["planned"]) for stage in STAGES)
+    ended = sum(row["runs"][stage]["ended"] for stage in STAGES)
+    shown = {
+        "cell": row["cell"],
+        "box": ", ".join(f"{key.partition('.')[2]} {box}" for key, box in row["box"].items()) or "-",
+        "trials": str(row["trials"]),
+        "runs (tune + final)": f"{counts}, {ended} done" if ended else counts,
+        "steps": f"{row['steps']:,}",
+        "samples x evaluations": f"{row['evaluated_samples']:,.0f}",
+    }
+    if row["refused"]:
+        return {**shown, "a run takes": "cannot be run", "memory": "-", "disk": "-"}
+    seconds = row["run_seconds"]
+    time = f"{seconds:.2g} s" if seconds < 10 else duration(seconds)
+    disk = " + ".join(size(row["disk_bytes"][stage]) for stage in STAGES)
+    return {**shown, "a run takes": time, "memory": size(row["resident_bytes"]), "disk": disk}

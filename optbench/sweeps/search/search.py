@@ -1,0 +1,52 @@
+"""How a box is searched: an ask-and-tell loop over points of the unit cube."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from optbench.errors import ConfigError
+from optbench.sweeps.search.points import COORDINATES, grid, unit_points
+from optbench.sweeps.study.space import Box
+
+LEARNING = ("tpe", "gp", "cmaes")
+SAMPLERS = ("sobol", "halton", "random", "grid", *LEARNING)
+
+
+class Search(Protocol):
+    """A search of a box, in rounds."""
+
+    def ask(self) -> list[Sequence[float]]:
+        """Return the next points of the unit cube; none when the trials are used up."""
+        ...
+
+    def tell(self, scores: Sequence[float | None]) -> None:
+        """Take the scores of those points, larger is better; None for a trial without one."""
+
+
+class FixedPoints:
+    """A Search of one round, over points that are known in advance."""
+
+    def __init__(self, points: Sequence[Sequence[float]]) -> None:
+        self._points = list(points)
+
+    def ask(self) -> list[Sequence[float]]:
+        """Return all points, once."""
+        points, self._points = self._points, []
+        return points
+
+    def tell(self, scores: Sequence[float | None]) -> None:
+        """Ignore the scores."""
+
+
+def make_search(sampler: str, box: Box, trials: int, seed: int, first: int = 0) -> Search:
+    """Return the search of a box, from the sampler's point number `first` on. Raises ConfigError for an unknown one."""
+    if sampler in LEARNING:
+        from optbench.sweeps.search.optuna_search import OptunaSearch
+
+        return OptunaSearch(sampler, box, trials, seed + first)
+    if sampler == "grid":
+        return FixedPoints(grid(box, trials))
+    if sampler not in SAMPLERS:
+        raise ConfigError(f"--sampler {sampler}: unknown sampler", f"Known: {', '.join(SAMPLERS)}")
+    return FixedPoints(unit_points(sampler, max(COORDINATES, len(box)), first + trials, seed)[first:])

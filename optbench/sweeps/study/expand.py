@@ -1,0 +1,151 @@
+"""From a study to its cells, each with its search box and its budget."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from optbench.config import (
+    SEARCHED,
+    Choice,
+    Composition,
+    Dimension,
+    RunConfig,
+    SweepOverrides,
+    Variation,
+    boxes_of,
+    config_folders,
+    dimension_of_spec,
+    options,
+    parse_sweep,
+)
+from optbench.config.trees import flatten
+from optbench.errors import ConfigError, OptbenchError, suggest
+from optbench.sweeps.study.budgets import check_budgets, check_searched
+from optbench.sweeps.study.cells import Cell
+from optbench.sweeps.study.space import Box
+from optbench.sweeps.study.study import Study
+
+
+def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
+    """Return every cell of a study. Raises ConfigError for a mistake in any of them, before anything runs."""
+    asked = parse_sweep(study.overrides, config_dir)
+    for dimension in asked.dimensions:
+        if dimension.key.split(".")[0] not in SEARCHED and "." not in dimension.key:
+            raise ConfigError(
+                f"{dimension.key}: only hyperparameters can be searched by an interval",
+                "e.g. optimizer.lr=interval(0,1)",
+            )
+    check_boxes(study, config_dir)
+    combinations = itertools.product(*[[f"{axis.key}={value}" for value in axis.values] for axis in asked.axes])
+    cells = [
+        make_cell(number, study, asked, choices, budget, config_dir)
+        for number, (choices, budget) in enumerate(itertools.product(combinations, study.budgets))
+    ]
+    check_searched(study, cells)
+    check_budgets(study, cells)
+    return cells
+
+
+def check_boxes(study: Study, config_dir: Path | None) -> None:
+    """Raise ConfigError for the box of an unknown optimizer; it may be one that this study does not compare."""
+    known = options(config_folders(config_dir), "optimizer")
+    for name in study.boxes:
+        if name.isidentifier() and name not in known:  # other names are paths: ./mine.py:Mine, timm/NAME
+            raise ConfigError(f"boxes: there is no optimizer '{name}'", suggest(name, known))
+
+
+def make_cell(
+    number: int, study: Study, asked: SweepOverrides, choices: Sequence[str], budget: float, config_dir: Path | None
+) -> Cell:
+    """Compose a cell; its steps are the budget divided by the gradient evaluations per step."""
+    overrides = [*asked.fixed, *choices]
+    try:
+        composition = Composition(overrides, config_dir)
+        config = composition.run_config()
+        evaluations = evaluations_of(config.optimizer)
+        steps = max(1, round(config.steps * budget / (evaluations or 1.0)))
+        if steps != config.steps:
+            in_samples = {"samples", "steps"} & {text.partition("=")[0] for text in overrides} == {"samples"}
+            length = f"samples={steps * config.batch_size}" if in_samples else f"steps={steps}"
+            composition = Composition([*overrides, length], config_dir)
+        variation = Variation(composition)
+        box = box_of(study, asked, variation)
+        if study.needs_target and variation.base.target is None:
+            model, data = config.model.name, config.data.name
+            raise ConfigError(
+                f"--protocol {study.protocol} needs a target; model={model} data={data} has none",
+                f"Set target=VALUE, or run: optbench targets set {model}",
+            )
+    except OptbenchError as error:
+        message, where = error.args[0], " ".join(choices)
+        named = not where or message.startswith(tuple(choices))
+        raise type(error)(message if named else f"{where}: {message}", error.hint) from error
+    return Cell(
+        number=number,
+        choices=tuple(choices),
+        budget=budget,
+        label=label(choices, config, budget, study),
+        workload=workload_of(choices, budget, {*SEARCHED, *composition.modifiers}),
+        box=box,
+        evaluations=evaluations,
+        variation=variation,
+    )
+
+
+def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study) -> str:
+    """Return a short name: the values of the groups, and `key=value` of any other key."""
+    parts = [text.partition("=") for text in choices]
+    words = ["".join(part) if "." in part[0] or part[2] in ("true", "false") else part[2] for part in parts]
+    words = [text for text in words if text] or [config.optimizer.name]
+    return " ".join(words).replace("\\:", ":") + (f" x{budget:g}" if len(study.budgets) > 1 else "")
+
+
+def workload_of(choices: Sequence[str], budget: float, optimizer_keys: Collection[str]) -> tuple[str, ...]:
+    """Return the choices that make the workload, with the budget: all but those of the optimizer."""
+    own = [text for text in choices if text.partition("=")[0].split(".")[0] not in optimizer_keys]
+    return (*own, f"budget={budget:g}")
+
+
+def evaluations_of(optimizer: Choice) -> float | None:
+    """Return the gradient evaluations per step that the optimizer's file declares; None if they vary.
+
+    `about.evaluations` is a number (default 1), {every: KEY, count: N} for N more in every KEY-th step, or `varies`."""
+    declared = optimizer.about.get("evaluations", 1)
+    if isinstance(declared, Mapping):
+        return 1.0 + declared["count"] / optimizer.settings[declared["every"]]
+    return None if isinstance(declared, str) else float(declared)
+
+
+def box_of(study: Study, asked: SweepOverrides, variation: Variation) -> Box:
+    """Return the search box: the study's for this optimizer, else the published one.
+
+    Keys with a given value are left out; intervals of the command line replace those of the box."""
+    if not study.searched:
+        return Box(())
+    config = variation.base
+    own = study.boxes.get(config.optimizer.name)
+    published = (
+        boxes_of(config.optimizer.about, "optimizer")
+        if own is None
+        else tuple(dimension_of_spec(f"optimizer.{key}", spec) for key, spec in own.items())
+    )
+    given = {dimension.key: dimension for dimension in asked.dimensions}
+    with_value = {text.partition("=")[0] for text in config.overrides}
+    dimensions = [given.pop(d.key, d) for d in published if d.key not in with_value]
+    dimensions += given.values()
+    return Box(tuple(checked_dimension(dimension, variation) for dimension in dimensions))
+
+
+def checked_dimension(dimension: Dimension, variation: Variation) -> Dimension:
+    """Return the dimension, of whole numbers if its key takes no others (Hydra reads interval(2,8) as real numbers).
+
+    Raises ConfigError for a value that is not valid."""
+    key, whole = dimension.key, []
+    for value in dimension.values or (dimension.low, dimension.high):
+        config = variation.at({key: int(value) if dimension.integer else value})
+        taken = flatten(config.as_dict())[key]
+        whole.append(isinstance(taken, int) and not isinstance(taken, bool))
+    return dimension if dimension.values else replace(dimension, integer=dimension.integer or all(whole))

@@ -16,7 +16,8 @@ from optbench import config
 from optbench.cli.app import main
 from optbench.config import RunConfig
 from optbench.errors import Interrupted
-from optbench.sessions.session import Ended, Session, execute
+from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.session import Session, execute
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")
 KEPT = ("OPTBENCH_DATA_DIR", "OPTBENCH_CACHE_DIR")
@@ -44,16 +45,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, token_cache: None) -> Non
 
 
 @pytest.fixture
-def quick_run(tmp_path: Path) -> Callable[..., Ended]:
+def quick_run(tmp_path: Path) -> Callable[..., FinishedRun]:
     """Run an MLP on digits, with further overrides, in a results folder of the test."""
 
-    def run(*overrides: str, **options: Any) -> Ended:
+    def run(*overrides: str, **options: Any) -> FinishedRun:
         return execute(config.load([*QUICK, *overrides]), tmp_path / "results", **options)
 
     return run
 
 
-Twice = Callable[..., tuple[Ended, Ended]]
+Twice = Callable[..., tuple[FinishedRun, FinishedRun]]
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Twice:
     """Run a configuration undisturbed, then again, ended by a signal after each of `steps` and resumed; what both came
     to must be the same, bit for bit, and is returned."""
 
-    def run(loaded: RunConfig, *steps: int) -> tuple[Ended, Ended]:
+    def run(loaded: RunConfig, *steps: int) -> tuple[FinishedRun, FinishedRun]:
         calm = execute(loaded, tmp_path / "calm")
         on_step = Session._on_step
 
@@ -86,7 +87,7 @@ def twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Twice:
     return run
 
 
-def rows_of(ended: Ended) -> list[dict[str, Any]]:
+def rows_of(ended: FinishedRun) -> list[dict[str, Any]]:
     """The records of a run."""
     return [json.loads(line) for line in (ended.folder / "metrics.jsonl").read_text().splitlines()]
 

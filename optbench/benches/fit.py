@@ -33,7 +33,7 @@ def measure(config: RunConfig, optimizers: str = "", memory: float = 0.0) -> dic
     for choice in chosen(config, optimizers):
         log.info(f"measuring {choice.name}")
         under = dataclasses.replace(config, optimizer=choice)
-        need = micro_batch.measured(lambda under=under: assemble.build_trainer(under, data, device, seeds, None))
+        need = micro_batch.measure_need(lambda under=under: assemble.build_trainer(under, data, device, seeds, None))
         rows.append(
             {
                 "optimizer": choice.name,

@@ -13,7 +13,7 @@ from optbench.contracts import Curvature, Parameter, Problem
 from optbench.optimizers.core.build import build
 from optbench.optimizers.core.eval_weights import lends_weights
 from optbench.optimizers.core.shipped import shipped_arguments, shipped_target
-from optbench.sessions.assemble import modified
+from optbench.sessions.assemble import with_modifiers
 
 ROLE_BY_RANK = ("bias", "bias", "matrix", "matrix", "convolution")
 USER = "user"  # the implementation of an optimizer without a file in conf/optimizer
@@ -103,7 +103,9 @@ class Subject:
             if lends_weights(optimizer):
                 optimizer.train()
             return optimizer
-        return modified(build(target, self.all_settings, self.implementation, problem, needs), self.config, choice)
+        return with_modifiers(
+            build(target, self.all_settings, self.implementation, problem, needs), self.config, choice
+        )
 
 
 def make_subject(config: RunConfig, against: str = "") -> Subject:

@@ -16,13 +16,13 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystem
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor, Shard, zeros
-from torch.optim import Optimizer
 
 from optbench.distributed.communicator import TorchCommunicator
 from optbench.distributed.layouts import ELEMENTS
 from optbench.distributed.partition import Partition
 from optbench.distributed.state import OwnedTensor, Placeholder, map_branches, map_leaves, parameter_numbers
 from optbench.errors import ConfigError
+from optbench.optimizers.core.interface import Optimizer
 
 REST = "rest.pt"
 PLACEHOLDER = "optbench part"  # key of a placeholder in rest.pt

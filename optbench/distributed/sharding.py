@@ -21,7 +21,6 @@ from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
-from torch.optim import Optimizer
 
 from optbench.clipping import tensor_norms
 from optbench.config import Choice, RunConfig
@@ -31,6 +30,7 @@ from optbench.distributed.layouts import TENSORS, layout_of
 from optbench.distributed.partition import partition_of, shard_module, to_local
 from optbench.distributed.state import load_module, local_state, sharded_state
 from optbench.models.roles import problem_of
+from optbench.optimizers.core.interface import Optimizer
 
 
 def shard_parameters(

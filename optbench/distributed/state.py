@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Shard
-from torch.optim import Optimizer
 
 from optbench.distributed.layouts import ELEMENTS
 from optbench.distributed.partition import Partition, to_local
+from optbench.optimizers.core.interface import Optimizer
 
 ABSENT = object()
 """Stands for a branch that this rank does not have."""

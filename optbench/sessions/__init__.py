@@ -1,1 +1,1 @@
-"""One run from its configuration to its result: assembled, resumed, trained, recorded, ended."""
+"""One run from its configuration to its result: build objects, resume, train, record."""

@@ -1,4 +1,4 @@
-"""The composition root: a RunConfig becomes objects."""
+"""Building the objects of a run from its RunConfig."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,8 +17,8 @@ from optbench.distributed import TorchCommunicator, shard_parameters, sync_batch
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build
-from optbench.optimizers.core.interface import engine_of
-from optbench.sessions import micro_batch
+from optbench.optimizers.core.interface import Optimizer, engine_of
+from optbench.sessions.micro_batch import largest_micro_batch
 from optbench.training.attention import select_kernel
 from optbench.training.clock import Clock, clock_for
 from optbench.training.curvature import BatchCurvature
@@ -30,12 +29,12 @@ from optbench.training.plan import Plan
 from optbench.training.player import ActivePlayer, autocast
 from optbench.training.seeding import seed_all, seeds_of
 
-AUTO = "auto"  # micro_batch=auto: what memory allows
+AUTO = "auto"  # micro_batch=auto: the largest that fits into memory
 
 
 @dataclass(frozen=True)
 class Objects:
-    """What a configuration is made into."""
+    """The objects of a run."""
 
     device: torch.device
     data: DataSet
@@ -43,11 +42,11 @@ class Objects:
     trainer: Trainer
     engine: str
     micro_batch: int | None
-    """Samples of a forward-backward pass; None where it is the whole batch."""
+    """Samples of a forward-backward pass; None for the whole batch."""
 
 
 def data_root(config: RunConfig) -> Path:
-    """Where downloaded data lies: data_dir, else $OPTBENCH_DATA_DIR, else ~/.cache/optbench/data."""
+    """Return the folder of downloaded data: data_dir, else $OPTBENCH_DATA_DIR, else ~/.cache/optbench/data."""
     given = config.data_dir or os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data"
     return Path(given).expanduser()
 
@@ -58,9 +57,9 @@ def assemble(
     known_micro_batch: int | None = None,
     comm: TorchCommunicator | None = None,
 ) -> Objects:
-    """Data, model, task, optimizer and trainer of a run.
+    """Build data, model, task, optimizer and trainer of a run.
 
-    `known_micro_batch` is what `micro_batch=auto` was found to be when the run began; `ranks` share the run."""
+    `known_micro_batch` is the choice of `micro_batch=auto` when the run began."""
     device = comm.device if comm else resolve_device(config.device)
     seeds = seeds_of(config.seed)
     prepare(config, seeds)
@@ -68,7 +67,7 @@ def assemble(
     data = comm.rank_zero_first(load) if comm else load()
     if comm:
         data.local_slice = comm.local_slice  # a data set that is slow to read can skip the samples of other ranks
-    micro_batch = chosen_micro_batch(config, data, device, seeds, known_micro_batch, comm)
+    micro_batch = choose_micro_batch(config, data, device, seeds, known_micro_batch, comm)
     prepare(config, seeds)  # loading and fitting may have drawn random numbers
     trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm)
     first = next(iter(trainer.players.values()))
@@ -77,18 +76,18 @@ def assemble(
 
 
 def prepare(config: RunConfig, seeds: Seeds) -> None:
-    """The process as the run wants it."""
+    """Set torch's threads, determinism, seeds and attention kernel for this process."""
     configure_torch(config.threads, config.deterministic)
     seed_all(seeds.init)
     select_kernel(config.attention)
 
 
 def load_data(config: RunConfig, device: torch.device, seeds: Seeds) -> DataSet:
-    """The samples of a run."""
+    """Load the data set of a run."""
     return imports.load(config.data.target)(**config.data.settings).load(data_root(config), device, seeds)
 
 
-def chosen_micro_batch(
+def choose_micro_batch(
     config: RunConfig,
     data: DataSet,
     device: torch.device,
@@ -96,11 +95,11 @@ def chosen_micro_batch(
     known: int | None,
     comm: TorchCommunicator | None = None,
 ) -> int | None:
-    """Samples of a forward-backward pass: as configured, as known from the run's beginning, or as memory allows."""
+    """Return the micro-batch: as configured, as chosen when the run began, or the largest that fits; None for all."""
     if config.micro_batch != AUTO:
         return int(config.micro_batch) if config.micro_batch is not None else None
     share = -(-config.batch_size // (comm.world_size if comm else 1))
-    found = known or micro_batch.micro_batch(
+    found = known or largest_micro_batch(
         lambda: build_trainer(config, data, device, seeds, None), share, config.memory_limit, device
     )
     found = comm.min_over_ranks(found)[0] if comm else found
@@ -116,12 +115,12 @@ def build_trainer(
     on_step: Callable[[Trainer], None] = lambda trainer: None,
     comm: TorchCommunicator | None = None,
 ) -> Trainer:
-    """The task with its players, and what trains them."""
+    """Build the task with its players, and their trainer."""
     task = build_task(config, data, seeds, device, comm)
     clock = clock_for(device)
     players = {name: build_player(config, task, name, device, clock, micro_batch, comm) for name in task.players}
     plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
-    if micro_batch is not None:  # what does not fit into memory in training does not fit in evaluation
+    if micro_batch is not None:  # larger batches might not fit in evaluation either
         plan = dataclasses.replace(plan, eval_batch_size=min(plan.eval_batch_size, micro_batch))
     schedule = scaled_schedule(config.schedule.settings, config.scale_warmup, config.batch_size, config.scale_from)
     factor = imports.load(config.schedule.target)(steps=config.steps, **schedule)
@@ -131,7 +130,7 @@ def build_trainer(
 def build_task(
     config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device, comm: TorchCommunicator | None = None
 ) -> Task:
-    """The model on its device inside its task."""
+    """Build the model on its device, inside its task."""
     settings = dict(config.model.settings)
     task = dict(settings.pop("task"))
     order = {"memory_format": torch.channels_last} if config.channels_last else {}
@@ -150,10 +149,10 @@ def build_player(
     micro_batch: int | None,
     comm: TorchCommunicator | None = None,
 ) -> ActivePlayer:
-    """A network with its optimizer and clip."""
+    """Build a player: a network with its optimizer and clip."""
     module, choice = task.players[name], config.optimizer_of(name)
     needs = list(choice.about.get("needs", []))
-    refuse_unfit(config, choice, needs)
+    check_needs(config, choice, needs)
     if comm and "modules" in needs:
         raise ConfigError(
             f"optimizer={choice.name} needs the inputs of its layers, but each of {comm.world_size} ranks has its own",
@@ -165,7 +164,7 @@ def build_player(
     shards = shard_parameters(module, comm, config, choice)
     problem = shards.problem if shards else problem_of(module, curvature)
     optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
-    optimizer = modified(optimizer, config, choice)
+    optimizer = with_modifiers(optimizer, config, choice)
     clip = imports.load(config.clip.target)(problem, **config.clip.settings)
     if shards:
         clip.reductions = shards
@@ -186,8 +185,8 @@ def build_player(
     )
 
 
-def modified(optimizer: Any, config: RunConfig, choice: Choice) -> Any:
-    """The optimizer with the modifiers that are switched on around it."""
+def with_modifiers(optimizer: Optimizer, config: RunConfig, choice: Choice) -> Optimizer:
+    """Return the optimizer wrapped in the active modifiers."""
     for modifier in config.modifiers:
         told = {fact: choice.about.get(fact, "") for fact in modifier.about.get("told", ())}
         arguments = arguments_of(modifier.settings, modifier.implementation)
@@ -195,14 +194,14 @@ def modified(optimizer: Any, config: RunConfig, choice: Choice) -> Any:
     return optimizer
 
 
-def refuse_unfit(config: RunConfig, choice: Choice, needs: list[str]) -> None:
-    """ConfigError where the run cannot give an optimizer what it declares to need."""
+def check_needs(config: RunConfig, choice: Choice, needs: list[str]) -> None:
+    """Raise ConfigError if the run cannot provide what an optimizer needs."""
     name = f"optimizer={choice.name}"
     lacks = config.model.about.get("lacks", {})
     for need in needs:
         if need in lacks:
             raise ConfigError(f"{name} does not fit model={config.model.name}: {lacks[need]}")
-    declared = choice.settings["impl"] != "user"  # a user's own optimizer may need less than it could use
+    declared = choice.settings["impl"] != "user"  # for a user's own optimizer, needs are only assumed
     if config.precision == "fp16" and {"closure", "curvature"} & set(needs) and declared:
         raise ConfigError(
             f"{name} evaluates more than once a step, which fp16's loss scaling does not allow",

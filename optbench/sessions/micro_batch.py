@@ -1,9 +1,9 @@
-"""How much of a batch fits into memory: measured on throwaway steps, then chosen.
+"""The largest micro-batch that fits into memory, from measurements on throwaway steps.
 
-    bytes(b of B at once) = parameters + state + gradients + batch * B + max(work, fixed + per_sample * b)
+    bytes(b of B samples at once) = parameters + state + gradients + batch * B + max(work, fixed + per_sample * b)
 
-`work` is what a step takes over the smallest batch (the optimizer's temporaries), the line is what forward and backward
-take beside the gradients, through two measured sizes. On CUDA the choice is tried and made smaller until it fits.
+`work` is the memory of a step on the smallest batch (the optimizer's temporaries). The line through two measured sizes
+is the memory of forward and backward in addition to gradients. On CUDA the choice is tried, and reduced until it fits.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes
 from optbench.training.loop import Trainer
 from optbench.training.memory import free_bytes, peak_extra_bytes
 
-PROBE = 4  # samples at once in the smaller measured step; the larger has twice as many
-SHARE_OF_FREE = 0.8  # of the memory that is free: allocators round up and fragment
+PROBE = 4  # micro-batch of the smaller measured step; the larger has twice as many samples
+SHARE_OF_FREE = 0.8  # of free memory, because allocators round up and fragment
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryNeed:
     """Bytes of a training step."""
 
     parameters: int
@@ -33,32 +33,32 @@ class Need:
     optimizer_state: int
     gradients: int
     work: float
-    """What a step takes beside those over the smallest batch."""
+    """A step on the smallest batch, in addition to the above."""
     fixed: float
-    """What forward and backward take beside those, whatever the batch."""
+    """Forward and backward, in addition to the above, for any batch size."""
     per_sample: float
-    """What the work on each sample takes: activations."""
+    """Activations of each sample in the micro-batch."""
     batch_per_sample: float
-    """What each sample takes in the batch, at work or not."""
+    """Each sample of the batch itself."""
 
     @property
     def held(self) -> int:
-        """Parameters, optimizer state and gradients."""
+        """Bytes of parameters, optimizer state and gradients."""
         return self.parameters + self.optimizer_state + self.gradients
 
     def bytes_at(self, batch_size: int, at_once: int | None = None) -> float:
-        """Bytes of a step over a batch, `at_once` samples of it (all of them if not said) at a time."""
+        """Return the bytes of a step on a batch with micro-batches of `at_once` samples (default: the whole batch)."""
         at_once = batch_size if at_once is None else at_once
         work = max(self.work, self.fixed + self.per_sample * at_once)
         return self.held + self.batch_per_sample * batch_size + work
 
-    def most_at_once(self, limit: float, batch_size: int) -> int:
-        """The most samples of a batch that can be at work at once within `limit` bytes; 0 where not even one can."""
+    def largest_micro_batch(self, limit: float, batch_size: int) -> int:
+        """Return the largest micro-batch within `limit` bytes; 0 if not even one sample fits."""
         room = limit - self.held - self.batch_per_sample * batch_size
         return max(0, math.floor((room - self.fixed) / max(self.per_sample, 1.0))) if room >= self.work else 0
 
     def largest_batch(self, limit: float) -> int:
-        """The largest batch whose step, all at once, stays within `limit` bytes; 0 where there is none."""
+        """Return the largest batch whose step without micro-batches stays within `limit` bytes; 0 if there is none."""
         each = max(self.per_sample + self.batch_per_sample, 1.0)
         by_line = (limit - self.held - self.fixed) / each
         by_work = (limit - self.held - self.work) / max(self.batch_per_sample, 1.0)
@@ -66,23 +66,25 @@ class Need:
 
 
 def limit_bytes(given: float | None, device: torch.device) -> float:
-    """Bytes that training may take: as given, else a share of what is free on the device."""
+    """Return the bytes that training may use: as given, else a share of the free memory of the device."""
     return given if given is not None else SHARE_OF_FREE * free_bytes(device)
 
 
-def measured(make: Callable[[], Trainer]) -> Need:
-    """What the steps of throwaway trainers need."""
-    small, large = Probe(make(), PROBE), Probe(make(), 2 * PROBE)
+def measure_need(make: Callable[[], Trainer]) -> MemoryNeed:
+    """Measure the memory that the steps of throwaway trainers need."""
+    small, large = StepProbe(make(), PROBE), StepProbe(make(), 2 * PROBE)
     slopes = [(large.passes - small.passes) / PROBE, (large.steps - small.steps) / PROBE]
     slope = max(0.0, *slopes)
     fixed = max(0.0, small.passes - slope * PROBE)
     work = max(0, small.steps)
-    return Need(small.parameters, small.optimizer_state, small.gradients, work, fixed, slope, small.batch / (2 * PROBE))
+    batch = small.batch / (2 * PROBE)
+    return MemoryNeed(small.parameters, small.optimizer_state, small.gradients, work, fixed, slope, batch)
 
 
-class Probe:
-    """Bytes of two steps of a fresh trainer over batches in two pieces of `samples`: the second piece is worked on
-    while the gradients of the first are there, the second step while the optimizer's state is."""
+class StepProbe:
+    """Bytes of two steps of a fresh trainer, on a batch of two micro-batches of `samples`.
+
+    The second micro-batch needs memory while there are gradients, the second step while there is optimizer state."""
 
     def __init__(self, trainer: Trainer, samples: int) -> None:
         batch = first_batch(trainer, 2 * samples)
@@ -99,13 +101,13 @@ class Probe:
         self.steps = taken - self.optimizer_state - self.gradients
         for parameter in parameters:
             parameter.grad = None
-        # what is released and made anew in the passes is their gradients
+        # the passes release and allocate gradients again
         passes = peak_extra_bytes(lambda: trainer.dry_step(batch), trainer.device)
         self.passes = passes - self.gradients
 
 
 def first_batch(trainer: Trainer, samples: int) -> Batch:
-    """The first training batch of so many samples."""
+    """Return the first training batch of `samples` samples."""
     batches = trainer.data.train_batches(samples)
     try:
         return next(batches)
@@ -113,23 +115,21 @@ def first_batch(trainer: Trainer, samples: int) -> Batch:
         getattr(batches, "close", lambda: None)()
 
 
-def micro_batch(make: Callable[[], Trainer], batch_size: int, given: float | None, device: torch.device) -> int:
-    """The largest micro-batch that fits, as equal pieces of the batch.
+def largest_micro_batch(make: Callable[[], Trainer], batch_size: int, given: float | None, device: torch.device) -> int:
+    """Return the largest micro-batch that fits and divides the batch into nearly equal pieces.
 
-    Raises ConfigError where a limit is given that not even one sample keeps, torch.OutOfMemoryError where there is
-    no limit but memory's own."""
+    If not even one sample fits, raises ConfigError if a limit is given, else torch.OutOfMemoryError."""
     limit = limit_bytes(given, device)
-    need = measured(make)
-    most = min(batch_size, need.most_at_once(limit, batch_size))
-    if most < 1 and given is not None:
-        raise ConfigError(
-            f"memory_limit={given:.4g}: a batch of {batch_size} takes {need.bytes_at(batch_size, 1):.4g} bytes even "
-            "one sample at a time",
-            "Raise it, or take a smaller model or another optimizer",
-        )
+    need = measure_need(make)
+    most = min(batch_size, need.largest_micro_batch(limit, batch_size))
     if most < 1:
-        least = need.bytes_at(batch_size, 1)
-        raise torch.OutOfMemoryError(f"out of memory: one sample at a time takes {least:.4g} bytes of {limit:.4g}")
+        least = f"{need.bytes_at(batch_size, 1):.4g} bytes"
+        if given is None:
+            raise torch.OutOfMemoryError(f"out of memory: micro-batches of one sample need {least} of {limit:.4g}")
+        raise ConfigError(
+            f"memory_limit={given:.4g}: a batch of {batch_size} needs {least} even with micro-batches of one sample",
+            "Raise the limit, or use a smaller model or another optimizer",
+        )
     pieces = math.ceil(batch_size / most)
     while device.type == "cuda" and pieces < batch_size and not fits(make, batch_size, pieces, limit):
         pieces += 1
@@ -137,7 +137,7 @@ def micro_batch(make: Callable[[], Trainer], batch_size: int, given: float | Non
 
 
 def fits(make: Callable[[], Trainer], batch_size: int, pieces: int, limit: float) -> bool:
-    """Whether a step over the batch in so many pieces stays within the limit when it is tried."""
+    """Try steps on the batch in `pieces` micro-batches, and return True if they stay within the limit."""
     try:
         trainer = make()
         batch = first_batch(trainer, batch_size)

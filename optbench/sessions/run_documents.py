@@ -1,4 +1,4 @@
-"""What run.json and result.json say."""
+"""The contents of run.json and result.json."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FINAL = tuple(f"{split}_{score}" for split in ("val", "test", "train") for score
 def run_facts(
     config: RunConfig, objects: Objects | None, study: str, stage: str, sweep: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """run.json: what is run, on what, with which versions; no objects where they did not fit into memory."""
+    """Return run.json: configuration, hardware, versions. `objects` is None if they did not fit into memory."""
     device = objects.device if objects else resolve_device(config.device)
     return {
         "schema": SCHEMA,
@@ -55,7 +55,7 @@ def run_facts(
 
 
 def object_facts(objects: Objects) -> dict[str, Any]:
-    """What only the objects of a run know."""
+    """Return the part of run.json that comes from the objects of a run."""
     data, plan = objects.data, objects.trainer.plan
     return {
         "engine": objects.engine,
@@ -72,7 +72,7 @@ def object_facts(objects: Objects) -> dict[str, Any]:
 
 
 def result_before_start(config: RunConfig, status: Status, reason: str) -> dict[str, Any]:
-    """result.json of a run that ended before its first step: every key, and nothing measured."""
+    """Return result.json of a run that ended before its first step: all keys, without measurements."""
     unknown = ("metric", "direction", "best", "target", "train_seconds", "wall_seconds", "data_verified")
     return {
         "schema": SCHEMA,
@@ -93,7 +93,7 @@ def result_before_start(config: RunConfig, status: Status, reason: str) -> dict[
 def result_facts(
     config: RunConfig, objects: Objects, status: Status, reason: str, resumed_from: list[int]
 ) -> dict[str, Any]:
-    """result.json: how it ended."""
+    """Return result.json."""
     trainer, task = objects.trainer, objects.task
     progress, clock = trainer.progress, trainer.clock
     broken = status in (Status.FAILED, Status.OUT_OF_MEMORY)
@@ -124,23 +124,23 @@ def result_facts(
         "seconds": clock.seconds(),
         "train_seconds": clock.train_seconds,
         "wall_seconds": clock.wall_seconds,
-        "bytes": bytes_held(objects),
+        "bytes": bytes_by_kind(objects),
         "attention": progress.attention or [],
         "throughput": throughput(objects, config.precision),
         "resumed_from_steps": resumed_from,
         "data_verified": objects.data.verified,
-        "weights_sha256": None if broken and trainer.sharded else trainer.weights_sha256(),  # the others are gone
+        "weights_sha256": None if broken and trainer.sharded else trainer.weights_sha256(),  # other ranks are gone
     }
 
 
 def target_hash(config: RunConfig, data_sha256: str | None) -> str | None:
-    """The hash of how the target was set; None where it is the user's own, or was set on other data of the name."""
+    """Return the hash of the target's procedure; None for the user's own target, or one set on other data."""
     source = config.target_source
     return source.procedure_sha256 if source is not None and source.data_sha256 == data_sha256 else None
 
 
-def bytes_held(objects: Objects) -> dict[str, Any]:
-    """Bytes of parameters, gradients and optimizer state (by dtype), and the peaks."""
+def bytes_by_kind(objects: Objects) -> dict[str, Any]:
+    """Return bytes of parameters, gradients and optimizer state (by dtype), and peaks."""
     device, players = objects.device, objects.trainer.players.values()
     parameters = [p for player in players for p in player.parameters]
     state: dict[str, int] = {}
@@ -161,8 +161,8 @@ def bytes_held(objects: Objects) -> dict[str, Any]:
     }
 
 
-def throughput(objects: Objects, precision: str) -> dict[str, Any]:
-    """Samples a second, step times, FLOPs and utilisation, all over the training phases."""
+def throughput(objects: Objects, precision: str) -> dict[str, float | None]:
+    """Return samples per second, step times, FLOPs and utilisation over the training phases."""
     trainer = objects.trainer
     clock, flops = trainer.clock, trainer.progress.flops_per_step
     seconds = clock.train_seconds

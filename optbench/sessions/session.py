@@ -1,4 +1,4 @@
-"""One run from its configuration to its result: resumed, trained, recorded, ended."""
+"""Training of one run by the process that writes its results (rank 0): resume, train, record, finish."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from torch import nn
 from optbench.config import RunConfig
 from optbench.contracts import Sink
 from optbench.distributed import TorchCommunicator, open_launcher, rank_info_of
-from optbench.distributed.sharded_checkpoint import load_tree, load_whole
 from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
 from optbench.sessions.assemble import assemble
-from optbench.sessions.follower import Ended, Member, join, run_helper
+from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
+from optbench.sessions.follower import follow_torchrun, run_helper
+from optbench.sessions.rank_session import FinishedRun, RankSession
 from optbench.sessions.run_documents import result_before_start, result_facts, run_facts
 from optbench.store import RunFolder
 from optbench.training.clock import CHECKPOINT, LOGGING
@@ -30,7 +31,7 @@ from optbench.training.loop import Trainer
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.1  # between two signs of life to the progress bar
+TICK_SECONDS = 0.1  # between two ticks of the sinks
 
 
 def execute(
@@ -42,36 +43,36 @@ def execute(
     force: bool = False,
     sinks: Callable[[RunFolder], Iterable[Sink]] = lambda folder: (),
     sweep: Mapping[str, Any] | None = None,
-) -> Ended:
-    """Run a configuration to its end, resuming where a checkpoint lies; a run that has ended is not run again.
-    `sweep` is what the sweep that asks for it has to say of it in run.json.
+) -> FinishedRun:
+    """Train a configuration to its end, resuming from a checkpoint. A finished run is returned unless `force`.
 
-    Raises Interrupted after SIGINT or SIGTERM (checkpoint written), ConfigError and MissingError before training."""
+    `sweep` goes into run.json. Raises Interrupted after SIGINT or SIGTERM (checkpoint written), ConfigError and
+    MissingError before training."""
     folder = RunFolder(root, study, config.run_id)
     rank_info = rank_info_of(config)
     if rank_info is not None and rank_info.rank:
-        return join(config, rank_info, folder)
+        return follow_torchrun(config, rank_info, folder)
     make = functools.partial(Session, config, folder, study, stage, sweep)
-    with open_launcher(rank_info, config, run_helper) as call:
-        return led(folder, force, lambda: make(call()).ended(list(sinks(folder))))
+    with open_launcher(rank_info, config, run_helper) as start_ranks:
+        return unless_finished(folder, force, lambda: make(start_ranks()).run(list(sinks(folder))))
 
 
-def led(folder: RunFolder, force: bool, begin: Callable[[], Ended]) -> Ended:
-    """The run, by the one process that writes its folder: `begin` unless it has ended."""
-    ended = folder.result()
-    if ended is not None and not force:
-        return Ended(folder.path, folder.run() or {}, ended, True)
+def unless_finished(folder: RunFolder, force: bool, train: Callable[[], FinishedRun]) -> FinishedRun:
+    """Return the stored result if there is one, else lock the folder and call `train`."""
+    result = folder.result()
+    if result is not None and not force:
+        return FinishedRun(folder.path, folder.run() or {}, result, True)
     with folder.locked():
-        ended = folder.result()  # another process may have ended it just now
-        if ended is not None and not force:
-            return Ended(folder.path, folder.run() or {}, ended, True)
-        if ended is not None:
+        result = folder.result()  # another process may have finished it in between
+        if result is not None and not force:
+            return FinishedRun(folder.path, folder.run() or {}, result, True)
+        if result is not None:
             log.info(f"the earlier run is kept in {folder.set_aside()}")
-        return begin()
+        return train()
 
 
-class Session(Member):
-    """The work on one run of the process that writes it."""
+class Session(RankSession):
+    """Run one training and write its results (rank 0)."""
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class Session(Member):
         self.ticked = time.monotonic()
         self.ticks: list[Callable[[int], None]] = []
 
-    def ended(self, sinks: list[Sink]) -> Ended:
+    def run(self, sinks: list[Sink]) -> FinishedRun:
         """Train, and write the result."""
         try:
             known = self._known_micro_batch()
@@ -96,9 +97,9 @@ class Session(Member):
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            return self._ended_before_start(error)
-        with ending_sinks(sinks) as finish:
-            with self._signals():  # before anybody is told that the run has begun, and may ask it to stop
+            return self._out_of_memory_before_start(error)
+        with finishing(sinks) as finish:
+            with self._handle_signals():  # before sinks start: they may make the run known to those who stop it
                 run = self._begin(sinks)
                 try:
                     status, reason = self._train(sinks)
@@ -113,22 +114,22 @@ class Session(Member):
             if self.comm is not None and status not in (Status.FAILED, Status.OUT_OF_MEMORY):
                 self.comm.broadcast((self.folder.path, run, result))
             finish(result)
-        return Ended(self.folder.path, run, result, False)
+        return FinishedRun(self.folder.path, run, result, False)
 
     def _known_micro_batch(self) -> int | None:
-        """What was found to fit when the run began, if it began on as many ranks; the same for all of them."""
+        """Return the micro-batch chosen when the run began, if it began on as many ranks; the same on all ranks."""
         before = self.folder.run() or {}
         count = self.comm.world_size if self.comm is not None else 1
         known = before.get("micro_batch") if before.get("ranks", 1) == count else None
         return self.comm.broadcast(known) if self.comm is not None else known
 
-    def _ended_before_start(self, error: Exception) -> Ended:
-        """Data, model or optimizer did not fit into memory; trackers have nothing to show of that."""
+    def _out_of_memory_before_start(self, error: Exception) -> FinishedRun:
+        """Write the result of a run whose data, model or optimizer did not fit into memory; sinks get nothing."""
         run = run_facts(self.config, None, self.study, self.stage, self.sweep) | self._parallel_facts([], None)
         result = result_before_start(self.config, Status.OUT_OF_MEMORY, f"{first_line(error)} (before the first step)")
         self.folder.write_run(run)
         self.folder.write_result(result)
-        return Ended(self.folder.path, run, result, False)
+        return FinishedRun(self.folder.path, run, result, False)
 
     def _begin(self, sinks: list[Sink]) -> dict[str, Any]:
         if self.objects.device.type == "cuda":
@@ -143,7 +144,7 @@ class Session(Member):
         return run
 
     def _parallel_facts(self, modules: Sequence[nn.Module], micro_batch: int | None) -> dict[str, Any]:
-        """How many ranks share the run; of a model with batch statistics, whose samples they are of."""
+        """Return what run.json says about ranks, and whose samples batch statistics come from, if there are any."""
         if self.comm is None:
             return {"ranks": 1, "strategy": None, "batch_statistics": None}
         norms = [norm for module in modules for norm in batch_norms(module)]
@@ -169,21 +170,21 @@ class Session(Member):
         for sink in sinks:
             sink.log(record)
 
-    # -- resuming ----------------------------------------------------------------------------------------------------
+    # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        read = read_parts if self.objects.trainer.sharded else read_checkpoint
+        read = read_for_shards if self.objects.trainer.sharded else read_checkpoint
         state = self.folder.read_checkpoint(read)
         if state is None:
             self.folder.cut_back(0)
-            self._begin_alike(self.objects, None)
+            self._load_state(self.objects, None)
             return
         if state["data_sha256"] != self.objects.data.sha256:
             raise ConfigError(
                 f"{self.folder.path.name}: the data changed since its checkpoint was written",
-                "Start over with --force, or bring the data back",
+                "Start over with --force, or restore the data",
             )
-        self._begin_alike(self.objects, state["trainer"])
+        self._load_state(self.objects, state["trainer"])
         self.folder.cut_back(state["records_bytes"])
         step = self.objects.trainer.progress.step
         self.resumed_from = [*state["resumed_from_steps"], step]
@@ -201,7 +202,7 @@ class Session(Member):
                 "trainer": trainer.state_dict(),
             }
             if trainer.sharded:
-                self.folder.write_parts(trainer.progress.step, lambda folder: self._write_parts(folder, state))
+                self.folder.write_parts(trainer.progress.step, lambda folder: self._save_sharded(folder, state))
             else:
                 self.folder.write_checkpoint(trainer.progress.step, lambda out: torch.save(state, out))
         self.checkpointed = time.monotonic()
@@ -209,7 +210,7 @@ class Session(Member):
     def _on_step(self, trainer: Trainer) -> None:
         if self._checkpoint_is_due():
             self._checkpoint()
-        self._stop_if_asked(trainer.progress.step)
+        self._stop_if_signalled(trainer.progress.step)
         now = time.monotonic()
         if now - self.ticked >= TICK_SECONDS:
             self.ticked = now
@@ -217,15 +218,15 @@ class Session(Member):
                 for tick in self.ticks:
                     tick(trainer.progress.step)
 
-    # -- ending ------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------------------------
 
     def _failure(self, error: Exception) -> tuple[Status, str]:
-        """An error of the model, the data or the optimizer is a result, with its traceback beside it."""
+        """Return status and reason for an error of model, data or optimizer; write its traceback to error.txt."""
+        where = f"at step {self.objects.trainer.progress.step}"
         if is_out_of_memory(error):
-            return Status.OUT_OF_MEMORY, f"{first_line(error)} (at step {self.objects.trainer.progress.step})"
+            return Status.OUT_OF_MEMORY, f"{first_line(error)} ({where})"
         (self.folder.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        where = f"at step {self.objects.trainer.progress.step}; see error.txt"
-        return Status.FAILED, f"{type(error).__name__}: {first_line(error)} ({where})"
+        return Status.FAILED, f"{type(error).__name__}: {first_line(error)} ({where}; see error.txt)"
 
     def _close(self, result: dict[str, Any]) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:
@@ -235,21 +236,9 @@ class Session(Member):
             self.folder.drop_checkpoints()
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors, each as a whole, and plain values; no code of it is run."""
-    if path.is_dir():
-        return load_whole(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def read_parts(path: Path) -> dict[str, Any]:
-    """A checkpoint for ranks that read their own parts of it: they are told the folder in the place of its tensors."""
-    return {**load_tree(path), "trainer": path} if path.is_dir() else read_checkpoint(path)
-
-
 @contextmanager
-def ending_sinks(sinks: list[Sink]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Sinks are finished once: with the result, or with None where there is none."""
+def finishing(sinks: list[Sink]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Yield a function that takes the result; finish all sinks at the end, with None if there is no result."""
     results: list[Mapping[str, Any]] = []
     try:
         yield results.append

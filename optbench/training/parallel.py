@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from optbench.contracts import Batch, Evaluation
+    from optbench.optimizers.core.interface import Optimizer
 
 Picklable = TypeVar("Picklable")
 
@@ -82,11 +82,11 @@ class Shards(Protocol):
     def sync_to_module(self) -> None:
         """Copy updated values from the optimizer's tensors into the module."""
 
-    def optimizer_state(self, optimizer: torch.optim.Optimizer) -> Any:
+    def optimizer_state(self, optimizer: Optimizer) -> Any:
         """Return the optimizer's state for a checkpoint."""
         ...
 
-    def load_state(self, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    def load_state(self, module: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         """Load the "module" and "optimizer" of a checkpoint."""
 
     def norms(self, tensors: Sequence[Tensor]) -> Tensor:

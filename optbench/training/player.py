@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from optbench.clipping import Clip, ClipReport, gradient_norm
 from optbench.contracts import Batch, Turn
 from optbench.errors import ConfigError
 from optbench.optimizers.core.eval_weights import frozen_statistics
-from optbench.optimizers.core.interface import requires_closure, takes_closure
+from optbench.optimizers.core.interface import Optimizer, requires_closure, takes_closure
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, split_evenly
 from optbench.training.parallel import Communicator, Shards
@@ -188,7 +187,7 @@ class ActivePlayer:
     def _clip(self, first: bool) -> ClipReport:
         """Clip the current gradients; only the `first` ones of a step update running statistics."""
         if self.scaler:
-            self.scaler.unscale_(self.optimizer)
+            self.scaler.unscale_(self.optimizer)  # pyright: ignore[reportArgumentType]  # typed for torch's class
         report = self.clip(self.parameters, first)
         if report.norm is not None and report.clipped is not None and report.scale is not None:
             scale = report.scale
@@ -202,11 +201,11 @@ class ActivePlayer:
             self.shards.drop_empty_gradients()
         if self.scaler:
             scale = self.scaler.get_scale()
-            self.scaler.step(self.optimizer)
+            self.scaler.step(self.optimizer)  # pyright: ignore[reportArgumentType]
             self.scaler.update()
             self.skipped_steps += self.scaler.get_scale() < scale
         elif self.passes_closure:
-            self.optimizer.step(self._closure(turn, loss))  # pyright: ignore  # torch types closures as () -> float
+            self.optimizer.step(self._closure(turn, loss))
         else:
             self.optimizer.step()
         self.sync_shards()

@@ -15,18 +15,18 @@ from optbench import config
 from optbench.clipping import GlobalNorm, ZClip
 from optbench.contracts import Turn
 from optbench.models.roles import problem_of
-from optbench.sessions.session import Ended
+from optbench.sessions.rank_session import FinishedRun
 from optbench.training.clock import Clock
 from optbench.training.player import ActivePlayer
 
-Run = Callable[..., Ended]
+Run = Callable[..., FinishedRun]
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def train_rows(ended: Ended) -> list[dict[str, Any]]:
+def train_rows(ended: FinishedRun) -> list[dict[str, Any]]:
     return [row for row in rows(ended.folder) if row["split"] == "train"]
 
 

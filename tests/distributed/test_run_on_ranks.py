@@ -18,7 +18,8 @@ from conftest import QUICK, rows_of, same_records
 
 from optbench import config
 from optbench.errors import ConfigError, Interrupted, MissingError, RankLost
-from optbench.sessions.session import Ended, Session, execute
+from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.session import Session, execute
 from optbench.store import RunFolder
 
 Run = Callable[..., Any]
@@ -30,14 +31,14 @@ COUNTED = ("step", "samples", "tokens", "gradient_evaluations", "split")
 def both(tmp_path: Path) -> Run:
     """A configuration on one rank and on two."""
 
-    def run(*overrides: str) -> tuple[Ended, Ended]:
+    def run(*overrides: str) -> tuple[FinishedRun, FinishedRun]:
         words = [*overrides, "tracker=none", "threads=1", *SHORT]
         return tuple(execute(config.load([*words, f"devices={n}"]), tmp_path / f"on-{n}") for n in (1, 2))
 
     return run
 
 
-def assert_alike(one: Ended, two: Ended, tolerance: float = 1e-4) -> None:
+def assert_alike(one: FinishedRun, two: FinishedRun, tolerance: float = 1e-4) -> None:
     """The same records, to float tolerance; every one of them carries numbers."""
     assert one.folder.name == two.folder.name
     first, second = same_records(rows_of(one)), same_records(rows_of(two))
@@ -229,7 +230,7 @@ def test_a_signal_stops_all_ranks_after_the_same_step(tmp_path: Path, started: R
     os.killpg(process.pid, number)  # as a terminal does
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "goes on from there" in err
+    assert "run the same command again to resume" in err
     assert "Traceback" not in err
     assert_gone(helpers)
     (file,) = (folder / "checkpoints").glob("step-*.pt")

@@ -17,7 +17,8 @@ from optbench.distributed.layouts import ELEMENTS, TENSORS, check_shardable, lay
 from optbench.distributed.partition import assign_owners, blocks, rows_by_rank
 from optbench.distributed.state import ABSENT, map_branches
 from optbench.errors import ConfigError, Interrupted
-from optbench.sessions.session import Ended, Session, execute
+from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.session import Session, execute
 
 CONF = config.packaged_folder()
 SHORT = ("steps=8", "eval_every=4", "record_every=2", "tracker=none", "threads=1")
@@ -41,7 +42,7 @@ def shardable(group: str) -> list[str]:
 LOSSES, NORMS = {"train_loss", "val_loss", "test_loss"}, {"grad_norm", "update_ratio", "clip_scale"}
 
 
-def assert_alike(one: Ended, two: Ended, tolerance: float = 1e-3) -> None:
+def assert_alike(one: FinishedRun, two: FinishedRun, tolerance: float = 1e-3) -> None:
     """The same losses and counts at the same steps, and norms to ten times the tolerance: an eigenbasis or an iteration
     in bfloat16 makes more of a rounding."""
     first, second = rows_of(one), rows_of(two)
@@ -55,18 +56,18 @@ def assert_alike(one: Ended, two: Ended, tolerance: float = 1e-3) -> None:
 
 
 @pytest.fixture
-def ran(tmp_path: Path) -> Callable[..., Ended]:
+def ran(tmp_path: Path) -> Callable[..., FinishedRun]:
     """Run a configuration in one of the WAYS."""
     return lambda way, *words: execute(config.load([*words, *SHORT, *WAYS[way]]), tmp_path / way)
 
 
 @pytest.fixture
-def both(ran: Callable[..., Ended]) -> Callable[..., tuple[Ended, Ended]]:
+def both(ran: Callable[..., FinishedRun]) -> Callable[..., tuple[FinishedRun, FinishedRun]]:
     """A configuration on one rank, and in parts on two."""
     return lambda *words: (ran("whole", *words), ran("parts", *words))
 
 
-def held(ended: Ended) -> int:
+def held(ended: FinishedRun) -> int:
     """Bytes of optimizer state on rank 0."""
     return sum(ended.result["bytes"]["optimizer_state"].values())
 
@@ -86,7 +87,7 @@ def test_whole_tensors_dealt_out_train_as_one_and_are_held_once(both: Callable[.
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shardable("optimizer"))
-def test_every_optimizer_that_says_so_can_be_sharded(ran: Callable[..., Ended], name: str) -> None:
+def test_every_optimizer_that_says_so_can_be_sharded(ran: Callable[..., FinishedRun], name: str) -> None:
     flat = ["schedule=constant"] if name == "schedulefree" else []
     whole, ddp, parts = (ran(way, "model=mlp", "batch_size=63", f"optimizer={name}", *flat) for way in WAYS)
     assert_alike(whole, parts)
@@ -156,7 +157,7 @@ def test_a_checkpoint_serves_any_number_of_ranks(
 
 @pytest.mark.slow
 def test_a_checkpoint_of_parts_is_the_whole_one_piece_by_piece(tmp_path: Path) -> None:
-    from optbench.sessions.session import read_checkpoint
+    from optbench.sessions.checkpoints import read_checkpoint
 
     words = [*QUICK, "batch_size=33", "optimizer=muon", "ema=true", *SHORT]
     trees = []

@@ -14,14 +14,14 @@ from conftest import QUICK
 from optbench import config
 from optbench.errors import ConfigError, Interrupted
 from optbench.sessions import assemble, micro_batch
-from optbench.sessions.micro_batch import Need
+from optbench.sessions.micro_batch import MemoryNeed
 from optbench.sessions.session import Session, execute
 from optbench.training.loop import Trainer
 from optbench.training.memory import free_bytes, peak_extra_bytes
 from optbench.training.seeding import seeds_of
 
 CPU = torch.device("cpu")
-NEED = Need(
+NEED = MemoryNeed(
     parameters=100, optimizer_state=200, gradients=100, work=50.0, fixed=10.0, per_sample=20.0, batch_per_sample=1.0
 )
 
@@ -41,8 +41,8 @@ def test_bytes_of_a_step_by_hand() -> None:
     assert NEED.bytes_at(10) == 400 + 10 + 210
     assert NEED.bytes_at(10, 2) == 400 + 10 + 50  # two samples take the same as fixed + 2 per_sample = work
     assert NEED.bytes_at(10, 1) == 400 + 10 + 50  # the optimizer's temporaries are more than one sample's activations
-    assert NEED.most_at_once(400 + 100 + 110, 100) == 5
-    assert NEED.most_at_once(400 + 100 + 49, 100) == 0
+    assert NEED.largest_micro_batch(400 + 100 + 110, 100) == 5
+    assert NEED.largest_micro_batch(400 + 100 + 49, 100) == 0
     assert NEED.largest_batch(400 + 10 + 21 * 7) == 7
     assert NEED.largest_batch(399) == 0
 
@@ -50,7 +50,7 @@ def test_bytes_of_a_step_by_hand() -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor", "sam"])
 def test_the_prediction_holds_at_a_larger_batch(optimizer: str) -> None:
     make = maker(f"optimizer={optimizer}", "model=vit")
-    need = micro_batch.measured(make)
+    need = micro_batch.measure_need(make)
     trainer = make()
     batch = micro_batch.first_batch(trainer, 96)
     extra = peak_extra_bytes(lambda: [trainer.take_turns(batch, recording=False) for _ in range(2)], CPU)
@@ -60,7 +60,7 @@ def test_the_prediction_holds_at_a_larger_batch(optimizer: str) -> None:
 
 
 def test_state_and_gradients_are_counted() -> None:
-    adamw, sgd = (micro_batch.measured(maker(f"optimizer={name}")) for name in ("adamw", "sgd"))
+    adamw, sgd = (micro_batch.measure_need(maker(f"optimizer={name}")) for name in ("adamw", "sgd"))
     assert adamw.gradients == sgd.gradients == adamw.parameters
     assert adamw.optimizer_state >= 2 * adamw.parameters
     assert sgd.optimizer_state == 0
@@ -69,16 +69,16 @@ def test_state_and_gradients_are_counted() -> None:
 
 def test_pieces_are_equal_and_within_the_limit() -> None:
     make = maker("model=vit")
-    need = micro_batch.measured(make)
+    need = micro_batch.measure_need(make)
     limit = need.bytes_at(256, 100)
-    chosen = micro_batch.micro_batch(make, 256, limit, CPU)
+    chosen = micro_batch.largest_micro_batch(make, 256, limit, CPU)
     assert 80 <= chosen <= 100
     assert chosen == -(-256 // -(-256 // chosen))
-    assert micro_batch.micro_batch(make, 256, 1e12, CPU) == 256
+    assert micro_batch.largest_micro_batch(make, 256, 1e12, CPU) == 256
 
 
 def test_a_limit_that_nothing_keeps_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"memory_limit=1000: a batch of 64 takes .* one sample at a time"):
+    with pytest.raises(ConfigError, match=r"memory_limit=1000: a batch of 64 needs .* micro-batches of one sample"):
         execute(config.load([*QUICK, "micro_batch=auto", "memory_limit=1000"]), tmp_path)
 
 

@@ -95,7 +95,7 @@ def test_signals_write_a_checkpoint_and_give_their_exit_code(tmp_path: Path, num
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "goes on from there" in err
+    assert "run the same command again to resume" in err
     assert "Traceback" not in err
     assert newest_step(folder) > 0
     assert not (folder / "result.json").exists()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from optbench.records import Record, Split
-from optbench.sessions.session import read_checkpoint
+from optbench.sessions.checkpoints import read_checkpoint
 from optbench.store import RunFolder
 
 Deed = tuple[str, str]

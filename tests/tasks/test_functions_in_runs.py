@@ -15,13 +15,14 @@ from optbench.contracts import Seeds
 from optbench.data.noise import Noise
 from optbench.errors import ConfigError
 from optbench.models.functions.rosenbrock import Rosenbrock
-from optbench.sessions.session import Ended, execute
+from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.session import execute
 from optbench.tasks.function import FunctionValue
 
 SEEDS = Seeds(init=1, order=2, augment=3)
 NOISY = [("quadratic", "model.noise=0.1"), ("noisy_sparse",), ("reddi", "model.variant=stochastic")]
 NOISY += [("deep_linear",), ("logreg",)]
-Run = Callable[..., Ended]
+Run = Callable[..., FinishedRun]
 
 
 @pytest.fixture

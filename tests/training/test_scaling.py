@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from optbench import config
-from optbench.sessions.session import Ended
+from optbench.sessions.rank_session import FinishedRun
 from optbench.training.lr_scaling import lr_factor, scaled_schedule
 from optbench.training.schedules import linear
 
@@ -37,7 +37,7 @@ def test_a_warm_up_in_steps_or_none_is_left_alone() -> None:
     assert scaled_schedule({"warmup": 0.4}, "linear", 1024, 256)["warmup"] < 1
 
 
-def test_a_run_takes_the_scaled_rate_and_fewer_steps(quick_run: Callable[..., Ended]) -> None:
+def test_a_run_takes_the_scaled_rate_and_fewer_steps(quick_run: Callable[..., FinishedRun]) -> None:
     def peak(*overrides: str) -> tuple[float, int]:
         ended = quick_run("samples=4096", "schedule=constant", "schedule.warmup=0", "record_every=4", *overrides)
         rows = [line for line in (ended.folder / "metrics.jsonl").read_text().splitlines() if '"lr"' in line]

@@ -77,9 +77,9 @@ def test_what_is_said_to_fit_fits(tmp_path: Path) -> None:
     def make() -> assemble.Trainer:
         return assemble.build_trainer(loaded, data, device, seeds, None)
 
-    need = micro_batch.measured(make)
+    need = micro_batch.measure_need(make)
     limit = need.bytes_at(512, 100)
-    chosen = micro_batch.micro_batch(make, 512, limit, device)
+    chosen = micro_batch.largest_micro_batch(make, 512, limit, device)
     assert 32 <= chosen <= 128
     assert micro_batch.fits(make, 512, -(-512 // chosen), limit)
     small = dataclasses.replace(loaded, micro_batch="auto", memory_limit=limit, steps=2, eval_every=2, tracker="none")

@@ -1,21 +1,27 @@
-"""The vocabulary of results: what a record, a status and each column mean.
+"""The names of results: records, statuses and columns.
 
-Every name that reaches `metrics.jsonl`, `result.json`, a tracker or a report is defined here once.
+Each name in `metrics.jsonl`, `result.json`, trackers and reports is defined here once.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, cast
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Pixels: TypeAlias = "NDArray[np.uint8]"
+"""A picture (H, W, 3)."""
 SCHEMA = 1
 
 
 class Status(enum.StrEnum):
-    """How a run ended. *Interrupted* is not an end, so it is not here."""
+    """How a run ended. An interrupted run has not ended: it can be resumed."""
 
     COMPLETED = "completed"
     STOPPED_AT_TARGET = "stopped_at_target"
@@ -26,22 +32,22 @@ class Status(enum.StrEnum):
 
     @property
     def succeeded(self) -> bool:
-        """Whether the run did what was asked of it."""
+        """True for a run that trained to its end or to its target."""
         return self in (Status.COMPLETED, Status.STOPPED_AT_TARGET)
 
 
 class Split(enum.StrEnum):
-    """Where a record's values were measured."""
+    """The samples that a record's values were measured on."""
 
-    TRAIN = "train"  # means over the steps since the last train record, on augmented batches, weights moving
-    TRAIN_CLEAN = "train_clean"  # training samples without augmentation, weights at rest
+    TRAIN = "train"  # augmented batches; means over the steps since the last train record, while the weights change
+    TRAIN_CLEAN = "train_clean"  # training samples without augmentation, with fixed weights
     VALIDATION = "validation"
     TEST = "test"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its unit ("1" where dimensionless) and its meaning."""
+    """One column: its unit ("1" if dimensionless) and its meaning."""
 
     unit: str
     meaning: str
@@ -65,27 +71,27 @@ COLUMNS: dict[str, Column] = {
     "lr": Column("1", "learning rate of the first parameter group at this step"),
     "grad_norm": Column("1", "global L2 norm of the gradient before clipping, at this step"),
     "update_ratio": Column("1", "L2 norm of this step's parameter change over the norm of the parameters"),
-    "clip_fraction": Column("1", "share of gradients since the last train record of which anything was clipped"),
+    "clip_fraction": Column("1", "share of gradients that were clipped since the last train record"),
     "clip_scale": Column("1", "mean L2 norm of the gradient after clipping over before, since the last train record"),
-    "val_trivial": Column("task", "the metric on validation of an answer that has learned nothing"),
+    "val_trivial": Column("task", "the validation metric of a trivial answer that has learned nothing"),
     "test_trivial": Column("task", "the same on test"),
     "train_clean_trivial": Column("task", "the same on training samples without augmentation"),
-    "val_accuracy": Column("1", "share of validation targets predicted rightly, where accuracy is not the metric"),
+    "val_accuracy": Column("1", "share of validation targets predicted correctly, where accuracy is not the metric"),
     "test_accuracy": Column("1", "the same on test"),
     "train_clean_accuracy": Column("1", "the same on training samples without augmentation"),
     "val_bits_per_byte": Column("bit/B", "cost of the validation text per byte, comparable between vocabularies"),
     "test_bits_per_byte": Column("bit/B", "the same on test"),
     "train_clean_bits_per_byte": Column("bit/B", "the same on training samples"),
-    "val_precision": Column("1", "share of generated images that lie among the validation images, by features"),
+    "val_precision": Column("1", "share of generated images close to a validation image, by features"),
     "test_precision": Column("1", "the same for test images"),
     "train_clean_precision": Column("1", "the same for training images without augmentation"),
-    "val_recall": Column("1", "share of the validation images that lie among the generated ones, by features"),
+    "val_recall": Column("1", "share of validation images close to a generated image, by features"),
     "test_recall": Column("1", "the same for test images"),
     "train_clean_recall": Column("1", "the same for training images without augmentation"),
     "real_score": Column("1", "mean output of the discriminator on the step's real images"),
     "fake_score": Column("1", "the same on its generated images"),
     "discriminator_accuracy": Column(
-        "1", "share of (real, generated) pairs of a step that it orders rightly; 1: saturated"
+        "1", "share of a step's (real, generated) pairs that it ranks correctly; 1: saturated"
     ),
     "fake_diversity": Column(
         "1", "rms distance between two generated images of a step over that of real ones; 0: collapsed"
@@ -95,11 +101,11 @@ COLUMNS: dict[str, Column] = {
     "step_ms_median": Column("ms", "median training step since the last train record"),
     "step_ms_p95": Column("ms", "95th percentile of the training step since the last train record"),
     "loss_scale": Column("1", "the fp16 loss scaler's factor"),
-    "skipped_steps": Column("steps", "steps that the fp16 loss scaler refused, so far"),
+    "skipped_steps": Column("steps", "steps skipped by the fp16 loss scaler, so far"),
     "peak_allocated_bytes": Column("B", "peak device memory allocated (CUDA)"),
     "peak_reserved_bytes": Column("B", "peak device memory reserved (CUDA)"),
     "resident_bytes": Column("B", "peak resident memory of the process (CPU)"),
-    "nonfinite": Column("1", "values of this record that were nan or infinite, by name; null in their own column"),
+    "nonfinite": Column("1", "names and texts of values that were nan or infinite; null in their own column"),
 }
 """The column dictionary. A task with several players prefixes a column by the player (`generator_loss`)."""
 
@@ -116,12 +122,12 @@ class Record:
     wall_seconds: float
     values: Mapping[str, float | int | None] = field(default_factory=dict[str, float | int | None])
     tokens: int | None = None
-    pictures: Mapping[str, Any] = field(default_factory=dict)
-    """uint8 arrays (H, W, 3) by name, beside the row."""
+    pictures: Mapping[str, Pixels] = field(default_factory=dict[str, Pixels])
+    """Pictures by name, stored beside the row."""
 
-    def as_row(self) -> dict[str, Any]:
-        """A flat dictionary for JSON. A value that is not finite becomes null and is named under `nonfinite`."""
-        row: dict[str, Any] = {
+    def as_row(self) -> dict[str, object]:
+        """Return a flat mapping for JSON. A nonfinite value becomes null and is listed under `nonfinite`."""
+        row: dict[str, object] = {
             "step": self.step,
             "samples": self.samples,
             "tokens": self.tokens,
@@ -130,24 +136,24 @@ class Record:
             "train_seconds": self.train_seconds,
             "wall_seconds": self.wall_seconds,
         }
-        strange = {name: str(value) for name, value in self.values.items() if not is_finite(value)}
-        row.update({name: None if name in strange else value for name, value in self.values.items()})
-        if strange:
-            row["nonfinite"] = strange
+        nonfinite = {name: str(value) for name, value in self.values.items() if not is_finite(value)}
+        row.update({name: None if name in nonfinite else value for name, value in self.values.items()})
+        if nonfinite:
+            row["nonfinite"] = nonfinite
         return row
 
 
 def is_finite(value: float | int | None) -> bool:
-    """True for finite numbers and for None ("not measured")."""
+    """Return True for finite numbers and for None ("not measured")."""
     return value is None or math.isfinite(value)
 
 
-def without_nonfinite(tree: Any) -> Any:
-    """The same tree of dicts, lists and scalars with every nan or infinity replaced by None, so that it is JSON."""
+def without_nonfinite(tree: object) -> object:
+    """Return the tree of mappings, lists and scalars with nan and infinity replaced by None, as JSON requires."""
     if isinstance(tree, Mapping):
-        return {key: without_nonfinite(value) for key, value in tree.items()}
+        return {key: without_nonfinite(value) for key, value in cast("Mapping[str, object]", tree).items()}
     if isinstance(tree, (list, tuple)):
-        return [without_nonfinite(value) for value in tree]
+        return [without_nonfinite(value) for value in cast("Sequence[object]", tree)]
     if isinstance(tree, float) and not math.isfinite(tree):
         return None
     return tree

@@ -1,18 +1,17 @@
-"""Results on disk: results/<study>/<run_id>/, one writer each, an ended run marked by `result.json`.
+"""Results on disk: results/<study>/<run_id>/, written by one process, finished once `result.json` exists.
 
-    run.json        what was run, written before training
+    run.json        the configuration and its circumstances, written before training
     metrics.jsonl   one record a line
-    result.json     written last, by atomic rename: the mark of an ended run
+    result.json     written last, by atomic rename
     checkpoints/    the last good one
-    pictures/       NAME-step-000000100.png, what the task had to show at an evaluation
+    pictures/       NAME-step-000000100.png, from evaluations
     .lock           held by the one process that writes
 
-Readers need nothing but the standard library and tolerate a torn last line.
+Readers need only the standard library and tolerate a torn last line.
 
-Waiting for the disk (fsync) is most of what a short run costs here, so it is done where a promise needs it: what a
-result or a checkpoint speaks of lies on disk before the rename that shows it, so that a power cut leaves nothing
-wrong; and a rename is waited for where something is deleted in its favour, so that no more is lost than what was done
-since the last checkpoint.
+A short run spends most of its time here on fsync, so there is only as much as two promises need. After a power cut, a
+visible result or checkpoint is complete: what it relies on is synced before the rename. And nothing older than the last
+checkpoint is lost: a rename is synced before what it replaces is deleted.
 """
 
 from __future__ import annotations
@@ -23,28 +22,35 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from optbench.errors import ConfigError, Locked, OptbenchError, StorageError, first_line
 from optbench.records import Record, without_nonfinite
 
+if TYPE_CHECKING:
+    from optbench.records import Pixels
+
+Document: TypeAlias = dict[str, Any]
+"""A JSON object: run.json, result.json or a row of metrics.jsonl."""
+State = TypeVar("State", bound=Mapping[str, Any])
+
 log = logging.getLogger(__name__)
 
-REPLACED = ".replaced"  # where `--force` sets old runs of a study aside
+REPLACED = ".replaced"  # where `--force` moves old runs of a study
 
 
 def results_root(given: str | Path | None) -> Path:
-    """The results folder: as given, else $OPTBENCH_RESULTS_DIR, else ./results."""
+    """Return the results folder: as given, else $OPTBENCH_RESULTS_DIR, else ./results."""
     return Path(given or os.environ.get("OPTBENCH_RESULTS_DIR") or "results").expanduser()
 
 
 def check_study(study: str) -> None:
-    """ConfigError for a study that is no plain folder name."""
+    """Raise ConfigError for a study whose name is not a plain folder name."""
     if not study or study.startswith(".") or any(c in study for c in "/\\\0"):
-        raise ConfigError(f"--study {study!r}: a study is a plain folder name")
+        raise ConfigError(f"--study {study!r}: expected a plain folder name, without / and a leading dot")
 
 
 class RunFolder:
@@ -58,20 +64,20 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.pictures = self.path / "pictures"
         self._metrics: io.TextIOWrapper | None = None
-        self._unsafe = {self.run_file, self.metrics_file}  # what may lie in memory alone; another process began it
+        self._unsynced = {self.run_file, self.metrics_file}  # an earlier process may have written them
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the one writer. The system drops the lock of a killed process by itself.
+    def locked(self) -> Generator[None]:
+        """Hold the lock of the one writer. The system releases that of a killed process.
 
-        Raises Locked where another process is at it, StorageError where the folder cannot be written."""
+        Raises Locked where another process holds it, StorageError where the folder cannot be written."""
         from filelock import FileLock, Timeout
 
-        with explained(self.path):
+        with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock", timeout=0)
         try:
-            with explained(self.path):
+            with storage_errors(self.path):
                 lock.acquire()
         except Timeout:
             raise Locked(f"{self.path.name} is being run by another process", f"Its folder: {self.path}") from None
@@ -79,11 +85,11 @@ class RunFolder:
             yield
         finally:
             self.close()
-            self._leave_nothing()
+            self._remove_if_empty()
             lock.release()
 
-    def _leave_nothing(self) -> None:
-        """Delete a folder in which nothing but the lock was made: of a run that was refused before it began."""
+    def _remove_if_empty(self) -> None:
+        """Delete the folder if it holds nothing but the lock: the run was refused before it started."""
         if [entry.name for entry in self.path.iterdir()] == [".lock"]:
             with contextlib.suppress(OSError):  # Windows deletes no open file
                 (self.path / ".lock").unlink()
@@ -91,54 +97,53 @@ class RunFolder:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def write_run(self, run: Mapping[str, Any]) -> None:
-        """Write run.json. The first checkpoint, or the result, waits for it; one that checkpoints already stand on is
-        never torn."""
-        write_json(self.run_file, run, to_disk=self.checkpoints.exists(), settled=False)
-        self._unsafe.add(self.run_file)
+    def write_run(self, run: Mapping[str, object]) -> None:
+        """Write run.json. It is synced with the first checkpoint or the result, at once if a checkpoint exists."""
+        write_json(self.run_file, run, sync=self.checkpoints.exists(), sync_rename=False)
+        self._unsynced.add(self.run_file)
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
-        """Write result.json: from here on the run has ended."""
+    def write_result(self, result: Mapping[str, object]) -> None:
+        """Write result.json, which finishes the run."""
         self.sync()
-        write_json(self.result_file, result, settled=self.checkpoints.exists())  # they may be deleted now
+        write_json(self.result_file, result, sync_rename=self.checkpoints.exists())  # they may be deleted now
 
     def append(self, record: Record) -> None:
-        """Append a line to metrics.jsonl; whole lines reach the system at once."""
+        """Append a line to metrics.jsonl; the system receives whole lines at once."""
         if self._metrics is None:
             self._metrics = open(self.metrics_file, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self._unsafe.add(self.metrics_file)
-        with explained(self.metrics_file):
+        self._unsynced.add(self.metrics_file)
+        with storage_errors(self.metrics_file):
             self._metrics.write(json.dumps(record.as_row(), allow_nan=False) + "\n")
 
-    def write_picture(self, name: str, step: int, pixels: Any) -> Path:
+    def write_picture(self, name: str, step: int, pixels: Pixels) -> Path:
         """Write uint8 pixels (H, W, 3) as a PNG file."""
         from PIL import Image
 
-        with explained(self.pictures):
+        with storage_errors(self.pictures):
             self.pictures.mkdir(exist_ok=True)
             path = self.pictures / f"{name}-step-{step:09d}.png"
-            write_atomically(path, lambda out: Image.fromarray(pixels).save(out, "PNG"), to_disk=False)
-        self._unsafe.add(path)
+            write_atomically(path, lambda out: Image.fromarray(pixels).save(out, "PNG"), sync=False)
+        self._unsynced.add(path)
         return path
 
     def sync(self) -> int:
-        """Bring what was written so far safely to disk; returns the length of metrics.jsonl in bytes."""
+        """Sync everything written so far to disk, and return the length of metrics.jsonl in bytes."""
         if self._metrics is not None:
-            with explained(self.metrics_file):
+            with storage_errors(self.metrics_file):
                 self._metrics.flush()
-        for file in sorted(self._unsafe):
-            with explained(file):
+        for file in sorted(self._unsynced):
+            with storage_errors(file):
                 sync_file(file)
-        self._unsafe.clear()
+        self._unsynced.clear()
         return self._records_bytes()
 
     def _records_bytes(self) -> int:
         return self.metrics_file.stat().st_size if self.metrics_file.exists() else 0
 
     def cut_back(self, length: int) -> None:
-        """Forget the records after the first `length` bytes of metrics.jsonl."""
+        """Truncate metrics.jsonl to its first `length` bytes."""
         self.close()
-        self._unsafe.add(self.metrics_file)
+        self._unsynced.add(self.metrics_file)
         if self.metrics_file.exists():
             os.truncate(self.metrics_file, length)
 
@@ -149,7 +154,7 @@ class RunFolder:
             self._metrics = None
 
     def set_aside(self) -> Path | None:
-        """Move everything of an earlier run out of the way; returns where it lies now."""
+        """Move everything of an earlier run to a folder of its own; return that folder, or None without such a run."""
         old = [entry for entry in self.path.iterdir() if entry.name != ".lock"]
         if not old:
             return None
@@ -163,50 +168,49 @@ class RunFolder:
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
-    def write_checkpoint(self, step: int, save: Callable[[Any], None]) -> Path:
-        """Let `save(file)` write a checkpoint; when it is whole, it replaces the one before."""
-        with explained(self.checkpoints):
+    def write_checkpoint(self, step: int, save: Callable[[IO[bytes]], object]) -> Path:
+        """Let `save(file)` write a checkpoint. Once complete, it replaces the previous one."""
+        with storage_errors(self.checkpoints):
             self.checkpoints.mkdir(exist_ok=True)
             path = self.checkpoints / f"step-{step:09d}.pt"
             write_atomically(path, save)
             self._keep_only(path)
         return path
 
-    def write_parts(self, step: int, save: Callable[[Path], None]) -> Path:
-        """Let `save(folder)` fill an empty folder as a checkpoint; when it is whole, it replaces the one before."""
-        with explained(self.checkpoints):
+    def write_parts(self, step: int, save: Callable[[Path], object]) -> Path:
+        """Let `save(folder)` write a checkpoint into an empty folder. Once complete, it replaces the previous one."""
+        with storage_errors(self.checkpoints):
             path = self.checkpoints / f"step-{step:09d}.parts"
-            began = path.with_name(f".{path.name}.tmp")
-            shutil.rmtree(began, ignore_errors=True)
-            began.mkdir(parents=True)
-            save(began)
-            if path.exists():  # written before, and never read: it was spoilt
+            temporary = path.with_name(f".{path.name}.tmp")
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            save(temporary)
+            if path.exists():  # an unreadable one of the same step
                 shutil.rmtree(path)
-            os.replace(began, path)
+            os.replace(temporary, path)
             sync_folder(self.checkpoints)
             self._keep_only(path)
         return path
 
     def _keep_only(self, path: Path) -> None:
-        """Delete the checkpoints but one."""
+        """Delete all checkpoints but one."""
         for other in self.checkpoints.iterdir():
             if other.is_dir() and other != path:
                 shutil.rmtree(other)
             elif other != path:
                 other.unlink()
 
-    def read_checkpoint(self, read: Callable[[Path], Any]) -> Any:
-        """The newest checkpoint that `read(path)` can read and whose records are there, or None; a notice for each that
-        is left out."""
+    def read_checkpoint(self, read: Callable[[Path], State]) -> State | None:
+        """Return the newest checkpoint that `read(path)` can read and whose records exist, or None."""
         for path in sorted(self.checkpoints.glob("step-*"), reverse=True):
             try:
                 state = read(path)
-            except Exception as error:  # one that a failing disk has spoilt; torch raises many kinds
-                log.info(f"{path} cannot be read ({type(error).__name__}) and is left out")
+            except Exception as error:  # damaged by a failing disk; torch raises many kinds
+                log.info(f"{path}: skipped, cannot be read ({type(error).__name__})")
                 continue
             if state["records_bytes"] <= self._records_bytes():
                 return state
-            log.info(f"{path} is left out: records that it goes on from are no longer in {self.metrics_file.name}")
+            log.info(f"{path}: skipped, records before it are missing from {self.metrics_file.name}")
         return None
 
     def drop_checkpoints(self) -> None:
@@ -215,70 +219,72 @@ class RunFolder:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def result(self) -> dict[str, Any] | None:
-        """result.json, or None where the run has not ended."""
+    def result(self) -> Document | None:
+        """Return result.json, or None for an unfinished run."""
         return read_json(self.result_file)
 
-    def run(self) -> dict[str, Any] | None:
-        """run.json, or None where there is none."""
+    def run(self) -> Document | None:
+        """Return run.json, or None if there is none."""
         return read_json(self.run_file)
 
-    def records(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl."""
+    def records(self) -> list[Document]:
+        """Return the rows of metrics.jsonl."""
         return read_records(self.metrics_file)
 
 
-def read_records(file: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics file; a torn last line is left out. Raises ValueError for damage elsewhere."""
+def read_records(file: Path) -> list[Document]:
+    """Return the rows of a metrics file without a torn last line. Raises ValueError for damage elsewhere."""
     if not file.exists():
         return []
     lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def read_json(file: Path) -> dict[str, Any] | None:
-    """A JSON object from a file, or None where there is no whole one."""
+def read_json(file: Path) -> Document | None:
+    """Return a JSON object from a file, or None if the file is missing or incomplete."""
     try:
         tree = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return tree if isinstance(tree, dict) else None
+    return cast("Document", tree) if isinstance(tree, dict) else None
 
 
-def write_json(file: Path, tree: Mapping[str, Any], *, to_disk: bool = True, settled: bool = True) -> None:
-    """Write a JSON object, whole or not at all; what is not finite becomes null. See `write_atomically`."""
+def write_json(file: Path, tree: Mapping[str, object], *, sync: bool = True, sync_rename: bool = True) -> None:
+    """Write a JSON object atomically; nan and infinity become null. See `write_atomically`."""
     text = json.dumps(without_nonfinite(tree), indent=2, allow_nan=False) + "\n"
-    with explained(file):
-        write_atomically(file, lambda out: out.write(text.encode()), to_disk=to_disk, settled=settled)
+    with storage_errors(file):
+        write_atomically(file, lambda out: out.write(text.encode()), sync=sync, sync_rename=sync_rename)
 
 
-def write_atomically(path: Path, save: Callable[[Any], Any], *, to_disk: bool = True, settled: bool = True) -> None:
-    """Write through a temporary file, then rename: readers see the old file or the new one.
+def write_atomically(
+    path: Path, save: Callable[[IO[bytes]], object], *, sync: bool = True, sync_rename: bool = True
+) -> None:
+    """Write to a temporary file, then rename it: readers see the old file or the new one.
 
-    After a power cut too, unless `to_disk` is False: then it may be torn, until `sync_file`. Without `settled` the
-    rename itself is not waited for: a power cut may bring the old file back."""
+    Without `sync` a power cut may tear the file until `sync_file` is called. Without `sync_rename` a power cut may
+    bring the old file back."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as out:
             save(out)
             out.flush()
-            if to_disk:
+            if sync:
                 os.fsync(out.fileno())
         os.replace(temporary, path)
-        if to_disk and settled:
+        if sync and sync_rename:
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def sync_file(file: Path) -> None:
-    """Wait until a file lies on disk, whoever wrote it; nothing where there is none."""
-    with contextlib.suppress(FileNotFoundError), open(file, "rb+") as content:  # Windows syncs what can be written
+    """Wait until a file is on disk, whichever process wrote it; a missing file is ignored."""
+    with contextlib.suppress(FileNotFoundError), open(file, "rb+") as content:  # Windows syncs only writable files
         os.fsync(content.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut, where the system can."""
+    """Wait until renames in the folder are on disk, on systems that can."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:  # Windows
@@ -290,24 +296,17 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """A full disk or a folder without write permission as one clear error."""
+def storage_errors(path: Path) -> Generator[None]:
+    """Raise StorageError in place of the many errors for a full disk or a folder without write permission."""
     try:
         yield
     except OSError as error:
-        if isinstance(error, TimeoutError):  # filelock's
+        if isinstance(error, TimeoutError):  # raised by filelock
             raise
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-    except RuntimeError as error:  # torch's file writer reports a full disk so, or hides it behind an error of its own
+    except RuntimeError as error:  # torch's file writer raises it for a full disk, or hides the OSError behind it
         hidden = error.__context__
         if isinstance(error, OptbenchError) or not (isinstance(hidden, OSError) or "write" in str(error).lower()):
             raise
         reason = hidden.strerror if isinstance(hidden, OSError) else first_line(error)
         raise StorageError(f"{path}: cannot be written: {reason}") from error
-
-
-def run_folders(root: Path, study: str | None = None) -> Iterator[RunFolder]:
-    """Every run folder below the results folder that has a run.json, sorted."""
-    for run_file in sorted(root.glob(f"{study or '*'}/*/run.json")):
-        if not run_file.parent.parent.name.startswith(".") and not run_file.parent.name.startswith("."):
-            yield RunFolder(root, run_file.parent.parent.name, run_file.parent.name)

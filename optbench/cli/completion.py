@@ -36,8 +36,8 @@ class Completion:
         from optbench.config.runconfig import SECOND
 
         self.folders = config_folders(None)
-        self.chosen = dict(word.split("=", 1) for word in words if "=" in word)
-        self.defaults = {k: v for one in self.file(*ROOT)["defaults"][1:] for k, v in one.items()}
+        self.chosen: dict[str, str] = dict(word.split("=", 1) for word in words if "=" in word)
+        self.defaults: dict[str, str] = {k: v for one in self.file(*ROOT)["defaults"][1:] for k, v in one.items()}
         self.modifiers = options(self.folders, MODIFIER)
         players = self.tree("model")["about"].get("players", {}).values()
         self.second = {key: group for key, group in SECOND.items() if key in players}

@@ -16,7 +16,7 @@ from optbench.cli.output import Output
 from optbench.cli.sweep import SweepOptions, print_summary, raise_for_failures, result_tree, run_study, show_plan
 from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed, OptbenchError
-from optbench.store import check_study, explained
+from optbench.store import check_study, storage_errors
 
 if TYPE_CHECKING:
     from optbench.sweeps.scheduler.scheduler import Scheduler
@@ -60,7 +60,7 @@ def set_(
     from optbench.sweeps import target_file
 
     file = target_file.path_of(destination(folder, how.config_dir), cells[0])
-    with explained(file):
+    with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)  # fail before the runs if it cannot be written
     conclude(run_study(asked, cells, how, output), file, output)
 

@@ -29,8 +29,7 @@ def modifier_nodes(folders: Sequence[Path]) -> dict[str, Node]:
     """Return the file's mapping of every modifier by name."""
     nodes = {name: read_yaml(file) for name, file in modifier_files(folders).items()}
     for name, node in nodes.items():
-        about = node.get("about")
-        about = about if is_mapping(about) else {}
+        about: Node = dict(node["about"]) if is_mapping(node.get("about")) else {}
         builds = "target" in about or about.get("implementations")
         if about.get("switch") not in node or "rank" not in about or not builds:
             raise ConfigError(f"modifier {name}: its file needs about.switch, about.rank and about.target")

@@ -115,10 +115,9 @@ class RunConfig:
     def task_name(self) -> str:
         """Short name of the task: "image_classification" for optbench.tasks.image_classification.ImageClassification.
 
-        It isn't hashed, so it may name a task whose class has moved; `model.task.target`, the path, is hashed."""
+        Unlike the path `model.task.target` it isn't hashed, and stays the same when the class moves."""
         path = str(self.model.settings["task"]["target"])
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", re.split(r"[.:]", path)[-1])
-        return words.lower()
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.split(r"[.:]", path)[-1]).lower()
 
     @property
     def identity(self) -> Node:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from optbench.errors import ConfigError, Locked, StorageError
 from optbench.merging.scan import TreeRun
-from optbench.store import REPLACED, explained, sync_folder
+from optbench.store import REPLACED, storage_errors, sync_folder
 
 STAGING = ".merging"
 LOCK = ".lock"
@@ -35,7 +35,7 @@ def place_run(run: TreeRun, target: Path, mode: TransferMode, *, replacing: bool
     """Put a run folder in place; `replacing` sets aside the one that is there.
 
     Raises StorageError if it cannot be written, ConfigError if the run cannot be read, Locked if it is in use."""
-    with run_lock(run.folder), explained(target):
+    with run_lock(run.folder), storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if replacing:
             set_aside(target)
@@ -145,7 +145,7 @@ def set_aside(folder: Path) -> None:
     number = 1
     while (aside := folder.parent / REPLACED / f"{folder.name}.{number}").exists():
         number += 1
-    with run_lock(folder), explained(folder):
+    with run_lock(folder), storage_errors(folder):
         aside.parent.mkdir(exist_ok=True)
         os.rename(folder, aside)
 

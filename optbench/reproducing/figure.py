@@ -39,13 +39,13 @@ def draw(report: Report, claim: Claim, spec: object, folder: Path) -> list[tuple
     from optbench.reports.model.chapters import document
     from optbench.reports.render.figures import draw as draw_figure
     from optbench.reports.render.figures import places_of
-    from optbench.store import explained
+    from optbench.store import storage_errors
 
     made = document(report)
     wanted = [(EVIDENCE, "the claim's criteria", figure) for _, figure in figures_of(made) if figure.key == "claim"]
     if behind := runs_of(made, claim, spec):
         wanted.append((BEHIND, *behind))
-    with explained(folder):
+    with storage_errors(folder):
         for name in (EVIDENCE, BEHIND):
             (folder / name).unlink(missing_ok=True)
         for name, _, figure in wanted:

@@ -28,7 +28,7 @@ from optbench.reproducing.document import (
     VerdictDocument,
     folder_name,
 )
-from optbench.store import explained, write_atomically
+from optbench.store import storage_errors, write_atomically
 
 if TYPE_CHECKING:
     from optbench.reports.model.content import Claim, Estimate, Report, Resources
@@ -69,7 +69,7 @@ def publish(of: ReproducedClaim, folder: Path) -> list[Path]:
     from optbench.reports.render.markdown import to_markdown
     from optbench.reproducing.figure import draw
 
-    with explained(folder):
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     pictures = draw(of.report, of.claim, of.spec, folder)
     written = [file for file, _ in pictures]
@@ -106,7 +106,7 @@ def write_runs(runs: Sequence[RunRow], folder: Path) -> Path:
     text = to_csv(rows)
     other = {".csv": ".parquet", ".parquet": ".csv"}
     ending = ".csv" if len(text.encode()) <= LARGEST else ".parquet"
-    with explained(folder):
+    with storage_errors(folder):
         (folder / f"{RUNS}{other[ending]}").unlink(missing_ok=True)
     if ending == ".csv":
         return write_text(folder / f"{RUNS}.csv", text)
@@ -114,7 +114,7 @@ def write_runs(runs: Sequence[RunRow], folder: Path) -> Path:
 
     table = pl.DataFrame(rows, infer_schema_length=None)
     path = folder / f"{RUNS}.parquet"
-    with explained(path):
+    with storage_errors(path):
         write_atomically(path, lambda out: table.write_parquet(out, compression="zstd"))
     return path
 

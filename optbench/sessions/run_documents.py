@@ -37,6 +37,7 @@ def run_facts(
         "seed": config.seed,
         "config": config.as_dict(),
         "overrides": list(config.overrides),
+        "task": config.task_name,
         "algorithm": config.optimizer.about["algorithm"],
         "implementation": config.optimizer.settings["impl"],
         "modifiers": [modifier.name for modifier in config.modifiers],

@@ -9,7 +9,7 @@ from typing import Any
 
 from optbench.config import read_yaml
 from optbench.config.target import FOLDER
-from optbench.store import explained, write_atomically
+from optbench.store import storage_errors, write_atomically
 from optbench.sweeps.study.cells import Cell
 
 NOT_COMPARED = ("version", "set_on")  # keys that may differ between two files of the same target
@@ -56,7 +56,7 @@ def write(file: Path, tree: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     before = read_yaml(file) if file.is_file() else None
     new = with_version(tree, before)
     if new != before:
-        with explained(file):
+        with storage_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, lambda out: out.write(yaml_of(new, file.stem).encode()))
     return new, before

@@ -10,7 +10,7 @@ import pytest
 
 from optbench.errors import ConfigError
 from optbench.records import COLUMNS, Record, Split, without_nonfinite
-from optbench.store import RunFolder, read_json, read_records, results_root, run_folders, write_atomically
+from optbench.store import RunFolder, read_json, read_records, results_root, write_atomically
 
 
 def record(step: int, **values: float) -> Record:
@@ -81,13 +81,15 @@ def test_unreadable_json_is_none(tmp_path: Path) -> None:
     assert read_json(tmp_path / "absent") is None
 
 
-def test_run_folders_skip_what_was_set_aside(tmp_path: Path) -> None:
+def test_replaced_runs_are_set_aside(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "s", "r")
     folder.path.mkdir(parents=True)
+    assert folder.set_aside() is None
     folder.write_run({"a": 1})
-    folder.set_aside()
+    aside = folder.set_aside()
     folder.write_run({"a": 2})
-    assert [f.run() for f in run_folders(tmp_path)] == [{"a": 2}]
+    assert folder.run() == {"a": 2}
+    assert aside is not None and read_json(aside / "run.json") == {"a": 1}
 
 
 def test_the_results_root_follows_flag_then_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def pairs_of(criterion: Criterion, sides: Sequence[Side]) -> list[tuple[Side, Si
     named = named_keys(criterion, sides)
     sides = [side for side in sides if side.has(criterion.on)]
     ours = [side for side in sides if side.has(criterion.of)]
-    if isinstance(criterion.against, float):
+    if isinstance(criterion.against, (int, float)):
         return [(side, None) for side in at_greatest_budget(ours, named)]
     theirs = [side for side in sides if side.has(criterion.against)]
     beside: dict[tuple[tuple[str, str], ...], list[Side]] = {}

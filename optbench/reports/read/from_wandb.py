@@ -14,7 +14,7 @@ from typing import Protocol
 
 from optbench.errors import MissingError, NoResultsError, first_line
 from optbench.records import COLUMNS
-from optbench.store import explained, write_atomically
+from optbench.store import storage_errors, write_atomically
 from optbench.trackers.wandb import RESULT_JSON, RUN_JSON
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def write_run(run: WandbRun, folder: Path) -> bool:
     own = folder / study / run_id
     if result and (own / "result.json").exists() and (own / "result.json").read_text(encoding="utf-8") == result:
         return True
-    with explained(own):
+    with storage_errors(own):
         own.mkdir(parents=True, exist_ok=True)
         write_text(own / "run.json", document)
         write_text(own / "metrics.jsonl", "".join(f"{json.dumps(row)}\n" for row in records_of(run)))

@@ -21,7 +21,7 @@ from optbench.errors import ConfigError
 from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Report
 from optbench.reports.model.document import Document
-from optbench.store import explained, write_atomically
+from optbench.store import storage_errors, write_atomically
 
 SCALARS = frozenset((int, str, bool, type(None)))
 KINDS = ("html", "md", "json", "csv", "figures")
@@ -51,7 +51,7 @@ def write_report(
     """Write a report into a folder, each file whole or not at all, and return its files. `root`: the results folder
     that pictures lie in. `refresh`: seconds after which an open page loads itself again. Raises StorageError where the
     folder cannot be written."""
-    with explained(folder):
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     made, written = document(report), []
     if "html" in kinds:
@@ -84,7 +84,7 @@ def write_tables(made: Document, folder: Path) -> list[Path]:
     from optbench.reports.render.csv import tables, to_csv
 
     found = tables(made)
-    with explained(folder):
+    with storage_errors(folder):
         for name in sorted(TABLES - found.keys()):
             (folder / f"{name}.csv").unlink(missing_ok=True)
     return [write_text(folder / f"{name}.csv", to_csv(rows)) for name, rows in found.items()]
@@ -93,7 +93,7 @@ def write_tables(made: Document, folder: Path) -> list[Path]:
 def write_text(path: Path, text: str) -> Path:
     """Write one file, whole or not at all; one that has this text already is left as it is."""
     content = text.encode("utf-8", "replace")
-    with explained(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not (path.is_file() and path.read_bytes() == content):
             write_atomically(path, lambda out: out.write(content))

@@ -19,7 +19,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from optbench.store import explained, read_json
+from optbench.store import read_json, storage_errors
 from optbench.sweeps.executors.base import Event
 
 FOLDER, PULSE = ".workers", "pulse.json"
@@ -32,7 +32,7 @@ class SchedulerMailbox:
     def __init__(self, study: Path) -> None:
         self.folder = study / FOLDER / uuid.uuid4().hex[:12]
         shutil.rmtree(study / FOLDER, ignore_errors=True)  # of killed schedulers; their workers stop without it
-        with explained(self.folder):
+        with storage_errors(self.folder):
             self.folder.mkdir(parents=True)
         self._stop: dict[str, str] = {}
         self._read: dict[str, int] = {}  # bytes read of every events file

@@ -15,7 +15,7 @@ from typing import Any
 
 from optbench.errors import Locked
 from optbench.records import SCHEMA
-from optbench.store import explained, read_json, write_json
+from optbench.store import read_json, storage_errors, write_json
 from optbench.sweeps.executors.base import SCHEDULER_LOCK
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress, Trial
 from optbench.sweeps.study.outcomes import PRUNED, Outcome
@@ -32,11 +32,11 @@ def scheduler_lock(folder: Path) -> Iterator[None]:
     Raises Locked if another scheduler has it, ConfigError if the folder cannot be written."""
     from filelock import FileLock, Timeout
 
-    with explained(folder):
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / SCHEDULER_LOCK, timeout=0)
     try:
-        with explained(folder):
+        with storage_errors(folder):
             lock.acquire()
     except Timeout:
         owner = read_json(folder / OWNER) or {}

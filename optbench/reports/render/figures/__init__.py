@@ -18,10 +18,10 @@ def write_figures(document: Document, folder: Path) -> list[Path]:
 
     Raises StorageError where the folder cannot be written."""
     from optbench.reports.render.figures.style import VERSION
-    from optbench.store import explained, write_atomically
+    from optbench.store import storage_errors, write_atomically
 
     places = places_of(document)
-    with explained(folder):
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         before, now = drawn_before(folder), {}
         for name, figure in (found for chapter in document.chapters for found in chapter.figures):

@@ -13,7 +13,7 @@ from made_report import NASTY, bare_report, failed_report, made_report
 from optbench.reports.model.chapters import document, figure_starts, slug
 from optbench.reports.model.content import Report
 from optbench.reports.model.sections.tuning import doublings
-from optbench.reports.model.table import Column, Table
+from optbench.reports.model.table import Table, TableColumn
 from optbench.reports.render.markdown import MOST_ROWS, table, text, to_markdown
 
 
@@ -82,6 +82,6 @@ def test_small_parts() -> None:
     assert slug("mlp-digits batch_size=128") == "mlp-digits-batch-size-128"
     assert slug("../..") == "workload"
     rows = (("1", None), *[("2", 3)] * MOST_ROWS)
-    title, whole, more, note = table(Table("t", "T", (Column("a"), Column("b", "count")), rows, "n"))
+    title, whole, more, note = table(Table("T", (TableColumn("a"), TableColumn("b", "count")), rows, "n"))
     assert whole.startswith("| a | b |\n| --- | ---: |\n| 1 | \u2013 |\n| 2 | 3 |\n")
     assert (title, more, note) == ("**T**", "and 1 more", "n")

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from optbench.reports.model.numbers import DASH, MISSING, bytes_text, estimate_text, p_text, short
 from optbench.reports.model.rows import Estimate
-from optbench.reports.model.table import Column, Flagged, Table, Whisker
+from optbench.reports.model.table import Flagged, Table, TableColumn, Whisker
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 BLOCKS_IN_A_ROW = 16
 
 
-def cell_text(cell: object, column: Column) -> str:
+def cell_text(cell: object, column: TableColumn) -> str:
     """Write a cell in a line of text."""
     if isinstance(cell, Flagged):
         text = cell_text(cell.value, column)
@@ -31,7 +31,7 @@ def cell_text(cell: object, column: Column) -> str:
     return number_text(cell, column) if isinstance(cell, (int, float)) else str(cell)
 
 
-def number_text(cell: float, column: Column) -> str:
+def number_text(cell: float, column: TableColumn) -> str:
     """Write a number."""
     if column.kind == "bytes":
         return bytes_text(cell)

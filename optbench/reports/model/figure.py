@@ -14,7 +14,7 @@ Mark = Literal["none", "dot", "cross", "ring", "filled", "open"]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class FigureAxis:
     """One axis."""
 
     title: str
@@ -27,7 +27,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class FigureSeries:
     """Points of one contender."""
 
     contender: str
@@ -49,9 +49,9 @@ class Series:
 class Lines:
     """Series over two axes."""
 
-    series: tuple[Series, ...]
-    x: Axis
-    y: Axis
+    series: tuple[FigureSeries, ...]
+    x: FigureAxis
+    y: FigureAxis
 
 
 @dataclass(frozen=True, slots=True, repr=False)

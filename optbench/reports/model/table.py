@@ -56,7 +56,7 @@ Cell = str | float | None | Estimate | Flagged | Whisker | tuple[int, int] | tup
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """How the cells of a column are written."""
 
     title: str
@@ -71,16 +71,15 @@ class Column:
         return self.kind in RIGHT
 
 
-CONTENDER = Column("contender", "contender")
+CONTENDER = TableColumn("contender", "contender")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows of cells, one for each column. The first cell names the row."""
 
-    key: str
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     outputs: tuple[Output, ...] = DOCUMENTS
@@ -100,24 +99,23 @@ class Table:
             return None
         columns = tuple(self.columns[n] for n in kept)
         rows = tuple(tuple(row[n] for n in kept) for row in self.rows)
-        return Table(self.key, self.title, columns, rows, self.note, self.outputs, self.folded)
+        return Table(self.title, columns, rows, self.note, self.outputs, self.folded)
 
 
 T = TypeVar("T")
 
 
 def table(
-    key: str,
     title: str,
     items: Iterable[T],
-    *columns: tuple[Column, Callable[[T], Cell]],
+    *columns: tuple[TableColumn, Callable[[T], Cell]],
     note: str = "",
     outputs: tuple[Output, ...] = DOCUMENTS,
     folded: bool = False,
 ) -> Table:
     """Return a table with a row for each item. `columns`: each with the function that returns an item's cell."""
     rows = tuple(tuple(cell(item) for _, cell in columns) for item in items)
-    return Table(key, title, tuple(column for column, _ in columns), rows, note, outputs, folded)
+    return Table(title, tuple(column for column, _ in columns), rows, note, outputs, folded)
 
 
 def is_known(cell: Cell) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from optbench.reports.model.content import Across, Profile
 from optbench.reports.model.document import ACROSS, Chapter, FlatRow, Records, Section, present
-from optbench.reports.model.figure import Axis, Figure, Lines, Series
+from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.flat import records
-from optbench.reports.model.table import CONTENDER, EVERYWHERE, HTML, Column, Table, Whisker, table
+from optbench.reports.model.table import CONTENDER, EVERYWHERE, HTML, Table, TableColumn, Whisker, table
 
 TAUS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 TIMED = "Score: of times to target, 1 is the fastest everywhere. "
@@ -28,16 +28,15 @@ def scores(of: Across) -> Section:
     """Return one row for each contender."""
     timed = any(one.score.value is not None for one in of.scores)
     found = table(
-        "scores",
         "Scores and mean ranks",
         of.scores,
         (CONTENDER, lambda one: one.contender),
-        (Column("mean rank", "estimate"), lambda one: one.mean_rank),
-        (Column("IQM", "estimate"), lambda one: one.iqm),
-        (Column("interval of the IQM", "whisker", HTML), lambda one: Whisker(one.iqm)),
-        (Column("P(best)", "number", digits=2), lambda one: one.rank_first),
-        (Column("score", "estimate"), lambda one: one.score),
-        (Column("speed-up", "estimate"), lambda one: one.speed_up),
+        (TableColumn("mean rank", "estimate"), lambda one: one.mean_rank),
+        (TableColumn("IQM", "estimate"), lambda one: one.iqm),
+        (TableColumn("interval of the IQM", "whisker", HTML), lambda one: Whisker(one.iqm)),
+        (TableColumn("P(best)", "number", digits=2), lambda one: one.rank_first),
+        (TableColumn("score", "estimate"), lambda one: one.score),
+        (TableColumn("speed-up", "estimate"), lambda one: one.speed_up),
         note=f"{TIMED if timed else ''}{NOTE}{of.note}",
         outputs=EVERYWHERE,
     )
@@ -49,23 +48,24 @@ def scores(of: Across) -> Section:
 def ranks(of: Across) -> Section:
     """Return the ranges of ranks by workload."""
     names = [one.contender for one in of.scores] or list(dict.fromkeys(who for row in of.ranks.values() for who in row))
-    columns = (Column("workload"), *(Column(name, "heat") for name in names))
+    columns = (TableColumn("workload"), *(TableColumn(name, "heat") for name in names))
     rows = tuple((workload, *(row.get(name) for name in names)) for workload, row in of.ranks.items())
-    return Section("ranks", "Ranks", present(Table("ranks", "Ranks on each workload, as ranges", columns, rows)))
+    return Section("ranks", "Ranks", present(Table("Ranks on each workload, as ranges", columns, rows)))
 
 
 def profiles(of: Across) -> Section:
     """Return the share of workloads solved within tau times the fastest's time."""
-    series = tuple(Series(one.contender, one.tau, one.share, line="steps") for one in of.profiles)
-    lines = Lines(series, Axis("tau: time over the fastest's"), Axis("share of workloads", limits=(-0.03, 1.03)))
+    series = tuple(FigureSeries(one.contender, one.tau, one.share, line="steps") for one in of.profiles)
+    lines = Lines(
+        series, FigureAxis("tau: time over the fastest's"), FigureAxis("share of workloads", limits=(-0.03, 1.03))
+    )
     caption = "Share of workloads that a contender solves within tau times the fastest's time."
     figure = Figure("profiles", "Performance profiles", lines, caption) if series else None
     shares = table(
-        "profiles",
         "Share of workloads solved within tau",
         of.profiles,
         (CONTENDER, lambda one: one.contender),
-        *((Column(f"tau = {tau:g}", "number", digits=3), lambda one, tau=tau: share_at(one, tau)) for tau in TAUS),
+        *((TableColumn(f"tau = {tau:g}", "number", digits=3), lambda one, tau=tau: share_at(one, tau)) for tau in TAUS),
         outputs=HTML,
         folded=True,
     )
@@ -89,9 +89,9 @@ def points(of: Across) -> Iterator[FlatRow]:
 def leave_one_out(of: Across) -> Section:
     """Return the order of the contenders without each workload."""
     longest = max((len(one.order) for one in of.leave_one_out), default=0)
-    columns = (Column("without"), *(Column(f"{n}.", "text") for n in range(1, longest + 1)))
+    columns = (TableColumn("without"), *(TableColumn(f"{n}.", "text") for n in range(1, longest + 1)))
     rows = tuple((one.without, *one.order, *[""] * (longest - len(one.order))) for one in of.leave_one_out)
-    orders = Table("without", "Order by mean rank without one workload", columns, rows)
+    orders = Table("Order by mean rank without one workload", columns, rows)
     found = (Records("leave_one_out", lambda: places(of)),)
     return Section("without", "Leave one workload out", present(orders), found)
 

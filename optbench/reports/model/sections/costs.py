@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from optbench.reports.model.content import Workload
 from optbench.reports.model.document import Section, present
-from optbench.reports.model.figure import Axis, Bars, Figure, Lines, Series
+from optbench.reports.model.figure import Bars, Figure, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.flat import records
 from optbench.reports.model.rows import Resources
-from optbench.reports.model.table import CONTENDER, HTML, Column, Table, Whisker, table
+from optbench.reports.model.table import CONTENDER, HTML, Table, TableColumn, Whisker, table
 
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 CAPTION = "Filled: no other contender is at least as good in all three and better in one. The larger, the more state."
@@ -26,18 +26,17 @@ def resources(workload: Workload) -> Section:
 def machine(workload: Workload) -> Table:
     """Return memory and speed."""
     return table(
-        "resources",
         "Memory and speed of the final runs",
         workload.resources,
         (CONTENDER, lambda one: one.contender),
-        (Column("optimizer state", "bytes"), lambda one: one.state_bytes),
-        (Column("state / parameters", "number", digits=3), lambda one: one.state_per_parameter),
-        (Column("parameters", "bytes", HTML), lambda one: one.parameter_bytes),
-        (Column("peak memory", "bytes"), lambda one: one.peak_bytes),
-        (Column("step (ms)", "estimate"), lambda one: one.step_ms),
-        (Column("samples/s", "estimate"), lambda one: one.samples_per_second),
-        (Column("relative speed", "estimate"), lambda one: one.relative_speed),
-        (Column("device"), lambda one: "shared" if one.shared_device else ""),
+        (TableColumn("optimizer state", "bytes"), lambda one: one.state_bytes),
+        (TableColumn("state / parameters", "number", digits=3), lambda one: one.state_per_parameter),
+        (TableColumn("parameters", "bytes", HTML), lambda one: one.parameter_bytes),
+        (TableColumn("peak memory", "bytes"), lambda one: one.peak_bytes),
+        (TableColumn("step (ms)", "estimate"), lambda one: one.step_ms),
+        (TableColumn("samples/s", "estimate"), lambda one: one.samples_per_second),
+        (TableColumn("relative speed", "estimate"), lambda one: one.relative_speed),
+        (TableColumn("device"), lambda one: "shared" if one.shared_device else ""),
         note=f"Relative speed: samples a second over those of {workload.reference}." if workload.reference else "",
     )
 
@@ -72,12 +71,11 @@ def phases(found: Sequence[Resources]) -> Table:
     """Return the seconds by phase in numbers."""
     names = dict.fromkeys(phase for one in found for phase in one.seconds)
     return table(
-        "phases",
         "Seconds by phase",
         [one for one in found if one.seconds],
         (CONTENDER, lambda one: one.contender),
-        *((Column(name, "number", digits=3), lambda one, name=name: one.seconds.get(name)) for name in names),
-        (Column("all", "number", digits=3), lambda one: sum(one.seconds.values())),
+        *((TableColumn(name, "number", digits=3), lambda one, name=name: one.seconds.get(name)) for name in names),
+        (TableColumn("all", "number", digits=3), lambda one: sum(one.seconds.values())),
         outputs=HTML,
         folded=True,
     )
@@ -86,14 +84,13 @@ def phases(found: Sequence[Resources]) -> Table:
 def trade_offs(workload: Workload) -> Section:
     """Return quality, time and memory at once."""
     points = table(
-        "pareto",
         "Quality, time and memory",
         workload.pareto,
         (CONTENDER, lambda one: one.contender),
-        (Column("Pareto-optimal"), lambda one: "yes" if one.front else "no"),
-        (Column(workload.headline_name, "number"), lambda one: one.quality),
-        (Column("training seconds", "number"), lambda one: one.train_seconds),
-        (Column("optimizer state", "bytes"), lambda one: one.state_bytes),
+        (TableColumn("Pareto-optimal"), lambda one: "yes" if one.front else "no"),
+        (TableColumn(workload.headline_name, "number"), lambda one: one.quality),
+        (TableColumn("training seconds", "number"), lambda one: one.train_seconds),
+        (TableColumn("optimizer state", "bytes"), lambda one: one.state_bytes),
     )
     return Section("pareto", "Trade-offs", present(front(workload), points), (records("pareto", workload.pareto),))
 
@@ -102,7 +99,7 @@ def front(workload: Workload) -> Figure | None:
     """Return quality against time; marks grow with the optimizer state."""
     largest = max((one.state_bytes or 0.0 for one in workload.pareto), default=0.0)
     series = tuple(
-        Series(
+        FigureSeries(
             one.contender,
             [one.train_seconds],
             [one.quality],
@@ -115,20 +112,19 @@ def front(workload: Workload) -> Figure | None:
     )
     if not series:
         return None
-    lines = Lines(series, Axis("training seconds of a run"), Axis(workload.headline_name))
+    lines = Lines(series, FigureAxis("training seconds of a run"), FigureAxis(workload.headline_name))
     return Figure("trade-offs", "Trade-offs", lines, CAPTION)
 
 
 def stability(workload: Workload) -> Section:
     """Return failures while tuning and loss spikes of the final runs."""
     failures = table(
-        "stability",
         "Tuning runs that failed; loss spikes of the final runs",
         workload.stability,
         (CONTENDER, lambda one: one.contender),
-        (Column("failed"), lambda one: f"{one.failed} of {one.runs}"),
-        (Column("share failed", "estimate"), lambda one: one.share),
-        (Column("interval", "whisker", HTML), lambda one: Whisker(one.share)),
-        (Column("loss spikes in 1,000 records", "estimate"), lambda one: one.spikes),
+        (TableColumn("failed"), lambda one: f"{one.failed} of {one.runs}"),
+        (TableColumn("share failed", "estimate"), lambda one: one.share),
+        (TableColumn("interval", "whisker", HTML), lambda one: Whisker(one.share)),
+        (TableColumn("loss spikes in 1,000 records", "estimate"), lambda one: one.spikes),
     )
     return Section("stability", "Stability", present(failures), (records("stability", workload.stability),))

@@ -9,7 +9,7 @@ from optbench.reports.model.content import Workload
 from optbench.reports.model.document import FlatRow, Records, Section, present
 from optbench.reports.model.figure import Curves, Figure
 from optbench.reports.model.rows import Curve
-from optbench.reports.model.table import CONTENDER, HTML, Column, Table, table
+from optbench.reports.model.table import CONTENDER, HTML, Table, TableColumn, table
 
 FIRST = ("val_metric", "train_loss")
 CAPTION = "Final runs at the full budget: the line is the mean over seeds, the band spans the least and the greatest."
@@ -48,16 +48,15 @@ def column_title(column: str, metric: str) -> str:
 def ends(bands: Sequence[Curve]) -> Table:
     """Return the ends and the extremes of the bands' means."""
     return table(
-        "curves",
         "Means over seeds",
         [band for band in bands if band.step],
         (CONTENDER, lambda band: band.contender),
-        (Column("column", "code"), lambda band: band.column),
-        (Column("records", "count"), lambda band: len(band.step)),
-        (Column("first", "number"), lambda band: band.value[0]),
-        (Column("last", "number"), lambda band: band.value[-1]),
-        (Column("least", "number"), lambda band: min(finite(band), default=None)),
-        (Column("greatest", "number"), lambda band: max(finite(band), default=None)),
+        (TableColumn("column", "code"), lambda band: band.column),
+        (TableColumn("records", "count"), lambda band: len(band.step)),
+        (TableColumn("first", "number"), lambda band: band.value[0]),
+        (TableColumn("last", "number"), lambda band: band.value[-1]),
+        (TableColumn("least", "number"), lambda band: min(finite(band), default=None)),
+        (TableColumn("greatest", "number"), lambda band: max(finite(band), default=None)),
         outputs=HTML,
         folded=True,
     )

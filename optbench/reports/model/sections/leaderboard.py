@@ -16,9 +16,9 @@ from optbench.reports.model.table import (
     EVERYWHERE,
     HTML,
     TERMINAL,
-    Column,
     Flagged,
     Table,
+    TableColumn,
     Whisker,
     capital,
     table,
@@ -52,19 +52,18 @@ def standings(workload: Workload, level: float) -> Table:
     curves = {band.contender: tuple(band.value) for band in workload.bands if band.column == "val_metric"}
     target = workload.target if workload.headline.startswith("val") else None
     return table(
-        "leaderboard",
         f"{capital(workload.headline_name)} at the end of the schedule",
         workload.rows,
         (CONTENDER, lambda row: row.contender),
-        (Column("rank", "ranks"), lambda row: (row.rank_low, row.rank_high)),
-        (Column("group"), lambda row: letters.get(row.contender, "")),
-        (Column(workload.headline_name, "estimate"), workload.headline_of),
-        (Column("interval", "whisker", HTML), lambda row: Whisker(workload.headline_of(row), row.values, target)),
-        (Column("seeds", "count"), lambda row: len(row.values)),
-        (Column("failed", "count"), lambda row: row.failed),
-        (Column("trials", "count"), lambda row: row.trials or None),
-        (Column("tuned values", outputs=TERMINAL), tuned_values),
-        (Column("validation", "curve", TERMINAL), lambda row: curves.get(row.contender, ())),
+        (TableColumn("rank", "ranks"), lambda row: (row.rank_low, row.rank_high)),
+        (TableColumn("group"), lambda row: letters.get(row.contender, "")),
+        (TableColumn(workload.headline_name, "estimate"), workload.headline_of),
+        (TableColumn("interval", "whisker", HTML), lambda row: Whisker(workload.headline_of(row), row.values, target)),
+        (TableColumn("seeds", "count"), lambda row: len(row.values)),
+        (TableColumn("failed", "count"), lambda row: row.failed),
+        (TableColumn("trials", "count"), lambda row: row.trials or None),
+        (TableColumn("tuned values", outputs=TERMINAL), tuned_values),
+        (TableColumn("validation", "curve", TERMINAL), lambda row: curves.get(row.contender, ())),
         note=f"Mean over seeds with its {short(100 * level)} % interval; thin marks are single seeds. {READING}",
         outputs=EVERYWHERE,
     )
@@ -79,17 +78,16 @@ def tuned_values(row: Row) -> str:
 def splits(workload: Workload) -> Table:
     """Return the metric on each split of the data."""
     return table(
-        "splits",
         f"{capital(workload.metric)} by split",
         workload.rows,
         (CONTENDER, lambda row: row.contender),
-        (Column("training", "estimate"), lambda row: row.train),
-        (Column("validation", "estimate"), lambda row: row.val),
-        (Column("best validation", "estimate"), lambda row: row.best_val),
-        (Column("test", "estimate"), lambda row: row.test),
-        (Column("gap to training", "estimate"), lambda row: row.gap),
-        (Column("SD over seeds", "number", digits=2), lambda row: row.sd),
-        (Column("implementation"), lambda row: row.implementation),
+        (TableColumn("training", "estimate"), lambda row: row.train),
+        (TableColumn("validation", "estimate"), lambda row: row.val),
+        (TableColumn("best validation", "estimate"), lambda row: row.best_val),
+        (TableColumn("test", "estimate"), lambda row: row.test),
+        (TableColumn("gap to training", "estimate"), lambda row: row.gap),
+        (TableColumn("SD over seeds", "number", digits=2), lambda row: row.sd),
+        (TableColumn("implementation"), lambda row: row.implementation),
         note="Gap: how much worse test is than training. Best validation is a stopping rule in hindsight.",
     )
 
@@ -101,12 +99,11 @@ def tuned(workload: Workload) -> Table | None:
     if not keys and not any(row.trials for row in rows):
         return None
     return table(
-        "tuned",
         "Tuned hyperparameters",
         rows,
         (CONTENDER, lambda row: row.contender),
-        (Column("validation of the winner", "number"), lambda row: row.tune_val),
-        *((Column(key, "value"), partial(chosen, key=key)) for key in keys),
+        (TableColumn("validation of the winner", "number"), lambda row: row.tune_val),
+        *((TableColumn(key, "value"), partial(chosen, key=key)) for key in keys),
         note="The winner's validation is optimistic, as it was chosen for it. An edge: tuning chose the end of the "
         "search range, so the contender is undertuned.",
     )

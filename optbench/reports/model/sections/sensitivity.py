@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from optbench.reports.model.content import Workload
 from optbench.reports.model.document import FlatRow, Records, Section, present
-from optbench.reports.model.figure import Axis, Figure, HeatMaps, Lines, Mark, Series
+from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, HeatMaps, Lines, Mark
 from optbench.reports.model.flat import spread
 from optbench.reports.model.rows import Sensitivity
-from optbench.reports.model.table import CONTENDER, HTML, Column, Table, Whisker, table
+from optbench.reports.model.table import CONTENDER, HTML, Table, TableColumn, Whisker, table
 
 LEAST_TRIALS = 8  # fewer are no map
 CLIPPED = 0.1  # the worst tenth of all trials has one colour
@@ -27,16 +27,15 @@ def sensitivity(workload: Workload) -> Section:
 def numbers(found: Sequence[Sensitivity]) -> Table:
     """Return one row for each contender."""
     return table(
-        "sensitivity",
         "Sensitivity to the learning rate",
         found,
         (CONTENDER, lambda one: one.contender),
-        (Column("hyperparameter", "code"), lambda one: one.key),
-        (Column("sensitivity", "estimate"), lambda one: one.number),
-        (Column("interval", "whisker", HTML), lambda one: Whisker(one.number)),
-        (Column("trials", "count"), lambda one: len(one.x)),
-        (Column("failed", "count"), lambda one: one.value.count(None)),
-        (Column("chosen", "number"), lambda one: one.chosen),
+        (TableColumn("hyperparameter", "code"), lambda one: one.key),
+        (TableColumn("sensitivity", "estimate"), lambda one: one.number),
+        (TableColumn("interval", "whisker", HTML), lambda one: Whisker(one.number)),
+        (TableColumn("trials", "count"), lambda one: len(one.x)),
+        (TableColumn("failed", "count"), lambda one: one.value.count(None)),
+        (TableColumn("chosen", "number"), lambda one: one.chosen),
         note="Mean loss of metric over the searched range, on a log scale, against the best; 0 would be best.",
     )
 
@@ -49,11 +48,11 @@ def by_rate(workload: Workload) -> Figure | None:
     edge = bad_edge([value for one in found for value in one.value], workload.direction)
     series = tuple(line for one in found for line in series_of(one, edge))
     keys = ", ".join(dict.fromkeys(one.key for one in found))
-    lines = Lines(series, Axis(keys, log=True), Axis(f"validation {workload.metric}"))
+    lines = Lines(series, FigureAxis(keys, log=True), FigureAxis(f"validation {workload.metric}"))
     return Figure("sensitivity", "Learning-rate sensitivity", lines, CAPTION)
 
 
-def series_of(one: Sensitivity, edge: float) -> Iterator[Series]:
+def series_of(one: Sensitivity, edge: float) -> Iterator[FigureSeries]:
     """Yield a contender's trials in order of the rate: those with a result, then the failed at `edge`, then the chosen
     one."""
     order = sorted(
@@ -62,13 +61,13 @@ def series_of(one: Sensitivity, edge: float) -> Iterator[Series]:
     fine = [(x, value) for x, value in order if x > 0 and value != math.inf]
     failed = [(x, edge) for x, value in order if x > 0 and value == math.inf]
     chosen = [(x, value) for x, value in fine if one.chosen is not None and math.isclose(x, one.chosen)]
-    yield Series(one.contender, [x for x, _ in fine], [y for _, y in fine], mark="dot")
+    yield FigureSeries(one.contender, [x for x, _ in fine], [y for _, y in fine], mark="dot")
     marked: tuple[tuple[list[tuple[float, float]], Mark, str], ...]
     marked = ((failed, "cross", "failed"), (chosen, "ring", "chosen"))
     for points, mark, note in marked:
         if points:
             x, y = zip(*points, strict=True)
-            yield Series(one.contender, x, y, line="none", mark=mark, note=note)
+            yield FigureSeries(one.contender, x, y, line="none", mark=mark, note=note)
 
 
 def bad_edge(values: Sequence[float | None], direction: str) -> float:

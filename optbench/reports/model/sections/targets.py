@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from optbench.reports.model.content import Workload
 from optbench.reports.model.document import Section, present
-from optbench.reports.model.figure import Axis, Figure, Lines, Series
+from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.flat import records
 from optbench.reports.model.numbers import MISSING, TIMES, short
 from optbench.reports.model.rows import LadderStep, ToTarget
-from optbench.reports.model.table import CONTENDER, Column, Table, capital, table
+from optbench.reports.model.table import CONTENDER, Table, TableColumn, capital, table
 
 NOTE = (
     "Complete schedule: the smallest budget on the ladder whose complete schedules reach the target. First passing: "
@@ -20,17 +20,16 @@ NOTE = (
 def to_target(workload: Workload) -> Section:
     """Return steps, samples, seconds and FLOPs to the target."""
     costs = table(
-        "target",
         "Cost to reach the target",
         workload.to_target,
         (CONTENDER, lambda one: one.contender),
-        (Column("rule"), rule),
-        (Column("reached"), lambda one: f"{one.reached} of {one.of}"),
-        (Column("steps", "estimate"), lambda one: one.steps),
-        (Column("samples", "estimate"), lambda one: one.samples),
-        (Column("training seconds", "estimate"), lambda one: one.train_seconds),
-        (Column("wall seconds", "estimate"), lambda one: one.wall_seconds),
-        (Column("FLOPs", "estimate"), lambda one: one.flops),
+        (TableColumn("rule"), rule),
+        (TableColumn("reached"), lambda one: f"{one.reached} of {one.of}"),
+        (TableColumn("steps", "estimate"), lambda one: one.steps),
+        (TableColumn("samples", "estimate"), lambda one: one.samples),
+        (TableColumn("training seconds", "estimate"), lambda one: one.train_seconds),
+        (TableColumn("wall seconds", "estimate"), lambda one: one.wall_seconds),
+        (TableColumn("FLOPs", "estimate"), lambda one: one.flops),
         note=NOTE,
     )
     return Section("target", "Time to target", present(costs), (records("to_target", workload.to_target),))
@@ -55,26 +54,26 @@ def ladder_figure(workload: Workload) -> Figure | None:
     names = dict.fromkeys(step.contender for step in workload.ladder)
     series = tuple(line(workload, [step for step in workload.ladder if step.contender == name]) for name in names)
     ticks = tuple(sorted({step.steps for step in workload.ladder if step.steps > 0}))
-    x = Axis("steps of the complete schedule", log=True, ticks=ticks)
+    x = FigureAxis("steps of the complete schedule", log=True, ticks=ticks)
     caption = "The end of complete schedules of several lengths."
-    return Figure("ladder", "Budget ladder", Lines(series, x, Axis(workload.headline_name)), caption)
+    return Figure("ladder", "Budget ladder", Lines(series, x, FigureAxis(workload.headline_name)), caption)
 
 
-def line(workload: Workload, steps: list[LadderStep]) -> Series:
+def line(workload: Workload, steps: list[LadderStep]) -> FigureSeries:
     """Return a contender's series, in order of the budget."""
     steps = sorted(steps, key=lambda step: step.budget)
     found = [workload.headline_of(step) for step in steps]
     low, high = [one.low for one in found], [one.high for one in found]
     x, y = [step.steps for step in steps], [one.value for one in found]
-    return Series(steps[0].contender, x, y, low, high, bars=True, mark="dot")
+    return FigureSeries(steps[0].contender, x, y, low, high, bars=True, mark="dot")
 
 
 def ladder_table(workload: Workload) -> Table:
     """Return the headline: a row for each contender, a column for each budget."""
     budgets = sorted({(step.budget, step.steps) for step in workload.ladder})
     found = {(step.contender, step.budget): workload.headline_of(step) for step in workload.ladder}
-    heads = (Column(f"{steps:,} steps ({TIMES} {short(share)})", "estimate") for share, steps in budgets)
+    heads = (TableColumn(f"{steps:,} steps ({TIMES} {short(share)})", "estimate") for share, steps in budgets)
     names = dict.fromkeys(step.contender for step in workload.ladder)
     rows = tuple((name, *(found.get((name, share)) for share, _ in budgets)) for name in names)
     title = f"{capital(workload.headline_name)} by budget"
-    return Table("ladder", title, (CONTENDER, *heads), rows)
+    return Table(title, (CONTENDER, *heads), rows)

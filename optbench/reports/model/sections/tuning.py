@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from optbench.reports.model.content import Workload
 from optbench.reports.model.document import FlatRow, Records, Section, present
-from optbench.reports.model.figure import Axis, Figure, Lines, Series
+from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.rows import BudgetCurve, Estimate
-from optbench.reports.model.table import CONTENDER, Cell, Column, Table
+from optbench.reports.model.table import CONTENDER, Cell, Table, TableColumn
 
 CAPTION = "The best validation metric to expect after so many of a contender's trials, tried in random order."
 
@@ -24,8 +24,8 @@ def drawn(curves: Sequence[BudgetCurve], metric: str) -> Figure | None:
     """Return the figure; None where no contender has two trials."""
     if all(len(curve.trials) < 2 for curve in curves):
         return None
-    series = tuple(Series(c.contender, c.trials, c.expected, c.low, c.high, mark="dot") for c in curves)
-    lines = Lines(series, Axis("tuning trials", whole=True), Axis(f"expected best validation {metric}"))
+    series = tuple(FigureSeries(c.contender, c.trials, c.expected, c.low, c.high, mark="dot") for c in curves)
+    lines = Lines(series, FigureAxis("tuning trials", whole=True), FigureAxis(f"expected best validation {metric}"))
     return Figure("tuning-budget", "Tuning budget", lines, CAPTION)
 
 
@@ -34,10 +34,10 @@ def table(curves: Sequence[BudgetCurve]) -> Table:
     counts = doublings(max((len(curve.trials) for curve in curves), default=0))
     columns = (
         CONTENDER,
-        *(Column(f"{n} trial{'s' if n > 1 else ''}", "estimate") for n in counts),
+        *(TableColumn(f"{n} trial{'s' if n > 1 else ''}", "estimate") for n in counts),
     )
     rows = tuple((curve.contender, *(expected(curve, n) for n in counts)) for curve in curves)
-    return Table("budget", "Expected best validation metric after n trials", columns, rows, folded=True)
+    return Table("Expected best validation metric after n trials", columns, rows, folded=True)
 
 
 def expected(curve: BudgetCurve, n: int) -> Cell:

@@ -8,7 +8,7 @@ from optbench.reports.model.content import Pair, Workload
 from optbench.reports.model.document import Section, present
 from optbench.reports.model.flat import records
 from optbench.reports.model.numbers import MINUS
-from optbench.reports.model.table import CONTENDER, DOCUMENTS, EVERYWHERE, HTML, Column, Table, table
+from optbench.reports.model.table import CONTENDER, DOCUMENTS, EVERYWHERE, HTML, Table, TableColumn, table
 
 REVERSED = {"better": "worse", "worse": "better"}
 OPEN_PAIRS = 6  # more are shown on a click
@@ -28,23 +28,21 @@ def matrix(pairs: Sequence[Pair], names: Sequence[str]) -> Table:
     known = {(pair.a, pair.b): pair.verdict for pair in pairs}
     known |= {(pair.b, pair.a): REVERSED.get(pair.verdict, pair.verdict) for pair in pairs}
     kind = "verdict" if len(names) <= WORDS_UP_TO else "sign"
-    columns = (CONTENDER, *(Column(name, kind) for name in names))
+    columns = (CONTENDER, *(TableColumn(name, kind) for name in names))
     rows = tuple((a, *(known.get((a, b), "") for b in names)) for a in names)
-    return Table(
-        "matrix", "Verdict of the row's contender against the column's", columns, rows if pairs else (), "", HTML
-    )
+    title = "Verdict of the row's contender against the column's"
+    return Table(title, columns, rows if pairs else (), outputs=HTML)
 
 
 def sentences(pairs: Sequence[Pair]) -> Table:
     """Return each verdict in words; on a terminal a line each."""
     many = len(pairs) > OPEN_PAIRS
     return table(
-        "verdicts",
         f"All {len(pairs)} verdicts with their evidence" if many else "Verdicts with their evidence",
         pairs,
-        (Column("verdict", "verdict", DOCUMENTS), lambda pair: pair.verdict),
-        (Column("in words"), sentence),
-        (Column("evidence", "long", DOCUMENTS), lambda pair: "; ".join(pair.evidence)),
+        (TableColumn("verdict", "verdict", DOCUMENTS), lambda pair: pair.verdict),
+        (TableColumn("in words"), sentence),
+        (TableColumn("evidence", "long", DOCUMENTS), lambda pair: "; ".join(pair.evidence)),
         outputs=EVERYWHERE,
         folded=many,
     )
@@ -58,18 +56,17 @@ def sentence(pair: Pair) -> str:
 def numbers(workload: Workload) -> Table:
     """Return the numbers behind the verdicts."""
     return table(
-        "differences",
         f"Differences of {workload.headline_name}",
         workload.pairs,
-        (Column("first", "contender"), lambda pair: pair.a),
-        (Column("second", "contender"), lambda pair: pair.b),
-        (Column(f"difference (first {MINUS} second)", "estimate"), lambda pair: pair.difference),
-        (Column("margin", "number"), lambda pair: pair.margin),
-        (Column("p (Holm)", "p"), lambda pair: pair.adjusted_p),
-        (Column("p", "p", HTML), lambda pair: pair.p),
-        (Column("p beyond margin", "p", HTML), lambda pair: pair.tie_p),
-        (Column("Hedges' g", "number", HTML, digits=3), lambda pair: pair.effect),
-        (Column("P(a run of the first is better)", "estimate"), lambda pair: pair.improvement),
+        (TableColumn("first", "contender"), lambda pair: pair.a),
+        (TableColumn("second", "contender"), lambda pair: pair.b),
+        (TableColumn(f"difference (first {MINUS} second)", "estimate"), lambda pair: pair.difference),
+        (TableColumn("margin", "number"), lambda pair: pair.margin),
+        (TableColumn("p (Holm)", "p"), lambda pair: pair.adjusted_p),
+        (TableColumn("p", "p", HTML), lambda pair: pair.p),
+        (TableColumn("p beyond margin", "p", HTML), lambda pair: pair.tie_p),
+        (TableColumn("Hedges' g", "number", HTML, digits=3), lambda pair: pair.effect),
+        (TableColumn("P(a run of the first is better)", "estimate"), lambda pair: pair.improvement),
         note="Margin: smaller differences do not matter. p (Holm): of no difference, corrected over all pairs. "
         "p beyond margin: of a difference larger than the margin. Hedges' g: positive where the first is better.",
         folded=True,

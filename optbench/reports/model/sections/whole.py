@@ -9,7 +9,7 @@ from optbench.reports.model.content import Claim, Report
 from optbench.reports.model.document import Chapter, Records, chapter
 from optbench.reports.model.figure import Figure
 from optbench.reports.model.flat import flat, records
-from optbench.reports.model.table import CONTENDER, EVERYWHERE, TERMINAL, Column, Table, table
+from optbench.reports.model.table import CONTENDER, EVERYWHERE, TERMINAL, Table, TableColumn, table
 
 
 def warnings(report: Report) -> Iterator[str]:
@@ -32,23 +32,22 @@ def claim(of: Claim) -> Chapter:
     figure = Figure("claim", "The claim's criteria", of) if drawable else None
     stated = f"{of.text}: {of.verdict}." if of.text else ""
     lines = of.lines if len(of.criteria) > 1 else ()
-    on_terminal = table("criteria", "Criteria", lines, (Column("criterion"), str), outputs=TERMINAL)
+    on_terminal = table("Criteria", lines, (TableColumn("criterion"), str), outputs=TERMINAL)
     return chapter("claim", "Claim", stated, of.sentence, lines, figure, on_terminal)
 
 
 def failures(report: Report) -> Chapter:
     """Return the runs that ended without a result."""
     found = table(
-        "failures",
         "Runs that ended without a result",
         report.failures,
         (CONTENDER, lambda one: one.contender),
-        (Column("workload"), lambda one: one.workload),
-        (Column("stage"), lambda one: one.stage),
-        (Column("status"), lambda one: one.status),
-        (Column("reason", "long"), lambda one: one.reason),
-        (Column("run", "code"), lambda one: one.run_id),
-        (Column("folder", "code"), lambda one: one.folder),
+        (TableColumn("workload"), lambda one: one.workload),
+        (TableColumn("stage"), lambda one: one.stage),
+        (TableColumn("status"), lambda one: one.status),
+        (TableColumn("reason", "long"), lambda one: one.reason),
+        (TableColumn("run", "code"), lambda one: one.run_id),
+        (TableColumn("folder", "code"), lambda one: one.folder),
     )
     runs = Records("runs", lambda: (flat(run, without=("config",)) for run in report.runs))
     return chapter("failures", "Failures", found, records=(runs, records("failures", report.failures)))
@@ -59,7 +58,7 @@ def closing(report: Report) -> Iterator[Chapter]:
     yield failures(report)
     yield chapter("assumptions", "Assumptions", report.assumptions)
     yield chapter("mixed", "Mixed on request", report.mixed)
-    columns = (Column("path", "code"), Column("reason", "long"))
-    skipped = Table("skipped", "Files and folders left out", columns, report.skipped, "", EVERYWHERE)
+    columns = (TableColumn("path", "code"), TableColumn("reason", "long"))
+    skipped = Table("Files and folders left out", columns, report.skipped, "", EVERYWHERE)
     rows = Records("skipped", lambda: ({"path": path, "reason": reason} for path, reason in report.skipped))
     yield chapter("skipped", "Skipped", skipped, records=(rows,))

@@ -9,7 +9,6 @@ import itertools
 import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optbench.config.measures import MEASURES
@@ -38,15 +37,8 @@ FACTORS = (  # ticks above 1, from the finest
     *(tuple(10.0 ** (n * k) for n in range(1, 6)) for k in (1, 2, 5, 10, 60)),
 )
 MOST = 40  # rows; the words of the claim have the rest
+Evidenced = tuple[str, Evidence]  # the words of a row, and what is drawn
 REACH = 0.12  # of the width, for intervals without an end
-
-
-@dataclass(frozen=True)
-class Row:
-    """One piece of evidence that has an interval."""
-
-    words: str
-    of: Evidence
 
 
 def forest(claim: Claim, places: Places) -> Figure:
@@ -64,14 +56,14 @@ def forest(claim: Claim, places: Places) -> Figure:
     return figure
 
 
-def grouped(claim: Claim) -> list[tuple[CriterionVerdict, list[Row]]]:
+def grouped(claim: Claim) -> list[tuple[CriterionVerdict, list[Evidenced]]]:
     """Return neighbouring criteria that can share an axis, with their rows."""
-    found: list[tuple[CriterionVerdict, list[Row]]] = []
+    found: list[tuple[CriterionVerdict, list[Evidenced]]] = []
     room = MOST
     for _, group in itertools.groupby(claim.criteria, lambda one: (one.measure, one.relation, one.margin)):
         criteria = list(group)
-        rows = [Row(words_of(one, evidence), evidence) for one in criteria for evidence in one.evidence]
-        kept = [row for row in rows if row.of.low is not None or row.of.high is not None]
+        rows = [(words_of(one, evidence), evidence) for one in criteria for evidence in one.evidence]
+        kept = [row for row in rows if row[1].low is not None or row[1].high is not None]
         if kept[:room]:
             found.append((criteria[0], kept[:room]))
         room -= len(kept[:room])
@@ -84,7 +76,7 @@ def words_of(criterion: CriterionVerdict, evidence: Evidence) -> str:
     return said if len(criterion.evidence) == 1 else f"{said}\n{evidence.where}"
 
 
-def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Row]) -> None:
+def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Evidenced]) -> None:
     """Draw one axis with its rows."""
     share = MEASURES[criterion.measure].is_ratio
     low, high = span(criterion, rows)
@@ -93,11 +85,11 @@ def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Row]) -> None:
     axes.axvline(0.0, color=GREY, linewidth=0.8, zorder=1)
     if (edge := ruled_out_by(criterion, share)) is not None:
         axes.axvline(edge, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
-    for at, row in enumerate(reversed(rows)):
-        interval(axes, at, row.of, low, high)
+    for at, (_, evidence) in enumerate(reversed(rows)):
+        interval(axes, at, evidence, low, high)
     axes.set_xlim(low, high)
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_yticks(range(len(rows)), [wrapped(row.words) for row in reversed(rows)])
+    axes.set_yticks(range(len(rows)), [wrapped(words) for words, _ in reversed(rows)])
     axes.tick_params(axis="y", length=0, labelsize=8)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
@@ -118,10 +110,10 @@ def interval(axes: Axes, at: int, of: Evidence, low: float, high: float) -> None
         axes.plot([of.value], [at], MARKS[of.holds], color=colour, markersize=6, zorder=4)
 
 
-def span(criterion: CriterionVerdict, rows: Sequence[Row]) -> tuple[float, float]:
+def span(criterion: CriterionVerdict, rows: Sequence[Evidenced]) -> tuple[float, float]:
     """Return the ends of an axis: all that is drawn, zero and the margin lie between them."""
     edge = edge_of(criterion, MEASURES[criterion.measure].is_ratio)
-    known = [v for row in rows for v in (row.of.low, row.of.high, row.of.value) if v is not None] + [0.0, edge, -edge]
+    known = [v for _, of in rows for v in (of.low, of.high, of.value) if v is not None] + [0.0, edge, -edge]
     width = (max(known) - min(known)) or 1.0
     return min(known) - REACH * width, max(known) + REACH * width
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from optbench.reports.model.figure import Axis, Curves, Lines, Series
+from optbench.reports.model.figure import Curves, FigureAxis, FigureSeries, Lines
 from optbench.reports.render.figures.style import GREY, HEIGHT, WIDTH, Places, floats, legend, log, look, new, short
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def lines(data: Lines, places: Places) -> Figure:
     return figure
 
 
-def draw(axes: Axes, series: Series, places: Places) -> None:
+def draw(axes: Axes, series: FigureSeries, places: Places) -> None:
     """Draw one series."""
     own = look(series.contender, places) | MARKED[series.mark]
     if series.line == "none":
@@ -59,7 +59,7 @@ def draw(axes: Axes, series: Series, places: Places) -> None:
         axes.fill_between(series.x, floats(series.low), floats(series.high), color=own["color"], alpha=0.1, linewidth=0)
 
 
-def set_axis(axes: Axes, which: str, of: Axis) -> None:
+def set_axis(axes: Axes, which: str, of: FigureAxis) -> None:
     """Set the title, the scale and the ticks of an axis."""
     from matplotlib.ticker import MaxNLocator
 
@@ -87,7 +87,7 @@ def curves(data: Curves, places: Places) -> Figure:
         for band in data.bands or data.runs:
             mark = "none" if len(band.step) > 1 else "dot"
             named = short(band.contender) in axes.get_legend_handles_labels()[1]
-            series = Series(band.contender, getattr(band, axis), band.value, band.low, band.high, mark=mark)
+            series = FigureSeries(band.contender, getattr(band, axis), band.value, band.low, band.high, mark=mark)
             draw(axes, replace(series, note="another seed") if named else series, places)
         if data.target is not None:
             axes.axhline(data.target, color=GREY, linewidth=0.8, linestyle=":")

@@ -9,7 +9,7 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 
-from optbench.reports.model.figure import Axis, Bars, Curves, Figure, HeatMaps, Lines, Series
+from optbench.reports.model.figure import Bars, Curves, Figure, FigureAxis, FigureSeries, HeatMaps, Lines
 from optbench.reports.model.rows import Curve, Sensitivity
 from optbench.reports.render.html.markup import printable
 from optbench.reports.render.html.packing import curve_data
@@ -53,12 +53,12 @@ def in_order(of: Sequence[Curve], places: Places) -> list[dict[str, object]]:
     return [curve_data(curve, place(curve, places)) for curve in ordered]
 
 
-def place(of: Curve | Series, places: Places) -> int:
+def place(of: Curve | FigureSeries, places: Places) -> int:
     """Return the place of a contender; unknown ones share the last."""
     return places.get(of.contender, len(places))
 
 
-def series_data(one: Series, who: int) -> Plot:
+def series_data(one: FigureSeries, who: int) -> Plot:
     """Return one series."""
     data: Plot = {"who": who, "x": one.x, "y": one.y}
     if one.low and one.high:
@@ -77,7 +77,7 @@ def bars(data: Bars, places: Places) -> Plot:
     """Return stacked bars; of a single part in the contenders' colours."""
     series = [{"phase": k, "name": label(name), "x": values} for k, (name, values) in enumerate(data.parts)]
     labels = {"labels": [label(name, 18) for name in data.contenders]}
-    plot: Plot = {"kind": "bars", "series": series, "x": axis(Axis(data.axis)), "y": labels, "line": data.line}
+    plot: Plot = {"kind": "bars", "series": series, "x": axis(FigureAxis(data.axis)), "y": labels, "line": data.line}
     return plot | ({"who": [places.get(n, len(places)) for n in data.contenders]} if len(series) == 1 else {})
 
 
@@ -92,11 +92,11 @@ def points(data: HeatMaps, of: Sensitivity) -> Plot:
     }
     marks = {name: {"x": [of.x[i] for i in found], "y": [of.y[i] for i in found]} for name, found in kept.items()}
     scale = {"value": [of.value[i] for i in fine], "worst": data.scale[0], "best": data.scale[1]}
-    axes = {"across": axis(Axis(of.key, log=True), of.x), "up": axis(Axis(of.second, log=True), of.y)}
+    axes = {"across": axis(FigureAxis(of.key, log=True), of.x), "up": axis(FigureAxis(of.second, log=True), of.y)}
     return {"kind": "points", **marks, **scale, **axes, "title": label(data.metric)}
 
 
-def axis(of: Axis, values: Sequence[float] = ()) -> Plot:
+def axis(of: FigureAxis, values: Sequence[float] = ()) -> Plot:
     """Return an axis. `values`: all that is drawn along it, where ticks depend on them."""
     low, high = min(values, default=0.0), max(values, default=0.0)
     data: Plot = {"title": label(of.title, TITLE), "type": "log" if of.log else "linear"}

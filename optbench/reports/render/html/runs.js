@@ -2,7 +2,7 @@
 const PAGE = 50;
 const listing = { rows: [], words: [], sort: null, down: false, shown: PAGE };
 const COLUMNS = Array.from(document.querySelectorAll("#runs-table thead button"), (button) => button.dataset.sort);
-const MEASURED = new Set(["val", "test", "seconds"]);
+const MEASURED = new Set(["val", "test", "train_seconds"]);
 const NUMBERS = new Set(["trial", "seed", "budget", ...MEASURED]);
 const figure = (value, key) => {
   if (value === null) return "–";
@@ -40,8 +40,8 @@ function row(run) {
   for (const key of COLUMNS) {
     const cell = element("td", null, NUMBERS.has(key) ? { class: "num" } : {});
     if (key === "contender") cell.append(who(run));
-    else if (key === "run") {
-      const open = element("button", run.run, { type: "button", "aria-expanded": "false" });
+    else if (key === "run_id") {
+      const open = element("button", run.run_id, { type: "button", "aria-expanded": "false" });
       open.addEventListener("click", () => toggle(line, run, open));
       cell.append(open);
     } else cell.textContent = figure(run[key], key);

@@ -4,49 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 
 from markupsafe import Markup
 
 from optbench.reports.model.content import Report, RunDetail
 from optbench.reports.render.html.markup import tag
 
-COLUMNS = (
-    ("contender", "contender", None),
-    ("workload", "workload", None),
-    ("stage", "stage", None),
-    ("trial", "trial", "num"),
-    ("seed", "seed", "num"),
-    ("budget", "budget", "num"),
-    ("status", "status", None),
-    ("val", "validation", "num"),
-    ("test", "test", "num"),
-    ("seconds", "seconds", "num"),
-    ("run", "run", None),
-)
+COLUMNS = {  # {field of a run: head of its column}
+    "contender": "contender",
+    "workload": "workload",
+    "study": "study",
+    "stage": "stage",
+    "trial": "trial",
+    "seed": "seed",
+    "budget": "budget",
+    "status": "status",
+    "val": "validation",
+    "test": "test",
+    "train_seconds": "training seconds",
+    "run_id": "run",
+}
+NUMBERS = {"trial", "seed", "budget", "val", "test", "train_seconds"}
 
 
 def run_data(run: RunDetail, who: int) -> dict[str, object]:
     """Return what runs.js shows of a run. `who`: the place of its contender."""
-    return {
-        "who": who,
-        "contender": run.contender,
-        "workload": run.workload,
-        "stage": run.stage,
-        "trial": run.trial,
-        "seed": run.seed,
-        "budget": run.budget,
-        "status": run.status,
-        "val": run.val,
-        "test": run.test,
-        "seconds": run.train_seconds,
-        "run": run.run_id,
-        "study": run.study,
-        "reason": run.reason,
-        "hardware": run.hardware,
-        "folder": run.folder,
-        "command": run.command,
-        "config": yaml(run.config),
-    }
+    named = {field.name: getattr(run, field.name) for field in fields(run)}
+    return named | {"who": who, "config": yaml(run.config)}
 
 
 def yaml(tree: Mapping[str, object], indent: str = "") -> str:
@@ -62,11 +47,16 @@ def yaml(tree: Mapping[str, object], indent: str = "") -> str:
 
 def listing(report: Report) -> Markup:
     """Return the empty table with its search box."""
-    several = [("study", "study", None)] if len(report.studies) > 1 else []
-    columns = (*COLUMNS[:2], *several, *COLUMNS[2:])
+    columns = {key: title for key, title in COLUMNS.items() if key != "study" or len(report.studies) > 1}
     heads = [
-        tag("th", tag("button", title, type="button", data_sort=key), scope="col", aria_sort="none", class_=kind)
-        for key, title, kind in columns
+        tag(
+            "th",
+            tag("button", title, type="button", data_sort=key),
+            scope="col",
+            aria_sort="none",
+            class_="num" if key in NUMBERS else None,
+        )
+        for key, title in columns.items()
     ]
     search = tag("input", id="filter", type="search", placeholder="e.g. lion final diverged", autocomplete="off")
     inner = tag(

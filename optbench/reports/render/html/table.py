@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from optbench.reports.model.cells import cell_text
 from optbench.reports.model.numbers import interval_text, value_text
 from optbench.reports.model.rows import Estimate
-from optbench.reports.model.table import Cell, Column, Flagged, Table, Whisker
+from optbench.reports.model.table import Cell, Flagged, Table, TableColumn, Whisker
 from optbench.reports.render.html.markup import folded, join, tag
 from optbench.reports.render.html.whisker import COLOURS, drawn, scale
 
@@ -39,7 +39,7 @@ def html_table(of: Table, places: Places) -> Markup:
     return folded(of.title, box, note, class_="numbers") if of.folded else join([box, note])
 
 
-def title(column: Column, places: Places) -> Markup:
+def title(column: TableColumn, places: Places) -> Markup:
     """Return the head of a column."""
     if column.title in places and column.kind in ("verdict", "sign", "heat"):
         return contender(column.title, places)
@@ -62,7 +62,7 @@ def written(of: Table, k: int, places: Places) -> list[Markup]:
     return [html_cell(cell, column, places) for cell in cells]
 
 
-def html_cell(cell: Cell, column: Column, places: Places) -> Markup:
+def html_cell(cell: Cell, column: TableColumn, places: Places) -> Markup:
     """Return one cell."""
     text = cell_text(cell, column)
     if isinstance(cell, Flagged) and cell.flag:
@@ -90,7 +90,7 @@ def contender(name: str, places: Places) -> Markup:
     return tag("span", dot, tag("bdi", name), class_="who")
 
 
-def heat(cell: Cell, column: Column, worst: int) -> Markup:
+def heat(cell: Cell, column: TableColumn, worst: int) -> Markup:
     """Return a range of ranks, coloured by its middle in five depths."""
     if not isinstance(cell, tuple):
         return Markup("")

@@ -48,6 +48,7 @@ def drawn(parts: Iterable[Part], chapter: Chapter, pictures: Mapping[str, str]) 
             yield bullets(map(text, part))
         elif isinstance(part, Figure) and (path := pictures.get(chapter.name_of(part))):
             yield f"![{text(chapter.title)}: {text(part.title)}]({path})"
+            yield text(part.caption)
         elif isinstance(part, Table) and (shown := part.shown_in("markdown")):
             yield from table(shown)
 

@@ -20,7 +20,7 @@ def curves(workload: Workload) -> Section:
     order = [*FIRST, *COLUMNS]
     found = {curve.column for curve in (*workload.bands, *workload.curves)}
     columns = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
-    figures = [figure(workload, column) for column in columns]
+    figures = [figure(workload, column, "" if n else CAPTION) for n, column in enumerate(columns)]
     records = (
         Records("curves", lambda: points(workload.curves)),
         Records("bands", lambda: points(workload.bands)),
@@ -28,12 +28,12 @@ def curves(workload: Workload) -> Section:
     return Section("curves", "Learning curves", present(*figures, ends(workload.bands)), records)
 
 
-def figure(workload: Workload, column: str) -> Figure:
+def figure(workload: Workload, column: str, caption: str) -> Figure:
     """Return the figure of one column."""
     target = workload.target if column == "val_metric" else None
     bands, runs = (tuple(c for c in of if c.column == column) for of in (workload.bands, workload.curves))
     title = column_title(column, workload.metric)
-    return Figure(column.replace("_", "-"), title, Curves(column, title, target, bands, runs), CAPTION)
+    return Figure(column.replace("_", "-"), title, Curves(column, title, target, bands, runs), caption)
 
 
 def column_title(column: str, metric: str) -> str:

@@ -1,4 +1,4 @@
-"""Chromium without a window, spoken to over a pipe (DevTools protocol): what a page says, asks for and looks like."""
+"""Headless Chromium over a pipe (DevTools protocol): messages, requests and screenshots of a page."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ PATIENCE = 60.0  # seconds
 
 
 class Tab:
-    """One page. `said` is what it wrote to the console or threw, `asked` what it asked the network or a disk for."""
+    """One page. `messages`: of the console, and exceptions. `requests`: to the network or a disk."""
 
     def __init__(self, send: int, receive: int) -> None:
         self.send, self.receive = send, receive
         self.rest = b""
         self.number = 0
         self.session: str | None = None
-        self.said: list[str] = []
-        self.asked: list[str] = []
+        self.messages: list[str] = []
+        self.requests: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """One command and its answer; events that come between are noted."""
+        """Send a command and return its result. Events before it are recorded."""
         self.number += 1
         message: dict[str, Any] = {"id": self.number, "method": method, "params": params}
         if self.session:
@@ -57,7 +57,7 @@ class Tab:
                 return found["result"]
 
     def next(self) -> dict[str, Any]:
-        """The next message, an event noted."""
+        """Return the next message. Events are recorded."""
         end = time.monotonic() + PATIENCE
         while b"\0" not in self.rest:
             ready, _, _ = select.select([self.receive], [], [], max(0.0, end - time.monotonic()))
@@ -71,60 +71,60 @@ class Tab:
         return message
 
     def note(self, method: str, params: dict[str, Any]) -> None:
-        """Keep what a page may not do unseen."""
+        """Record messages and requests."""
         if method == "Runtime.consoleAPICalled":
-            self.said.append(" ".join(str(arg.get("value", arg.get("description"))) for arg in params["args"]))
+            self.messages.append(" ".join(str(arg.get("value", arg.get("description"))) for arg in params["args"]))
         elif method == "Runtime.exceptionThrown":
-            self.said.append(json.dumps(params["exceptionDetails"]))
+            self.messages.append(json.dumps(params["exceptionDetails"]))
         elif method == "Log.entryAdded":
-            self.said.append(params["entry"]["text"])
+            self.messages.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
-            self.asked.append(params["request"]["url"])
+            self.requests.append(params["request"]["url"])
 
     def open(
         self, page: Path, *, width: int = 1280, height: int = 900, dark: bool = False, mobile: bool = False
     ) -> None:
-        """A file, in a window of so many CSS pixels, until it says that it is ready."""
+        """Open a file in a window of so many CSS pixels and wait until it is loaded."""
         theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=theme)
         scale = 2 if mobile else 1
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
         )
-        self.said.clear()
-        self.asked.clear()
+        self.messages.clear()
+        self.requests.clear()
         self.call("Page.navigate", url=page.as_uri())
 
     def wait(self, condition: str) -> None:
-        """Until an expression of JavaScript is true; while a page is changing it may fail."""
+        """Wait until a JavaScript expression is true. It may fail while a page is changing."""
         end = time.monotonic() + PATIENCE
         tried = f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"
         while not self.value(tried):
             if time.monotonic() > end:
-                raise TimeoutError(f"{condition} does not become true; the page said {self.said}")
+                raise TimeoutError(f"{condition} does not become true; the page said {self.messages}")
             time.sleep(0.05)
 
     def value(self, expression: str) -> Any:
-        """What an expression of JavaScript comes to."""
+        """Return the value of a JavaScript expression."""
         done = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in done:
             raise RuntimeError(json.dumps(done["exceptionDetails"]))
         return done["result"].get("value")
 
     def screenshot(self, to: Path, *, whole: bool = False) -> None:
-        """A PNG of the window, or of the whole page."""
+        """Write a PNG of the window, or of the whole page."""
         done = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         to.write_bytes(base64.b64decode(done["data"]))
 
     def pdf(self, to: Path) -> None:
-        """The page as it prints, with its footer and header left out, in the size that the page asks for."""
+        """Write the printed page in its own size, without header and footer."""
         done = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
         to.write_bytes(base64.b64decode(done["data"]))
 
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Tab]:
-    """A browser with one page, ended at the end. `profile`: an empty folder for what it keeps."""
+    """Yield a browser's page and end the browser afterwards. `profile`: an empty folder for its files."""
     to_browser, from_us = os.pipe()
     from_browser, to_us = os.pipe()
     process = start(profile, to_browser, to_us)
@@ -142,7 +142,7 @@ def browser(profile: Path) -> Iterator[Tab]:
 
 
 def start(profile: Path, listens: int, answers: int) -> subprocess.Popen[bytes]:
-    """Chromium with the pipe at its file descriptors 3 and 4, where it expects it."""
+    """Start Chromium with the pipe at file descriptors 3 and 4, as it expects."""
     line = [CHROMIUM, f"--user-data-dir={profile}", *SWITCHES, "about:blank"]
     shell = f'exec "$@" 3<&{listens} 4>&{answers}'
     return subprocess.Popen(
@@ -156,7 +156,7 @@ def start(profile: Path, listens: int, answers: int) -> subprocess.Popen[bytes]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the browser, if it has not ended by itself, and what it started."""
+    """End the browser and its child processes."""
     act: Callable[[], None]
     for act in (process.terminate, process.kill):
         if process.poll() is not None:

@@ -1,4 +1,4 @@
-"""A report made by hand, with something in every field: what those who draw are tested on."""
+"""A report with every field filled in, for the tests of all outputs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "logging", "
 def made_report(
     names: tuple[str, ...] = NAMES, *, root: Path | None = None, records: int = 60, trials: int = 8
 ) -> Report:
-    """Two workloads, the best contender first; the last contender fails once on the first workload.
+    """Return two workloads, the best contender first; the last contender fails once on the first workload.
 
     `root`: a folder that pictures are written to; without one there are none."""
     first = made_workload("mlp on digits", names, records=records, direction="max", scale=0.96, root=root)
@@ -86,13 +86,13 @@ def made_report(
 
 
 def made_claim(names: tuple[str, ...]) -> Claim:
-    """A criterion in the metric's unit on two workloads, one that is a ratio without an upper end, one of few words."""
-    told = Evidence("mlp on digits", True, "difference 0.02 [0.01, 0.03]", 0.01, 0.03, 5, value=0.02)
-    open_ = Evidence("gpt on docs", None, "times that of it", -0.2, None, 5)
-    untold = Evidence("gpt on docs", None, "fewer than two results on a side")
+    """Return a claim of two criteria: in the metric's unit on two workloads, and a ratio without an upper end."""
+    known = Evidence("mlp on digits", True, "difference 0.02 [0.01, 0.03]", 0.01, 0.03, 5, value=0.02)
+    unbounded = Evidence("gpt on docs", None, "times that of it", -0.2, None, 5)
+    unknown = Evidence("gpt on docs", None, "fewer than two results on a side")
     criteria = (
-        made_criterion(f"{names[0]} is as good", "test_metric", "not_worse", 0.005, True, (told, untold)),
-        made_criterion("", "train_seconds", "better", 0.1, None, (open_,)),
+        made_criterion(f"{names[0]} is as good", "test_metric", "not_worse", 0.005, True, (known, unknown)),
+        made_criterion("", "train_seconds", "better", 0.1, None, (unbounded,)),
     )
     sentence = f"{names[0]} is better than {names[1]} on mlp on digits."
     return Claim(f"{names[0]} >= {names[1]}", True, sentence, criteria, seeds=5)
@@ -101,7 +101,7 @@ def made_claim(names: tuple[str, ...]) -> Claim:
 def made_criterion(
     words: str, measure: str, relation: str, margin: float, holds: bool | None, evidence: tuple[Evidence, ...]
 ) -> CriterionVerdict:
-    """One of a claim."""
+    """Return one criterion."""
     verdict = {True: "supported", False: "not supported", None: "inconclusive"}[holds]
     said = "; ".join(f"{one.where}: {one.words}" for one in evidence)
     return CriterionVerdict(
@@ -127,7 +127,7 @@ def made_workload(
     scale: float = 1.0,
     root: Path | None = None,
 ) -> Workload:
-    """Everything of one workload; contender k is k percent of `scale` worse than the best."""
+    """Return one workload; contender k is k percent of `scale` worse than the best."""
     sign = -1 if direction == "max" else 1
     level = {who: scale * (1 + sign * 0.02 * k) for k, who in enumerate(names)}
     metric = "accuracy" if direction == "max" else "loss"
@@ -175,12 +175,12 @@ def made_workload(
 
 
 def around(value: float, half: float = 0.004, n: int = 5) -> Estimate:
-    """An estimate with an interval of a relative half-width."""
+    """Return an estimate with an interval of a relative half-width."""
     return Estimate(value, value * (1 - half), value * (1 + half), n)
 
 
 def made_row(k: int, who: str, level: float, count: int) -> Row:
-    """The row of the contender that comes k-th."""
+    """Return the row of the k-th contender."""
     failed = 1 if k and k == count - 1 else 0
     return Row(
         contender=who,
@@ -204,7 +204,7 @@ def made_row(k: int, who: str, level: float, count: int) -> Row:
 
 
 def made_pairs(names: tuple[str, ...], level: dict[str, float], sign: int) -> tuple[Pair, ...]:
-    """The first is better than all others; neighbours after it are undecided, or ties, by turns."""
+    """Return verdicts: the first is better than all others; later neighbours are undecided or ties, by turns."""
     pairs = []
     for i, a in enumerate(names):
         for j in range(i + 1, len(names)):
@@ -233,8 +233,8 @@ def made_pairs(names: tuple[str, ...], level: dict[str, float], sign: int) -> tu
     return tuple(pairs)
 
 
-def course(start: float, end: float, records: int, rng: random.Random) -> tuple[float | None, ...]:
-    """From start to end, bumpy, with a spike, and a gap where it was not finite."""
+def noisy_curve(start: float, end: float, records: int, rng: random.Random) -> tuple[float | None, ...]:
+    """Return a noisy curve with a spike and a gap."""
     values: list[float | None] = []
     for n in range(records):
         share = 1 - 0.02 ** (n / max(1, records - 1))
@@ -246,13 +246,13 @@ def course(start: float, end: float, records: int, rng: random.Random) -> tuple[
 
 
 def axes(records: int, speed: float) -> dict[str, tuple[Any, ...]]:
-    """steps, samples and seconds of records evenly over 300 steps."""
+    """Return steps, samples and seconds of records evenly over 300 steps."""
     steps = tuple(max(1, round(300 * (n + 1) / records)) for n in range(records))
     return {"step": steps, "samples": tuple(64 * s for s in steps), "train_seconds": tuple(s * speed for s in steps)}
 
 
 def made_curves(who: str, level: float, records: int, direction: str) -> list[Curve]:
-    """Validation metric and training loss of each seed; the last seed diverged half way."""
+    """Return the validation metric and the training loss of each seed; the last seed diverged."""
     found = []
     for seed in SEEDS:
         rng = random.Random(f"{who} {seed}")
@@ -268,7 +268,7 @@ def made_curves(who: str, level: float, records: int, direction: str) -> list[Cu
                     who,
                     column,
                     **axes(count, speed),
-                    value=course(begin, end, count, rng),
+                    value=noisy_curve(begin, end, count, rng),
                     run_id=f"run-{who}-s{seed}",
                     seed=seed,
                     status=status,
@@ -278,14 +278,14 @@ def made_curves(who: str, level: float, records: int, direction: str) -> list[Cu
 
 
 def made_bands(who: str, level: float, records: int, direction: str) -> list[Curve]:
-    """Mean over seeds, with the least and the greatest."""
+    """Return the means over seeds, with the least and the greatest."""
     found = []
     start = 0.1 if direction == "max" else level * 2.5
     for column, begin, end, count in (
         ("val_metric", start, level, max(1, records // 4)),
         ("train_loss", 2.3, 0.05, records),
     ):
-        middle = course(begin, end, count, random.Random(who))
+        middle = noisy_curve(begin, end, count, random.Random(who))
         width = abs(end - begin) * 0.04
         low = tuple(None if value is None else value - width for value in middle)
         high = tuple(None if value is None else value + width for value in middle)
@@ -294,7 +294,7 @@ def made_bands(who: str, level: float, records: int, direction: str) -> list[Cur
 
 
 def made_budget_curve(who: str, level: float, sign: int) -> BudgetCurve:
-    """Eight trials."""
+    """Return the budget curve of eight trials."""
     trials = tuple(range(1, 9))
     expected = tuple(level * (1 + sign * 0.08 / n) for n in trials)
     spread = [level * 0.05 / n for n in trials]
@@ -303,7 +303,7 @@ def made_budget_curve(who: str, level: float, sign: int) -> BudgetCurve:
 
 
 def made_sensitivity(k: int, who: str, level: float, sign: int) -> Sensitivity:
-    """A valley over the learning rate; the greatest rate failed."""
+    """Return an optimum over the learning rate; the greatest rate failed."""
     x = tuple(1e-4 * 3**n for n in range(8))
     value = tuple(None if n == 7 else level * (1 + sign * 0.02 * (n - 3 - 0.5 * k) ** 2) for n in range(8))
     y = tuple(1e-2 * 2 ** (5 * n % 8) for n in range(8))
@@ -312,7 +312,7 @@ def made_sensitivity(k: int, who: str, level: float, sign: int) -> Sensitivity:
 
 
 def made_to_target(k: int, who: str, kind: str) -> ToTarget:
-    """The first two reach the target always, the third in some seeds, others never."""
+    """Return times to target: the first two always reach it, the third in some seeds, others never."""
     reached = (5, 5, 2, 0)[min(k, 3)]
     if reached < 3:
         none = Estimate(None, n=5)
@@ -333,7 +333,7 @@ def made_to_target(k: int, who: str, kind: str) -> ToTarget:
 
 
 def made_resources(k: int, who: str) -> Resources:
-    """Slower and larger with k."""
+    """Return resources that grow with k."""
     return Resources(
         contender=who,
         state_bytes=104488 * (1 + k % 3),
@@ -349,7 +349,7 @@ def made_resources(k: int, who: str) -> Resources:
 
 
 def made_pictures(names: tuple[str, ...], root: Path) -> tuple[Picture, ...]:
-    """Two pictures for each contender, 32 x 32, below `root`."""
+    """Write two pictures for each contender, 32 x 32, below `root`."""
     from PIL import Image
 
     found = []
@@ -363,7 +363,7 @@ def made_pictures(names: tuple[str, ...], root: Path) -> tuple[Picture, ...]:
 
 
 def made_across(names: tuple[str, ...]) -> Across:
-    """Scores of both workloads."""
+    """Return the scores over both workloads."""
     taus = tuple(1 + 0.1 * n for n in range(31))
     workloads = ("mlp on digits", "gpt on docs")
     count = len(names)
@@ -391,7 +391,7 @@ def made_across(names: tuple[str, ...]) -> Across:
 
 
 def made_config(who: str, lr: float, seed: int) -> dict[str, Any]:
-    """A resolved configuration."""
+    """Return a resolved configuration."""
     return {
         "optimizer": {"name": who, "lr": lr, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.1, "engine": "auto"},
         "model": {"name": "mlp", "hidden": [128, 128], "task": {"label_smoothing": 0.0}},
@@ -410,7 +410,7 @@ def made_config(who: str, lr: float, seed: int) -> dict[str, Any]:
 
 
 def made_runs(workload: Workload, names: tuple[str, ...], trials: int) -> list[RunDetail]:
-    """`trials` runs of tuning and five of each winner."""
+    """Return `trials` runs of tuning and five of each winner."""
     found = []
     for who in names:
         cells = [("tune", n, 0) for n in range(trials)] + [("final", 3, seed) for seed in SEEDS]
@@ -442,7 +442,7 @@ def made_runs(workload: Workload, names: tuple[str, ...], trials: int) -> list[R
 
 
 def bare_report() -> Report:
-    """One contender, one seed, no intervals, no test split, no records, nothing else."""
+    """Return one contender, one seed, no intervals, no test split, no records, nothing else."""
     lone = Estimate(0.9, n=1)
     none = Estimate(None)
     row = Row("sgd", "torch", 1, 1, none, lone, lone, none, none, None, (0.9,), (0,), 0, 0, None)
@@ -467,7 +467,7 @@ def bare_report() -> Report:
 
 
 def failed_report() -> Report:
-    """Two contenders of which every run failed."""
+    """Return two contenders of which every run failed."""
     report = made_report(("sgd", "lion"))
     none = Estimate(None)
     workload = report.workloads[0]

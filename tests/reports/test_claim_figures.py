@@ -1,4 +1,4 @@
-"""Pictures of claims: forests, heat maps, standings."""
+"""Forest plots of claims, heat maps, standings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from optbench.reports.render.figures.style import style
 
 
 def forest_of(relation: str, margin: float = 0.1, measure: str = "test_metric", low: float = 0.2, high: float = 0.6):
-    """The axes of one criterion with one interval."""
+    """Return the axes of one criterion with one interval."""
     evidence = (Evidence("w", True, "words", low, high, 5, value=(low + high) / 2),)
     claim = replace(made_claim(("a", "b")), criteria=(made_criterion("a", measure, relation, margin, True, evidence),))
     with style():
@@ -31,13 +31,13 @@ def has_figure(claim: Claim) -> bool:
 
 
 def maps(workload: Workload) -> HeatMaps | None:
-    """The heat maps of a workload."""
+    """Return the heat maps of a workload."""
     found = [part.data for part in heat_maps(workload).parts if isinstance(part, Figure)]
     return found[0] if found and isinstance(found[0], HeatMaps) else None
 
 
 def shaded(axes) -> tuple[float, float]:
-    """From where to where the criterion holds."""
+    """Return the ends of the region in which the criterion holds."""
     (patch,) = (
         patch
         for patch in axes.patches
@@ -82,7 +82,7 @@ def test_any_ratio_has_some_ticks_and_not_too_many(reach: float) -> None:
     assert 1 <= len(ticks) <= 11 and 0.0 in ticks
 
 
-def test_rows_are_in_order_open_ends_are_arrows_and_what_has_no_interval_is_left_out() -> None:
+def test_rows_are_in_order_and_open_ends_are_arrows() -> None:
     claim = made_claim(("a", "b"))
     with style():
         above, below = forest(claim, {}).axes

@@ -1,4 +1,4 @@
-"""The tables of a report as CSV files: flat, at full precision, nothing in them that a spreadsheet would run."""
+"""The tables of a report as CSV files: flat, at full precision, without formulas."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_numbers_are_whole() -> None:
     assert written == list(curve.value)
 
 
-def test_what_is_not_known_is_empty() -> None:
+def test_unknown_values_are_empty_cells() -> None:
     assert to_csv([spread("x", Estimate(None, n=3))]) == "x,x_low,x_high,x_n\n,,,3\n"
 
 

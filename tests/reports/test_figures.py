@@ -1,4 +1,4 @@
-"""Pictures of a report: for anything a report may hold, the same bytes each time, anew only where data changed."""
+"""Figures of a report: any report can be drawn, to the same bytes, and only changed data are drawn again."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def names_in(report: Report) -> list[str]:
 
 
 def first_of(report: Report) -> Report:
-    """With its first workload only."""
+    """Return a report with its first workload only."""
     return replace(report, workloads=report.workloads[:1])
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The figures of a report, drawn once; not to be changed."""
+    """Return a folder of figures, drawn once. Don't change it."""
     folder = tmp_path_factory.mktemp("drawn")
     write_figures(document(first_of(made_report())), folder)
     return folder
@@ -52,7 +52,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(drawn: Path, tmp_path: Path) -> Path:
-    """A copy to change."""
+    """Return a copy that may be changed."""
     return shutil.copytree(drawn, tmp_path / "figures")
 
 
@@ -102,7 +102,7 @@ def test_only_what_changed_is_drawn_again(folder: Path) -> None:
     }
 
 
-def test_a_picture_that_was_lost_comes_back(folder: Path) -> None:
+def test_a_missing_file_is_drawn_again(folder: Path) -> None:
     (folder / "mlp-on-digits-time.svg").unlink()
     times = times_of(folder)
     write_figures(document(first_of(made_report())), folder)
@@ -111,7 +111,7 @@ def test_a_picture_that_was_lost_comes_back(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("hashes", ["{", "[]", '{"mlp-on-digits-time": 1}'])
-def test_damaged_notes_on_what_was_drawn_are_no_error(tmp_path: Path, hashes: str) -> None:
+def test_a_damaged_file_of_hashes_is_no_error(tmp_path: Path, hashes: str) -> None:
     (tmp_path / HASHES).write_text(hashes)
     report = first_of(made_report(("lion", "adamw")))
     bare = replace(

@@ -23,8 +23,6 @@ from made_report import NAMES, NASTY, bare_report, failed_report, made_pictures,
 from optbench.errors import OptbenchError
 from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Estimate, Report
-from optbench.reports.model.numbers import MISSING, bytes_text, estimate_text, fixed, p_text, short
-from optbench.reports.model.sections.leaderboard import letter_groups
 from optbench.reports.model.table import Whisker
 from optbench.reports.render.html.markup import Markup, join, printable, tag
 from optbench.reports.render.html.packing import differences, packed
@@ -83,7 +81,7 @@ def html_of(report: Report) -> str:
 
 
 def data_of(page: str) -> dict[str, Any]:
-    """What page.js unpacks."""
+    """Return the data that page.js unpacks."""
     found = re.search(r'<script type="application/octet-stream" id="data">([^<]*)</script>', page)
     assert found
 
@@ -133,7 +131,7 @@ def test_the_verdict_comes_before_everything_else(page: str) -> None:
     assert places == sorted(places)
 
 
-def test_below_its_heading_a_workload_is_not_named_again() -> None:
+def test_a_workload_is_named_in_its_heading_only() -> None:
     report = made_report()
     answer = ("mlp on digits: use lion.", "mlp on digits: lion is better.", "mlp on digits: <b>")
     workload = replace(report.workloads[0], answer=answer)
@@ -151,7 +149,7 @@ def test_every_figure_has_its_data_and_every_table_its_caption(page: str) -> Non
     assert skeleton.elements[0] == ("html", {"lang": "en"})
 
 
-def test_names_stay_text(page: str, nasty: str) -> None:
+def test_names_are_escaped(page: str, nasty: str) -> None:
     plain, found = Skeleton(page), Skeleton(nasty)
     assert sorted(found.tags()) == sorted(plain.tags())
     assert len(found.scripts) == 3
@@ -180,7 +178,7 @@ TEXT = st.text(st.characters(), min_size=1, max_size=40) | st.sampled_from(NASTY
 
 @settings(deadline=None, max_examples=40)
 @given(TEXT, TEXT)
-def test_any_text_leaves_the_elements_as_they_are(name: str, other: str) -> None:
+def test_any_text_is_escaped(name: str, other: str) -> None:
     report = bare_report()
     row = replace(report.workloads[0].rows[0], contender=name, implementation=other, tuned={name: other}, trials=1)
     row = replace(row, edges=((other, name),))
@@ -196,7 +194,7 @@ def test_any_text_leaves_the_elements_as_they_are(name: str, other: str) -> None
     assert len(found.scripts) == 3
 
 
-def test_nothing_is_asked_of_anybody(page: str) -> None:
+def test_the_page_loads_nothing(page: str) -> None:
     skeleton = Skeleton(page)
     assert not skeleton.values("src")
     assert not {"link", "iframe", "object", "embed", "base", "form"} & set(skeleton.tags())
@@ -223,14 +221,14 @@ def test_the_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
     assert pages[0] == pages[1]
 
 
-def test_what_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_raises_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OptbenchError, match="cannot be written"):
         write_report(bare_report(), tmp_path / "file", root=tmp_path, kinds=("html",))
 
 
 @pytest.mark.parametrize("made", [bare_report, failed_report], ids=["bare", "failed"])
-def test_little_is_enough(made: Any) -> None:
+def test_sections_without_data_are_left_out(made: Any) -> None:
     report: Report = made()
     skeleton = Skeleton(html_of(report))
     assert report.answer[0] in skeleton.text
@@ -245,7 +243,7 @@ def test_an_empty_report_is_a_page_too() -> None:
     assert "Nothing." in Skeleton(html_of(report)).text
 
 
-def test_what_is_not_finite_is_shown_as_missing() -> None:
+def test_nonfinite_numbers_are_shown_as_missing() -> None:
     report = made_report(("sgd", "lion"))
     workload = report.workloads[0]
     odd = Estimate(math.nan, -math.inf, math.inf, 3)
@@ -257,7 +255,7 @@ def test_what_is_not_finite_is_shown_as_missing() -> None:
     assert "inf" not in [word for text in Skeleton(page).text for word in text.split()]
 
 
-def test_curves_come_out_as_they_went_in(page: str) -> None:
+def test_curves_are_packed_without_loss(page: str) -> None:
     report = made_report()
     figure = next(figure for figure in data_of(page)["figures"] if figure["kind"] == "curves")
     assert list(figure["columns"]) == ["val_metric", "train_loss"]
@@ -311,7 +309,7 @@ def test_pictures_are_inlined_up_to_a_limit(tmp_path: Path) -> None:
     assert "8 of 8 pictures" in gallery(Album(bytes=10), pictures, PLACES, tmp_path)
 
 
-def test_what_is_no_picture_is_left_out(tmp_path: Path) -> None:
+def test_files_that_are_no_picture_are_left_out(tmp_path: Path) -> None:
     pictures = made_pictures(NAMES, tmp_path)
     (tmp_path / pictures[0].path).write_text("<svg onload=alert(1)>")
     (tmp_path / pictures[1].path).unlink()
@@ -320,46 +318,7 @@ def test_what_is_no_picture_is_left_out(tmp_path: Path) -> None:
     assert "2 of 8 pictures are not shown" in found
 
 
-def test_contenders_share_a_letter_unless_one_is_better() -> None:
-    workload = made_report().workloads[0]
-    # lion is better than all; adamw ties with sgd, sgd is undecided with muon, adamw is better than muon
-    assert letter_groups(workload.rows, workload.pairs) == {"lion": "a", "adamw": "b", "sgd": "bc", "muon": "c"}
-    alike = tuple(replace(pair, verdict="tie") for pair in workload.pairs)
-    assert set(letter_groups(workload.rows, alike).values()) == {"a"}
-    apart = tuple(replace(pair, verdict="better") for pair in workload.pairs)
-    assert list(letter_groups(workload.rows, apart).values()) == ["a", "b", "c", "d"]
-    assert letter_groups(workload.rows, ()) == {}
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high", "shown"),
-    [
-        (0.96123, 0.95, 0.97, "0.961 [0.950, 0.970]"),  # half the width is 0.01: two digits of it
-        (0.9612345, 0.9611, 0.9613, "0.96123 [0.96110, 0.96130]"),
-        (1234.5, 1200, 1300, "1,234 [1,200, 1,300]"),
-        (123456.0, 100000, 140000, "123,000 [100,000, 140,000]"),
-        (1.34e9, 1.2e9, 1.5e9, "1.34e9 [1.20e9, 1.50e9]"),
-        (-0.5, -0.7, 0.3, "\u22120.50 [\u22120.70, 0.30]"),
-        (0.5, None, None, "0.5"),
-        (0.5, 0.5, 0.5, "0.5 [0.5, 0.5]"),
-        (None, 0.1, 0.2, MISSING),
-        (None, None, None, MISSING),
-    ],
-)
-def test_digits_follow_the_interval(value: float, low: float, high: float, shown: str) -> None:
-    assert estimate_text(Estimate(value, low, high, 5)) == shown
-
-
-def test_numbers_without_an_interval() -> None:
-    assert [short(x) for x in (0.0, 1.0, 0.12345, 1234.5, 0.00001, 2.5e8, -3.0, None, math.nan)] == [
-        *("0", "1", "0.1235", "1,234", "1e-5", "2.5e8", "\u22123", MISSING, MISSING)
-    ]
-    assert fixed(-0.0001, 2) == "0.00"
-    assert [bytes_text(n) for n in (0, 1023, 1024, 5 * 2**20, None)] == [*("0 B", "1,023 B", "1 KiB", "5 MiB", MISSING)]
-    assert [p_text(p) for p in (0.0004, 0.042, 0.5, None)] == ["< 0.001", "0.042", "0.5", MISSING]
-
-
-def test_a_scale_takes_in_all_ends_and_a_near_target() -> None:
+def test_a_scale_spans_all_ends_and_a_near_target() -> None:
     one = Estimate(1.0, 0.5, 1.5, 3)
     found = scale([Whisker(one, (0.4,), 2.0)])
     assert found and (found.low, found.high) == (0.4, 2.0)
@@ -382,7 +341,7 @@ def test_elements_escape_what_is_not_markup() -> None:
     assert printable("a\x00\u202eb\ud800") == "a\ufffd\ufffdb\ufffd"
 
 
-def test_packing_takes_what_is_not_finite() -> None:
+def test_packing_writes_nonfinite_numbers_as_null() -> None:
     text = zlib.decompress(base64.b64decode(packed({"a": [1, math.nan, {"b": math.inf}]}))).decode()
     assert text == '{"a":[1,null,{"b":null}]}'
 

@@ -1,4 +1,4 @@
-"""The HTML report in a browser: nothing said, nothing asked for, in both themes, on a phone and in print."""
+"""The HTML report in a browser: no errors, no requests, in both themes, on a phone and in print."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIDEWAYS = "document.scrollingElement.scrollWidth > document.scrollingElement.cl
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of each kind."""
+    """Return a folder with a page of each kind."""
     folder = tmp_path_factory.mktemp("pages")
     made = made_report(root=folder)
     one = replace(made, workloads=made.workloads[:1], across=None)  # fewer figures: quicker
@@ -47,9 +47,9 @@ def show(tab: Tab, page: Path, *, width: int = 1280, dark: bool = False) -> None
     tab.wait(DRAWN)
 
 
-def asked_elsewhere(tab: Tab, page: Path) -> list[str]:
-    """What was asked for but for the page itself and what it holds."""
-    return [url for url in tab.asked if url != page.as_uri() and not url.startswith(("data:", "blob:"))]
+def other_requests(tab: Tab, page: Path) -> list[str]:
+    """Return the requests that are not for the page itself and the data in it."""
+    return [url for url in tab.requests if url != page.as_uri() and not url.startswith(("data:", "blob:"))]
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def asked_elsewhere(tab: Tab, page: Path) -> list[str]:
         *(("bare", 390, True), ("failed", 390, False)),
     ],
 )
-def test_it_opens_in_silence(tab: Tab, folder: Path, name: str, width: int, dark: bool) -> None:
+def test_it_opens_without_errors_and_requests(tab: Tab, folder: Path, name: str, width: int, dark: bool) -> None:
     page = folder / f"{name}.html"
     show(tab, page, width=width, dark=dark)
-    assert tab.said == []
-    assert asked_elsewhere(tab, page) == []
+    assert tab.messages == []
+    assert other_requests(tab, page) == []
     assert tab.value("innerWidth") == width
     assert not tab.value(SIDEWAYS)
     assert tab.value(INK) == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
@@ -81,7 +81,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", list(BAD))
-def test_what_is_checked_can_fail(tab: Tab, tmp_path: Path, name: str) -> None:
+def test_the_checks_can_fail(tab: Tab, tmp_path: Path, name: str) -> None:
     body, says, asks = BAD[name]
     page = tmp_path / f"{name}.html"
     start = "addEventListener('load', () => setTimeout(() => { document.documentElement.dataset.ready = 'true' }, 100))"
@@ -89,21 +89,21 @@ def test_what_is_checked_can_fail(tab: Tab, tmp_path: Path, name: str) -> None:
     page.write_text(f"<!DOCTYPE html><html><head>{head}<title>x</title></head><body>{body}<script>{start}</script>")
     tab.open(page, width=390, mobile=True)
     tab.wait(READY)
-    assert bool(tab.said) == says
-    assert bool(asked_elsewhere(tab, page)) == asks
+    assert bool(tab.messages) == says
+    assert bool(other_requests(tab, page)) == asks
     assert bool(tab.value(SIDEWAYS)) == (name == "wide")
 
 
-def test_its_policy_refuses_what_it_does_not_need(tab: Tab, folder: Path) -> None:
+def test_its_policy_refuses_requests_and_scripts(tab: Tab, folder: Path) -> None:
     show(tab, folder / "one.html")
     refused = "fetch('http://127.0.0.1:9/x').then(() => 'done', () => 'refused')"
     assert tab.value(refused) == "refused"
-    assert any("Content Security Policy" in text for text in tab.said)
+    assert any("Content Security Policy" in text for text in tab.messages)
     tab.value("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))")
     assert tab.value("window.ran") is None
 
 
-def test_names_are_drawn_as_they_are(tab: Tab, folder: Path) -> None:
+def test_names_in_figures_are_escaped(tab: Tab, folder: Path) -> None:
     show(tab, folder / "nasty.html")
     legends = tab.value("Array.from(document.querySelectorAll('.legendtext'), (text) => text.textContent)")
     assert {"<script>alert(1)</script>", "</script><b>bold & co</b>"} <= set(legends)
@@ -133,7 +133,7 @@ def test_runs_are_found_sorted_and_opened(tab: Tab, folder: Path) -> None:
     tab.wait("document.querySelector('.detail button').textContent === 'Copied'")
     tab.value("document.querySelector('#runs-table tbody button').click()")
     assert tab.value("document.querySelectorAll('.detail').length") == 0
-    assert tab.said == []
+    assert tab.messages == []
 
 
 def test_runs_without_a_value_come_last_either_way(tab: Tab, folder: Path) -> None:
@@ -160,7 +160,7 @@ def test_figures_follow_the_theme(tab: Tab, folder: Path) -> None:
     tab.wait(READY)
     assert tab.value(INK) == "rgb(20, 23, 27)"  # it remembers
     tab.value("localStorage.clear()")
-    assert tab.said == []
+    assert tab.messages == []
 
 
 def test_curves_can_be_chosen(tab: Tab, folder: Path) -> None:
@@ -180,7 +180,7 @@ def test_curves_can_be_chosen(tab: Tab, folder: Path) -> None:
     assert tab.value(f"{plot}.data.length") > before + 4 * 5  # a line for each seed, a cross for each that diverged
     ends = tab.value(f"{plot}.data.map((trace) => trace.x.at(-1))")
     assert 0.5 < max(ends) < 1  # seconds, of 300 steps of 2 ms
-    assert tab.said == []
+    assert tab.messages == []
 
 
 def test_a_gap_in_a_band_is_not_filled_across(tab: Tab, folder: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_gap_in_a_band_is_not_filled_across(tab: Tab, folder: Path) -> None:
     assert tab.value(f"{filled}.every((t) => t.y.every((y) => y !== null))")
 
 
-def test_print_is_light_and_closes_what_is_long(tab: Tab, folder: Path, tmp_path: Path) -> None:
+def test_print_is_light_and_hides_long_parts(tab: Tab, folder: Path, tmp_path: Path) -> None:
     show(tab, folder / "one.html", dark=True)
     tab.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
@@ -206,7 +206,7 @@ def test_print_is_light_and_closes_what_is_long(tab: Tab, folder: Path, tmp_path
     tab.value("dispatchEvent(new Event('afterprint'))")
     tab.call("Emulation.setEmulatedMedia", media="", features=theme)
     assert tab.value(INK) == "rgb(20, 23, 27)"
-    assert tab.said == []
+    assert tab.messages == []
 
 
 def test_headings_go_down_one_by_one_and_controls_have_names(tab: Tab, folder: Path) -> None:

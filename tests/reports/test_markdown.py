@@ -1,4 +1,4 @@
-"""The report in Markdown: the answer first, every section, nothing that a name could act by."""
+"""The report in Markdown: the answer first, every section, every name escaped."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def test_a_name_is_text(name: str) -> None:
     assert not marks
 
 
-def test_words_in_a_line() -> None:
+def test_special_characters_are_escaped() -> None:
     assert text("a|b <c> `d`\n\te\x00f") == r"a\|b \<c\> \`d\` e f"
     assert text("AT&amp;T_*x*") == r"AT&amp;amp;T\_\*x\*"
 
 
-def test_each_figure_stands_in_its_own_section() -> None:
+def test_each_figure_is_in_its_workload() -> None:
     report = made_report()
     names = ("a", "a b", "a-b", "across")
     made = replace(report, workloads=tuple(replace(report.workloads[0], name=name) for name in names))

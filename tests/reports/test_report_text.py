@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 from made_report import NASTY, bare_report, failed_report, made_report
 
-from optbench.reports.model.cells import spark
 from optbench.reports.model.content import Report
 from optbench.reports.render.terminal import clean, fitting, print_report
 
@@ -38,7 +37,7 @@ def test_anything_can_be_printed(report: Report, capsys: pytest.CaptureFixture[s
         assert row.contender[:8] in lines
 
 
-def test_what_would_command_a_terminal_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     out = printed(made_report(("\x1b[31mred", "[bold]x[/bold]")), capsys)
     assert "\x1b" not in out and "[bold]x[/bold]" in out
     assert clean("a\x1b[2Jb\u202ec") == "a\ufffd[2Jb\ufffdc"
@@ -50,7 +49,7 @@ def test_a_sentence_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_an_output_that_lacks_signs_gets_others(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signs_that_an_encoding_lacks_are_replaced(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", out)
     print_report(made_report(("lion", "ライオン")))
@@ -62,10 +61,3 @@ def test_an_output_that_lacks_signs_gets_others(encoding: str, monkeypatch: pyte
 def test_fitting() -> None:
     assert fitting("\u2212é▁█\u2013", "latin-1") == "-é_#-"
     assert fitting("\u2212é▁█", "ascii") == "-?_#"
-
-
-def test_sparks() -> None:
-    assert spark([0.0, 1.0]) == "▁" * 8 + "█" * 8
-    assert spark([1.0, 1.0, 1.0]) == "▁" * 16
-    assert spark([None, None]) == "" and spark([1.0]) == ""
-    assert spark([0.0, None, 1.0]).strip().startswith("▁") and " " in spark([0.0, None, 1.0])

@@ -1,4 +1,4 @@
-"""The folder of a report: every file whole, the same bytes each time, clear words where it cannot be written."""
+"""The folder of a report: files are whole, the same report gives the same bytes, and errors are clear."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_same_report_gives_the_same_bytes_and_leaves_files_alone(tmp_path: P
     assert {file: file.stat().st_mtime_ns for file in times} == times
 
 
-def test_a_table_without_rows_goes(tmp_path: Path) -> None:
+def test_the_file_of_a_table_without_rows_is_removed(tmp_path: Path) -> None:
     write_report(made_report(), tmp_path, root=tmp_path, kinds=("csv",))
     (tmp_path / "tables" / "mine.csv").write_text("kept")
     mended = replace(made_report(), skipped=(), failures=())
@@ -49,7 +49,7 @@ def test_a_table_without_rows_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["html", "md", "json", "csv"])
-def test_only_what_is_asked_for_is_written(tmp_path: Path, kind: str) -> None:
+def test_only_requested_outputs_are_written(tmp_path: Path, kind: str) -> None:
     files = write_report(made_report(), tmp_path / "out", root=tmp_path, kinds=(kind,))
     assert {file.suffix for file in files} == {f".{kind}"}
     assert {file for file in (tmp_path / "out").rglob("*") if file.is_file()} == set(files)
@@ -69,7 +69,7 @@ def test_json_has_no_nan() -> None:
     assert plain({"a": (math.nan, {1: [math.inf]})}) == {"a": [None, {"1": [None]}]}
 
 
-def test_text_that_has_no_utf8_is_written_all_the_same(tmp_path: Path) -> None:
+def test_text_without_utf8_is_written_with_replacements(tmp_path: Path) -> None:
     made = made_report()
     report = replace(made, title="\udcff", workloads=(replace(made.workloads[0], name="\udcff"),))
     for file in write_report(report, tmp_path, root=tmp_path, kinds=("md", "json", "csv")):
@@ -77,7 +77,7 @@ def test_text_that_has_no_utf8_is_written_all_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["html", "md", "json", "csv", "figures"])
-def test_something_in_the_way_is_one_clear_error(tmp_path: Path, kind: str) -> None:
+def test_a_path_that_is_taken_raises_one_error(tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StorageError, match="file: cannot be written"):
         write_report(made_report(), tmp_path / "file", root=tmp_path, kinds=(kind,))
@@ -92,7 +92,7 @@ def test_something_in_the_way_is_one_clear_error(tmp_path: Path, kind: str) -> N
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_folder_without_permission_raises_one_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="Permission denied"):
         write_report(made_report(), tmp_path / "out", root=tmp_path, kinds=("json",))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from optbench.config import RunConfig, imports
 from optbench.contracts import Curvature, Parameter, Problem
 from optbench.optimizers.core.build import build
-from optbench.optimizers.core.eval_weights import lends_weights
+from optbench.optimizers.core.eval_weights import has_eval_weights
 from optbench.optimizers.core.shipped import shipped_arguments, shipped_target
 from optbench.sessions.assemble import with_modifiers
 
@@ -100,7 +100,7 @@ class Subject:
         if self.shipped:
             arguments = shipped_arguments(self.all_settings, self.implementation, target)
             optimizer = build(shipped_target(target), arguments, {}, problem, needs)
-            if lends_weights(optimizer):
+            if has_eval_weights(optimizer):
                 optimizer.train()
             return optimizer
         return with_modifiers(

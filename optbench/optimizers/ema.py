@@ -5,9 +5,9 @@ Averaging, for the idea; Szegedy et al., 2016, arXiv:1512.00567, section 8, for 
     d_t    = decay, or min(decay, (1 + t) / (10 + t)) with warm-up          (t = 1 after the first step)
     abar_t = d_t abar_{t-1} + (1 - d_t) theta_t
 
-Training does not see the average; `eval()` lends it. The warm-up is that of TensorFlow's ExponentialMovingAverage
-(`num_updates`): without it a short run would keep much of theta_0. State: abar, in at least fp32, because a step of
-1 - d_t = 1e-4 is below the precision of bf16.
+Training does not see the average; `eval()` puts it into the parameters. The warm-up is that of TensorFlow's
+ExponentialMovingAverage (`num_updates`): without it a short run would keep much of theta_0. State: abar, in at least
+fp32, because a step of 1 - d_t = 1e-4 is below the precision of bf16.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from torch import Tensor
 
 from optbench.errors import ConfigError
 from optbench.optimizers.core import foreach
-from optbench.optimizers.core.eval_weights import lends_weights
+from optbench.optimizers.core.eval_weights import has_eval_weights
 from optbench.optimizers.core.rule import Closure, Loss, ParamGroup
 from optbench.optimizers.core.wrapper import Wrapper
 
 
 class EMA(Wrapper):
-    """Averages the weights for evaluation. Raises ConfigError around an optimizer that lends weights itself."""
+    """Averages the weights for evaluation. Raises ConfigError around an optimizer with evaluation weights."""
 
     def __init__(self, inner: Any, *, decay: float, warmup: bool) -> None:
         super().__init__(inner)
-        if lends_weights(inner):
+        if has_eval_weights(inner):
             raise ConfigError(
-                "ema cannot wrap an optimizer that already lends weights for evaluation",
+                "ema cannot wrap an optimizer that already has evaluation weights",
                 "Remove ema, or the optimizer's own averaging (lookahead, schedule-free)",
             )
         self.decay, self.warmup, self.steps = decay, warmup, 0

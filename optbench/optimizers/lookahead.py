@@ -5,7 +5,8 @@ algorithm 1), around any optimizer.
     theta moves by the inner optimizer; after every k-th step
     phi   = phi + alpha (theta - phi);   theta = phi
 
-A synchronisation keeps the inner optimizer's state. `eval()` lends the slow weights. State: phi.
+A synchronisation keeps the inner optimizer's state. `eval()` puts the slow weights into the parameters, `train()` undoes
+it. State: phi.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ from typing import Any
 import torch
 
 from optbench.errors import ConfigError
-from optbench.optimizers.core.eval_weights import lends_weights
+from optbench.optimizers.core.eval_weights import has_eval_weights
 from optbench.optimizers.core.rule import Closure, Loss, ParamGroup
 from optbench.optimizers.core.wrapper import Wrapper
 
 
 class Lookahead(Wrapper):
-    """Adds slow weights to an optimizer. Raises ConfigError around one that lends weights itself."""
+    """Adds slow weights to an optimizer. Raises ConfigError if it already has evaluation weights."""
 
     def __init__(self, inner: Any, *, k: int, alpha: float) -> None:
         super().__init__(inner)
-        if lends_weights(inner):
-            raise ConfigError("lookahead cannot wrap an optimizer that already lends weights for evaluation")
+        if has_eval_weights(inner):
+            raise ConfigError(
+                "lookahead cannot wrap an optimizer that already has evaluation weights",
+                "Remove lookahead, or the optimizer's own averaging (lookahead, schedule-free)",
+            )
         self.k, self.alpha, self.steps = k, alpha, 0
         self.slow = [theta.detach().clone() for theta in self.parameters]
 

@@ -37,10 +37,10 @@ def soap(
     v.lerp_((left_basis.mT @ matrix @ right_basis).square(), 1 - betas[1])
     step = adam_step(left_basis.mT @ as_matrix(m) @ right_basis, v, betas, t, eps)
     theta.sub_((left_basis @ step @ right_basis.mT).view_as(theta), alpha=lr).mul_(keep)
-    gather(matrix, left, right, shampoo_beta)
+    update_factors(matrix, left, right, shampoo_beta)
     if t % interval == 0:
-        refresh(left, left_basis, v, 0)
-        refresh(right, right_basis, v, 1)
+        power_iteration(left, left_basis, v, 0)
+        power_iteration(right, right_basis, v, 1)
 
 
 def soap_first(
@@ -49,7 +49,7 @@ def soap_first(
     interval: int,
 ) -> None:  # fmt: skip
     """Take the first step: set the factors and their eigenvectors, largest eigenvalue first."""
-    gather(as_matrix(g), left, right, shampoo_beta)
+    update_factors(as_matrix(g), left, right, shampoo_beta)
     for factor, basis in ((left, left_basis), (right, right_basis)):
         basis.copy_(eigen(factor)[1].flip(1))
 
@@ -73,13 +73,13 @@ def adam_step(m: Tensor, v: Tensor, betas: tuple[float, float], t: int, eps: flo
     return m / (v.sqrt() + eps) * (math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t))
 
 
-def gather(matrix: Tensor, left: Tensor, right: Tensor, beta: float) -> None:
+def update_factors(matrix: Tensor, left: Tensor, right: Tensor, beta: float) -> None:
     """Update the moving averages of G G^T and G^T G."""
     left.lerp_(matrix @ matrix.mT, 1 - beta)
     right.lerp_(matrix.mT @ matrix, 1 - beta)
 
 
-def refresh(factor: Tensor, basis: Tensor, v: Tensor, dim: int) -> None:
+def power_iteration(factor: Tensor, basis: Tensor, v: Tensor, dim: int) -> None:
     """Take one power iteration of a basis; sort its columns, and v, by falling estimated eigenvalue."""
     order = torch.einsum("ij,ik,kj->j", basis, factor, basis).argsort(descending=True)
     v.copy_(v.index_select(dim, order))

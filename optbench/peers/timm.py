@@ -115,7 +115,7 @@ def build(name: str, params: ParamsT, /, **settings: Any) -> torch.optim.Optimiz
     return optimizer if name == base else timm_optim.Lookahead(optimizer, **ahead)
 
 
-class CappedAdafactor(timm_optim.Adafactor):
+class CappedTimmAdafactor(timm_optim.Adafactor):
     """lr caps the relative step, min(lr, 1 / sqrt(t)), and parameters scale it; timm has this for lr = null only."""
 
     @staticmethod
@@ -133,7 +133,7 @@ def adafactor_arguments(
     return {"lr": lr, "weight_decay": weight_decay, "caution": False, **named, **rest}
 
 
-Adafactor = Adapter(timm_optim.Adafactor, translate=adafactor_arguments, build=CappedAdafactor)
+Adafactor = Adapter(timm_optim.Adafactor, translate=adafactor_arguments, build=CappedTimmAdafactor)
 
 
 def muon_arguments(

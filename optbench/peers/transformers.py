@@ -9,7 +9,7 @@ from transformers.optimization import Adafactor as Shipped
 from optbench.peers import Adapter, Arguments, ParamGroup
 
 
-class CappedAdafactor(Shipped):
+class CappedTransformersAdafactor(Shipped):
     """lr caps the relative step, min(lr, 1 / sqrt(t)); the library has this schedule for lr = 0.01 only."""
 
     @staticmethod
@@ -27,4 +27,4 @@ def adafactor_arguments(
     return {"lr": lr, "weight_decay": weight_decay, **named, **manual}
 
 
-Adafactor = Adapter(Shipped, translate=adafactor_arguments, build=CappedAdafactor)
+Adafactor = Adapter(Shipped, translate=adafactor_arguments, build=CappedTransformersAdafactor)

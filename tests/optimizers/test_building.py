@@ -91,7 +91,7 @@ def test_state_bytes_are_counted_through_wrappers_by_dtype() -> None:
 
 
 class Averaging(torch.optim.SGD):
-    """Lends scaled weights and restores them inexactly, as schedule-free optimizers do."""
+    """Scales its weights for evaluation and restores them inexactly, as schedule-free optimizers do."""
 
     def eval(self) -> None:
         for group in self.param_groups:
@@ -104,7 +104,7 @@ class Averaging(torch.optim.SGD):
                 p.data.mul_(3)
 
 
-def test_lent_weights_are_evaluated_and_training_weights_are_restored_bit_for_bit() -> None:
+def test_evaluation_weights_are_used_and_training_weights_are_restored_bit_for_bit() -> None:
     model = network()
     optimizer = Averaging(model.parameters(), lr=0.1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

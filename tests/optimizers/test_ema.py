@@ -135,8 +135,8 @@ def test_a_group_added_later_is_averaged() -> None:
 
 
 @pytest.mark.parametrize("settings", [["optimizer=schedulefree"], ["lookahead=true"]])
-def test_an_optimizer_that_lends_weights_is_refused(settings: list[str], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="ema cannot wrap an optimizer that already lends"):
+def test_an_optimizer_with_evaluation_weights_is_refused(settings: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ema cannot wrap an optimizer that already has evaluation weights"):
         execute(config.load([*QUICK, *settings, "ema=true"]), tmp_path)
 
 

@@ -297,9 +297,7 @@ def test_elementwise_rules_are_called_without_guards() -> None:
     def not_compiled(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return x + y
 
-    assert (
-        input_order(torch.fx.symbolic_trace(not_compiled), ["x", "y"]) is None
-    )  # input names not from the compiler
+    assert input_order(torch.fx.symbolic_trace(not_compiled), ["x", "y"]) is None  # input names not from the compiler
 
 
 def test_cached_views_follow_replaced_weights_and_states() -> None:

@@ -37,7 +37,7 @@ def test_lookahead_steps_back_after_every_kth_step() -> None:
     assert theta.tolist() == [-5.0] * 3
 
 
-def test_lookahead_lends_its_slow_weights_and_restores_the_fast_ones() -> None:
+def test_lookahead_evaluates_slow_weights_and_restores_the_fast_ones() -> None:
     theta = torch.zeros(3, requires_grad=True)
     optimizer = Lookahead(sgd(theta), k=5, alpha=0.5)
     descend(optimizer, theta, 7)
@@ -71,9 +71,9 @@ def test_lookahead_includes_a_group_added_later() -> None:
     assert second.tolist() == [-2.0] * 3
 
 
-def test_lookahead_refuses_an_optimizer_that_lends_weights() -> None:
+def test_lookahead_refuses_an_optimizer_with_evaluation_weights() -> None:
     theta = torch.zeros(3, requires_grad=True)
-    with pytest.raises(ConfigError, match="already lends"):
+    with pytest.raises(ConfigError, match="already has evaluation weights"):
         Lookahead(Lookahead(sgd(theta), k=2, alpha=0.5), k=2, alpha=0.5)
 
 

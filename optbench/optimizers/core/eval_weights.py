@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def lends_weights(optimizer: object) -> bool:
+def has_eval_weights(optimizer: object) -> bool:
     """Return True if the optimizer has separate weights for evaluation."""
     return callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None))
 
@@ -28,7 +28,7 @@ def eval_weights(
 
     `refresh(module)` re-estimates batch statistics for them; it is called only if the module has any. `sync()` is
     called whenever the values of the optimizer's tensors have changed."""
-    if not lends_weights(optimizer):
+    if not has_eval_weights(optimizer):
         yield
         return
     kept = [tensor for group in optimizer.param_groups for tensor in group["params"]]

@@ -5,8 +5,8 @@ algorithm 1), around any optimizer.
     theta moves by the inner optimizer; after every k-th step
     phi   = phi + alpha (theta - phi);   theta = phi
 
-A synchronisation keeps the inner optimizer's state. `eval()` puts the slow weights into the parameters, `train()` undoes
-it. State: phi.
+A synchronisation keeps the inner optimizer's state. `eval()` puts the slow weights into the parameters; `train()`
+undoes it. State: phi.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def test_micro_batches_give_the_gradient_of_the_batch() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_dry_step_and_an_evaluation_have_no_side_effects(model: str) -> None:
-    objects = small(model, "optimizer=schedulefree", "schedule=constant")  # lends weights, renews batch statistics
+    objects = small(model, "optimizer=schedulefree", "schedule=constant")  # re-estimates batch statistics
     batch, trainer = first_batch(objects), objects.trainer
     for turn in objects.task.turns(batch, 0):
         trainer.players[turn.player].step(turn, 1.0, False)

@@ -95,7 +95,7 @@ def recipe_of(loaded: config.RunConfig) -> dict[str, Any]:
     return config.flatten(config.read_yaml(file)) if file.exists() else {}
 
 
-IMPLEMENTATIONS = [(c.optimizer.name, c.optimizer.settings["impl"]) for c in matrix.subjects(None, [])]
+IMPLEMENTATIONS = [(c.optimizer.name, c.optimizer.settings["impl"]) for c in matrix.matrix_configs(None, [])]
 
 
 def defaults_and_ours() -> list[tuple[str, str]]:
@@ -106,7 +106,7 @@ def defaults_and_ours() -> list[tuple[str, str]]:
 
 def chosen(name: str, impl: str) -> config.Choice:
     """Return the optimizer by this implementation, with the settings that it requires."""
-    return next(c.optimizer for c in matrix.subjects(None, [], name) if c.optimizer.settings["impl"] == impl)
+    return next(c.optimizer for c in matrix.matrix_configs(None, [], name) if c.optimizer.settings["impl"] == impl)
 
 
 @pytest.mark.parametrize("name", names("optimizer"))

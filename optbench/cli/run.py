@@ -50,7 +50,7 @@ def run(
         return
     from optbench.sessions.session import execute
     from optbench.sessions.sinks import sinks_for
-    from optbench.trackers.console import summary_lines
+    from optbench.trackers.summary import summary_lines
 
     ended = execute(config, root, study=study, force=force, sinks=sinks_for(config, progress=output.shows_progress))
     if ended.rank:

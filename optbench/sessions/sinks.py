@@ -26,7 +26,7 @@ def trackers_for(config: RunConfig, folder: RunFolder) -> list[Sink]:
     """Return the tracker that the configuration asks for, if any."""
     if config.tracker == "none":
         return []
-    from optbench.trackers.background import Background
+    from optbench.trackers.background import BackgroundSink
     from optbench.trackers.wandb import WandbTracker
 
-    return [Background(WandbTracker(folder.path, config.wandb_project))]
+    return [BackgroundSink(WandbTracker(folder.path, config.wandb_project))]

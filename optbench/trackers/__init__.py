@@ -1,0 +1,1 @@
+"""Sinks for people and services: the terminal and Weights & Biases."""

@@ -1,24 +1,23 @@
-"""Live progress on stderr, and the summary of an ended run.
-
-On a terminal a bar with loss, metric, samples/s and the time left; elsewhere one plain line every few seconds.
-"""
+"""Live progress on stderr: a bar with loss, metric, speed and time left, or without a terminal one line at times."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optbench.contracts import Sink
 from optbench.records import Record, Split
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between two plain lines
 
 
 class Console(Sink):
-    """A Sink for people."""
+    """A Sink that prints progress."""
 
     def __init__(
         self, total_steps: int, batch_size: int, *, enabled: bool = True, plain_seconds: float = PLAIN_SECONDS
@@ -29,11 +28,11 @@ class Console(Sink):
         self.seen: dict[str, float] = {}
         self.step = self.first_step = 0
         self.began = self.printed = time.monotonic()
-        self._progress: Any = None
+        self._progress: Progress | None = None
         self._printed_step = -1
 
     def start(self, run: Mapping[str, Any]) -> None:
-        """Show where the run starts."""
+        """Print the run and its device, and begin the progress bar."""
         self.metric = str(run.get("metric", "metric"))
         self.step = self.first_step = (run.get("resumed_from_steps") or [0])[-1]
         self.began = self.printed = time.monotonic()
@@ -44,7 +43,7 @@ class Console(Sink):
             self._progress = self._bar()
             self._progress.start()
 
-    def _bar(self) -> Any:
+    def _bar(self) -> Progress:
         from rich.console import Console as Terminal
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -61,7 +60,7 @@ class Console(Sink):
         return progress
 
     def tick(self, step: int) -> None:
-        """A sign of life between records."""
+        """Show the current step."""
         self.step = step
         if self._progress is not None:
             self._progress.update(self._task, completed=step)
@@ -69,7 +68,7 @@ class Console(Sink):
             self._print()
 
     def log(self, record: Record) -> None:
-        """Show the newest values."""
+        """Show the latest values."""
         self.seen.update({key: value for key, value in record.values.items() if isinstance(value, (int, float))})
         self.step = record.step
         if self._progress is not None:
@@ -78,7 +77,7 @@ class Console(Sink):
             self._print()
 
     def finish(self, result: Mapping[str, Any] | None) -> None:
-        """Give the terminal back."""
+        """End the progress bar."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
@@ -95,7 +94,7 @@ class Console(Sink):
     def _print(self) -> None:
         self.printed = time.monotonic()
         self._printed_step, before = self.step, self._printed_step
-        if self.step == before:  # evaluations at the end, of a step that has its line
+        if self.step == before:  # final evaluations come after the line of the last step
             return
         rate = (self.step - self.first_step) / max(1e-9, self.printed - self.began)
         left = (self.total_steps - self.step) / rate if rate > 0 else None
@@ -104,12 +103,12 @@ class Console(Sink):
 
 
 def describe_device(hardware: Mapping[str, Any]) -> str:
-    """The device in words."""
+    """Return the name of the device."""
     return str(hardware.get("gpu") or hardware.get("cpu") or hardware.get("device") or "an unknown device")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as 42 s, 3 min 5 s or 2 h 10 min."""
+    """Return seconds as 42 s, 3 min 5 s or 2 h 10 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -119,7 +118,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes as B, KiB, MiB or GiB."""
+    """Return bytes as B, KiB, MiB or GiB."""
     if count is None:
         return "?"
     for unit in ("B", "KiB", "MiB"):
@@ -130,74 +129,7 @@ def size(count: float | None) -> str:
 
 
 def number(value: float | None, form: str = ".4f") -> str:
-    """A number, or a dash where there is none; one too small for the form by its first digits."""
+    """Return a formatted number, or a dash for None. Numbers too small for the format show three digits."""
     if value is None:
         return "-"
     return f"{value:.3g}" if 0 < abs(value) < 1e-3 and form.endswith("f") else format(value, form)
-
-
-def summary_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) -> list[str]:
-    """What came out of a run, in a few lines."""
-    final, best, reached = result["final"], result.get("best"), result.get("target")
-    metric = result["metric"] or "metric"
-    trivial = f"   trivial {number(final['test_trivial'])}" if final.get("test_trivial") is not None else ""
-    reason = f": {result['reason']}" if result.get("reason") else ""
-    lines = [f"{result['run_id']}  {result['status']}{reason}"]
-    width = max(12, len(metric))
-    lines.append(
-        f"  {metric:<{width}} test {number(final['test_metric'])}   validation {number(final['val_metric'])}   "
-        f"train {number(final['train_metric'])}{trivial}"
-    )
-    lines.append(
-        f"  {'loss':<{width}} test {number(final['test_loss'])}   validation {number(final['val_loss'])}   "
-        f"train {number(final['train_loss'])}"
-    )
-    if best:
-        lines.append(f"  {'best':<12} validation {metric} {number(best['val_metric'])} at step {best['step']:,}")
-    if reached:
-        where = f"first passed at step {reached['step']:,}" if reached["step"] is not None else "not reached"
-        lines.append(f"  {'target':<12} {metric} {reached['value']:g}: {where}")
-    measured = time_lines(result) + memory_lines(result) if result["wall_seconds"] is not None else []
-    return lines + measured + note_lines(run, result, folder)
-
-
-def time_lines(result: Mapping[str, Any]) -> list[str]:
-    """Where the time went, and how fast it was."""
-    seconds, speed = result["seconds"], result["throughput"]
-    total = sum(seconds.values()) or 1.0
-    shares = sorted(((value / total, name) for name, value in seconds.items()), reverse=True)
-    split = ", ".join(f"{name} {share:.0%}" for share, name in shares if share >= 0.01)
-    lines = [
-        f"  {'time':<12} {duration(result['wall_seconds'])}, training {duration(result['train_seconds'])} ({split})",
-        f"  {'speed':<12} {number(speed['samples_per_second'], ',.0f')} samples/s, step "
-        f"{number(speed['step_ms_median'], '.2f')} ms (95 %: {number(speed['step_ms_p95'], '.2f')} ms)",
-    ]
-    if speed.get("flops_per_second"):
-        use = f", {speed['utilisation']:.0%} of the device's peak" if speed.get("utilisation") else ""
-        lines[-1] += f", {speed['flops_per_second'] / 1e9:,.1f} GFLOP/s{use}"
-    return lines
-
-
-def memory_lines(result: Mapping[str, Any]) -> list[str]:
-    """Bytes by kind."""
-    held = result["bytes"]
-    state = sum(held["optimizer_state"].values())
-    peak = held.get("peak_allocated")
-    most = f"peak {size(peak)} on the device" if peak is not None else f"peak {size(held.get('resident'))} resident"
-    return [f"  {'memory':<12} parameters {size(held['parameters'])}, optimizer state {size(state)}, {most}"]
-
-
-def note_lines(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) -> list[str]:
-    """What a reader must know besides, and where the rest is."""
-    notes = []
-    if run:
-        engine = f" ({run['engine']})" if run["engine"] else ""
-        over = "".join(f", {name}" for name in run.get("modifiers", ()))
-        second = run.get("config", {}).get("optimizer_d")
-        other = f"; second player: {second['name']} by {second['impl']}" if second else ""
-        notes.append(f"  {'optimizer':<12} {run['algorithm']} by {run['implementation']}{engine}{over}{other}")
-    if result.get("resumed_from_steps"):
-        notes.append(f"  {'resumed':<12} from step {', '.join(f'{step:,}' for step in result['resumed_from_steps'])}")
-    if result.get("data_verified") is False:
-        notes.append(f"  {'data':<12} NOT VERIFIED: its checksum is not known (data.verify=off)")
-    return [*notes, f"  {'results':<12} {folder}"]

@@ -1,8 +1,8 @@
-"""Weights & Biases as a mirror of the results: online where there is a key, else offline.
+"""Weights & Biases as a mirror of the results: online if there is an API key, else offline.
 
-Our own `step` is a logged value and the x axis: W&B silently drops rows whose internal step runs backwards, as it does
-after a resume. One group holds the seeds of one setting, so that W&B draws their mean with a band; of a sweep, all runs
-of the study.
+`step` is logged as a value and used as the x axis, because W&B silently drops rows whose internal step decreases, as
+after a resume. The seeds of one configuration form a group, so that W&B draws their mean with a band. In a sweep, the
+group is the study.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import netrc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
 from optbench.config.trees import flatten
@@ -23,15 +23,20 @@ from optbench.contracts import Sink
 from optbench.errors import first_line
 from optbench.records import Record, Status
 
+if TYPE_CHECKING:
+    from wandb import Run, Settings
+
 log = logging.getLogger(__name__)
 
-INIT_SECONDS = 20  # after which an online start becomes an offline one
-TAG_CHARACTERS = 64  # W&B refuses longer ones
+Mode = Literal["online", "offline", "disabled", "shared"]
+
+INIT_SECONDS = 20  # then an online start becomes an offline one
+TAG_CHARACTERS = 64  # W&B rejects longer tags
 FACTS = ("algorithm", "implementation", "modifiers", "engine", "versions", "hardware", "git", "data")
-OF_A_SWEEP = ("trial_id", "sweep")
-RUN_JSON, RESULT_JSON = "run_json", "result_json"  # the files themselves: what `optbench report --wandb` reads
-W_AND_B_SWEEP = "WANDB_SWEEP_ID"  # set where W&B's own sweep has started us: it reads a metric's summary as one number
-HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where W&B's clients keep their keys under, by version
+SWEEP_FACTS = ("trial_id", "sweep")
+RUN_JSON, RESULT_JSON = "run_json", "result_json"  # the whole files; `optbench report --wandb` reads them
+W_AND_B_SWEEP = "WANDB_SWEEP_ID"  # set in a W&B sweep, which reads a metric's summary as one number
+HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # under which versions of W&B store the key
 
 
 class WandbTracker(Sink):
@@ -39,18 +44,18 @@ class WandbTracker(Sink):
 
     def __init__(self, directory: Path, project: str) -> None:
         self.directory, self.project = directory, project
-        self.run: Any = None
+        self.run: Run | None = None
 
     def start(self, run: Mapping[str, Any]) -> None:
-        """Begin a W&B run, online if possible."""
-        self.run = begun(self.directory, lambda mode: self._begin(run, mode))
+        """Start a W&B run, online if possible."""
+        self.run = start_run(self.directory, lambda mode: self._begin(run, mode))
 
-    def _begin(self, run: Mapping[str, Any], mode: str) -> Any:
+    def _begin(self, run: Mapping[str, Any], mode: Mode) -> Run:
         import wandb
 
         choices = run.get("config", {})
         sweep = run.get("sweep")
-        facts = {key: run.get(key) for key in (*FACTS, *(OF_A_SWEEP if sweep else ()))}
+        facts = {key: run.get(key) for key in (*FACTS, *(SWEEP_FACTS if sweep else ()))}
         group = run.get("study") if sweep else f"{run.get('study')}/{run.get('trial_id')}"
         with quiet():
             new = wandb.init(
@@ -75,7 +80,7 @@ class WandbTracker(Sink):
         return new
 
     def log(self, record: Record) -> None:
-        """Log one record under the names of the column dictionary."""
+        """Log one record under the names in `records.COLUMNS`."""
         if self.run is None:
             return
         row = {key: value for key, value in record.as_row().items() if value is not None}
@@ -98,13 +103,13 @@ class WandbTracker(Sink):
             self.run.finish(exit_code=0 if succeeded else 1)
 
 
-def begun(directory: Path, begin: Callable[[str], Any]) -> Any:
-    """What `begin(mode)` gives, online if possible, else offline; None where W&B is not installed."""
+def start_run(directory: Path, begin: Callable[[Mode], Run]) -> Run | None:
+    """Return `begin(mode)`, online if possible, else offline; None if W&B is not installed."""
     if importlib.util.find_spec("wandb") is None:
-        log.info("W&B is not installed: records are kept in the results folder alone")
+        log.info("W&B is not installed; records go to the results folder only")
         return None
     directory.mkdir(parents=True, exist_ok=True)
-    mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+    mode: Mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")  # type: ignore[assignment]
     try:
         run = begin(mode)
     except Exception as error:
@@ -117,8 +122,8 @@ def begun(directory: Path, begin: Callable[[str], Any]) -> Any:
     return run
 
 
-def settings() -> Any:
-    """W&B without what it would do besides: no output, no sampling of the machine, no copy of the code."""
+def settings() -> Settings:
+    """Return settings without output, system metrics or a copy of the code."""
     import wandb
 
     return wandb.Settings(
@@ -132,7 +137,7 @@ def settings() -> Any:
 
 
 def tags_of(run: Mapping[str, Any]) -> list[str]:
-    """What a run is found by: its choices, its precision and, in a sweep, its cell."""
+    """Return the tags of a run: optimizer, model, data, precision and, in a sweep, its cell."""
     choices = run.get("config", {})
     names = [choices[group]["name"] for group in ("optimizer", "model", "data") if group in choices]
     tags = [*names, str(choices.get("precision", "")), *([run["sweep"]["cell"]] if run.get("sweep") else [])]
@@ -140,7 +145,7 @@ def tags_of(run: Mapping[str, Any]) -> list[str]:
 
 
 def has_key() -> bool:
-    """Whether a W&B key is at hand, without asking any server."""
+    """Return True if there is a W&B API key; no server is asked."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     file = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
@@ -154,11 +159,9 @@ def has_key() -> bool:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """W&B prints on start and end whatever its settings say; nothing of that reaches our output.
+    """Silence W&B's logger, which prints at start and end whatever its settings are.
 
-    Only the logger is silenced: redirecting the process's streams from a thread would swallow the run's own lines."""
-    import logging
-
+    Redirecting the streams of the process from a thread would swallow the run's own lines."""
     logger = logging.getLogger("wandb")
     level, logger.level = logger.level, logging.CRITICAL
     try:

@@ -11,7 +11,7 @@ import pytest
 
 from optbench.contracts import Sink
 from optbench.records import Record, Split
-from optbench.trackers.background import Background
+from optbench.trackers.background import BackgroundSink
 
 
 def record(step: int) -> Record:
@@ -55,7 +55,7 @@ class Stuck(Kept):
 
 
 def drive(sink: Kept, records: int, **seconds: float) -> float:
-    tracker = Background(sink, **seconds)
+    tracker = BackgroundSink(sink, **seconds)
     tracker.start({"run_id": "x"})
     began = time.monotonic()
     for step in range(records):

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from optbench.records import Record, Split
-from optbench.trackers.console import Console, duration, number, size, summary_lines
+from optbench.trackers.console import Console, duration, number, size
+from optbench.trackers.summary import summary_lines
 
 
 def record(step: int, split: Split = Split.TRAIN, **values: float) -> Record:

@@ -181,7 +181,7 @@ def test_without_the_package_a_run_is_only_told(
     tracker = WandbTracker(tmp_path, "p")
     tracker.start({"run_id": "x"})
     tracker.finish(None)
-    assert caplog.messages == ["W&B is not installed: records are kept in the results folder alone"]
+    assert caplog.messages == ["W&B is not installed; records go to the results folder only"]
 
 
 def test_a_server_that_is_not_there_means_offline(

@@ -17,7 +17,7 @@ from optbench.clipping import NoClip
 from optbench.contracts import Turn
 from optbench.sessions.assemble import assemble
 from optbench.sessions.session import execute
-from optbench.trackers.console import summary_lines
+from optbench.trackers.summary import summary_lines
 from optbench.training.clock import Clock
 from optbench.training.player import ActivePlayer
 from optbench.training.seeding import preserve_state

@@ -31,9 +31,9 @@ def track(scheduler: Scheduler, summary: Summary) -> None:
     tracked = [run.config for run in scheduler.planned_runs if tracker_of(scheduler, run.config.tracker) != "none"]
     if not tracked or not scheduler.ran:
         return
-    from optbench.trackers.background import Background
+    from optbench.trackers.background import BackgroundSink
 
-    sink = Background(SummarySink(scheduler.folder, tracked[0].wandb_project))
+    sink = BackgroundSink(SummarySink(scheduler.folder, tracked[0].wandb_project))
     sink.start(summary)
     sink.finish(summary)
 
@@ -52,9 +52,9 @@ class SummarySink(Sink):
 
     def start(self, run: Summary) -> None:
         """Begin the W&B run, or resume that of an earlier sweep of the study."""
-        from optbench.trackers.wandb import begun
+        from optbench.trackers.wandb import start_run
 
-        self.run = begun(self.directory, lambda mode: self._begin(run, mode))
+        self.run = start_run(self.directory, lambda mode: self._begin(run, mode))
 
     def _begin(self, summary: Summary, mode: Any) -> wandb.Run:
         import wandb

@@ -58,7 +58,7 @@ class StudyPlan:
         return self.kept + len(self.copies)
 
 
-class Progress:
+class ProgressCounter:
     """Report progress every few seconds."""
 
     def __init__(self, verb: str, total: int = 0) -> None:
@@ -82,7 +82,7 @@ def plan_merge(inputs: Sequence[Path], out: Path, mix: Collection[str]) -> list[
     if not found:
         names = ", ".join(map(str, inputs))
         raise NoResultsError(f"{names}: no runs found", "Give results folders, or studies: results/NAME")
-    progress = Progress("compared", sum(map(len, found.values())))
+    progress = ProgressCounter("compared", sum(map(len, found.values())))
     return [plan_study(name, found[name], trees, out, mix, progress) for name in sorted(found)]
 
 
@@ -106,7 +106,7 @@ def scan_all(inputs: Sequence[Path], out: Path) -> list[Tree]:
     there = {name: out / name for name in names if (out / name).is_dir()}
     seen: set[str] = set()
     trees = []
-    progress = Progress("read")
+    progress = ProgressCounter("read")
     for name, folders in ((str(out), there), *opened):
         trees.append(scan(name, folders, progress, seen))
         seen |= {os.path.realpath(run.folder) for run in trees[-1].runs}
@@ -199,7 +199,7 @@ def plan_study_file(plan: StudyPlan, trees: Sequence[Tree], out: Path, folders: 
 def merge(plans: Sequence[StudyPlan], out: Path, mode: TransferMode) -> None:
     """Execute the plans. Raises Locked if a sweep runs one of the studies, StorageError if `out` is not writable."""
     verb = {TransferMode.COPY: "copied", TransferMode.LINK: "linked", TransferMode.MOVE: "moved"}[mode]
-    progress = Progress(verb, sum(len(plan.copies) for plan in plans))
+    progress = ProgressCounter(verb, sum(len(plan.copies) for plan in plans))
     for plan in plans:
         if plan.idle:
             continue

@@ -54,7 +54,7 @@ def check_tuning(
     """Check that contenders had equal tuning budgets; return what was mixed, in words.
 
     `spent`: trials and samples through gradient evaluations by contender. `allowed`: the study allows unequal budgets.
-    Raises ConfigError for unequal budgets that nobody allowed."""
+    Raises ConfigError for unequal budgets without permission."""
     if not spent or nearly_equal([samples for _, samples in spent.values()]):
         return ()
     each = [f"{name} {trials} trials, {samples:,.0f} samples" for name, (trials, samples) in sorted(spent.items())]

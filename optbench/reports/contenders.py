@@ -11,13 +11,13 @@ from optbench.records import Status
 from optbench.reports.read.columns import RunRow, number_in
 from optbench.reports.read.run_rows import OPEN, PRUNED
 from optbench.reports.read.settings import searched_keys, settings_of
-from optbench.reports.read.study_file import Cell, Cells, StudyFile
+from optbench.reports.read.study_file import CellEntry, Cells, StudyFile
 from optbench.reports.statistics.difference import Arm
 
 TUNE = "tune"
 UNKNOWN = -1  # trial of a tuning run that does not say which it is
 DONE = "done"  # stage of a cell whose final runs have ended
-NO_CELL: Cell = {"label": ""}  # of plain runs
+NO_CELL: CellEntry = {"label": ""}  # of plain runs
 HEADLINES = {"test_metric": "test", "val_metric": "val"}
 
 
@@ -32,7 +32,7 @@ class Contender:
     """Runs of each trial."""
     outdated: list[RunRow] = field(default_factory=list)
     """Ended final runs of a trial that is no longer the winner; excluded from every number."""
-    cell: Cell = field(default_factory=lambda: NO_CELL)
+    cell: CellEntry = field(default_factory=lambda: NO_CELL)
     """The contender's cell of study.json."""
 
     @property
@@ -138,7 +138,7 @@ def headline_of(contenders: Sequence[Contender]) -> str:
     return "test_metric" if all(run["test"] is not None for run in runs) else "val_metric"
 
 
-def cells_of(studies: Mapping[str, StudyFile]) -> dict[tuple[str, str], Cell]:
+def cells_of(studies: Mapping[str, StudyFile]) -> dict[tuple[str, str], CellEntry]:
     """Return the cells of every study.json by study and label."""
     return {
         (study, cell["label"]): cell for study, tree in studies.items() for cell in tree["cells"] if "label" in cell

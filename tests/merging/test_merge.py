@@ -1,4 +1,4 @@
-"""Merging results trees: each run once, nothing that may not be mixed, and whole run folders whatever happens."""
+"""Merge results trees: each run once, nothing mixed without permission, and complete run folders whatever happens."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def change(file: Path, **values: Any) -> None:
 
 
 def state(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Everything below a folder: its time and content."""
+    """Return time and content of every file below a folder."""
     files = [file for file in root.rglob("*") if file.is_file()]
     return {str(file.relative_to(root)): (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
 
@@ -45,7 +45,7 @@ def runs_in(study: Path) -> set[str]:
 
 
 def opened(run: Path, step: int = 0) -> Path:
-    """Make a run one that has not ended, with a checkpoint at a step."""
+    """Turn a run into an open one, with a checkpoint at a step."""
     (run / "result.json").unlink(missing_ok=True)
     if step:
         (run / "checkpoints").mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ def opened(run: Path, step: int = 0) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to be in, so that trees have short names."""
+    """Work in an empty folder, so that trees have short names."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -63,7 +63,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # -- what comes together -----------------------------------------------------------------------------------------------
 
 
-def test_two_trees_become_one_and_again_nothing_happens(here: Path, call: Call) -> None:
+def test_merging_twice_does_nothing_the_second_time(here: Path, call: Call) -> None:
     write_study(here / "a", LION | {"adamw": [0.8]})
     write_study(here / "b", SGD | {"adamw": [0.8]})
     write_study(here / "b", LION, study="other")
@@ -85,7 +85,7 @@ def test_two_trees_become_one_and_again_nothing_happens(here: Path, call: Call) 
     assert state(here / "all") == before
 
 
-def test_studies_folders_under_other_names_and_out_among_the_inputs(here: Path, call: Call) -> None:
+def test_renamed_studies_and_the_output_as_input(here: Path, call: Call) -> None:
     shutil.move(write_study(here / "a", LION), here / "made-on-a")
     shutil.move(write_study(here / "b", SGD), here / "made-on-b")
     assert call("merge", "made-on-a", "made-on-b", "-o", ".")[0] == 0
@@ -123,13 +123,13 @@ def test_times_of_unequal_hardware_stay_apart_in_the_report(here: Path, call: Ca
 # -- one run in several trees ------------------------------------------------------------------------------------------
 
 
-def test_what_counts_as_time_or_memory_is_what_all_tests_take_for_it() -> None:
+def test_times_and_memory_are_those_of_all_tests() -> None:
     assert VOLATILE <= TIMES_AND_MEMORY
     assert not TIMES_AND_MEMORY & {"val_loss", "val_metric", "lr", "val_bits_per_byte", "samples", "step"}
 
 
 def twins(here: Path, a: dict[str, Any], b: dict[str, Any]) -> tuple[Path, Path]:
-    """The same run in two trees with a record of its own in each."""
+    """Write the same run in two trees with different records."""
     runs = []
     for tree, record, cpu in (("a", a, "fast"), ("b", b, "slow")):
         runs.append(write_run(here / tree / "made", "lion", "final", 1000, 0, 0.9, "max", cpu=cpu))
@@ -172,7 +172,7 @@ def test_ended_runs_that_differ_are_a_conflict_and_the_first_is_kept(
     assert kept.joinpath("result.json").read_bytes() == (a / "result.json").read_bytes()
 
 
-def test_an_ended_run_wins_over_an_open_one_and_an_open_one_over_one_behind_it(here: Path, call: Call) -> None:
+def test_the_most_complete_copy_wins(here: Path, call: Call) -> None:
     for tree in ("a", "b", "c"):
         for seed in (1000, 1001):
             write_run(here / tree / "made", "lion", "final", seed, 0, 0.9, "max")
@@ -190,9 +190,7 @@ def test_an_ended_run_wins_over_an_open_one_and_an_open_one_over_one_behind_it(h
     assert (here / "a/made/lion-final-0-s1000/checkpoints").exists()  # the trees are as they were
 
 
-def test_damaged_runs_are_listed_and_taken_as_they_are_unless_another_tree_has_them_whole(
-    here: Path, call: Call
-) -> None:
+def test_damaged_runs_are_copied_unless_another_tree_has_a_complete_one(here: Path, call: Call) -> None:
     write_study(here / "a", LION)
     write_study(here / "b", LION)
     for run in ("lion-final-0-s1000", "lion-final-0-s1001"):
@@ -225,7 +223,7 @@ def test_other_data_are_never_merged_and_other_versions_only_on_request(here: Pa
     assert code == 2 and "different data" in err
 
 
-def test_plain_runs_are_one_workload_where_nothing_typed_sets_them_apart(here: Path, call: Call) -> None:
+def test_plain_runs_with_equal_settings_are_one_workload(here: Path, call: Call) -> None:
     for tree, data, word in (("a", "d", "data.n=1"), ("b", "e", "data.n=2"), ("c", "f", "data.n=1")):
         run = write_run(here / tree / "runs", "lion", "run", {"a": 0, "b": 1, "c": 2}[tree], 0, 0.9, "max", data * 64)
         change(run / "run.json", sweep=None, trial_id=word, overrides=["optimizer=lion", word])
@@ -234,7 +232,7 @@ def test_plain_runs_are_one_workload_where_nothing_typed_sets_them_apart(here: P
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (("a", "-o", "file"), 2, "this is a file"),
         (("a", "-o", "a/made"), 2, "this is a study's folder"),
@@ -250,12 +248,12 @@ def test_plain_runs_are_one_workload_where_nothing_typed_sets_them_apart(here: P
         (("a",), 2, "--output"),
     ],
 )
-def test_mistakes_give_one_clear_error(here: Path, call: Call, words: tuple[str, ...], code: int, said: str) -> None:
+def test_mistakes_give_one_clear_error(here: Path, call: Call, words: tuple[str, ...], code: int, message: str) -> None:
     write_study(here / "a", LION)
     (here / "file").write_text("")
     (here / "empty").mkdir()
     found, out, err = call("merge", *words)
-    assert found == code and said in err and out == ""
+    assert found == code and message in err and out == ""
     assert not (here / "x").exists()
 
 
@@ -275,10 +273,10 @@ def test_a_dry_run_says_the_same_and_writes_nothing(here: Path, call: Call) -> N
     assert done["studies"] == json.loads(out)["studies"]
 
 
-def test_links_share_ended_runs_alone_and_moved_runs_are_gone(here: Path, call: Call) -> None:
+def test_links_share_finished_runs_only_and_moved_runs_are_gone(here: Path, call: Call) -> None:
     write_study(here / "a", LION)
     (here / "a/made/logs").mkdir()
-    (here / "a/made/logs/lion-final-0-s1000.txt").write_text("said")
+    (here / "a/made/logs/lion-final-0-s1000.txt").write_text("message")
     (here / "a/made/lion-final-0-s1000/.lock").touch()
     opened(here / "a/made/lion-final-0-s1001", 5)
     assert call("merge", "a", "-o", "linked", "--link")[0] == 0
@@ -286,7 +284,7 @@ def test_links_share_ended_runs_alone_and_moved_runs_are_gone(here: Path, call: 
     assert os.path.samefile(here / "a" / ended, here / "linked" / ended)
     assert not os.path.samefile(here / "a" / still_open, here / "linked" / still_open)
     assert not (here / "linked" / ended).with_name(".lock").exists()
-    assert (here / "linked/made/logs/lion-final-0-s1000.txt").read_text() == "said"
+    assert (here / "linked/made/logs/lion-final-0-s1000.txt").read_text() == "message"
     before = state(here / "linked")
     assert call("merge", "linked", "-o", "moved", "--move")[0] == 0
     after = state(here / "moved")
@@ -294,7 +292,7 @@ def test_links_share_ended_runs_alone_and_moved_runs_are_gone(here: Path, call: 
     assert {n: v for n, v in after.items() if "final" in n} == {n: v for n, v in before.items() if "final" in n}
 
 
-def test_a_failing_disk_leaves_whole_run_folders_and_the_next_merge_goes_on(
+def test_a_failing_disk_leaves_complete_run_folders_and_the_next_merge_continues(
     here: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_study(here / "a", {"lion": [0.9] * 6})
@@ -316,7 +314,7 @@ def test_a_failing_disk_leaves_whole_run_folders_and_the_next_merge_goes_on(
     assert len(read(here / "all").runs) == 6 and read(here / "all").skipped == ()
 
 
-def test_a_killed_merge_leaves_whole_run_folders_and_the_next_one_goes_on(here: Path, call: Call) -> None:
+def test_a_killed_merge_leaves_complete_run_folders_and_the_next_one_continues(here: Path, call: Call) -> None:
     write_study(here / "a", {"lion": [0.9] * 6})
     code = (
         "import os, sys\nfrom optbench.merging import copy\nfrom optbench.cli.app import main\n"
@@ -333,7 +331,7 @@ def test_a_killed_merge_leaves_whole_run_folders_and_the_next_one_goes_on(here: 
     assert len(read(here / "all").runs) == 6 and not (here / "all" / "made" / STAGING).exists()
 
 
-def test_runs_and_studies_that_somebody_is_at_are_left_alone(here: Path, call: Call) -> None:
+def test_locked_runs_and_studies_are_left_alone(here: Path, call: Call) -> None:
     write_study(here / "a", LION)
     run = opened(here / "a/made/lion-final-0-s1000", 5)
     with FileLock(run / ".lock"):
@@ -346,7 +344,7 @@ def test_runs_and_studies_that_somebody_is_at_are_left_alone(here: Path, call: C
     assert call("merge", "a", "-o", "all")[0] == 0 and len(runs_in(here / "all" / "made")) == 2
 
 
-def test_a_run_that_has_appeared_meanwhile_is_not_written_over(here: Path) -> None:
+def test_a_run_that_appears_during_the_merge_is_not_overwritten(here: Path) -> None:
     write_study(here / "a", LION)
     plans = join.plan_merge([here / "a"], here / "all", ())
     there = write_run(here / "all" / "made", "lion", "final", 1000, 0, 0.1, "max")

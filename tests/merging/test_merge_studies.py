@@ -1,5 +1,4 @@
-"""study.json of merged trees: a study that was shared out over machines is the study that one would have made, and
-what does not fit together is said and left to the sweep."""
+"""study.json of merged trees: a study split over machines equals the study of one; disagreements are noted."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from test_merge import LION, SGD, change, runs_in, state
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to be in, so that trees have short names."""
+    """Work in an empty folder, so that trees have short names."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -29,8 +28,8 @@ SWEEP += ("--trials", "2", "--tune-seeds", "2", "--seeds", "1", "--jobs", "2", "
 
 
 def share(study: Path, root: Path, part: int, of: int) -> None:
-    """What one of several machines would have of a study if each had done every n-th run: its study.json knows the
-    others' as open."""
+    """Copy what one of several machines has of a study if each did every n-th run; its study.json has the rest as
+    open."""
     target = root / study.name
     runs = sorted(runs_in(study) - {"logs"})[part::of]
     for run in runs:
@@ -44,16 +43,16 @@ def share(study: Path, root: Path, part: int, of: int) -> None:
     (target / "study.json").write_text(json.dumps(tree))
 
 
-def test_a_study_shared_out_over_machines_is_the_study_of_one(here: Path, call: Call) -> None:
+def test_a_study_split_over_machines_equals_the_study_of_one(here: Path, call: Call) -> None:
     assert call("sweep", *SWEEP, "--results-dir", "whole")[0] == 0
     whole = json.loads((here / "whole/made/study.json").read_text())
     for part in range(3):
         share(here / "whole" / "made", here / str(part), part, 3)
     assert call("merge", "0", "1", "2", "-o", "all")[0] == 0
     merged = json.loads((here / "all/made/study.json").read_text())
-    told = ("trials", "winner", "edges", "label", "box", "choices")
-    assert [{k: cell[k] for k in told} for cell in merged["cells"]] == [
-        {k: cell[k] for k in told} for cell in whole["cells"]
+    keys = ("trials", "winner", "edges", "label", "box", "choices")
+    assert [{k: cell[k] for k in keys} for cell in merged["cells"]] == [
+        {k: cell[k] for k in keys} for cell in whole["cells"]
     ]
     assert [cell["stage"] for cell in merged["cells"]] == ["tuned", "tuned"]  # no study.json knows of final runs
     assert merged["settings"] == whole["settings"]
@@ -70,7 +69,7 @@ def change_study_file(study: Path, **changes: Any) -> dict[str, Any]:
     return json.loads((study / "study.json").read_text())
 
 
-def test_cells_that_do_not_agree_are_left_to_the_sweep(here: Path, call: Call) -> None:
+def test_cells_that_disagree_are_left_to_the_sweep(here: Path, call: Call) -> None:
     for tree, lr in (("a", 0.1), ("b", 0.2)):
         study = write_study(here / tree, LION)
         trial = {"trial": 0, "values": {"optimizer.lr": lr}, "runs": ["lion-final-0-s1000"]}
@@ -90,7 +89,7 @@ def test_cells_that_do_not_agree_are_left_to_the_sweep(here: Path, call: Call) -
 
 
 @pytest.mark.parametrize("spoilt", ['{"torn', "[]", '{"schema": 1, "cells": 3}', '{"schema": 1, "cells": ["a", null]}'])
-def test_a_damaged_study_json_is_said_and_the_other_one_taken(here: Path, call: Call, spoilt: str) -> None:
+def test_a_damaged_study_json_is_reported_and_the_other_one_used(here: Path, call: Call, spoilt: str) -> None:
     write_study(here / "a", LION)
     write_study(here / "b", SGD)
     for tree, whole in (("a", "sgd"), ("b", "lion")):
@@ -104,7 +103,7 @@ def test_a_damaged_study_json_is_said_and_the_other_one_taken(here: Path, call: 
         assert len(runs_in(here / f"all-{tree}" / "made")) == 4
 
 
-def test_a_better_trial_of_another_machine_wins_and_final_runs_of_two_winners_are_said(here: Path, call: Call) -> None:
+def test_a_better_trial_of_another_machine_wins_and_final_runs_of_two_winners_are_noted(here: Path, call: Call) -> None:
     for tree, known, value in (("a", 0, 0.5), ("b", 1, 0.6)):
         study = here / tree / "made"
         cells = [

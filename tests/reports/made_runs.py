@@ -17,7 +17,7 @@ def write_study(
     direction: str = "max",
     **changes: Any,
 ) -> Path:
-    """A study of contenders by name: the metric of each final seed and of each trial, None for one that diverged."""
+    """Write a study of contenders by name: the metric of each final seed and of each trial, None: diverged."""
     cells = []
     for name, values in finals.items():
         scores = (tuning or {}).get(name, [])
@@ -56,7 +56,7 @@ def write_run(
     cpu: str = "a cpu",
     evaluations: int | None = None,
 ) -> Path:
-    """One ended run; `evaluations` of a gradient that it took in all."""
+    """Write one finished run; `evaluations`: its gradient evaluations in total."""
     run_id = f"{name}-{stage}-{trial}-s{seed}"
     folder = study / run_id
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""AlgoPerf's log folders: first passing by time, tolerant of what lies about, and on to a score."""
+"""AlgoPerf's log folders: first passing by time, unrelated files, and scores."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def test_a_trial_without_an_evaluation_has_not_reached_its_target(tmp_path: Path
         import_logs(tmp_path / "only", read_targets(None))
 
 
-def test_an_evaluation_in_no_time_is_none(tmp_path: Path) -> None:
+def test_evaluations_without_time_are_ignored(tmp_path: Path) -> None:
     trial(tmp_path, deep("a", 0, 1), [(0.0, 0.1), (-1.0, 0.1), (7.0, 0.1)])
     assert import_logs(tmp_path, read_targets(None)).rows[0][4] == 7.0
 
 
-def test_what_is_strange_is_listed_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_malformed_logs_are_listed_and_the_rest_is_read(tmp_path: Path) -> None:
     logs(tmp_path)
     trial(tmp_path, deep("c", 0, 1), [(1.0, 0.1)], HEAD.replace("validation/wer", "validation/cer"))
     trial(tmp_path, deep("c", 0, 2), [(1.0, 0.1)], HEAD.replace("accumulated_submission_time", "time"))
@@ -127,8 +127,8 @@ def test_what_is_strange_is_listed_and_the_rest_is_read(tmp_path: Path) -> None:
     torn.write_text(torn.read_text().removesuffix("999,0.5,0.01\n"))  # 0.12999 is cut to 0.12
     (trial(tmp_path, deep("c", 0, 4), [(1.0, 0.5)])).write_bytes(b"\xff\xfe")
     found = import_logs(tmp_path, read_targets(None))
-    said = dict(found.skipped)
-    assert len(said) == 7
+    skipped = dict(found.skipped)
+    assert len(skipped) == 7
     for part, why in {
         "trial_1/": "no column validation/wer",
         "trial_2/": "no column accumulated_submission_time",
@@ -137,12 +137,12 @@ def test_what_is_strange_is_listed_and_the_rest_is_read(tmp_path: Path) -> None:
         "pytorch/trial_9": "duplicate trial",
         "trial_4/": "cannot be read",
     }.items():
-        assert any(part in path and why in reason for path, reason in said.items()), part
+        assert any(part in path and why in reason for path, reason in skipped.items()), part
     assert ("c", "librispeech_deepspeech", "0", "3", 2.0) in found.rows
     assert found.notes == ((f"{deep('c', 0, 3)}/{FILE}", "the last line is incomplete and was ignored"),)
 
 
-def test_a_torn_number_reaches_nothing(tmp_path: Path) -> None:
+def test_a_truncated_number_reaches_nothing(tmp_path: Path) -> None:
     file = trial(tmp_path, deep("c", 0, 1), [(1.0, 0.5), (2.0, 0.1888)])
     file.write_text(file.read_text().removesuffix("888,0.5,0.01\n"))
     assert file.read_text().endswith("2.0,1,0.1")
@@ -181,7 +181,7 @@ def test_own_targets_come_first(tmp_path: Path, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("- a\n", "expected WORKLOAD"),
         ("a: [", "cannot be read"),
@@ -191,10 +191,10 @@ def test_own_targets_come_first(tmp_path: Path, call: Call) -> None:
         ("a: {metric: wer, value: 1, direction: down}\n", "a.direction: unknown direction 'down'"),
     ],
 )
-def test_bad_targets_are_named(tmp_path: Path, text: str, said: str) -> None:
+def test_bad_targets_are_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "targets.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         read_targets(file)
 
 
@@ -207,7 +207,7 @@ def test_nothing_to_import_is_exit_5(tmp_path: Path, call: Call) -> None:
     assert call("import", "algoperf", tmp_path / "nowhere")[0] == 5
 
 
-def test_the_targets_that_come_with_optbench_are_whole() -> None:
+def test_the_packaged_targets_are_complete() -> None:
     known = read_targets(None)
     held_out = variants(list(known))
     of = {variant: base for base, own in held_out.items() for variant in own}

@@ -1,4 +1,4 @@
-"""Claims of several criteria: what is set beside what, every measure, every verdict."""
+"""Claims of several criteria: the pairs they compare, every measure, every verdict."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ def test_selectors_across_workloads(batches: Made) -> None:
     assert [side["batch_size"] for side in pair] == ["512", "32"] and {side["optimizer"] for side in pair} == {"lamb"}
 
 
-def test_axes_that_nobody_names_are_the_same_on_both_sides(batches: Made) -> None:
+def test_unnamed_axes_are_equal_on_both_sides(batches: Made) -> None:
     (criterion,) = criteria_of(claim({"batch_size": 512}, {"batch_size": "32"}))
     found = named(pairs_of(criterion, batches.sides))
     assert [[side["optimizer"] for side in pair] for pair in found] == [["adamw", "adamw"], ["lamb", "lamb"]]
 
 
-def test_a_name_is_looked_up_on_each_workload_and_on_narrows_it(batches: Made) -> None:
+def test_names_match_on_each_workload_and_on_restricts_them(batches: Made) -> None:
     both, one = (criteria_of(claim("lamb", "adamw", **more))[0] for more in ({}, {"on": {"batch_size": 512}}))
     assert len(pairs_of(both, batches.sides)) == 2
     (pair,) = named(pairs_of(one, batches.sides))
@@ -150,11 +150,11 @@ def test_several_criteria(batches: Made) -> None:
     kept = claim({"optimizer": "lamb", "batch_size": 512}, {"optimizer": "lamb", "batch_size": 32}, "tie", margin=0.05)
     lost = claim({"optimizer": "adamw", "batch_size": 512}, {"optimizer": "adamw", "batch_size": 32}, "worse")
     wrong = claim("lamb", "adamw", on={"batch_size": 32})
-    nobody = claim("lamb", "sgd")
+    absent = claim("lamb", "sgd")
     held = batches.decide(kept, lost, title="LAMB keeps its quality")
     assert held.holds is True and held.text == "LAMB keeps its quality" and held.verdict == "supported"
     assert [one.verdict for one in held.criteria] == ["supported", "supported"] and (held.seeds, held.few) == (5, False)
-    assert batches.decide(kept, nobody).verdict == "inconclusive"
+    assert batches.decide(kept, absent).verdict == "inconclusive"
     refuted = batches.decide(kept, lost, claim("lamb", "adamw", "worse_by", on={"batch_size": 512}, margin=0.05))
     assert refuted.verdict == "not supported" and refuted.lines[2].startswith(
         "not supported: lamb is worse by the margin"
@@ -162,7 +162,7 @@ def test_several_criteria(batches: Made) -> None:
     assert batches.decide(wrong).holds is not True
 
 
-def test_few_seeds_are_said_to_be_few() -> None:
+def test_a_claim_on_few_seeds_says_so() -> None:
     made = Made()
     made.cell({"optimizer": "lion"}, [0.9, 0.91, 0.9])
     made.cell({"optimizer": "adamw"}, [0.5, 0.51, 0.5])
@@ -293,11 +293,11 @@ def test_the_shortest_schedule_that_reaches_the_target() -> None:
         found = made.decide(claim("fast", "slow", "better_by", measure, margin=1.0))
         assert found.holds is True and "0.25 [" in found.sentence
         assert made.decide(claim("slow", "never", measure=measure)).holds is True
-        assert made.decide(claim("never", "never", "tie", measure)).holds is None  # nobody is against itself
+        assert made.decide(claim("never", "never", "tie", measure)).holds is None  # a cell is not compared with itself
     assert made.decide(claim("fast", 60, "better", "steps_to_target")).holds is True
 
 
-def test_all_workloads_all_hold() -> None:
+def test_all_workloads_together() -> None:
     made = Made()
     for model in ("mlp", "vit", "gpt"):
         for name, mean in (("good", 0.9), ("middle", 0.7), ("bad", 0.5)):
@@ -313,7 +313,7 @@ def test_all_workloads_all_hold() -> None:
 
 
 @pytest.mark.parametrize("measure", sorted(MEASURES))
-def test_no_measure_makes_something_of_nothing(measure: str) -> None:
+def test_measures_without_data_are_inconclusive(measure: str) -> None:
     made = Made()
     for name in ("one", "two"):
         made.cell({"optimizer": name}, [0.5], [({"optimizer.lr": 0.1}, 0.5)])

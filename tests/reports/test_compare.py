@@ -66,7 +66,7 @@ def test_a_tie_is_enough_for_at_least(tmp_path: Path, call: Call) -> None:
     assert strict[0] == 3  # undecided is no tie
 
 
-def test_ties_and_the_undecided_share_ranks(tmp_path: Path) -> None:
+def test_ties_and_undecided_pairs_share_ranks(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "same": GOOD, "bad": BAD}, tuning=TUNING)
     workload = build(read(study), ReportOptions(margin=Margin(0.05, relative=False))).workloads[0]
     assert [(row.rank_low, row.rank_high) for row in workload.rows] == [(1, 2), (1, 2), (3, 3)]
@@ -83,7 +83,7 @@ def test_seeds_that_failed_are_counted_and_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "change"), [("data", {"data": "e" * 64}), ("budgets", {"steps": 200}), ("versions", {"commit": "f" * 40})]
 )
-def test_what_differs_is_refused_unless_it_is_asked_for(kind: str, change: dict, tmp_path: Path, call: Call) -> None:
+def test_differences_are_refused_without_mix(kind: str, change: dict, tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     write_run(study, "bad", "final", 1000, 0, 0.5, "max", **change)
     code, _, err = call("compare", "good", "bad", study)
@@ -93,9 +93,7 @@ def test_what_differs_is_refused_unless_it_is_asked_for(kind: str, change: dict,
 
 
 @pytest.mark.parametrize(("evaluations", "alike"), [(100, True), (102, True), (50, False), (150, False)])
-def test_half_the_steps_of_two_gradients_each_are_the_same_budget(
-    tmp_path: Path, evaluations: int, alike: bool
-) -> None:
+def test_budgets_are_compared_in_gradient_evaluations(tmp_path: Path, evaluations: int, alike: bool) -> None:
     for seed in range(5):
         write_run(tmp_path / "study", "once", "final", 1000 + seed, 0, 0.9, "max", evaluations=100)
         write_run(tmp_path / "study", "twice", "final", 1000 + seed, 0, 0.5, "max", steps=50, evaluations=evaluations)
@@ -108,7 +106,7 @@ def test_half_the_steps_of_two_gradients_each_are_the_same_budget(
 
 
 @pytest.mark.parametrize(("samples", "alike"), [(28_776, True), (28_800, True), (14_400, False), (0, False)])
-def test_whole_steps_may_miss_the_budget_of_the_tuning(samples: int, alike: bool) -> None:
+def test_tuning_budgets_may_differ_by_rounding(samples: int, alike: bool) -> None:
     spent = {"adamw": (6, 28_800.0), "sophia_g": (6, float(samples))}
     if alike:
         assert check_tuning("text", spent, (), allowed=False) == ()
@@ -125,7 +123,7 @@ def test_metrics_of_different_hardware_are_compared_and_times_are_not(tmp_path: 
     assert mixed == ("made-up: times of different hardware: a cpu x 2; another cpu x 2",)
 
 
-def test_damaged_and_foreign_files_are_listed_and_left_out(tmp_path: Path) -> None:
+def test_damaged_files_are_listed_and_left_out(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     runs = len(read(study).runs)
     damage = {
@@ -164,14 +162,14 @@ def test_a_run_that_has_not_ended_is_open_and_a_torn_result_is_listed(tmp_path: 
     assert (report.open_runs, len(report.skipped), report.workloads[0].rows[1].test.n) == (1, 1, 3)
 
 
-def test_a_torn_study_json_costs_the_names_and_not_the_runs(tmp_path: Path) -> None:
+def test_a_damaged_study_json_loses_names_but_no_runs(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     (study / "study.json").write_text('{"cells"')
     found = read(study)
     assert found.skipped[0][0] == "made/study.json" and {run["contender"] for run in found.runs} == {"good", "bad"}
 
 
-def test_nothing_to_read_is_no_results(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_results(tmp_path: Path) -> None:
     with pytest.raises(NoResultsError, match="No results in"):
         read(tmp_path)
     write_study(tmp_path, {"good": GOOD})
@@ -214,7 +212,7 @@ def test_unequal_tuning_is_refused_unless_asked_for(tmp_path: Path, call: Call) 
     assert code == 0 and "unequal tuning" in out
 
 
-def test_unequal_tuning_is_no_matter_while_it_goes_on(tmp_path: Path) -> None:
+def test_unequal_tuning_is_accepted_in_a_running_study(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1, 0.2], "bad": [0.5]})
     tree = json.loads((study / "study.json").read_text())
     tree["cells"][1]["stage"] = "tune"
@@ -222,7 +220,7 @@ def test_unequal_tuning_is_no_matter_while_it_goes_on(tmp_path: Path) -> None:
     assert build(read(study), ReportOptions()).mixed == ()
 
 
-def test_two_evaluations_a_step_cost_twice(tmp_path: Path) -> None:
+def test_two_evaluations_a_step_count_twice(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1], "bad": [0.5, 0.1]})
     tree = json.loads((study / "study.json").read_text())
     tree["cells"][1]["evaluations_per_step"] = 2.0
@@ -231,7 +229,7 @@ def test_two_evaluations_a_step_cost_twice(tmp_path: Path) -> None:
         build(read(study), ReportOptions())
 
 
-def test_final_runs_of_an_earlier_winner_are_no_seeds_of_the_present_one(tmp_path: Path) -> None:
+def test_final_runs_of_an_earlier_winner_are_left_out(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning={"good": [0.9, 0.1], "bad": [0.5, 0.1]})
     for seed in (1000, 1001):
         write_run(study, "good", "final", seed, 1, 0.1, "max")

@@ -35,7 +35,7 @@ def test_a_run_and_its_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert repr(found) == "<1 runs of 1 studies>"
 
 
-def test_bad_input_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_bad_input_raises_an_optbench_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lin"):
         optbench.run(["optimizer=lin"], results_dir=tmp_path)
     with pytest.raises(ConfigError, match="plain folder name"):
@@ -46,7 +46,7 @@ def test_bad_input_is_an_error_of_ours(tmp_path: Path) -> None:
         _ = optbench.nothing
 
 
-def test_a_run_with_a_value_of_a_wrong_type_is_left_out_and_listed(tmp_path: Path) -> None:
+def test_a_run_with_a_wrong_type_is_left_out_and_listed(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"a": [0.5], "b": [0.6]})
     file = study / "a-final-0-s1000" / "run.json"
     file.write_text(file.read_text().replace('"optbench": "0"', '"optbench": 7'))

@@ -1,4 +1,5 @@
-"""Reading results: damage is listed and never fatal, the copy is disposable, plain runs keep apart what differs."""
+"""Reading results: damage is listed and never fatal, the cache is disposable, names of plain runs contain what
+differs."""
 
 from __future__ import annotations
 
@@ -78,7 +79,7 @@ def test_a_damaged_run_is_listed_and_the_rest_is_reported(tmp_path: Path, damage
 
 
 @pytest.mark.parametrize("foreign", FOREIGN)
-def test_foreign_things_harm_nothing(tmp_path: Path, foreign: str) -> None:
+def test_unrelated_files_are_ignored(tmp_path: Path, foreign: str) -> None:
     study = write_study(tmp_path, VALUES)
     FOREIGN[foreign](study)
     assert len(read(study).runs) == len(read(tmp_path).runs) == 6
@@ -86,13 +87,13 @@ def test_foreign_things_harm_nothing(tmp_path: Path, foreign: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_listed(tmp_path: Path) -> None:
+def test_an_unreadable_run_is_listed(tmp_path: Path) -> None:
     study = write_study(tmp_path, VALUES)
     (study / "good-final-0-s1000" / "run.json").chmod(0)
     assert "cannot be read" in dict(read(study).skipped)["made/good-final-0-s1000"]
 
 
-def test_of_a_run_that_is_there_twice_the_ended_one_counts(tmp_path: Path) -> None:
+def test_the_finished_copy_of_a_duplicate_run_is_used(tmp_path: Path) -> None:
     write_study(tmp_path, VALUES, study="a")
     write_study(tmp_path, VALUES, study="b")
     (tmp_path / "a" / "bad-final-0-s1000" / "result.json").unlink()
@@ -103,7 +104,7 @@ def test_of_a_run_that_is_there_twice_the_ended_one_counts(tmp_path: Path) -> No
     assert ("b/good-final-0-s1000", "the same run as a/good-final-0-s1000") in found.skipped
 
 
-def test_no_runs_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+def test_no_runs_is_an_error_with_a_hint(tmp_path: Path) -> None:
     write_study(tmp_path, VALUES, study="lion-vit")
     with pytest.raises(NoResultsError) as raised:
         read(tmp_path / "lion-vot")
@@ -151,7 +152,7 @@ def test_other_steps_are_another_workload(tmp_path: Path) -> None:
     assert len(build(read(tmp_path), ReportOptions()).workloads) == 2
 
 
-def test_what_all_have_is_not_said(tmp_path: Path) -> None:
+def test_settings_shared_by_all_runs_are_not_in_names(tmp_path: Path) -> None:
     for name in ("a", "b"):
         plain(tmp_path / "runs", name, 0, "steps=50", "optimizer.lr=0.1", steps=50)
     assert {(run["workload"], run["contender"]) for run in read(tmp_path).runs} == {("made-up", "a"), ("made-up", "b")}
@@ -208,7 +209,7 @@ def one(tmp_path: Path, content: str | bytes) -> tuple[list[dict[str, Any]], str
 
 
 @pytest.mark.parametrize(
-    ("spoil", "kept", "said"),
+    ("spoil", "kept", "message"),
     [
         (lambda rows: "\n".join(rows), 9, "last line is torn"),
         (lambda rows: "\n".join(rows) + "\n" + rows[0][:9], 10, "last line is torn"),
@@ -225,23 +226,23 @@ def one(tmp_path: Path, content: str | bytes) -> tuple[list[dict[str, Any]], str
     ],
 )
 def test_damaged_records_are_left_out_and_counted(
-    tmp_path: Path, spoil: Callable[[list[str]], str | bytes], kept: int, said: str | None
+    tmp_path: Path, spoil: Callable[[list[str]], str | bytes], kept: int, message: str | None
 ) -> None:
     rows, wrong = one(tmp_path, spoil(lines(10)))
     assert len(rows) == kept
-    assert (wrong is None) if said is None else said in str(wrong)
+    assert (wrong is None) if message is None else message in str(wrong)
 
 
-def test_what_was_not_finite_is_nan_and_not_missing(tmp_path: Path) -> None:
-    strange = {"step": 11, "samples": 88, "split": "train", "train_loss": None, "nonfinite": {"train_loss": "inf"}}
-    rows, wrong = one(tmp_path, "\n".join([*lines(10), json.dumps(strange)]) + "\n")
+def test_nonfinite_values_are_nan_not_null(tmp_path: Path) -> None:
+    nonfinite = {"step": 11, "samples": 88, "split": "train", "train_loss": None, "nonfinite": {"train_loss": "inf"}}
+    rows, wrong = one(tmp_path, "\n".join([*lines(10), json.dumps(nonfinite)]) + "\n")
     assert wrong is None
     assert rows[-1]["train_loss"] == math.inf and rows[4]["train_loss"] is None
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 5))
-def test_many_files_at_once_give_what_each_gives_alone(
+def test_parsing_together_equals_parsing_alone(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], torn: int
 ) -> None:
     folder = tmp_path_factory.mktemp("many")
@@ -265,7 +266,7 @@ def study(tmp_path: Path) -> Path:
     return made
 
 
-def test_the_copy_gives_what_the_files_give(study: Path) -> None:
+def test_the_cache_equals_the_files(study: Path) -> None:
     first, _ = read(study).records()
     copy = study.parent / FOLDER / "made.parquet"
     assert copy.exists()
@@ -275,7 +276,7 @@ def test_the_copy_gives_what_the_files_give(study: Path) -> None:
     assert (some.height, some.columns, some["nowhere"].null_count()) == (10, ["run_id", "step", "nowhere"], 10)
 
 
-def test_only_what_changed_is_read_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_files_are_read_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read(study).records()
     file = study / "bad-final-0-s1000" / "metrics.jsonl"
     file.write_text("\n".join(lines(12)) + "\n")
@@ -289,7 +290,7 @@ def test_only_what_changed_is_read_again(study: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"PAR1" * 20])
-def test_a_spoilt_copy_is_made_anew(study: Path, content: bytes) -> None:
+def test_a_damaged_cache_is_rebuilt(study: Path, content: bytes) -> None:
     first, _ = read(study).records()
     copy = study.parent / FOLDER / "made.parquet"
     copy.write_bytes(content)
@@ -299,13 +300,13 @@ def test_a_spoilt_copy_is_made_anew(study: Path, content: bytes) -> None:
     assert read(study).records()[0].equals(first)
 
 
-def test_without_a_place_for_the_copy_everything_is_read(study: Path) -> None:
+def test_an_unwritable_cache_is_not_needed(study: Path) -> None:
     (study.parent / FOLDER).write_text("a file is in the way")
     frame, _ = read(study).records()
     assert frame.height == 60
 
 
-def test_what_was_wrong_is_said_from_the_copy_too(study: Path) -> None:
+def test_faults_are_reported_from_the_cache_too(study: Path) -> None:
     file = study / "bad-final-0-s1000" / "metrics.jsonl"
     file.write_text(file.read_text() + '{"torn')
     for _ in range(2):

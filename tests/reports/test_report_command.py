@@ -1,4 +1,4 @@
-"""`optbench report` as a user gives it."""
+"""`optbench report` on the command line."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_tables_hold_what_the_report_holds(study: Path, call: Call, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["nowhere"], 5, "No results in nowhere yet"),
         (["results/made", "--margin", "much"], 2, "--margin much"),
@@ -109,10 +109,10 @@ def test_tables_hold_what_the_report_holds(study: Path, call: Call, tmp_path: Pa
         (["results/made", "-o", "results/made/study.json"], 2, "study.json"),
     ],
 )
-def test_bad_input_gets_one_clear_error(study: Path, call: Call, words: list[str], code: int, said: str) -> None:
+def test_bad_input_gets_one_clear_error(study: Path, call: Call, words: list[str], code: int, message: str) -> None:
     found, out, err = call("report", *words)
     assert (found, out) == (code, "")
-    assert said in err and "Traceback" not in err
+    assert message in err and "Traceback" not in err
     assert (study / "study.json").is_file()
 
 
@@ -122,7 +122,7 @@ def test_no_run_that_has_ended_is_exit_5(study: Path, call: Call) -> None:
     assert call("report", study, "--text")[0] == 5
 
 
-def test_a_damaged_run_is_said_and_listed(study: Path, call: Call, tmp_path: Path) -> None:
+def test_a_damaged_run_is_reported_and_listed(study: Path, call: Call, tmp_path: Path) -> None:
     (study / "good-final-0-s1000" / "result.json").write_text("{")
     _, _, err = call("report", study, "-o", "out", "--only", "csv")
     assert "left out: made/good-final-0-s1000" in err
@@ -137,7 +137,7 @@ def test_a_formula_in_a_name_stays_text(tmp_path: Path, call: Call) -> None:
     assert "\x1b" not in out and "[31mred" in out
 
 
-def test_everything_of_a_drawn_study_is_there(tmp_path: Path, call: Call) -> None:
+def test_a_generated_study_has_every_section(tmp_path: Path, call: Call) -> None:
     study = make_tree(tmp_path / "results", runs=80, records=60)
     code, out, _ = call("report", study, "--json", "--reference", "lion")
     tree = json.loads(out)
@@ -186,7 +186,7 @@ def test_watching_follows_a_sweep_to_its_end(study: Path, call: Call, tmp_path: 
     assert len(json.loads((tmp_path / "out" / "report.json").read_text())["runs"]) == 16
 
 
-def test_a_study_has_ended_when_its_cells_say_so(study: Path) -> None:
+def test_a_study_is_finished_when_all_cells_are_done(study: Path) -> None:
     assert not all_finished(read(study))
     tree = json.loads((study / "study.json").read_text())
     for cell in tree["cells"]:
@@ -261,11 +261,11 @@ def test_a_claim_of_several_criteria_is_shown_with_each(tmp_path: Path, call: Ca
     assert found["text"] == "Good & better" and found["holds"] is False and found["few"] and found["seeds"] == 3
     assert [one["holds"] for one in found["criteria"]] == [True, False]
     assert found["sentence"].startswith("The claim is not supported: of its 2 criteria 1 supported, 1 not supported")
-    said = "not supported: good is worse than bad in test_metric"
-    assert said.replace("_", "\\_") in (tmp_path / "out" / "report.md").read_text()
+    message = "not supported: good is worse than bad in test_metric"
+    assert message.replace("_", "\\_") in (tmp_path / "out" / "report.md").read_text()
     page = (tmp_path / "out" / "report.html").read_text()
-    assert said in page and "supported: good &lt;wins&gt;" in page
-    assert said in call("report", study, "--text")[1].replace("\n", " ")
+    assert message in page and "supported: good &lt;wins&gt;" in page
+    assert message in call("report", study, "--text")[1].replace("\n", " ")
 
 
 COLOUR = {"measure": "colour", "of": "good", "against": "bad", "relation": "better"}
@@ -274,7 +274,7 @@ COLOUR = {"measure": "colour", "of": "good", "against": "bad", "relation": "bett
 @pytest.mark.parametrize(
     "claim", [{"measure": 3}, {"of": "good"}, {"relation": "odd", "of": "a", "against": "b"}, COLOUR]
 )
-def test_a_claim_that_is_none_is_passed_over(study: Path, call: Call, claim: dict[str, Any]) -> None:
+def test_a_malformed_claim_is_ignored(study: Path, call: Call, claim: dict[str, Any]) -> None:
     assert json.loads(call("report", with_claim(study, **claim), "--json")[1])["claim"] is None
 
 
@@ -282,7 +282,7 @@ def test_a_claim_that_is_none_is_passed_over(study: Path, call: Call, claim: dic
 
 
 class History:
-    """A run as W&B's interface shows it."""
+    """A run of W&B's API."""
 
     def __init__(self, folder: Path) -> None:
         run = json.loads((folder / "run.json").read_text()) | {"study": folder.parent.name}
@@ -305,7 +305,7 @@ class Project:
         return self.found
 
 
-def test_runs_come_back_from_wandb_as_they_went(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_runs_survive_a_round_trip_through_wandb(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from optbench.reports.read.from_wandb import fetch
 
     study = make_tree(tmp_path / "results", runs=20, records=30)
@@ -322,7 +322,7 @@ def test_runs_come_back_from_wandb_as_they_went(tmp_path: Path, caplog: pytest.L
     assert {run.asked for run in project.found} == {1}
 
 
-def test_a_project_without_runs_of_ours_is_exit_5(tmp_path: Path) -> None:
+def test_a_wandb_project_without_optbench_runs_is_exit_5(tmp_path: Path) -> None:
     from optbench.errors import MissingError, NoResultsError
     from optbench.reports.read.from_wandb import fetch
 
@@ -338,7 +338,7 @@ def test_a_project_without_runs_of_ours_is_exit_5(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../out", "a/b", ".hidden", ""])
-def test_names_from_wandb_do_not_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
+def test_names_from_wandb_cannot_escape_the_folder(tmp_path: Path, name: str) -> None:
     from optbench.errors import NoResultsError
     from optbench.reports.read.from_wandb import fetch
 

@@ -39,7 +39,7 @@ LATER_SCORES = {
 }
 
 
-def test_the_published_scores_come_out(call: Call) -> None:
+def test_the_published_scores_are_reproduced(call: Call) -> None:
     found = score_table(read_table(PUBLISHED), trapezoid=True)
     scores = {row.submission: row.score.value for row in found.rows}
     for name, published in TRAPEZOID.items():
@@ -52,7 +52,7 @@ def test_the_published_scores_come_out(call: Call) -> None:
     assert {r["submission"]: r["score"]["value"] for r in json.loads(out)["rows"]} == scores
 
 
-def test_the_scores_of_a_later_leaderboard_come_out() -> None:
+def test_the_scores_of_a_later_leaderboard_are_reproduced() -> None:
     found = score_table(read_table(LATER), trapezoid=True)
     assert found.held_out == {}
     assert {row.submission: row.score.value for row in found.rows} == pytest.approx(LATER_SCORES, abs=1e-12)
@@ -164,14 +164,14 @@ def test_speed_up_by_hand() -> None:
     assert scoring.speed_ups(times, "ref", {"a": 99.0, "b": 80.0})["y"] == pytest.approx(0.5)
 
 
-def test_a_time_of_nothing_is_the_fastest_and_has_no_speed_up() -> None:
+def test_a_time_of_zero_is_the_fastest_and_has_no_speed_up() -> None:
     times = {"a": {"v": 0.0, "w": 3.0}, "b": {"v": 2.0, "w": 1.0}, "c": {"v": 0.0, "w": None}}
     assert scoring.ratios(times) == {"a": {"v": 1, "w": 3}, "b": {"v": math.inf, "w": 1}, "c": {"v": 1, "w": math.inf}}
     assert scoring.score(times) == {"a": pytest.approx(2 / 3), "b": 0.5, "c": 0.5}
     assert scoring.speed_ups(times, "a") == {"a": pytest.approx(1), "b": pytest.approx(3), "c": None}
 
 
-def test_a_held_out_variant_that_is_missed_costs_the_base() -> None:
+def test_missing_a_held_out_variant_loses_the_base() -> None:
     times = {"a": {"w": 1.0, "w_x": None}, "b": {"w": 2.0, "w_x": 4.0}, "c": {"w": None, "w_x": 1.0}}
     kept = scoring.with_held_out(times, {"w": ["w_x"]})
     assert kept == {"a": {"w": math.inf}, "b": {"w": 2.0}, "c": {"w": math.inf}}
@@ -184,7 +184,7 @@ def test_a_held_out_variant_that_is_missed_costs_the_base() -> None:
 # -- resampled studies -------------------------------------------------------------------------------------------------
 
 
-def test_studies_give_intervals_and_shares_of_first_places() -> None:
+def test_several_studies_give_intervals_and_p_best() -> None:
     table = TimeTable({"a": {"v": (1.0, 1.1, 0.9), "w": (2.0, 2.0, 2.0)}, "b": {"v": (0.5, 0.6, 2.0), "w": (3.0,) * 3}})
     found = score_table(table)
     again = score_table(table)
@@ -202,7 +202,7 @@ def test_one_study_gives_no_interval() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(TABLES)
-def test_first_places_are_shared_among_ties(times: scoring.Times) -> None:
+def test_ties_share_first_places(times: scoring.Times) -> None:
     found = scoring.resampled([times, times])
     assert sum(first for _, first in found.values()) == pytest.approx(1.0)
 
@@ -211,7 +211,7 @@ def test_first_places_are_shared_among_ties(times: scoring.Times) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["nowhere.csv"], 5, "no such file"),
         ([PUBLISHED, "--r-max", "1"], 2, "--r-max 1"),
@@ -219,13 +219,13 @@ def test_first_places_are_shared_among_ties(times: scoring.Times) -> None:
         ([PUBLISHED, "--reference", "base"], 2, "Did you mean baseline?"),
     ],
 )
-def test_bad_input_gets_one_clear_error(call: Call, words: list[object], code: int, said: str) -> None:
+def test_bad_input_gets_one_clear_error(call: Call, words: list[object], code: int, message: str) -> None:
     found, out, err = call("score", *words)
     assert (found, out) == (code, "")
-    assert said in err and "Traceback" not in err
+    assert message in err and "Traceback" not in err
 
 
-def test_a_tie_with_the_best_is_no_change_of_who_is_first(tmp_path: Path, call: Call) -> None:
+def test_a_tie_with_the_best_does_not_change_the_first_place(tmp_path: Path, call: Call) -> None:
     table = tmp_path / "table.csv"
     table.write_text("submission,u,v,w\nb,1,1,1\na,1,1,2\n")
     _, out, _ = call("score", table)

@@ -1,4 +1,4 @@
-"""Tables of times to target: wide, long, and what is wrong with them."""
+"""Tables of times to target: wide, long and malformed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_long_table_takes_the_median_of_the_fastest_trials(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "the table is empty"),
         ("\n \n", "the table is empty"),
@@ -65,12 +65,12 @@ def test_a_long_table_takes_the_median_of_the_fastest_trials(tmp_path: Path) -> 
         ('submission,a\n"x', "2 cells|1 cells|CSV"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_errors_name_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         read_table(written(tmp_path, text))
 
 
-def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match="cannot be read"):

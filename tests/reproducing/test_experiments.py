@@ -1,4 +1,4 @@
-"""Every study under experiments/: it can be read, composed and decided, at each of its scales."""
+"""Every study under experiments/ can be read, composed and decided, at each of its scales."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`optbench reproduce`: a tiny claim from its study to its verdict, and what is published of it."""
+"""`optbench reproduce`: a tiny claim from its study to its verdict and its publication."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STUDY = {
 
 
 def write(folder: Path, claim: Any, slug: str = "tiny", **changes: Any) -> Path:
-    """An experiment in a folder of experiments."""
+    """Write an experiment into a folder of experiments."""
     (folder / slug).mkdir(parents=True, exist_ok=True)
     (folder / slug / "study.yaml").write_text(yaml.safe_dump({**STUDY, "claim": claim, **changes}, sort_keys=False))
     return folder
@@ -40,7 +40,7 @@ def write(folder: Path, claim: Any, slug: str = "tiny", **changes: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with results of the tiny study in results/."""
+    """Yield a folder with results of the tiny study in results/."""
     folder = tmp_path_factory.mktemp("reproduced")
     write(folder / "experiments", STATE)
     with pytest.raises(SystemExit) as ended:
@@ -66,7 +66,7 @@ def stamps(folder: Path) -> dict[str, int]:
         ([STATE, MORE, METRIC], "not supported", 3),
     ],
 )
-def test_verdicts_and_nothing_is_run_again(done: Path, call: Call, claim: Any, verdict: str, code: int) -> None:
+def test_verdicts_without_running_anything_again(done: Path, call: Call, claim: Any, verdict: str, code: int) -> None:
     before = stamps(done)
     write(done / "experiments", claim)
     ended, out, err = call("reproduce", "tiny", *options(done))
@@ -78,7 +78,7 @@ def test_verdicts_and_nothing_is_run_again(done: Path, call: Call, claim: Any, v
     assert (f"optbench: tiny: the claim is {verdict}" in err) is (code == 3)
 
 
-def test_a_lost_run_is_run_again_and_no_other(done: Path, call: Call) -> None:
+def test_only_a_lost_run_is_run_again(done: Path, call: Call) -> None:
     write(done / "experiments", STATE)
     lost = next(file for file in sorted(done.glob("results/tiny-cpu/*/result.json")) if "lion" in str(file))
     before = stamps(done)
@@ -89,7 +89,7 @@ def test_a_lost_run_is_run_again_and_no_other(done: Path, call: Call) -> None:
     assert {name for name in after if after[name] != before.get(name)} == {str(lost)}
 
 
-def test_for_machines(done: Path, call: Call) -> None:
+def test_json_output(done: Path, call: Call) -> None:
     write(done / "experiments", [STATE, METRIC])
     code, out, _ = call("reproduce", "tiny", "--scale", "cpu", *options(done), "--json")
     tree = json.loads(out)
@@ -141,7 +141,7 @@ def test_what_is_published(done: Path, call: Call, tmp_path: Path) -> None:
     assert {name: (folder / name).read_bytes() for name in names} == first
 
 
-def test_a_verdict_is_held_against_the_published_one(done: Path, call: Call, tmp_path: Path) -> None:
+def test_a_verdict_is_compared_with_the_published_one(done: Path, call: Call, tmp_path: Path) -> None:
     write(done / "experiments", STATE)
     where = [*options(done), "-o", str(tmp_path)]
     call("reproduce", "tiny", *where, "--publish")
@@ -151,7 +151,7 @@ def test_a_verdict_is_held_against_the_published_one(done: Path, call: Call, tmp
     assert "differs from the verdict published" in out and "it was supported; changed since: claim" in out
 
 
-def test_files_have_an_end() -> None:
+def test_long_reports_are_truncated() -> None:
     text = "one\n\n" + "two words\n\n" * 100
     assert truncated(text, "again", 10_000) == text
     short = truncated(text, "again", 500)
@@ -192,7 +192,7 @@ def test_all(done: Path, call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "Nothing to reproduce: name a claim"),
         (["tiny", "--all"], "tiny and --all are mutually exclusive"),
@@ -205,15 +205,15 @@ def test_all(done: Path, call: Call, tmp_path: Path) -> None:
         (["tiny", "--executor", "cloud"], "--executor cloud"),
     ],
 )
-def test_bad_words(tmp_path: Path, call: Call, words: list[str], said: str) -> None:
+def test_bad_words(tmp_path: Path, call: Call, words: list[str], message: str) -> None:
     write(tmp_path / "experiments", STATE)
     code, _, err = call("reproduce", *words, *options(tmp_path))
-    assert code == 2 and err.startswith(f"optbench: {said}")
+    assert code == 2 and err.startswith(f"optbench: {message}")
     assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"claim": None}, "`claim` is missing"),
         ({"claim": STATE | {"of": "lino"}}, "claim.of=lino: the study has no such contender\nDid you mean lion?"),
@@ -231,10 +231,10 @@ def test_bad_words(tmp_path: Path, call: Call, words: list[str], said: str) -> N
         ({"overrides": ["optimizer=lino,adamw", "model=mlp"]}, "lino"),
     ],
 )
-def test_broken_studies(tmp_path: Path, call: Call, changes: dict[str, Any], said: str) -> None:
+def test_broken_studies(tmp_path: Path, call: Call, changes: dict[str, Any], message: str) -> None:
     write(tmp_path / "experiments", **{"claim": STATE, **changes})
     code, _, err = call("reproduce", "tiny", *options(tmp_path))
-    assert code == 2 and said in err and err.count("optbench: ") == 1
+    assert code == 2 and message in err and err.count("optbench: ") == 1
     assert not (tmp_path / "results").exists()
 
 
@@ -250,7 +250,7 @@ def test_yaml_that_does_not_parse_and_folders_that_are_not_there(tmp_path: Path,
     assert code == 2 and "no claim to run" in err
 
 
-def test_the_word_on_is_no_truth_value(tmp_path: Path, call: Call) -> None:
+def test_the_key_on_is_not_read_as_true(tmp_path: Path, call: Call) -> None:
     claim = "{measure: state_bytes, of: lion, against: adamw, relation: better, on: {model: mlp}}"
     folder = write(tmp_path / "experiments", None)
     file = folder / "tiny" / "study.yaml"

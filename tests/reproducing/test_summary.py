@@ -1,4 +1,4 @@
-"""The table of published verdicts: written, checked, and held against what this repository says."""
+"""The table of published verdicts: written, checked, and compared with this repository."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ STANDINGS = [
 ]
 
 
-def test_a_leaderboard_stands_between_its_marks(published: Path, call: Call) -> None:
+def test_a_leaderboard_is_written_between_its_marks(published: Path, call: Call) -> None:
     file = published.parent.parent / "README.md"
     marks = "<!-- leaderboard first-cpu -->\nold\n<!-- /leaderboard -->"
     file.write_text(f"{marks}\n\n{README}")
@@ -85,7 +85,7 @@ def test_a_leaderboard_stands_between_its_marks(published: Path, call: Call) -> 
     assert call(*summarise, "--check")[0] == 3
 
 
-def test_what_decided_a_claim_is_its_first_criterion_of_that_kind() -> None:
+def test_the_first_criterion_with_the_verdict_decides() -> None:
     def one(holds: bool | None, text: str, where: str) -> dict[str, Any]:
         places = [
             {"where": "u", "holds": True, "words": "fine, n = 9 runs"},
@@ -126,7 +126,7 @@ def test_an_empty_folder_says_so(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == []
 
 
-def test_what_this_repository_says_is_what_was_published() -> None:
+def test_the_readmes_are_up_to_date() -> None:
     folder = ROOT / "results" / "claims"
     found = verdicts(folder)
     if not found:

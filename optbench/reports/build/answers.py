@@ -81,7 +81,7 @@ def warnings(rows: Sequence[Row], trials_differ: bool) -> tuple[str, ...]:
             found.append(f"{row.failed} of {row.failed + len(row.values)} final seeds of {row.contender} failed.")
         if row.edges:
             ends = ", ".join(f"{key} ({end})" for key, end in row.edges)
-            found.append(f"{row.contender} is undertuned: its best value lies on the edge of its box: {ends}.")
+            found.append(f"{row.contender} is undertuned: its best value is on the edge of its box: {ends}.")
         if not row.trials:
             found.append(f"{row.contender} was not tuned here.")
     if trials_differ:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from optbench.reports.contenders import Contender, succeeded
 from optbench.reports.model.content import Curve
-from optbench.reports.read.series import Series, series_of
+from optbench.reports.read.series import RunSeries, series_of
 from optbench.reports.statistics.measures.bands import band
 from optbench.reports.statistics.measures.thinning import thin
 
@@ -25,14 +25,14 @@ def shown_columns(records: polars.DataFrame) -> list[str]:
     return [*(name for name in SHOWN if name in records.columns), *sorted(players)]
 
 
-def losses_of(found: Mapping[str, Mapping[str, Series]]) -> Mapping[str, Series]:
+def losses_of(found: Mapping[str, Mapping[str, RunSeries]]) -> Mapping[str, RunSeries]:
     """Return the training loss of each run; with several players, of the first one by name."""
     players = sorted(name for name in found if name.endswith(PLAYER_LOSS))
     return found.get("train_loss") or (found[players[0]] if players else {})
 
 
 def curves(
-    contenders: Sequence[Contender], found: Mapping[str, Mapping[str, Series]], points: int
+    contenders: Sequence[Contender], found: Mapping[str, Mapping[str, RunSeries]], points: int
 ) -> tuple[Curve, ...]:
     """Return a curve for each final run and column; `found`: by column and run_id."""
     made = []
@@ -46,7 +46,9 @@ def curves(
     return tuple(made)
 
 
-def bands(contenders: Sequence[Contender], found: Mapping[str, Mapping[str, Series]], points: int) -> tuple[Curve, ...]:
+def bands(
+    contenders: Sequence[Contender], found: Mapping[str, Mapping[str, RunSeries]], points: int
+) -> tuple[Curve, ...]:
     """Return a band for each contender and column over the seeds that succeeded."""
     made = []
     for column, by_run in found.items():
@@ -58,7 +60,7 @@ def bands(contenders: Sequence[Contender], found: Mapping[str, Mapping[str, Seri
     return tuple(made)
 
 
-def band_of(contender: str, column: str, seeds: Sequence[Series], points: int) -> Curve | None:
+def band_of(contender: str, column: str, seeds: Sequence[RunSeries], points: int) -> Curve | None:
     """Return the band of some seeds, None if they have no step in common."""
     import numpy as np
 
@@ -91,6 +93,6 @@ def points_each(curve_count: int) -> int:
     return max(LEAST, min(MOST, POINTS // max(1, curve_count)))
 
 
-def found_series(records: polars.DataFrame) -> dict[str, dict[str, Series]]:
+def found_series(records: polars.DataFrame) -> dict[str, dict[str, RunSeries]]:
     """Return every drawn column by run_id."""
     return {column: series_of(records, column) for column in shown_columns(records)}

@@ -19,7 +19,7 @@ from optbench.reports.model.content import (
 )
 from optbench.reports.rate_sensitivity import learning_rate_key, sensitivity_of
 from optbench.reports.read.columns import RunRow
-from optbench.reports.read.series import Series
+from optbench.reports.read.series import RunSeries
 from optbench.reports.read.study_file import Cells
 from optbench.reports.statistics.intervals import mean_interval
 from optbench.reports.statistics.measures.expected_best import budget_curve
@@ -62,7 +62,7 @@ def tuning_sections(
 def target_section(
     contenders: Sequence[Contender],
     ladder: Ladder,
-    evaluated: Mapping[str, Series],
+    evaluated: Mapping[str, RunSeries],
     target: float | None,
     direction: str,
     level: float,
@@ -102,7 +102,9 @@ def cost_at_end(run: RunRow, target: float, direction: str, times: bool) -> Cost
     )
 
 
-def cost_at_passing(run: RunRow, evaluated: Series | None, target: float, direction: str, times: bool) -> Cost | None:
+def cost_at_passing(
+    run: RunRow, evaluated: RunSeries | None, target: float, direction: str, times: bool
+) -> Cost | None:
     """Return what a run had used at its first evaluation at the target, None if there is none."""
     if evaluated is None:
         return None
@@ -147,7 +149,7 @@ def ladder_section(contenders: Sequence[Contender], ladder: Ladder, level: float
 
 
 def stability_section(
-    contenders: Sequence[Contender], losses: Mapping[str, Series], level: float
+    contenders: Sequence[Contender], losses: Mapping[str, RunSeries], level: float
 ) -> tuple[Stability, ...]:
     """Return failures of the tuning runs (of the final ones if nothing was tuned) and spikes of the final ones."""
     found = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from optbench.config.measures import MEASURES
 from optbench.errors import ConfigError
-from optbench.reports.claims.gains import Gain, Measured, relation
+from optbench.reports.claims.gains import Gain, Measurement, relation
 from optbench.reports.claims.measuring import measure
 from optbench.reports.claims.sides import BUDGET, Side, axes_except, named_keys, pairs_of
 from optbench.reports.claims.together import WHERE, iqm
@@ -105,7 +105,7 @@ def named_pairs(criterion: Criterion, sides: Sequence[Side]) -> list[tuple[str, 
     return found
 
 
-def evidence_of(criterion: Criterion, where: str, found: Measured) -> Evidence:
+def evidence_of(criterion: Criterion, where: str, found: Measurement) -> Evidence:
     """Return what a measure says of a criterion."""
     if found.low is None or found.high is None:
         return Evidence(where, None, found.words, n=found.n, unit=found.unit)

@@ -21,7 +21,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """The result of a measure: the gain's interval, in the measure's unit or as the logarithm of a ratio.
 
     None: no numbers; `words` say why."""
@@ -52,20 +52,20 @@ def relation(word: str, gain: Gain) -> bool | None:
     return True if inside else False if low > margin or high < -margin else None
 
 
-def of_difference(of: Estimate, sign: float, words: str, n: int, unit: str = "seeds") -> Measured:
+def of_difference(of: Estimate, sign: float, words: str, n: int, unit: str = "seeds") -> Measurement:
     """Return the gain of the difference of two values. `sign`: 1 if more is better, else -1."""
     if of.value is None or of.low is None or of.high is None:
-        return Measured(f"{words}: no interval", n=n, unit=unit)
+        return Measurement(f"{words}: no interval", n=n, unit=unit)
     low, high = sorted((sign * of.low, sign * of.high))
-    return Measured(f"{words} {with_interval(of)}", low, high, n, unit, sign * of.value)
+    return Measurement(f"{words} {with_interval(of)}", low, high, n, unit, sign * of.value)
 
 
-def of_ratio(of: Estimate, sign: float, whose: str, n: int, unit: str = "seeds") -> Measured:
+def of_ratio(of: Estimate, sign: float, whose: str, n: int, unit: str = "seeds") -> Measurement:
     """Return the gain of the ratio of two values; ends of 0 and infinity: that side has no bound."""
     if of.value is None or of.low is None or of.high is None:
-        return Measured("no interval", n=n, unit=unit)
+        return Measurement("no interval", n=n, unit=unit)
     low, high = sorted((sign * logarithm(of.low), sign * logarithm(of.high)))
-    return Measured(f"{with_interval(of)} times {whose}", low, high, n, unit, sign * logarithm(of.value))
+    return Measurement(f"{with_interval(of)} times {whose}", low, high, n, unit, sign * logarithm(of.value))
 
 
 def logarithm(value: float) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from optbench.config.measures import MEASURES
-from optbench.reports.claims.gains import TINY, Measured, of_difference, of_ratio
+from optbench.reports.claims.gains import TINY, Measurement, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
 from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
 from optbench.reports.contenders import OPEN, PRUNED, succeeded
@@ -25,25 +25,25 @@ from optbench.reports.statistics.measures.to_target import reaches
 from optbench.reports.statistics.verdicts import Margin, verdicts
 
 Against = Side | float
-Measure = Callable[[Side, Against, float], Measured]
+Measure = Callable[[Side, Against, float], Measurement]
 METRICS = {"test_metric": "test", "val_metric": "val", "train_metric": "train"}
 COLUMNS = {"step_ms": "step_ms_median"}  # a measure's column, where it has another name
 TIMES = {"train_seconds", "wall_seconds", "optimizer_seconds", "step_ms", "samples_per_second", "seconds_to_target"}
 
 
-def measure(name: str, of: Side, against: Against, level: float) -> Measured:
+def measure(name: str, of: Side, against: Against, level: float) -> Measurement:
     """Return a measure on two sides. Missing numbers and times of different hardware give no interval."""
     succeeded_runs = [run for side in (of, against) if isinstance(side, Side) for run in side.contender.succeeded]
     machines = sorted({run["hardware"] for run in succeeded_runs if run["hardware"]})
     if name in TIMES and len(machines) > 1:
-        return Measured(f"times of different hardware ({'; '.join(machines)})")
+        return Measurement(f"times of different hardware ({'; '.join(machines)})")
     special = SPECIAL.get(name)
     if special is not None:
         return special(of, against, level)
     return metric(name, of, against, level) if name in METRICS else column(name, of, against, level)
 
 
-def metric(name: str, of: Side, against: Against, level: float) -> Measured:
+def metric(name: str, of: Side, against: Against, level: float) -> Measurement:
     """Return the difference of the metric over final seeds, with selection variance."""
     a = arm_of(of, METRICS[name])
     if not isinstance(against, Side):
@@ -54,7 +54,7 @@ def metric(name: str, of: Side, against: Against, level: float) -> Measured:
         return by_ranks(a, b, level)
     found = difference(a, b)
     if found is None:
-        return Measured("fewer than two results on a side", n=n)
+        return Measurement("fewer than two results on a side", n=n)
     return of_difference(interval_of(found, of.sign, level, n), of.sign, "difference", n)
 
 
@@ -72,30 +72,30 @@ def interval_of(found: Difference, sign: float, level: float, n: int) -> Estimat
     return Estimate(sign * found.value, sign * found.value - half, sign * found.value + half, n)
 
 
-def metric_against(a: Arm, sign: float, known: float, level: float) -> Measured:
+def metric_against(a: Arm, sign: float, known: float, level: float) -> Measurement:
     """Return the mean minus a number, with selection variance. A failed seed has no value, so the mean has none."""
     n = len(a.values)
     if n < 2 or a.failed:
-        return Measured(f"{a.failed} of {n + a.failed} seeds failed" if a.failed else "fewer than two results", n=n)
+        return Measurement(f"{a.failed} of {n + a.failed} seeds failed" if a.failed else "fewer than two results", n=n)
     variance = statistics.variance(a.values)
     value = statistics.fmean(a.values) - sign * known
     found = Difference(value, variance, variance / n, arm_selection_variance(a), n - 1.0, n - 1.0)
     half = found.half_width(level)
     center = known + sign * value
     words = f"{center:.4g} [{center - half:.4g}, {center + half:.4g}] against {known:g}"
-    return Measured(words, value - half, value + half, n, value=value)
+    return Measurement(words, value - half, value + half, n, value=value)
 
 
-def by_ranks(a: Arm, b: Arm, level: float) -> Measured:
+def by_ranks(a: Arm, b: Arm, level: float) -> Measurement:
     """Return the order of two sides with failed seeds: a failed seed is worse than any result."""
     pair = verdicts([a, b], Margin(0.0, False), level=level)[0]
     words = f"failed seeds: {a.failed} of {a.failed + len(a.values)} against {b.failed} of {b.failed + len(b.values)}"
     n = min(a.failed + len(a.values), b.failed + len(b.values))
     low, high = {"better": (TINY, math.inf), "worse": (-math.inf, -TINY)}.get(pair.verdict, (-math.inf, math.inf))
-    return Measured(f"{words}, by ranks {pair.verdict}", low, high, n)
+    return Measurement(f"{words}, by ranks {pair.verdict}", low, high, n)
 
 
-def column(name: str, of: Side, against: Against, level: float) -> Measured:
+def column(name: str, of: Side, against: Against, level: float) -> Measurement:
     """Return the ratio of geometric means of a column of the final runs."""
     values = [values_of(name, side) for side in (of, against) if isinstance(side, Side)]
     sign = 1.0 if MEASURES[name].more_is_better else -1.0
@@ -113,7 +113,7 @@ def values_of(name: str, side: Side) -> list[float]:
     return side.contender.values(COLUMNS.get(name, name))
 
 
-def diverged_share(of: Side, against: Against, level: float) -> Measured:
+def diverged_share(of: Side, against: Against, level: float) -> Measurement:
     """Return the difference of the shares of failed runs, by Newcombe's interval; pruned and open runs do not count.
 
     Both sides were tried at the same points, which makes the interval wider than needed."""
@@ -121,7 +121,7 @@ def diverged_share(of: Side, against: Against, level: float) -> Measured:
     n = min(total for _, total in counts)
     said = " against ".join(f"{failed} of {total} runs failed" for failed, total in counts)
     if n == 0:
-        return Measured("no runs", n=0, unit="runs")
+        return Measurement("no runs", n=0, unit="runs")
     if isinstance(against, Side):
         found = difference_of(wilson(*counts[0], level), wilson(*counts[1], level))
     else:
@@ -141,11 +141,11 @@ def counted(side: Side) -> tuple[int, int]:
     return sum(not succeeded(run) for run in ended), len(ended)
 
 
-def seed_sd(of: Side, against: Against, level: float) -> Measured:
+def seed_sd(of: Side, against: Against, level: float) -> Measurement:
     """Return the ratio of standard deviations over final seeds; a side with failed seeds has none."""
     sides = [side for side in (of, against) if isinstance(side, Side)]
     if any(side.contender.failed for side in sides):
-        return Measured("failed seeds have no metric")
+        return Measurement("failed seeds have no metric")
     values = [headline_values(side) for side in sides]
     n = min(map(len, values))
     if isinstance(against, Side):
@@ -158,21 +158,21 @@ def headline_values(side: Side) -> list[float]:
     return side.contender.values("test") or side.contender.values("val")
 
 
-def steps_to_target(of: Side, against: Against, level: float) -> Measured:
+def steps_to_target(of: Side, against: Against, level: float) -> Measurement:
     """Return the ratio of the steps of the shortest complete schedules that reach the target."""
     return to_target(of, against, level, "steps")
 
 
-def seconds_to_target(of: Side, against: Against, level: float) -> Measured:
+def seconds_to_target(of: Side, against: Against, level: float) -> Measurement:
     """Return the same ratio in seconds of training, the median of the runs."""
     return to_target(of, against, level, "train_seconds")
 
 
-def to_target(of: Side, against: Against, level: float, column: str) -> Measured:
+def to_target(of: Side, against: Against, level: float, column: str) -> Measurement:
     """Return the ratio of costs from the ladders of complete schedules."""
     ladders = [rungs(side, column) for side in (of, against) if isinstance(side, Side)]
     if not all(ladders):
-        return Measured("no target, or no runs that have ended")
+        return Measurement("no target, or no runs that have ended")
     n = min(rung.of for ladder in ladders for rung in ladder)
     ratio = cost_ratio(ladders[0], ladders[1] if isinstance(against, Side) else float(against), level)
     whose = f"that of {against.contender.name}" if isinstance(against, Side) else f"{against:g}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from optbench.reports.claims.gains import Measured, of_difference
+from optbench.reports.claims.gains import Measurement, of_difference
 from optbench.reports.claims.sides import Side, at_greatest_budget, pairs_of
 from optbench.reports.model.content import Estimate
 from optbench.reports.statistics.difference import arm_selection_variance
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WHERE = "all workloads"
 
 
-def iqm(criterion: Criterion, sides: Sequence[Side], level: float) -> Measured:
+def iqm(criterion: Criterion, sides: Sequence[Side], level: float) -> Measurement:
     """Return the difference of interquartile means of the normalised headline (measures.iqm).
 
     1 is the best contender's mean of a workload, 0 the worst one's, of all contenders of the study there. The intervals
@@ -27,14 +27,14 @@ def iqm(criterion: Criterion, sides: Sequence[Side], level: float) -> Measured:
     pairs = pairs_of(criterion, sides)
     names = [{side.contender.name for pair in pairs if (side := pair[i]) is not None} for i in (0, 1)]
     if any(len(found) > 1 for found in names) or not names[0]:
-        return Measured("each side must be one contender, on every workload")
+        return Measurement("each side must be one contender, on every workload")
     (ours,), theirs = names[0], next(iter(names[1]), None)
     used = at_greatest_budget([side for side in sides if side.has(criterion.on)], ())
     scores = {workload: by_contender(workload, used) for workload in dict.fromkeys(side.workload for side in used)}
     signs = {side.workload: "max" if side.sign > 0 else "min" for side in used}
     found = normalised(scores, signs)
     if ours not in found or (theirs is not None and theirs not in found):
-        return Measured("a side is not on every workload, or all means are equal on each")
+        return Measurement("a side is not on every workload, or all means are equal on each")
     n = min(len(values) for name in (ours, theirs) if name in found for values in found[name].values())
     selection_sd = selection_sd_by_contender(
         used, {workload: width for workload, (_, width) in scales(scores, signs).items()}
@@ -46,7 +46,7 @@ def iqm(criterion: Criterion, sides: Sequence[Side], level: float) -> Measured:
     elif isinstance(known, float):
         b = Estimate(known, known, known, n)
     else:
-        return Measured("no workload has both sides")
+        return Measurement("no workload has both sides")
     said = f"{a.value:.3f} against {b.value:.3f} over {len(found[ours])} workloads, difference"
     return of_difference(difference_of(a, b), 1.0, said, n)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optbench.config.values import as_number
-from optbench.reports.claims.gains import Measured, of_difference, of_ratio
+from optbench.reports.claims.gains import Measurement, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
 from optbench.reports.model.content import Estimate
 from optbench.reports.rate_sensitivity import learning_rate_key, sensitivity_of
@@ -16,12 +16,12 @@ from optbench.reports.statistics.measures.spread import trial_sd_ratio
 TRIALS, DECAY = "trials", "weight_decay"
 
 
-def trial_sd(of: Side, against: Side | float, level: float) -> Measured:
+def trial_sd(of: Side, against: Side | float, level: float) -> Measurement:
     """Return the ratio of standard deviations of the trials' validation metrics.
 
     A failed trial counts as the trivial answer; if that is unknown, as the worst trial of both sides."""
     if not isinstance(against, Side):
-        return Measured("trial_sd is taken against another side", unit=TRIALS)
+        return Measurement("trial_sd is taken against another side", unit=TRIALS)
     floor = floor_of([of, against])
     first, second = (scores_of(side, floor) for side in (of, against))
     found = trial_sd_ratio(first, second, level)
@@ -43,7 +43,7 @@ def scores_of(side: Side, floor: float | None) -> list[float]:
     return [floor if score is None else max(floor, side.sign * score) for score in side.contender.scores()]
 
 
-def lr_sensitivity(of: Side, against: Side | float, level: float) -> Measured:
+def lr_sensitivity(of: Side, against: Side | float, level: float) -> Measurement:
     """Return the difference of what a learning rate drawn from the box costs (measures.sensitivity)."""
     numbers = [rate_cost(side, level) for side in (of, against) if isinstance(side, Side)]
     n = min(number.n for number in numbers)
@@ -62,7 +62,7 @@ def rate_cost(side: Side, level: float) -> Estimate:
     return sensitivity_of(side.contender, key, "max" if side.sign > 0 else "min", level).number
 
 
-def separable(of: Side, against: Side | float, level: float) -> Measured:
+def separable(of: Side, against: Side | float, level: float) -> Measurement:
     """Return the difference in separability of learning rate and weight decay, if both were searched."""
     points = [surface_of(side) for side in (of, against) if isinstance(side, Side)]
     n = min(map(len, points))

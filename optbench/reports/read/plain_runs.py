@@ -1,8 +1,8 @@
 """Names for runs outside of a sweep: no study says what they compare.
 
-They are told apart by the keys that were typed, with the values of the resolved configuration. Keys of the optimizer's
-side tell contenders apart, other keys workloads; a key with one value everywhere is left out. Two learning rates of one
-optimizer are therefore two contenders, never two seeds of one."""
+Their names contain the typed keys with the values of the resolved configuration: keys of the optimizer's side name
+contenders, other keys workloads. A key with one value everywhere is left out. Two learning rates of one optimizer are
+therefore two contenders, never two seeds of one."""
 
 from __future__ import annotations
 

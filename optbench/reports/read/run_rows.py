@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from optbench.records import SCHEMA
 from optbench.reports.read.columns import COLUMNS, RunRow
-from optbench.reports.read.study_file import Cell
+from optbench.reports.read.study_file import CellEntry
 
 OPEN, PRUNED = "open", "pruned"
 NOT_OF_A_WORKLOAD = ("model", "data", "budget")
@@ -42,7 +42,7 @@ class MalformedRun(Exception):
     """A file of a run or study that cannot be read, with the reason."""
 
 
-def row_of(folder: Path, root: Path, cells: Mapping[str, Cell]) -> RunRow:
+def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
     """Return the row of one run. Raises MalformedRun for a damaged file, KeyError and the like for missing parts."""
     run = read_object(folder / "run.json")
     config, sweep, versions = run["config"], run.get("sweep") or {}, run.get("versions") or {}
@@ -86,7 +86,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, Cell]) -> RunRow:
     return cast("RunRow", row)
 
 
-def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, Cell]) -> dict[str, str]:
+def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntry]) -> dict[str, str]:
     """Return the names of a run's workload and contender. Old runs have the words of their cell in study.json alone."""
     cell = sweep if sweep.get("choices") else cells.get(str(sweep.get("cell")), {})
     choices, workload = cell.get("choices") or [], cell.get("workload") or []

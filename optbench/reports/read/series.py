@@ -19,7 +19,7 @@ AXES = ("step", "samples", "train_seconds", "wall_seconds")
 
 
 @dataclass(frozen=True)
-class Series:
+class RunSeries:
     """A column of one run in the order of its steps; all arrays have the same length."""
 
     step: Floats
@@ -32,9 +32,9 @@ class Series:
     def __len__(self) -> int:
         return len(self.step)
 
-    def take(self, indices: NDArray[np.intp]) -> Series:
+    def take(self, indices: NDArray[np.intp]) -> RunSeries:
         """Return the points at some indices."""
-        return Series(*(getattr(self, name)[indices] for name in (*AXES, "value")))
+        return RunSeries(*(getattr(self, name)[indices] for name in (*AXES, "value")))
 
     def curve(self, contender: str, column: str, run_id: str, seed: int, status: str) -> Curve:
         """Return the series as a run's curve; values that are not finite become None."""
@@ -51,7 +51,7 @@ class Series:
         )
 
 
-def series_of(records: polars.DataFrame, column: str) -> dict[str, Series]:
+def series_of(records: polars.DataFrame, column: str) -> dict[str, RunSeries]:
     """Return a column of each run by run_id, without runs in which it was never measured."""
     import polars as pl
 
@@ -69,6 +69,6 @@ def series_of(records: polars.DataFrame, column: str) -> dict[str, Series]:
     names = frame["run_id"].unique(maintain_order=True).to_list()
     found, start = {}, 0
     for run_id, length in zip(names, lengths, strict=True):
-        found[run_id] = Series(*(array[start : start + length] for array in arrays))
+        found[run_id] = RunSeries(*(array[start : start + length] for array in arrays))
         start += length
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Required, TypedDict, TypeGuard
 
 
-class Cell(TypedDict, total=False):
+class CellEntry(TypedDict, total=False):
     """What study.json says of one cell, as far as a report needs it."""
 
     label: Required[str]
@@ -22,10 +22,10 @@ class StudyFile(TypedDict):
     """study.json."""
 
     settings: Mapping[str, object]
-    cells: list[Cell]
+    cells: list[CellEntry]
 
 
-Cells = Mapping[tuple[str, str], Cell]
+Cells = Mapping[tuple[str, str], CellEntry]
 """Cells by study and label."""
 
 
@@ -38,7 +38,7 @@ def check_study_file(tree: Mapping[str, object]) -> tuple[StudyFile, list[str]]:
     listed = tree.get("cells")
     if listed is not None and not isinstance(listed, list):
         wrong.append("cells is not a list")
-    cells: list[Cell] = []
+    cells: list[CellEntry] = []
     for number, cell in enumerate(listed if isinstance(listed, list) else []):
         reason = fault_of(cell)
         if reason:
@@ -48,7 +48,7 @@ def check_study_file(tree: Mapping[str, object]) -> tuple[StudyFile, list[str]]:
     return {"settings": settings if isinstance(settings, Mapping) else {}, "cells": cells}, wrong
 
 
-def is_cell(cell: object) -> TypeGuard[Cell]:
+def is_cell(cell: object) -> TypeGuard[CellEntry]:
     """Return True if a cell has the expected shape."""
     return not fault_of(cell)
 

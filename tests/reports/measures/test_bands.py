@@ -1,4 +1,4 @@
-"""Seeds' curves as one band, by hand and against a reading point by point."""
+"""Seeds' curves as one band, by hand and point by point."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_two_seeds_on_the_same_steps() -> None:
     assert lists([([10, 20], [1.0, 4.0]), ([10, 20], [3.0, 2.0])]) == [[10, 20], [2, 3], [1, 2], [3, 4]]
 
 
-def test_other_steps_are_read_between_records() -> None:
+def test_other_steps_are_interpolated() -> None:
     steps, mean, least, greatest = lists([([0, 10, 20], [0.0, 1.0, 2.0]), ([0, 20], [4.0, 0.0])])
     assert steps == [0, 10, 20]
     assert (mean, least, greatest) == ([2.0, 1.5, 1.0], [0.0, 1.0, 0.0], [4.0, 2.0, 2.0])
@@ -41,7 +41,7 @@ def test_a_value_that_is_not_finite_ends_its_curve() -> None:
     assert lists([([0, 10, 20], [1.0, math.nan, 1.0]), ([0, 10, 20], [3.0] * 3)]) == [[0], [2], [1], [3]]
 
 
-def test_a_seed_that_never_had_a_value_is_not_in_it() -> None:
+def test_a_seed_without_values_is_left_out() -> None:
     assert lists([([0, 10], [math.nan, 1.0]), ([0, 10], [3.0, 4.0])]) == [[0, 10], [3, 4], [3, 4], [3, 4]]
     assert lists([([0], [math.inf])]) == [[], [], [], []]
 
@@ -57,7 +57,7 @@ def test_seeds_that_share_no_step() -> None:
 
 @settings(deadline=None)
 @given(st.lists(curve(), min_size=1, max_size=5))
-def test_it_is_what_each_step_says(curves: list[tuple[list[int], list[float]]]) -> None:
+def test_the_band_equals_a_loop_over_steps(curves: list[tuple[list[int], list[float]]]) -> None:
     def cut(steps: list[int], values: list[float]) -> dict[int, float]:
         found = {}
         for step, value in zip(steps, values, strict=True):

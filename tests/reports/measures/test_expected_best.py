@@ -22,7 +22,7 @@ def better(direction: str):
 
 
 def bests(values: list[float | None], n: int, direction: str) -> list[float | None]:
-    """The best of every subset of n trials; None where all of them failed."""
+    """Return the best of every subset of n trials; None: all of them failed."""
     found = []
     for subset in itertools.combinations(values, n):
         known = [value for value in subset if value is not None]
@@ -48,7 +48,7 @@ def test_a_failed_trial_is_worse_than_any() -> None:
 
 @pytest.mark.parametrize("failure", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("direction", ["max", "min"])
-def test_what_is_not_finite_has_failed(failure: float, direction: str) -> None:
+def test_nonfinite_metrics_have_failed(failure: float, direction: str) -> None:
     assert budget_curve("a", [1.0, failure, 3.0], direction) == budget_curve("a", [1.0, None, 3.0], direction)
 
 

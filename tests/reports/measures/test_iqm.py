@@ -46,7 +46,7 @@ def test_a_failed_seed_counts_as_the_worst_there_is() -> None:
     assert gone["lion"]["vit"] == pytest.approx([-0.4, -0.4])  # (.5 - .6) / (.85 - .6)
 
 
-def test_what_tells_nothing_is_left_out() -> None:
+def test_workloads_with_equal_means_are_left_out() -> None:
     same = {"vit": WORKED["vit"], "toy": {name: [1.0, 1.0] for name in WORKED["vit"]}}
     assert set(normalised(same, {"vit": "max", "toy": "max"})["lion"]) == {"vit"}
     lacking = {**WORKED, "gan": {"adamw": [1.0, 2.0], "sgd": [2.0, 3.0], "lion": []}}
@@ -98,7 +98,7 @@ def test_of_three_seeds_of_one_workload_it_is_students() -> None:
     )  # 2,000 draws of a heavy tail
 
 
-def test_the_luck_of_tuning_makes_the_interval_wider_as_a_second_source_of_noise() -> None:
+def test_selection_variance_widens_the_interval_as_a_second_source_of_noise() -> None:
     from scipy import stats
 
     values = list(np.linspace(0.4, 0.6, 40))  # so many seeds that their own noise is nothing beside the selection_sd
@@ -108,7 +108,7 @@ def test_the_luck_of_tuning_makes_the_interval_wider_as_a_second_source_of_noise
     assert iqm_interval({"w": values}, selection_sd={"elsewhere": 0.3}) == iqm_interval({"w": values})
 
 
-def test_who_comes_first_by_draws() -> None:
+def test_p_best_is_a_share_of_draws() -> None:
     far = {"a": {"w": [0.9, 1.0, 0.95]}, "b": {"w": [0.1, 0.2, 0.15]}}
     assert p_best(far)["a"] > 0.97
     equal = {name: {"w": [0.4, 0.5, 0.6, 0.5]} for name in "abcd"}
@@ -118,7 +118,7 @@ def test_who_comes_first_by_draws() -> None:
 
 
 def noise(kind: str, draw: np.random.Generator, size: int) -> np.ndarray:
-    """Of mean 0 and standard deviation 1."""
+    """Return noise of mean 0 and standard deviation 1."""
     if kind == "t3":
         return draw.standard_t(3, size) / np.sqrt(3)
     if kind == "lognormal":
@@ -131,9 +131,9 @@ def noise(kind: str, draw: np.random.Generator, size: int) -> np.ndarray:
 @pytest.mark.parametrize("n", [3, 5, 10])
 @pytest.mark.parametrize(("kind", "least"), [("normal", 0.93), ("t3", 0.93), ("lognormal", 0.88)])
 def test_it_covers(kind: str, least: float, n: int, workloads: int) -> None:
-    """1,000 studies; the interquartile mean of the population lies inside at the level or more, where noise is not
-    skewed. With normal and t3 noise a percentile bootstrap covers 0.74 to 0.81 of them with three seeds, 0.88 to 0.91
-    with five."""
+    """Simulate 1,000 studies; the interval covers the population's mean at its level or more if noise is not skewed.
+
+    With normal and t3 noise a percentile bootstrap covers 0.74 to 0.81 with three seeds, 0.88 to 0.91 with five."""
     draw = np.random.default_rng(n + workloads)
     means = [0.5] if workloads == 1 else [0.2, 0.6, 0.9, 1.0]
     everyone = np.sort(np.concatenate([mean + 0.15 * noise(kind, draw, 100_000) for mean in means]))

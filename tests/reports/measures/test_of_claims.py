@@ -1,4 +1,4 @@
-"""The statistics that claims alone use: by hand, against scipy, and by how often their intervals cover."""
+"""Statistics of claims: by hand, against scipy, and by the coverage of their intervals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_difference_of_shares_is_newcombe_s() -> None:
     assert (difference_of(wilson(10, 10), wilson(0, 20)).low) == pytest.approx(0.6791, abs=5e-5)
 
 
-def test_what_is_unknown_stays_so() -> None:
+def test_unknown_estimates_stay_unknown() -> None:
     assert difference_of(Estimate(None), wilson(1, 2)) == Estimate(None)
     assert difference_of(Estimate(1.0, n=1), Estimate(0.5, 0.1, 0.7, 3)) == Estimate(0.5, n=1)
     assert wilson(0, 0) == Estimate(None)
@@ -90,7 +90,7 @@ def test_the_spread_over_trials_covers(paired: bool) -> None:
 
 
 def grid(slope: float, noise: float = 0.0, n: int = 6) -> list[tuple[float, float, float]]:
-    """A bowl whose best y moves by `slope` for each decade of x."""
+    """Return a bowl whose best y moves by `slope` for each decade of x."""
     random = np.random.default_rng(int(100 * slope))
     axis = np.linspace(-1, 1, n)
     return [

@@ -27,16 +27,16 @@ def test_four_contenders_by_hand() -> None:
     assert front(points, "min") == [1, 2]  # of losses, .9 is the worst and no cheaper
 
 
-def test_twins_are_both_on_it() -> None:
+def test_equal_points_are_both_on_the_front() -> None:
     assert front([(0.9, 1.0, 1.0), (0.9, 1.0, 1.0)]) == [0, 1]
 
 
-def test_what_is_not_known_is_not_on_it_and_beats_none() -> None:
+def test_points_with_unknown_values_are_not_on_the_front_and_dominate_none() -> None:
     assert front([(0.9, None, 1.0), (0.8, 2.0, 2.0)]) == [1]
     assert front([(math.nan, 1.0, 1.0), (0.8, 2.0, 2.0)]) == [1]
 
 
-def test_where_nobody_has_a_time_the_others_decide() -> None:
+def test_without_times_the_other_costs_decide() -> None:
     assert front([(0.9, None, 4.0), (0.8, None, 4.0), (0.7, None, 2.0)]) == [0, 2]
     assert front([(0.9, None, None), (0.8, None, None)]) == [0]
 
@@ -48,7 +48,7 @@ def test_without_a_quality_there_is_no_front(point: tuple[float | None, ...]) ->
 
 
 @given(POINTS, st.sampled_from(["max", "min"]))
-def test_it_is_what_all_pairs_say(points: list[tuple[float | None, ...]], direction: str) -> None:
+def test_the_front_equals_a_check_of_all_pairs(points: list[tuple[float | None, ...]], direction: str) -> None:
     used = [0, *(i for i in (1, 2) if any(point[i] is not None for point in points))]
     signs = (-1 if direction == "max" else 1, 1, 1)
 

@@ -32,9 +32,9 @@ def test_mean_ranks_by_hand() -> None:
     assert found["sgd"].low == pytest.approx(8.5 / 3 - 4.302653 / 6)
 
 
-def test_who_is_told_apart_nowhere_has_no_sure_rank() -> None:
-    nobody = dict.fromkeys(NAMES, (1, 3))
-    for one in mean_ranks({"vit": nobody, "mlp": nobody}).values():
+def test_without_significant_differences_the_rank_interval_is_wide() -> None:
+    ties = dict.fromkeys(NAMES, (1, 3))
+    for one in mean_ranks({"vit": ties, "mlp": ties}).values():
         assert (one.value, one.low, one.high) == (2.0, 1.0, 3.0)
 
 
@@ -44,7 +44,7 @@ def test_one_workload_has_no_interval() -> None:
     assert mean_ranks({}) == {} and leave_one_out({}) == []
 
 
-def test_who_lacks_a_workload_has_no_mean_rank() -> None:
+def test_a_contender_without_a_workload_has_no_mean_rank() -> None:
     ranks = {**WORKED, "bert": {"adamw": (1, 1), "lion": (2, 2)}}
     assert on_every_workload(ranks) == list(mean_ranks(ranks)) == ["adamw", "lion"]
 

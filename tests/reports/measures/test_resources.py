@@ -1,4 +1,4 @@
-"""Memory and speed beside the reference's."""
+"""Memory and speed relative to the reference."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ SPEEDS = st.lists(st.floats(0.1, 1e5), min_size=2, max_size=6)
 
 @settings(deadline=None)
 @given(SPEEDS, SPEEDS)
-def test_turned_round_the_ratio_is_turned_over(a: list[float], b: list[float]) -> None:
+def test_swapping_sides_inverts_the_ratio(a: list[float], b: list[float]) -> None:
     one, two = ([run(samples_per_second=speed) for speed in speeds] for speeds in (a, b))
     there, back = resources("x", one, two).relative_speed, resources("x", two, one).relative_speed
     assert there.value == pytest.approx(1 / back.value)

@@ -1,4 +1,4 @@
-"""What a wrong learning rate costs, by hand and against a fine integral."""
+"""The cost of a wrong learning rate, by hand and against a fine integral."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_without_two_rates_or_any_result_there_is_no_number(x: list[float], valu
     assert number(x, values, trivial=0.1).value is None
 
 
-def test_where_nothing_was_learned_there_is_nothing_to_lose() -> None:
+def test_without_learning_there_is_no_number() -> None:
     assert number([0.1, 1.0], [0.1, 0.05], trivial=0.1).value is None  # and not 0, the best there is
     assert number([0.1, 1.0], [0.5, 0.5], trivial=0.1).value == 0.0
 
@@ -109,7 +109,7 @@ def test_the_noise_of_four_rates_and_a_repeated_one() -> None:
 
 @pytest.mark.slow
 def test_the_interval_covers() -> None:
-    """5,000 studies of seven rates, noise of five seeds; the true best is well apart from its neighbours."""
+    """Simulate 5,000 studies of seven rates with noise of five seeds; the best rate is clearly the best."""
     import numpy as np
 
     draw = np.random.default_rng(0)

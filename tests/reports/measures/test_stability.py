@@ -26,7 +26,7 @@ SERIES = st.lists(st.one_of(QUARTERS, QUARTERS, QUARTERS, WILD), max_size=80)
 
 
 def by_hand(losses: list[float]) -> int:
-    """One record after the other."""
+    """Count spikes record by record."""
     before: list[float] = []
     found = 0
     for loss in losses:
@@ -66,7 +66,7 @@ def test_a_loss_that_stays_high_counts_until_the_window_has_followed() -> None:
     assert spikes([1.0] * 40 + [9.0] * 40) == WINDOW // 2  # the median of the window is then between the two levels
 
 
-def test_what_is_not_finite_is_a_spike_wherever_it_is() -> None:
+def test_nonfinite_losses_are_always_spikes() -> None:
     assert spikes([math.nan, *wavy(50), math.inf, *wavy(50)]) == 2
     assert spikes([None, 1.0]) == 1
 
@@ -77,7 +77,7 @@ def test_nan_does_not_hide_a_spike_behind_it() -> None:
 
 @settings(deadline=None)
 @given(SERIES)
-def test_it_is_what_a_loop_finds(losses: list[float]) -> None:
+def test_spikes_equal_a_loop(losses: list[float]) -> None:
     assert spikes(losses) == by_hand(losses)
 
 
@@ -89,7 +89,7 @@ def test_a_great_jump_is_always_found(losses: list[float], data: st.DataObject) 
 
 
 def test_normal_noise_makes_few() -> None:
-    """About 0.4 in 1,000 records are false; t3 noise, whose tails are heavy, makes some 6."""
+    """Expect about 0.4 false spikes in 1,000 records; t3 noise, whose tails are heavy, has some 6."""
     import numpy as np
 
     noise = np.random.default_rng(0).normal(size=200_000)
@@ -120,7 +120,7 @@ def test_no_spike_in_few_records_does_not_mean_there_are_none() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(30, 500)), min_size=2, max_size=6))
-def test_the_rate_lies_in_an_interval_no_narrower_than_poissons(counts: list[tuple[int, int]]) -> None:
+def test_the_interval_is_no_narrower_than_poissons(counts: list[tuple[int, int]]) -> None:
     from scipy import stats
 
     found = spike_rate(counts, 0.95)

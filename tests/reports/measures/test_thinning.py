@@ -1,4 +1,4 @@
-"""Curves with fewer points: nothing that stands out is hidden."""
+"""Curves with fewer points keep their spikes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_long_curve_by_hand() -> None:
 
 @settings(deadline=None)
 @given(SERIES, POINTS)
-def test_what_is_kept(values: np.ndarray, points: int) -> None:
+def test_first_last_and_extremes_are_kept(values: np.ndarray, points: int) -> None:
     kept = thin(values, points)
     assert len(kept) <= max(points, 5)
     assert (np.diff(kept) > 0).all()
@@ -48,7 +48,7 @@ def test_what_is_kept(values: np.ndarray, points: int) -> None:
 @settings(deadline=None)
 @given(SERIES.filter(lambda values: len(values) > 20), st.integers(20, 120), st.data())
 def test_extremes_of_every_stretch_are_kept(values: np.ndarray, points: int, data: st.DataObject) -> None:
-    """Between any two kept points lies nothing beyond what is kept close by."""
+    """Check that no value between two kept points exceeds what is kept nearby."""
     kept = thin(values, points)
     inside = np.arange(1, len(values) - 1)
     edges = np.linspace(1, len(values) - 1, (points - 2) // 3 + 1).astype(int)

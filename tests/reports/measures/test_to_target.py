@@ -1,4 +1,4 @@
-"""What reaching the target took, with seeds that did not."""
+"""The cost of reaching the target, with seeds that did not."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_passing_by_hand() -> None:
     assert passing("lion", []).steps.value is None
 
 
-def test_what_one_seed_lacks_has_no_median() -> None:
+def test_an_unknown_cost_of_one_seed_has_no_median() -> None:
     found = passing("lion", [Cost(10, train_seconds=1.0), Cost(20), Cost(30, train_seconds=3.0)])
     assert (found.steps.value, found.train_seconds.value) == (20, None)
 

@@ -26,7 +26,7 @@ def one(a: Arm, b: Arm, margin: Margin = NONE, **how: float) -> module.Pair:
     return verdicts([a, b], margin, **how)[0]
 
 
-def test_far_apart_is_better_and_the_other_way_round_worse() -> None:
+def test_a_large_difference_is_better_and_reversed_worse() -> None:
     high, low = Arm("high", (5.0, 5.1, 4.9)), Arm("low", (1.0, 1.1, 0.9))
     assert (one(high, low).verdict, one(low, high).verdict) == ("better", "worse")
     found = one(high, low)
@@ -135,7 +135,7 @@ def test_a_margin_is_a_share_or_a_number(text: str, margin: Margin) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1%", "nan", "inf", "%"])
-def test_a_margin_that_is_none_is_refused(text: str) -> None:
+def test_a_malformed_margin_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--margin"):
         parse_margin(text)
 

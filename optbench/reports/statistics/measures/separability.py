@@ -3,7 +3,7 @@
 Ranks of the trials' metrics are fitted by least squares over x and y, the logarithms scaled to [-1, 1]: r = c + a x + b
 y + d x^2 + e y^2 (additive), and with f x y added (full). separability = 1 - (S_additive - S_full) / (S_total -
 S_full): the share of what the full surface explains that needs no interaction. 1: the best y is the same for every x,
-and the ridge of the heat map is parallel to an axis; 0: all of it lies along a diagonal.
+and the ridge of the heat map is parallel to an axis; 0: all of it is along a diagonal.
 
 Ranks are used because a few diverged trials would otherwise dominate the surface; equal metrics share their mean rank.
 """

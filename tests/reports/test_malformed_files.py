@@ -1,4 +1,4 @@
-"""Whatever stands in the files of a results folder, a report is made of the rest, or one clear error ends it."""
+"""Whatever the files of a results folder contain, the report covers the rest or one clear error ends it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ JUNK: tuple[Any, ...] = (
 
 
 def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a tree of mappings and lists, the root but for one."""
+    """Yield every place in a tree of mappings and lists except the root."""
     inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in inner:
         yield (*path, key)
@@ -51,7 +51,7 @@ def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def spoil(tree: Any, draw: random.Random) -> str:
-    """Put junk in one place, or take it out; says what was done."""
+    """Put junk in one place, or remove it; return what was done."""
     *path, last = draw.choice(list(places(tree)))
     for key in path:
         tree = tree[key]
@@ -69,7 +69,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 15 else []) for n in range(300)])
 @pytest.mark.parametrize("name", ["study.json", "run.json", "result.json"])
-def test_one_strange_value_never_ends_a_report(tmp_path: Path, whole: Path, name: str, seed: int) -> None:
+def test_one_malformed_value_never_stops_a_report(tmp_path: Path, whole: Path, name: str, seed: int) -> None:
     draw = random.Random(f"{name} {seed}")
     study = tmp_path / whole.name
     shutil.copytree(whole, study)

@@ -1,17 +1,12 @@
-"""Sweeps: many runs under one tuning protocol, the same budget for every optimizer, nothing run twice or lost.
+"""Sweeps: many runs under one tuning protocol, with the same budget for every optimizer. No run is repeated or lost.
 
-study.py      what was asked for: choices, budgets, seeds, protocol (from the command line or a study.yaml)
-cells.py      the cells that are compared, each with its search box and its budget in gradient evaluations
-points.py     where a box is searched: quasi-random points, or Optuna's samplers (sampling.py)
-course.py     a cell's way through the study: tune, extend, final; a function of the outcomes so far
-outcomes.py   what the store says of a run
-conduct.py    the scheduler: released runs, an executor, outcomes; pruning.py ends hopeless runs of the tuning
-executors.py  what `--executor` may name: conf/executor/NAME.yaml and the module that makes it
-local.py      the executor of one machine: processes from a preloaded fork server; worker.py is their side
-elsewhere.py  the executor of many machines: on_slurm.py, on_ray.py; mailbox.py is what both sides say to each other
-              through the shared results folder; remote.py is the workers' side
-ledger.py     study.json and the lock of the one scheduler; dashboard.py mirrors it for optuna-dashboard
-live.py       what people see meanwhile; summary.py what they see in the end; tracking.py the same in W&B
-plan.py       what a dry run says, by a timed rehearsal (rehearsal.py) of every cell (probe.py)
-targets.py    target values by AlgoPerf's procedure
+study/       settings of a study (command line or study.yaml), its cells with their search boxes, outcomes of runs
+search/      points of a search box: quasi-random, grids, Optuna's samplers; pruning of hopeless runs
+scheduler/   progress of each cell (tune, extend, final), the scheduler that keeps the executor busy, study.json
+executors/   local processes from a preloaded fork server; Slurm and Ray through the shared results folder
+display/     the live table, the final summary, mirrors of a study for Optuna's tools and W&B
+dry_run/     the plan of a study, by a timed probe of every cell
+targets.py   target values by AlgoPerf's procedure; target_file.py writes them
+
+Imports point downward: dry_run, display | scheduler | executors (base), search | study.
 """

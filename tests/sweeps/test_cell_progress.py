@@ -1,4 +1,4 @@
-"""Ways through a study, driven by made-up outcomes: nothing is trained."""
+"""Progress through a study, driven by invented outcomes: nothing is trained."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def lr_of(run: PlannedRun) -> float:
     return run.config.optimizer.settings["lr"]
 
 
-class Played:
-    """A study played to its end, and everything that happened on the way."""
+class Simulation:
+    """A study simulated to its end, with everything that happened."""
 
     def __init__(self, study: Study, score: Score) -> None:
         self.study, self.outcomes = study, {}
@@ -40,10 +40,10 @@ class Played:
         on_edge = lambda cell, edges: self.edges.append((cell.cell.label, edges))  # noqa: E731
         self.all = StudyProgress(study, cells, on_edge, self.extended.append)
         self.released: list[list[PlannedRun]] = []
-        self.play(score)
+        self.simulate(score)
 
-    def play(self, score: Score) -> None:
-        """Cells in turn; what one asks for has ended before it is asked again."""
+    def simulate(self, score: Score) -> None:
+        """Advance the cells in turn; the runs of each end before it is asked again."""
         for _ in range(1000):
             before = [cell.state for cell in self.all.cells]
             for cell in self.all.cells:
@@ -51,8 +51,8 @@ class Played:
                     self.finish(self.all.advance(cell), score)
             if self.all.is_done:
                 return
-            assert before != [cell.state for cell in self.all.cells], "it stands still"
-        raise AssertionError("it has no end")
+            assert before != [cell.state for cell in self.all.cells], "no cell advances"
+        raise AssertionError("the study does not end")
 
     def finish(self, runs: list[PlannedRun], score: Score) -> None:
         self.released += [runs] if runs else []
@@ -77,7 +77,7 @@ CENTRES = {"lion": (-3.5, -1.0), "adamw": (-2.5, -2.0)}  # decimal logarithms of
 
 
 def middle(run: PlannedRun) -> float:
-    """The nearer to the middle of its published box, the better."""
+    """Return a score that is higher nearer to the middle of the published box."""
     where = [run.config.optimizer.settings[key] for key in ("lr", "weight_decay")]
     centre = CENTRES[run.config.optimizer.name]
     return 1.0 - max(abs(math.log10(value) - middle) for value, middle in zip(where, centre, strict=True)) / 10
@@ -87,7 +87,7 @@ def middle(run: PlannedRun) -> float:
 
 
 def test_trials_then_the_winner_on_fresh_seeds() -> None:
-    played = Played(study_of(trials=4, tune_seeds=2, seeds=3), middle)
+    played = Simulation(study_of(trials=4, tune_seeds=2, seeds=3), middle)
     assert [[run.stage for run in runs] for runs in played.released] == [[TUNE] * 8] * 2 + [[FINAL] * 3] * 2
     assert len(played.runs) == total_runs(played.study, [cell.cell for cell in played.all.cells]) == 22
     for cell in played.all.cells:
@@ -99,33 +99,33 @@ def test_trials_then_the_winner_on_fresh_seeds() -> None:
     assert len({run.run_id for run in played.runs}) == 22
 
 
-def test_more_tuning_seeds_and_more_final_ones_never_meet() -> None:
-    played = Played(study_of("optimizer=lion", trials=2, tune_seeds=1000, seeds=2), middle)
+def test_tuning_seeds_and_final_seeds_never_overlap() -> None:
+    played = Simulation(study_of("optimizer=lion", trials=2, tune_seeds=1000, seeds=2), middle)
     seeds = {stage: {run.config.seed for run in played.runs if run.stage == stage} for stage in (TUNE, FINAL)}
     assert not seeds[TUNE] & seeds[FINAL]
 
 
 def test_a_seed_of_ones_own_shifts_all() -> None:
-    played = Played(study_of("optimizer=lion", "seed=7", trials=2, seeds=2), middle)
+    played = Simulation(study_of("optimizer=lion", "seed=7", trials=2, seeds=2), middle)
     assert [run.config.seed for run in played.runs] == [7, 7, 1007, 1008]
 
 
 def test_no_final_stage() -> None:
-    played = Played(study_of(trials=4, seeds=0), middle)
+    played = Simulation(study_of(trials=4, seeds=0), middle)
     assert {run.stage for run in played.runs} == {TUNE}
     assert played.all.is_done
 
 
 def test_without_a_box_the_final_seeds_suffice() -> None:
     fixed = ("optimizer=lion", "optimizer.lr=0.1", "optimizer.weight_decay=0.1")
-    played = Played(study_of(*fixed, seeds=3), middle)
+    played = Simulation(study_of(*fixed, seeds=3), middle)
     assert [(run.stage, run.config.seed) for run in played.runs] == [(FINAL, 1000 + i) for i in range(3)]
-    bare = Played(study_of(*fixed, seeds=0, tune_seeds=2), middle)
+    bare = Simulation(study_of(*fixed, seeds=0, tune_seeds=2), middle)
     assert [(run.stage, run.config.seed) for run in bare.runs] == [(TUNE, 0), (TUNE, 1)]
 
 
 def test_more_trials_go_on_where_fewer_ended() -> None:
-    few, many = (Played(study_of("optimizer=lion", trials=n, seeds=0), middle) for n in (4, 8))
+    few, many = (Simulation(study_of("optimizer=lion", trials=n, seeds=0), middle) for n in (4, 8))
     assert [run.run_id for run in many.runs][:4] == [run.run_id for run in few.runs]
 
 
@@ -133,13 +133,13 @@ def test_more_trials_go_on_where_fewer_ended() -> None:
 
 
 def by_trial(values: Mapping[tuple[int, int], Any]) -> Score:
-    """Scores by (trial, seed); final runs get 0.5."""
+    """Return scores by (trial, seed); final runs get 0.5."""
     return lambda run: values[run.trial, run.config.seed] if run.stage == TUNE else 0.5
 
 
 def winner_of(values: Mapping[tuple[int, int], Any], seeds: int = 1) -> int | None:
     trials = 1 + max(trial for trial, _ in values)
-    played = Played(study_of("optimizer=lion", trials=trials, tune_seeds=seeds, seeds=1), by_trial(values))
+    played = Simulation(study_of("optimizer=lion", trials=trials, tune_seeds=seeds, seeds=1), by_trial(values))
     winner = played.of("lion").winner
     assert (len(played.of("lion").finals) == 1) == (winner is not None)
     return None if winner is None else winner.number
@@ -150,18 +150,18 @@ def test_the_mean_over_seeds_decides() -> None:
     assert winner_of(values, seeds=2) == 1
 
 
-def test_a_trial_of_which_a_run_diverged_never_wins() -> None:
+def test_a_trial_with_a_diverged_run_never_wins() -> None:
     values = {(0, 0): 0.9, (0, 1): None, (1, 0): 0.1, (1, 1): 0.1}
     assert winner_of(values, seeds=2) == 1
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "out_of_memory", "timed_out", "pruned", "refused"])
-def test_what_did_not_succeed_has_no_score_even_with_a_value(status: str) -> None:
+def test_a_failed_run_has_no_score_even_with_a_value(status: str) -> None:
     bad = Outcome("x", status, metric="accuracy", direction="max", val=0.99)
     assert winner_of({(0, 0): bad, (1, 0): 0.2}) == 1
 
 
-def test_what_stopped_at_its_target_succeeded() -> None:
+def test_a_run_that_stopped_at_its_target_succeeded() -> None:
     assert winner_of({(0, 0): 0.2, (1, 0): Outcome("x", "stopped_at_target", "", "accuracy", "max", 0.9)}) == 1
 
 
@@ -179,9 +179,9 @@ def test_smaller_wins_where_smaller_is_better() -> None:
     assert winner_of(outcomes) == 1
 
 
-def test_where_everything_failed_nothing_is_rerun() -> None:
+def test_nothing_is_rerun_if_everything_failed() -> None:
     assert winner_of({(0, 0): None, (1, 0): None}) is None
-    mixed = Played(study_of(trials=2, seeds=2), lambda run: None if "lion" in run.run_id else 0.5)
+    mixed = Simulation(study_of(trials=2, seeds=2), lambda run: None if "lion" in run.run_id else 0.5)
     assert [run.stage for run in mixed.of("lion").finals] == []
     assert len(mixed.of("adamw").finals) == 2
 
@@ -189,17 +189,17 @@ def test_where_everything_failed_nothing_is_rerun() -> None:
 # -- edges -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_winner_on_an_edge_is_told_once() -> None:
-    played = Played(study_of("optimizer=lion", trials=16, seeds=1), lr_of)  # the larger, the better
+def test_a_winner_on_an_edge_is_reported_once() -> None:
+    played = Simulation(study_of("optimizer=lion", trials=16, seeds=1), lr_of)  # the larger, the better
     (said,) = played.edges
     assert said[0] == "lion"
     assert ("optimizer.lr", "high") in said[1]
-    assert Played(study_of("optimizer=lion", trials=16, seeds=1), middle).edges == []
+    assert Simulation(study_of("optimizer=lion", trials=16, seeds=1), middle).edges == []
 
 
 def test_the_edge_is_an_eighth_at_most_and_a_twentieth_at_least() -> None:
     for trials, share in ((1, 0.125), (8, 0.125), (16, 1 / 16), (64, 0.05)):
-        cell = Played(study_of("optimizer=lion", trials=trials, seeds=0), lr_of).of("lion")
+        cell = Simulation(study_of("optimizer=lion", trials=trials, seeds=0), lr_of).of("lion")
         box = cell.box
         inside, outside = (box.at([1 - share + sign * 0.002, 0.5]) for sign in (-1, 1))
         assert box.edges(inside, share) == []
@@ -210,7 +210,7 @@ def test_the_edge_is_an_eighth_at_most_and_a_twentieth_at_least() -> None:
 
 def test_extending_gives_every_cell_the_same_number_of_trials() -> None:
     only_lion_on_edge = lambda run: lr_of(run) if "lion" in run.run_id else middle(run)  # noqa: E731
-    played = Played(study_of(trials=8, seeds=1, extend_edges=True), only_lion_on_edge)
+    played = Simulation(study_of(trials=8, seeds=1, extend_edges=True), only_lion_on_edge)
     lion, adamw = played.of("lion"), played.of("adamw")
     assert len(lion.trials) == len(adamw.trials) == 8 + 2 * 4  # two rounds, then it is told and left
     assert played.extended == [4, 4]
@@ -220,33 +220,33 @@ def test_extending_gives_every_cell_the_same_number_of_trials() -> None:
     assert adamw.box == adamw.cell.box  # within its box, on further points
     values = [tuple(t.values.items()) for t in adamw.trials]
     assert len(set(values)) == len(values)
-    further = Played(study_of("optimizer=adamw", trials=16, seeds=0), middle).of("adamw").trials
+    further = Simulation(study_of("optimizer=adamw", trials=16, seeds=0), middle).of("adamw").trials
     assert values == [tuple(t.values.items()) for t in further]  # the very points that more trials would have had
     assert [run.stage for run in played.runs][-2:] == [FINAL, FINAL]  # after the last trial of both
 
 
 def test_extending_stops_when_no_winner_lies_on_an_edge() -> None:
-    played = Played(study_of(trials=8, seeds=1, extend_edges=True), middle)
+    played = Simulation(study_of(trials=8, seeds=1, extend_edges=True), middle)
     assert [len(cell.trials) for cell in played.all.cells] == [8, 8]
     assert played.extended == []
 
 
-def test_extending_stays_within_what_a_value_may_be() -> None:
+def test_extending_stays_within_the_valid_values() -> None:
     interval = "optimizer.lr=interval(0,1)"
-    played = Played(study_of("optimizer=lion", interval, trials=8, seeds=1, extend_edges=True), lambda r: -lr_of(r))
+    played = Simulation(study_of("optimizer=lion", interval, trials=8, seeds=1, extend_edges=True), lambda r: -lr_of(r))
     cell = played.of("lion")
     assert all(trial.values["optimizer.lr"] >= 0 for trial in cell.trials)
     assert len(cell.trials) == 16
 
 
 def test_a_grid_is_extended_by_quasi_random_points() -> None:
-    played = Played(study_of(trials=4, seeds=0, sampler="grid", extend_edges=True), lambda run: lr_of(run))
+    played = Simulation(study_of(trials=4, seeds=0, sampler="grid", extend_edges=True), lambda run: lr_of(run))
     assert {len(cell.trials) for cell in played.all.cells} <= {4, 6, 8}
     assert len({len(cell.trials) for cell in played.all.cells}) == 1
 
 
 def test_a_failed_cell_does_not_hold_up_the_extension_of_others() -> None:
-    played = Played(
+    played = Simulation(
         study_of(trials=4, seeds=1, extend_edges=True), lambda run: None if "adamw" in run.run_id else lr_of(run)
     )
     assert len(played.of("lion").trials) == len(played.of("adamw").trials)
@@ -258,18 +258,18 @@ def test_a_failed_cell_does_not_hold_up_the_extension_of_others() -> None:
 
 def test_only_the_best_of_all_is_rerun() -> None:
     study = make_study(["model=mlp"], {"trials": 2, "seeds": 3}, protocol="targets")
-    played = Played(study, lambda run: 0.9 if "nadam" in run.run_id else 0.1)
+    played = Simulation(study, lambda run: 0.9 if "nadam" in run.run_id else 0.1)
     assert {run.config.optimizer.name for run in played.runs if run.stage == FINAL} == {"nadam"}
     assert Counter(run.stage for run in played.runs) == {TUNE: 8, FINAL: 3}
     assert total_runs(study, [cell.cell for cell in played.all.cells]) == 11
-    nothing = Played(study, lambda run: None)
+    nothing = Simulation(study, lambda run: None)
     assert all(cell.finals == [] or cell.winner for cell in nothing.all.cells)
     assert Counter(run.stage for run in nothing.runs) == {TUNE: 8}
 
 
 def test_algoperf_gives_every_trial_a_seed_of_its_own() -> None:
     study = study_of("optimizer=lion", "target=0.9", protocol="algoperf-external")
-    played = Played(study, middle)
+    played = Simulation(study, middle)
     assert [run.config.seed for run in played.runs] == list(range(15))
     assert Counter(trial.number % study.groups for trial in played.of("lion").trials) == {0: 5, 1: 5, 2: 5}
 
@@ -277,10 +277,10 @@ def test_algoperf_gives_every_trial_a_seed_of_its_own() -> None:
 # -- going on ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_way_is_a_function_of_the_outcomes_alone() -> None:
-    """A sweep that finds outcomes of before asks for the same runs as one that was never interrupted."""
+def test_the_runs_are_a_function_of_the_outcomes() -> None:
+    """A sweep that finds earlier outcomes asks for the same runs as one that was never interrupted."""
     study = study_of(trials=8, seeds=2, extend_edges=True)
-    played = Played(study, lr_of)
-    again = Played(study, lambda run: played.outcomes[run.run_id])
+    played = Simulation(study, lr_of)
+    again = Simulation(study, lambda run: played.outcomes[run.run_id])
     assert [run.run_id for run in again.runs] == [run.run_id for run in played.runs]
     assert again.edges == played.edges

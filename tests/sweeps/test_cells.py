@@ -29,7 +29,7 @@ def refused(*overrides: str, **given: Any) -> ConfigError:
 # -- what is compared --------------------------------------------------------------------------------------------------
 
 
-def test_a_switch_is_named_and_spelled_as_one_types_it() -> None:
+def test_a_switch_is_labelled_as_typed() -> None:
     found = cells("optimizer=lion,adamw", "lookahead=true,false")
     assert [cell.label for cell in found][:2] == ["lion lookahead=true", "lion lookahead=false"]
     assert [cell.choices[1] for cell in found] == ["lookahead=true", "lookahead=false"] * 2
@@ -47,17 +47,17 @@ def test_every_combination_is_a_cell() -> None:
     }
 
 
-def test_the_optimizers_side_is_no_workload() -> None:
+def test_choices_of_the_optimizer_are_not_part_of_the_workload() -> None:
     found = cells("optimizer=lion,adamw", "schedule=cosine,linear", "lookahead=true,false")
     assert {cell.workload for cell in found} == {("budget=1",)}
     assert len(found) == 8
 
 
-def test_one_cell_is_called_by_its_optimizer() -> None:
+def test_a_single_cell_is_labelled_by_its_optimizer() -> None:
     assert [cell.label for cell in cells("optimizer=lion")] == ["lion"]
 
 
-def test_an_optimizer_of_ones_own_among_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_optimizer_among_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text("import torch\nclass Mine(torch.optim.SGD):\n    pass\n")
     monkeypatch.chdir(tmp_path)
     found = cells("optimizer=sgd,./mine.py:Mine", "optimizer.lr=tag(log,interval(1e-3,1))")
@@ -78,7 +78,7 @@ def test_an_optimizer_of_ones_own_among_others(tmp_path: Path, monkeypatch: pyte
         ("sophia_h", 917, 1.2),  # two more in every tenth
     ],
 )
-def test_a_step_of_more_evaluations_gets_fewer_steps(optimizer: str, steps: int, evaluations: float) -> None:
+def test_more_evaluations_per_step_give_fewer_steps(optimizer: str, steps: int, evaluations: float) -> None:
     found = cells(f"optimizer={optimizer},sgd")
     assert found[0].evaluations == pytest.approx(evaluations)
     assert found[0].config.steps == steps
@@ -96,7 +96,7 @@ def test_budgets_in_samples_stay_in_samples() -> None:
     assert cell.config.run_id == cell.variation.at({}).run_id
 
 
-def test_what_varies_is_refused_unless_one_asks_for_it() -> None:
+def test_a_varying_budget_is_refused_unless_allowed() -> None:
     error = refused("optimizer=lbfgs,adamw")
     assert error.args[0] == "unequal budgets: the gradient evaluations per step of lbfgs vary"
     assert "--allow-unequal" in error.hint
@@ -204,7 +204,7 @@ def test_a_mistake_in_a_box(tmp_path: Path, old: str, new: str, message: str) ->
         (("optimizer=lion", "nothing=1,2"), "nothing=1: there is no key 'nothing'"),
     ],
 )
-def test_what_is_wrong_with_any_cell_is_said_before_anything_runs(words: tuple[str, ...], message: str) -> None:
+def test_a_mistake_in_any_cell_is_reported_before_anything_runs(words: tuple[str, ...], message: str) -> None:
     assert refused(*words).args[0].startswith(message)
 
 
@@ -228,7 +228,7 @@ def test_algoperf_self_searches_nothing_for_longer() -> None:
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_what_run_would_do_with_the_same_words() -> None:
+def test_a_run_has_the_run_id_of_optbench_run_with_the_same_overrides() -> None:
     from optbench import config
 
     (cell,) = cells("optimizer=sam")

@@ -1,4 +1,4 @@
-"""Slurm and Ray: the same study as on one machine, what is killed there, and what is wrong with a cluster."""
+"""Slurm and Ray: the same results as on one machine, kills, and faults of a cluster."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 
 @contextlib.contextmanager
 def started(results: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A sweep in a process of its own."""
+    """Start a sweep in a process of its own."""
     command = [sys.executable, "-m", "optbench", "sweep", *words, "--study", "x", "--results-dir", str(results)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -45,7 +45,7 @@ def started(results: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def swept(results: Path, *words: str) -> tuple[int, dict[str, Any], str]:
-    """A sweep's exit code, JSON and stderr."""
+    """Return a sweep's exit code, JSON and stderr."""
     with started(results, *words, "--json") as process:
         out, err = process.communicate(timeout=300)
     return process.returncode, json.JSONDecoder().raw_decode(out)[0] if out else {}, err
@@ -77,7 +77,7 @@ def checkpoints(results: Path) -> list[Path]:
 
 
 def workers(results: Path, run_id: str = "*") -> list[int]:
-    """Process ids of the workers so far, from their logs."""
+    """Return the process ids of the workers so far, from their logs."""
     logs = results.glob(f"x/logs/{run_id}.txt")
     return [int(number) for log in logs for number in re.findall(r", process (\d+)$", log.read_text(), re.MULTILINE)]
 
@@ -180,7 +180,7 @@ def job_of(root: Path, *overrides: str) -> Job:
 
 
 def in_a_process(payload: dict[str, Any], tmp_path: Path) -> subprocess.Popen[str]:
-    """A worker as a cluster would begin it."""
+    """Start a worker as a cluster would."""
     import pickle
 
     file = tmp_path / "payload.pickle"
@@ -191,15 +191,15 @@ def in_a_process(payload: dict[str, Any], tmp_path: Path) -> subprocess.Popen[st
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[SchedulerMailbox]:
+def mailbox(tmp_path: Path) -> Iterator[SchedulerMailbox]:
     with study_file.scheduler_lock(tmp_path / "x"):
-        desk = SchedulerMailbox(tmp_path / "x")
-        yield desk
-        desk.close()
+        mailbox = SchedulerMailbox(tmp_path / "x")
+        yield mailbox
+        mailbox.close()
 
 
-def test_other_versions_are_an_obstacle(desk: SchedulerMailbox, tmp_path: Path) -> None:
-    payload = remote_worker.payload_of(job_of(tmp_path), "a.0", desk.folder, 3.0)
+def test_a_worker_with_other_versions_refuses(mailbox: SchedulerMailbox, tmp_path: Path) -> None:
+    payload = remote_worker.payload_of(job_of(tmp_path), "a.0", mailbox.folder, 3.0)
     assert remote_worker.worker_problem(payload) == ""
     for name in ("optbench", "torch"):
         other = {**payload, "versions": {**payload["versions"], name: "0.0.1"}}
@@ -211,32 +211,32 @@ def test_other_versions_are_an_obstacle(desk: SchedulerMailbox, tmp_path: Path) 
         )  # and nothing of the job was read
 
 
-def test_a_folder_that_is_not_shared_is_an_obstacle(desk: SchedulerMailbox, tmp_path: Path) -> None:
+def test_a_worker_without_the_shared_folder_refuses(mailbox: SchedulerMailbox, tmp_path: Path) -> None:
     payload = remote_worker.payload_of(job_of(tmp_path), "a.0", tmp_path / "elsewhere", 0.6)
     assert "the results folder must be shared by all machines" in remote_worker.worker_problem(payload)
 
 
-def test_locks_that_do_not_reach_another_machine_are_an_obstacle(tmp_path: Path) -> None:
+def test_a_worker_refuses_if_locks_are_not_shared(tmp_path: Path) -> None:
     with study_file.scheduler_lock(tmp_path / "x"):
-        desk = SchedulerMailbox(tmp_path / "x")
-        payload = {**remote_worker.payload_of(job_of(tmp_path), "a.0", desk.folder, 5.0), "host": "another"}
+        mailbox = SchedulerMailbox(tmp_path / "x")
+        payload = {**remote_worker.payload_of(job_of(tmp_path), "a.0", mailbox.folder, 5.0), "host": "another"}
         assert remote_worker.worker_problem(payload) == ""
     problem = remote_worker.worker_problem(payload)  # nobody holds the lock, and the pulse continues
     assert "two processes could write one run" in problem
-    desk.close()
+    mailbox.close()
 
 
 @pytest.mark.slow
-def test_a_worker_whose_scheduler_is_gone_leaves_a_checkpoint(desk: SchedulerMailbox, tmp_path: Path) -> None:
+def test_a_worker_whose_scheduler_is_gone_leaves_a_checkpoint(mailbox: SchedulerMailbox, tmp_path: Path) -> None:
     job = job_of(tmp_path, *LONG, "steps=1000000")
-    process = in_a_process(remote_worker.payload_of(job, "a.0", desk.folder, 3.0), tmp_path)
+    process = in_a_process(remote_worker.payload_of(job, "a.0", mailbox.folder, 3.0), tmp_path)
     try:
         waited_for(lambda: checkpoints(tmp_path), "a checkpoint")
-        desk._over.set()  # the pulse stops, as of a scheduler that was killed
+        mailbox._over.set()  # the pulse stops, as of a scheduler that was killed
         assert process.wait(PATIENCE_SECONDS) == 0
     finally:
         process.kill()
-    heard = desk.new_events("a.0")
+    heard = mailbox.new_events("a.0")
     assert isinstance(heard[0], remote_worker.WorkerStarted)
     assert heard[0].process == process.pid
     assert heard[-1] == RunStopped(job.run_id)
@@ -244,22 +244,22 @@ def test_a_worker_whose_scheduler_is_gone_leaves_a_checkpoint(desk: SchedulerMai
 
 
 @pytest.mark.slow
-def test_the_time_limit_of_a_job_is_no_end_of_its_run(desk: SchedulerMailbox, tmp_path: Path) -> None:
-    """Nor is a stop by the scheduler, which comes with its reason."""
+def test_a_run_survives_the_time_limit_of_its_job(mailbox: SchedulerMailbox, tmp_path: Path) -> None:
+    """The same holds for a stop by the scheduler, which has its reason."""
     job = job_of(tmp_path, *LONG, "steps=1000000")
     for attempt in ("a.0", "a.1"):
-        process = in_a_process(remote_worker.payload_of(job, attempt, desk.folder, 10.0), tmp_path)
+        process = in_a_process(remote_worker.payload_of(job, attempt, mailbox.folder, 10.0), tmp_path)
         before = checkpoints(tmp_path)
         try:
             waited_for(lambda before=before: set(checkpoints(tmp_path)) - set(before), "a further checkpoint")
             if attempt == "a.0":
                 process.send_signal(signal.SIGUSR2)
             else:
-                desk.stop(attempt, "hopeless")
+                mailbox.stop(attempt, "hopeless")
             assert process.wait(PATIENCE_SECONDS) == 0
         finally:
             process.kill()
-        last = desk.new_events(attempt)[-1]
+        last = mailbox.new_events(attempt)[-1]
         assert isinstance(last, WorkerDied) if attempt == "a.0" else last == RunStopped(job.run_id, "hopeless")
     assert checkpoints(tmp_path)
 
@@ -268,27 +268,27 @@ def test_the_time_limit_of_a_job_is_no_end_of_its_run(desk: SchedulerMailbox, tm
 
 
 def test_events_arrive_whole_once_and_in_order(tmp_path: Path) -> None:
-    desk = SchedulerMailbox(tmp_path)
+    mailbox = SchedulerMailbox(tmp_path)
     try:
-        assert desk.new_events("a.0") == []
-        write_event(desk.folder, "a.0", RunProgress("a", 3))
-        write_event(desk.folder, "a.0", RunEvaluated("a", 10, 0.5, 1))
-        assert desk.new_events("a.0") == [RunProgress("a", 3), RunEvaluated("a", 10, 0.5, 1)]
-        assert desk.new_events("a.0") == []
-        write_event(desk.folder, "a.0", RunEnded("a"))
-        file = desk.folder / "a.0.events"
+        assert mailbox.new_events("a.0") == []
+        write_event(mailbox.folder, "a.0", RunProgress("a", 3))
+        write_event(mailbox.folder, "a.0", RunEvaluated("a", 10, 0.5, 1))
+        assert mailbox.new_events("a.0") == [RunProgress("a", 3), RunEvaluated("a", 10, 0.5, 1)]
+        assert mailbox.new_events("a.0") == []
+        write_event(mailbox.folder, "a.0", RunEnded("a"))
+        file = mailbox.folder / "a.0.events"
         whole = file.read_bytes()
         file.write_bytes(whole[:-4])
-        assert desk.new_events("a.0") == []
+        assert mailbox.new_events("a.0") == []
         file.write_bytes(whole)
-        assert desk.new_events("a.0") == [RunEnded("a")]
+        assert mailbox.new_events("a.0") == [RunEnded("a")]
     finally:
-        desk.close()
+        mailbox.close()
     assert not list(tmp_path.iterdir())
-    write_event(desk.folder, "a.0", RunEnded("a"))  # to nobody
+    write_event(mailbox.folder, "a.0", RunEnded("a"))  # to nobody
 
 
-def test_the_pulse_grows_and_a_new_scheduler_ends_that_of_an_old_one(tmp_path: Path) -> None:
+def test_the_pulse_grows_and_a_new_scheduler_deletes_an_old_one(tmp_path: Path) -> None:
     old = SchedulerMailbox(tmp_path)
     first = read_pulse(old.folder)
     old.stop("a.0", "")
@@ -300,8 +300,8 @@ def test_the_pulse_grows_and_a_new_scheduler_ends_that_of_an_old_one(tmp_path: P
     new = SchedulerMailbox(tmp_path)
     assert read_pulse(old.folder) is None
     assert read_pulse(new.folder) is not None
-    for desk in (old, new):
-        desk.close()
+    for mailbox in (old, new):
+        mailbox.close()
 
 
 # -- what is wrong -----------------------------------------------------------------------------------------------------
@@ -317,13 +317,13 @@ def test_the_pulse_grows_and_a_new_scheduler_ends_that_of_an_old_one(tmp_path: P
         ("local,jobs=2", "--executor local: unknown setting jobs"),
     ],
 )
-def test_executors_that_there_are_not(text: str, message: str) -> None:
+def test_unknown_executors_and_settings(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         registry.choose(text)
     assert str(caught.value).startswith(message)
 
 
-def test_ones_own_settings_and_executors(tmp_path: Path) -> None:
+def test_custom_settings_and_executors(tmp_path: Path) -> None:
     assert registry.choose("slurm,minutes=30,partition=gpu").settings["minutes"] == 30
     (tmp_path / "executor").mkdir()
     (tmp_path / "executor" / "mine.yaml").write_text("about: {target: optbench.sweeps.executors.local}\n")
@@ -352,7 +352,7 @@ def test_no_ray_at_that_address(tmp_path: Path) -> None:
 
 
 class Falling:
-    """A cluster whose jobs end at once without a word, as where a worker cannot be begun."""
+    """A cluster whose jobs end at once without an event, as if workers could not start."""
 
     def submit(self, payloads: Any) -> list[Any]:
         return [subprocess.Popen(["false"]) for _ in payloads]
@@ -369,7 +369,7 @@ class Falling:
     def close(self) -> None: ...
 
 
-def test_jobs_that_never_say_a_word_end_the_sweep_not_the_runs(tmp_path: Path) -> None:
+def test_jobs_without_any_event_end_the_sweep_not_the_runs(tmp_path: Path) -> None:
     from optbench.sweeps.executors.cluster import ClusterExecutor
 
     executor = ClusterExecutor(Falling(), 1, tmp_path / "x", 3.0)
@@ -385,7 +385,7 @@ def test_jobs_that_never_say_a_word_end_the_sweep_not_the_runs(tmp_path: Path) -
         executor.close()
 
 
-def test_a_clock_that_is_far_off_is_said_once_for_a_machine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_clock_is_logged_once_per_machine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from optbench.sweeps.executors.cluster import SKEW_SECONDS, ClusterExecutor
     from optbench.sweeps.executors.mailbox import write_event
     from optbench.sweeps.executors.remote_worker import WorkerStarted
@@ -411,10 +411,8 @@ def test_a_clock_that_is_far_off_is_said_once_for_a_machine(tmp_path: Path, capl
     ]
 
 
-def test_one_slow_look_does_not_keep_the_scheduler_from_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As when a queue takes half a minute to answer."""
+def test_one_slow_poll_does_not_delay_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate a queue that takes half a minute to answer."""
     from optbench.sweeps.executors import cluster
 
     monkeypatch.setattr(cluster, "PAUSE_SECONDS", 0.3)
@@ -432,7 +430,7 @@ def test_one_slow_look_does_not_keep_the_scheduler_from_the_next(
 def test_other_versions_end_the_sweep_with_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The scheduler of this process is given another version; its worker has the installed one."""
+    """The scheduler in this process pretends another version; its worker has the installed one."""
     pytest.importorskip("submitit")
     from optbench.cli import app
 

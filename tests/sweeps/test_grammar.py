@@ -56,14 +56,14 @@ def test_a_pattern_takes_the_files_of_a_group() -> None:
     assert only_axis("optimizer=glob(*,exclude=s*)").values == tuple(name for name in known if name[0] != "s")
 
 
-def test_a_pattern_sees_ones_own_folder(tmp_path: Path) -> None:
+def test_a_pattern_sees_the_users_folder(tmp_path: Path) -> None:
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer" / "lion_mine.yaml").write_text("lr: 1.0\n")
     (axis,) = parse_sweep(["optimizer=glob(lion*)"], tmp_path).axes
     assert set(axis.values) == {"lion", "lion_mine"}
 
 
-def test_an_optimizer_in_a_file_is_no_choice_and_can_be_one() -> None:
+def test_an_optimizer_in_a_file_alone_or_in_a_choice() -> None:
     assert parse_sweep(["optimizer=./mine.py:Mine"]).fixed == ("optimizer=./mine.py:Mine",)
     assert len(only_axis("optimizer=./mine.py:Mine,lion").values) == 2
 
@@ -100,7 +100,7 @@ def test_quotes_keep_a_comma_from_being_a_choice() -> None:
     )
 
 
-def test_the_last_one_of_a_key_wins_whatever_it_asks_for() -> None:
+def test_the_last_override_of_a_key_wins() -> None:
     asked = parse_sweep(["optimizer=lion,adamw", "optimizer.lr=1", "steps=5", "optimizer=sgd", "optimizer.lr=1,2"])
     assert asked.fixed == ("steps=5", "optimizer=sgd")
     assert [d.key for d in asked.dimensions] == ["optimizer.lr"]
@@ -152,7 +152,7 @@ def test_a_mistake_is_one_line_with_its_text_and_a_hint(text: str, message: str,
         ("log int [1, 64]", Dimension("k", 1.0, 64.0, log=True, integer=True)),
     ],
 )
-def test_an_interval_as_files_state_it(spec: str, expected: Dimension) -> None:
+def test_an_interval_in_the_syntax_of_files(spec: str, expected: Dimension) -> None:
     assert repr(dimension_of_spec("k", spec)) == repr(expected)
 
 

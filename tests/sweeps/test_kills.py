@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds its victims in /proc")
-def test_killed_again_and_again_it_comes_to_the_same() -> None:
+def test_repeated_kills_do_not_change_the_results() -> None:
     found = sweep_kills.measure(config.load(["steps=1500"]))
     assert found["killed_workers"] > 0
     assert found["killed_schedulers"] > 0
@@ -38,7 +38,7 @@ ASKED = (*ASKED, "keep_checkpoint=true", "--trials", "6", "--seeds", "1", "--stu
 
 
 def mounted(folder: Path, *options: str) -> bool:
-    """Whether the system let us mount memory there as a disk."""
+    """Return True if memory could be mounted there as a disk."""
     mount = shutil.which("mount")
     if mount is None or sys.platform != "linux":
         return False
@@ -48,7 +48,7 @@ def mounted(folder: Path, *options: str) -> bool:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB."""
+    """Yield a disk of 64 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if not mounted(folder, "size=64k"):
@@ -70,7 +70,7 @@ def results_of(root: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.timeout(900)
 def test_a_full_disk_is_one_message_and_with_more_room_nothing_is_lost(disk: Path, tmp_path: Path) -> None:
-    """At whatever file the disk is full: the room grows until the sweep ends; no run counts as failed for it."""
+    """Whichever file fills the disk, no run counts as failed; the disk grows until the sweep ends."""
     calm = sweep(tmp_path / "calm")
     assert calm.returncode == 0, calm.stderr
     full = 0

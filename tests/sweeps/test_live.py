@@ -1,4 +1,4 @@
-"""What is shown of a running sweep."""
+"""The display of a running sweep."""
 
 from __future__ import annotations
 

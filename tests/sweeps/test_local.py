@@ -1,4 +1,4 @@
-"""The executor of one machine: how many workers, on which devices, with which memory, and what a worker's end means."""
+"""The executor of one machine: number of workers, their devices and memory, and how a worker ends."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_every_device_has_its_worker() -> None:
     assert machine.worker_slots(None, 2, 2, "cuda", four_devices) == (8, ["0", "0", "1", "1", "2", "2", "3", "3"])
 
 
-def test_one_named_device_is_shared_only_where_asked() -> None:
+def test_a_named_device_is_shared_only_by_per_device() -> None:
     assert machine.worker_slots(None, 1, 2, "cuda:1", four_devices) == (1, [])
     assert machine.worker_slots(None, 3, 2, "cuda:1", four_devices) == (3, [])
 
 
-def test_more_jobs_than_places_are_refused() -> None:
+def test_more_jobs_than_slots_are_refused() -> None:
     with pytest.raises(ConfigError, match="--jobs 6: there are 4 devices with 1") as caught:
         machine.worker_slots(6, 1, 2, "cuda", four_devices)
     assert "--per-device 2" in caught.value.hint
@@ -69,7 +69,7 @@ def test_an_exit_code_in_words() -> None:
     assert local.describe_exit(-250) == "was killed by signal 250"
 
 
-def test_memory_is_left_to_the_machine() -> None:
+def test_some_memory_is_left_free() -> None:
     executor = local.LocalExecutor(1, [])
     job = Job("a", "tune", config.load(QUICK), Path("."), "study")
     free = machine.available_bytes()
@@ -79,7 +79,7 @@ def test_memory_is_left_to_the_machine() -> None:
 
 
 def events_of(executor: local.LocalExecutor, seconds: float = 60.0) -> list[Event]:
-    """Everything that happens until nothing runs any more."""
+    """Return all events until nothing runs."""
     found: list[Event] = []
     give_up = time.monotonic() + seconds
     while executor.running and time.monotonic() < give_up:
@@ -88,13 +88,13 @@ def events_of(executor: local.LocalExecutor, seconds: float = 60.0) -> list[Even
     return found
 
 
-def begun_of(events: list[Event]) -> set[str]:
-    """The jobs whose training has begun."""
+def started_runs(events: list[Event]) -> set[str]:
+    """Return the jobs whose training has begun."""
     return {event.run_id for event in events if isinstance(event, RunStarted)}
 
 
-def test_workers_tell_how_they_end(tmp_path: Path) -> None:
-    """One run to its end, one that is refused, one that is stopped for a reason, one that is killed: in one server."""
+def test_workers_report_how_they_end(tmp_path: Path) -> None:
+    """One run completes, one is refused, one is stopped with a reason, one is killed; all from one server."""
     loaded = {
         "whole": config.load([*QUICK, "steps=20"]),
         "refused": config.load([*QUICK, "data=cifar10", f"data_dir={tmp_path}"]),
@@ -107,7 +107,7 @@ def test_workers_tell_how_they_end(tmp_path: Path) -> None:
             executor.start(Job(name, "tune", one, tmp_path, "study"))
         seen: list[Event] = []
         give_up = time.monotonic() + 90
-        while not {"stopped", "killed"} <= begun_of(seen) and time.monotonic() < give_up:
+        while not {"stopped", "killed"} <= started_runs(seen) and time.monotonic() < give_up:
             seen += executor.events(0.2)
         executor.stop("stopped", "hopeless")
         executor._workers["killed"].process.kill()

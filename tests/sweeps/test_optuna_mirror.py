@@ -38,7 +38,7 @@ def mirror(tmp_path: Path) -> OptunaMirror:
 
 
 def kept(folder: Path) -> dict[str, optuna.Study]:
-    """The studies of a journal, as Optuna reads them."""
+    """Return the studies of a journal, as Optuna reads them."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     storage = JournalStorage(JournalFileBackend(str(folder / FILE)))
@@ -48,7 +48,7 @@ def kept(folder: Path) -> dict[str, optuna.Study]:
     return studies
 
 
-def test_trials_are_told_with_their_distributions(
+def test_trials_have_their_distributions(
     mirror: OptunaMirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror.update(tree(trial(0, value=0.5), trial(1, "pruned"), trial(2, "failed"), trial(3, "open")), True)
@@ -64,7 +64,7 @@ def test_trials_are_told_with_their_distributions(
     assert found["clip.max_norm"] == optuna.distributions.CategoricalDistribution((0.5, 1, 2))
 
 
-def test_only_what_is_new_is_written_by_this_session_and_the_next(
+def test_only_new_trials_are_written_by_this_session_and_the_next(
     mirror: OptunaMirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror.update(tree(trial(0, value=0.5)), True)
@@ -78,7 +78,7 @@ def test_only_what_is_new_is_written_by_this_session_and_the_next(
     assert caplog.messages == []
 
 
-def test_a_pruned_trial_that_was_finished_later_is_told_anew(mirror: OptunaMirror, tmp_path: Path) -> None:
+def test_a_pruned_trial_that_finished_later_is_rewritten(mirror: OptunaMirror, tmp_path: Path) -> None:
     mirror.update(tree(trial(0, "pruned"), trial(1, value=0.5)), True)
     mirror.update(tree(trial(0, value=0.75), trial(1, value=0.5)), True)
     assert sorted(t.value for t in kept(tmp_path)["s/lion"].trials) == [0.5, 0.75]
@@ -92,9 +92,7 @@ def test_a_value_that_was_rounded_out_of_its_interval_is_kept(
     assert kept(tmp_path)["s/lion"].best_params["optimizer.lr"] == 0.1001
 
 
-def test_a_journal_that_a_crash_has_spoilt_is_made_again(
-    mirror: OptunaMirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_journal_is_replaced(mirror: OptunaMirror, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     mirror.update(tree(trial(0, value=0.5)), True)
     with open(tmp_path / FILE, "a", encoding="utf-8") as journal:
         journal.write('{"op_code": 4, "wor\n{"op_code": 4, "wor\n')
@@ -103,7 +101,7 @@ def test_a_journal_that_a_crash_has_spoilt_is_made_again(
     assert [t.value for t in kept(tmp_path)["s/lion"].trials] == [0.5, 0.7]
 
 
-def test_what_cannot_be_written_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_write_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / FILE).mkdir()  # a folder in the place of the file
     mirror = OptunaMirror(tmp_path)
     for _ in range(3):
@@ -112,7 +110,7 @@ def test_what_cannot_be_written_is_said_once(tmp_path: Path, caplog: pytest.LogC
     assert str(tmp_path / FILE) in caplog.messages[0]
 
 
-def test_nothing_measured_is_nothing_written(mirror: OptunaMirror, tmp_path: Path) -> None:
+def test_nothing_is_written_without_a_measurement(mirror: OptunaMirror, tmp_path: Path) -> None:
     mirror.update(tree(trial(0, "open")), True)
     mirror.update(tree(trial(0, "failed"), direction=None), True)
     assert kept(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""Where a box is searched."""
+"""Points of the unit cube."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_every_optimizer_sees_the_same_points_whatever_its_box(sampler: str) -> 
     assert points[ONE] == points[TWO] == points[THREE]
 
 
-def test_points_are_asked_for_once() -> None:
-    way = make_search("sobol", TWO, 4, 0)
-    assert len(way.ask()) == 4
-    way.tell([1.0, None, 2.0, 3.0])
-    assert way.ask() == []
+def test_points_are_returned_once() -> None:
+    search = make_search("sobol", TWO, 4, 0)
+    assert len(search.ask()) == 4
+    search.tell([1.0, None, 2.0, 3.0])
+    assert search.ask() == []
 
 
 def test_a_box_of_more_dimensions_than_coordinates_gets_as_many() -> None:
@@ -97,7 +97,7 @@ def test_grids_by_hand(box: Box, trials: int, expected: list[int]) -> None:
 
 
 @given(st.integers(1, 200), st.sampled_from([ONE, TWO, THREE]))
-def test_a_grid_has_exactly_the_trials_that_were_asked_for_in_any_box(trials: int, box: Box) -> None:
+def test_a_grid_has_exactly_the_requested_trials_in_any_box(trials: int, box: Box) -> None:
     points = grid(box, trials)
     assert len(points) == len({tuple(point) for point in points}) == trials
     assert all(0 < u < 1 for point in points for u in point)

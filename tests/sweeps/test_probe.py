@@ -24,7 +24,7 @@ Sweep = Callable[..., tuple[int, dict[str, Any], str]]
 
 @pytest.fixture
 def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
-    """`optbench sweep` in this process: its exit code, what it says in JSON, its notices."""
+    """Return a function that runs `optbench sweep` in this process: exit code, JSON, stderr."""
 
     def run(*words: str) -> tuple[int, dict[str, Any], str]:
         capsys.readouterr()
@@ -61,7 +61,7 @@ def test_a_plan_counts_and_estimates_and_writes_nothing(sweep: Sweep, tmp_path: 
     assert not (tmp_path / "results").exists()
 
 
-def test_the_disk_is_that_of_the_runs_and_what_has_ended_costs_nothing(sweep: Sweep, tmp_path: Path) -> None:
+def test_the_estimated_disk_is_right_and_ended_runs_cost_nothing(sweep: Sweep, tmp_path: Path) -> None:
     asked = ("optimizer=adamw", *DIGITS, "--trials", "2", "--seeds", "1")
     _, plan, _ = sweep(*asked, "--dry-run")
     code, _, said = sweep(*asked)
@@ -123,7 +123,7 @@ def test_a_plan_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "--extend-edges may add up to 4 trials to every cell" in out
 
 
-def test_the_time_of_a_run_by_hand() -> None:
+def test_the_time_of_a_run_computed_by_hand() -> None:
     """100 steps of 10 ms, 4 evaluations of 200 samples, the last of them at the end, 300 test samples, 500 of the
     1,000 training samples, at 1 ms each, and 2 s beside: 2 + 1 + 0.8 + 0.3 + 0.5 = 4.6 s."""
     found = ProbeResult(
@@ -171,7 +171,7 @@ def test_a_ladder_is_one_probe(sweep: Sweep) -> None:
     assert len({fine_key(cell.config) for cell in expand(study)}) == 1
 
 
-def test_what_is_searched_is_timed_at_the_smallest_learning_rate() -> None:
+def test_a_searched_cell_is_timed_at_the_smallest_learning_rate() -> None:
     (cell,) = expand(make_study(["optimizer=sgd", "model=mlp"], {"trials": 4}))
     assert cell.lowest_corner.optimizer.settings["lr"] < cell.config.optimizer.settings["lr"]
     words = ["optimizer=sgd", "model=mlp", "optimizer.lr=0.5"]

@@ -1,4 +1,4 @@
-"""Pruners: they end what is hopeless, never what is best, and say why; what they ended can be finished later."""
+"""Pruners end hopeless runs, never the best one, and say why; pruned runs can be finished later."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def outcome(run: PlannedRun, val: float | None, direction: str = "max", status: 
 
 
 def race(pruning: Pruning, curves: Sequence[Sequence[float | None]], direction: str = "max") -> dict[int, str]:
-    """Runs side by side, evaluation by evaluation, as a scheduler has them; the reason of every run that was pruned."""
+    """Simulate runs side by side, one evaluation at a time; return the reason of every pruned run."""
     runs = [planned(trial) for trial in range(len(curves))]
     reasons: dict[int, str] = {}
     for evaluation in range(1, EVALUATIONS):
@@ -91,7 +91,7 @@ def test_the_best_run_is_never_ended(pruner: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pruner", CURVES)
-def test_a_run_that_is_nearly_over_is_let_finish(pruner: str, tmp_path: Path) -> None:
+def test_a_run_near_its_end_may_finish(pruner: str, tmp_path: Path) -> None:
     pruning = make_pruning(study(pruner), tmp_path)
     for trial in range(8):
         run = planned(trial)
@@ -126,7 +126,7 @@ def test_median_waits_for_complete_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pruner", CURVES)
 @pytest.mark.parametrize("strange", [None, math.nan, math.inf, -math.inf])
-def test_strange_values_do_no_harm(pruner: str, strange: float | None, tmp_path: Path) -> None:
+def test_nan_and_missing_values_do_no_harm(pruner: str, strange: float | None, tmp_path: Path) -> None:
     curves: list[list[float | None]] = [[strange] * EVALUATIONS, list(rising(0.5)), [0.1, strange, *rising(0.4)[2:]]]
     reasons = race(make_pruning(study(pruner), tmp_path), curves * 3)
     assert 1 not in reasons or strange == math.inf
@@ -135,7 +135,7 @@ def test_strange_values_do_no_harm(pruner: str, strange: float | None, tmp_path:
 
 
 def write_records(folder: Path, run: PlannedRun, values: Sequence[float]) -> None:
-    """metrics.jsonl of a run with these evaluations, as the store writes it."""
+    """Write metrics.jsonl of a run with these evaluations, as the store does."""
     rows = [{"step": 10 * (i + 1), "split": "validation", "val_metric": value} for i, value in enumerate(values)]
     rows.insert(1, {"step": 15, "split": "train", "loss": 1.0})
     (folder / run.run_id).mkdir(parents=True)
@@ -144,7 +144,7 @@ def write_records(folder: Path, run: PlannedRun, values: Sequence[float]) -> Non
 
 @pytest.mark.parametrize("pruner", CURVES)
 def test_runs_of_earlier_sessions_count(pruner: str, tmp_path: Path) -> None:
-    """A pruner that finds good runs on disk ends a bad one as one that has seen them does."""
+    """A pruner that finds good runs on disk prunes like one that has observed them."""
     seen, found = make_pruning(study(pruner), tmp_path / "none"), make_pruning(study(pruner), tmp_path)
     for trial in range(6):
         run = planned(trial)
@@ -159,8 +159,8 @@ def test_runs_of_earlier_sessions_count(pruner: str, tmp_path: Path) -> None:
         assert pruner == "hyperband" or any(said[0])
 
 
-def test_a_run_that_goes_on_in_another_session_is_judged_by_its_whole_curve(tmp_path: Path) -> None:
-    """It has passed the first rung before; at evaluation 2, between two rungs, nothing is decided."""
+def test_a_resumed_run_is_judged_by_its_whole_curve(tmp_path: Path) -> None:
+    """The run passed the first rung earlier; at evaluation 2, between two rungs, nothing is decided."""
     pruning = make_pruning(study("asha"), tmp_path)
     run, better = planned(0), planned(1)
     write_records(tmp_path, run, [0.5])
@@ -170,7 +170,7 @@ def test_a_run_that_goes_on_in_another_session_is_judged_by_its_whole_curve(tmp_
     assert "evaluation 3" in pruning.after_evaluation(run, 3, 0.3, "max")
 
 
-def test_runs_of_which_nothing_was_measured_are_left_out(tmp_path: Path) -> None:
+def test_runs_without_measurements_are_left_out(tmp_path: Path) -> None:
     for pruner in CURVES:
         pruning = make_pruning(study(pruner), tmp_path)
         pruning.run_ended(planned(0), Outcome(planned(0).run_id, "refused", "no such thing"))
@@ -178,7 +178,7 @@ def test_runs_of_which_nothing_was_measured_are_left_out(tmp_path: Path) -> None
         assert pruning.after_evaluation(planned(2), 1, 0.1, "max") == ""
 
 
-def test_cells_are_races_of_their_own(tmp_path: Path) -> None:
+def test_cells_are_compared_separately(tmp_path: Path) -> None:
     pruning = make_pruning(study("asha"), tmp_path)
     for trial in range(6):
         pruning.after_evaluation(planned(trial, cell=0), 1, 1.0, "max")
@@ -216,7 +216,7 @@ def test_wilcoxon_ends_a_trial_that_is_worse_on_every_seed(tmp_path: Path) -> No
     assert pruning.before_start(planned(4, 4)) == ""
 
 
-def test_wilcoxon_bears_failures_and_trials_it_has_pruned(tmp_path: Path) -> None:
+def test_wilcoxon_tolerates_failures_and_pruned_trials(tmp_path: Path) -> None:
     pruning = make_pruning(study("wilcoxon"), tmp_path)
     end(pruning, 0, [0.1, None, 0.3, 0.4, 0.5])  # cannot be the best: a seed has no score
     end(pruning, 1, [0.2, 0.3, 0.4, 0.5])
@@ -229,7 +229,7 @@ def test_wilcoxon_bears_failures_and_trials_it_has_pruned(tmp_path: Path) -> Non
     assert "worse than trial 1" in pruning.before_start(planned(2, 4))
 
 
-def test_optuna_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_optuna_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingError, match="--pruner asha needs optuna"):
         make_pruning(study("asha"), tmp_path)
@@ -242,7 +242,7 @@ Sweep = Callable[..., tuple[dict[str, Any], str]]
 
 @pytest.fixture
 def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
-    """`optbench sweep` of a function in this process; what it says to machines, and to people."""
+    """Run `optbench sweep` of a function in this process; return its JSON and its stderr."""
 
     def run(*words: str, results: str = "results") -> tuple[dict[str, Any], str]:
         asked = ["optimizer=lion", "model=quadratic", "threads=1", "tracker=none", "--json", *words]
@@ -271,7 +271,7 @@ def test_pruned_runs_stay_pruned_and_can_be_finished(sweep: Sweep, tmp_path: Pat
     assert all(steps and 0 < steps[0] < 2000 for steps in resumed)
 
 
-def test_what_was_learnt_does_not_depend_on_the_number_of_workers(sweep: Sweep, tmp_path: Path) -> None:
+def test_learnt_points_do_not_depend_on_the_number_of_workers(sweep: Sweep, tmp_path: Path) -> None:
     asked = ("steps=40", "--trials", "12", "--seeds", "1", "--sampler", "tpe", "--study", "s")
     one, _ = sweep(*asked, "--jobs", "1", results="one")
     two, _ = sweep(*asked, "--jobs", "2", results="two")

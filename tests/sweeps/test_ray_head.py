@@ -18,7 +18,7 @@ WORDS = ("optimizer=sgd", "model=mlp", "steps=20000", "threads=1", "tracker=none
 
 
 def below(pid: int) -> list[int]:
-    """A process and all that it has started."""
+    """Return a process and all processes that it has started."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -40,7 +40,7 @@ def listens(port: int) -> bool:
 
 @pytest.fixture
 def head() -> Iterator[tuple[int, int]]:
-    """A cluster of one node: its port, and the process that holds it."""
+    """Start a cluster of one node; return its port and its process."""
     pytest.importorskip("ray")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

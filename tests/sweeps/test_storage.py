@@ -1,4 +1,4 @@
-"""`--storage URL`: a study mirrored in a database of Optuna's, and storages that there are not."""
+"""`--storage URL`: a study mirrored in an Optuna database, and storages that cannot be used."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_study_of_another_folder_is_not_overwritten(call, tmp_path: Path) -> N
     assert code == 0, err
 
 
-def test_a_storage_that_is_no_url() -> None:
+def test_a_storage_must_be_a_url() -> None:
     check_storage("")
     with pytest.raises(ConfigError, match="--storage everything: expected a URL"):
         check_storage("everything")
@@ -64,7 +64,7 @@ def test_a_storage_that_is_no_url() -> None:
         "sqlite:////no/such/folder/all.db",
     ],
 )
-def test_a_storage_that_cannot_be_reached_is_one_message_without_its_password(call, tmp_path: Path, url: str) -> None:
+def test_an_unreachable_storage_is_one_message_without_the_password(call, tmp_path: Path, url: str) -> None:
     with pytest.raises(MissingError) as caught:
         check_storage(url)
     assert caught.value.args[0].startswith(f"--storage {without_password(url)} ")

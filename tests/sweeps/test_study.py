@@ -1,4 +1,4 @@
-"""What a sweep was asked for: protocols, study files with their scales, and which of them wins."""
+"""The settings of a study: protocols, study files with their scales, and their precedence."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_defaults_stand_in_the_default_protocol_alone() -> None:
         assert getattr(asked, key) == (tuple(value) if isinstance(value, list) else value)
 
 
-def test_it_is_plain_data_and_says_what_changed() -> None:
+def test_changed_settings_are_listed() -> None:
     before = {"settings": json.loads(json.dumps(study().as_dict()))}
     assert changed_settings(before, study()) == []
     assert changed_settings(before, study(trials=32, sampler="halton")) == [
@@ -150,19 +150,19 @@ def test_algoperf_self_tuning_searches_nothing_at_one_and_a_half_budgets() -> No
         ("targets", "finalists", "each"),
     ],
 )
-def test_what_makes_a_protocol_cannot_be_changed(protocol: str, key: str, value: Any) -> None:
+def test_fixed_settings_of_a_protocol_cannot_be_changed(protocol: str, key: str, value: Any) -> None:
     error = refused(protocol=protocol, **{key: value})
     assert error.args[0].startswith(f"--protocol {protocol} fixes {key}=")
     assert error.hint == f"Leave out {key}, or choose another protocol"
 
 
-def test_what_is_fixed_may_be_said_and_what_is_not_may_be_changed() -> None:
+def test_fixed_settings_may_be_repeated_and_others_changed() -> None:
     assert study(protocol="algoperf-external", trials=15).trials == 15
     assert study(protocol="algoperf-external", search_seed=7).search_seed == 7
     assert study(protocol="targets", trials=3).trials == 3
 
 
-def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
+def test_a_custom_protocol(tmp_path: Path) -> None:
     (tmp_path / "protocol").mkdir()
     (tmp_path / "protocol" / "quick.yaml").write_text("trials: 2\nabout: {fixed: [trials]}\n")
     assert study(protocol="quick", config_dir=tmp_path).trials == 2
@@ -238,7 +238,7 @@ def test_no_such_file_or_scale(file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n- 2\n", "trials: [\n", "3"])
-def test_a_file_that_is_no_study(file: Path, text: str) -> None:
+def test_a_file_that_is_not_a_study(file: Path, text: str) -> None:
     file.write_text(text)
     if text == "":
         assert make_study(["optimizer=lion"], {}, file=file).trials == 16

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 60.0  # for a busy machine; nothing of this is waited for lon
 
 @dataclass(frozen=True)
 class Said:
-    """What a command came to."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -44,7 +44,7 @@ Sweep = Callable[..., Said]
 
 @pytest.fixture
 def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
-    """`optbench sweep` in this process (its workers come from one fork server for all tests)."""
+    """Return a function that runs `optbench sweep` in this process, with one fork server for all tests."""
 
     def run(*words: str, results: Path | None = None) -> Said:
         capsys.readouterr()
@@ -57,18 +57,18 @@ def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
 
 
 def results_of(root: Path) -> dict[str, dict[str, Any]]:
-    """Every result.json below a results folder, by run id."""
+    """Return every result.json below a results folder, by run id."""
     files = [file for file in root.glob("*/*/result.json") if not file.parent.name.startswith(".")]
     return {file.parent.name: json.loads(file.read_text()) for file in files}
 
 
 def hashes(root: Path) -> dict[str, str]:
-    """The weights that every run ended with."""
+    """Return the hash of every run's final weights."""
     return {run_id: result["weights_sha256"] for run_id, result in results_of(root).items()}
 
 
 def outcomes(said: Said) -> list[tuple[Any, ...]]:
-    """What a sweep found, without how it went."""
+    """Return the results of a sweep without its counts."""
     keys = ("cell", "trials", "best", "tune_score", "edges", "final_val", "final_test")
     return [tuple(str(cell[key]) for key in keys) for cell in said.tree["cells"]]
 
@@ -76,7 +76,7 @@ def outcomes(said: Said) -> list[tuple[Any, ...]]:
 # -- the same results, and nothing twice -------------------------------------------------------------------------------
 
 
-def test_cells_take_turns_so_that_a_slower_machine_is_slower_for_all(sweep: Sweep, tmp_path: Path) -> None:
+def test_cells_take_turns(sweep: Sweep, tmp_path: Path) -> None:
     sweep("optimizer=lion,adamw", *FUNCTION, "--trials", "3", "--seeds", "3", "--jobs", "1")
     files = sorted((tmp_path / "results").glob("*/*/result.json"), key=lambda file: file.stat().st_mtime_ns)
     runs = [json.loads((file.parent / "run.json").read_text()) for file in files]
@@ -120,7 +120,7 @@ def test_a_second_sweep_runs_nothing_and_more_trials_and_seeds_reuse_what_is_the
     assert {run: after[run] for run in before} == before
 
 
-def test_final_seeds_are_others_than_those_of_tuning(sweep: Sweep, tmp_path: Path) -> None:
+def test_final_seeds_differ_from_tuning_seeds(sweep: Sweep, tmp_path: Path) -> None:
     said = sweep("optimizer=adamw", *FUNCTION, "--trials", "2", "--tune-seeds", "2", "--seeds", "2")
     assert said.code == 0, said.err
     runs = [json.loads(file.read_text()) for file in (tmp_path / "results").glob("*/*/run.json")]
@@ -156,7 +156,7 @@ import pathlib
 import torch
 
 class Bad(torch.optim.SGD):
-    """Raises at its third step, unless it has been mended."""
+    """Raises at its third step, unless it has been repaired."""
     def __init__(self, params, lr=0.1):
         super().__init__(params, lr)
         self.count = 0
@@ -167,7 +167,7 @@ class Bad(torch.optim.SGD):
         return super().step(closure)
 
 class Choosy(torch.optim.SGD):
-    """Its constructor wants what nobody gives."""
+    """Its constructor has an argument without a value."""
     def __init__(self, params, lr=0.1):
         raise ValueError("lr must be a prime number")
 '''
@@ -175,13 +175,13 @@ class Choosy(torch.optim.SGD):
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with optimizers of one's own, where the command is given."""
+    """Return a working directory with custom optimizers."""
     (tmp_path / "bad.py").write_text(BAD)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_failing_optimizer_is_said_at_once_and_the_sweep_goes_on(sweep: Sweep, own: Path) -> None:
+def test_a_failing_optimizer_is_reported_at_once_and_the_sweep_continues(sweep: Sweep, own: Path) -> None:
     asked = ("optimizer=sgd,./bad.py:Bad", "optimizer.lr=tag(log,interval(1e-3,1e-1))", *FUNCTION)
     asked = (*asked, "--trials", "2", "--seeds", "1")
     said = sweep(*asked)
@@ -238,7 +238,7 @@ def test_a_results_folder_without_write_permission(sweep: Sweep, tmp_path: Path)
 
 @contextlib.contextmanager
 def started(tmp_path: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A sweep in a process of its own."""
+    """Start a sweep in a process of its own."""
     command = [sys.executable, "-m", "optbench", "sweep", *words, "--results-dir", str(tmp_path / "results")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -249,7 +249,7 @@ def started(tmp_path: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def waited_for(condition: Callable[[], Any], what: str) -> Any:
-    """The first true answer of a condition."""
+    """Return the first true value of a condition."""
     give_up = time.monotonic() + PATIENCE_SECONDS
     while not (answer := condition()):
         assert time.monotonic() < give_up, f"still waiting for {what}"
@@ -262,13 +262,13 @@ def checkpoints(tmp_path: Path) -> list[Path]:
 
 
 def workers(tmp_path: Path, run_id: str = "*") -> list[int]:
-    """Process ids of all workers so far, or of those of a run, from their logs."""
+    """Return the process ids of all workers so far, or of a run's, from their logs."""
     logs = (tmp_path / "results").glob(f"*/logs/{run_id}.txt")
     return [int(number) for log in logs for number in re.findall(r", process (\d+)$", log.read_text(), re.MULTILINE)]
 
 
 def alive(pids: Iterable[int]) -> set[int]:
-    """Those that run; a zombie does not."""
+    """Return those that run; zombies don't count."""
     running = set()
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -281,7 +281,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="re
 
 
 @needs_proc
-def test_one_scheduler_a_study_and_an_interrupt_leaves_checkpoints(sweep: Sweep, tmp_path: Path) -> None:
+def test_a_study_has_one_scheduler_and_an_interrupt_leaves_checkpoints(sweep: Sweep, tmp_path: Path) -> None:
     asked = (*LONG, "--trials", "3", "--seeds", "0", "--jobs", "2")
     with started(tmp_path, *asked) as process:
         waited_for(lambda: len(checkpoints(tmp_path)) > 1, "two checkpoints")
@@ -303,8 +303,8 @@ def test_one_scheduler_a_study_and_an_interrupt_leaves_checkpoints(sweep: Sweep,
 
 
 @needs_proc
-def test_what_is_killed_is_taken_up_again(tmp_path: Path) -> None:
-    """The scheduler, whose workers must not go on for long; then, in the next call, a worker."""
+def test_killed_workers_are_replaced(tmp_path: Path) -> None:
+    """Kill the scheduler, whose workers must end soon; in the next call, kill a worker."""
     asked = (*LONG, "--trials", "2", "--seeds", "0", "--jobs", "2")
     with started(tmp_path, *asked) as process:
         waited_for(lambda: len(checkpoints(tmp_path)) > 1, "two checkpoints")
@@ -333,7 +333,7 @@ def test_what_is_killed_is_taken_up_again(tmp_path: Path) -> None:
 
 
 def further(files: list[Path], before: dict[str, int]) -> str | None:
-    """A run that has gone on from where it was."""
+    """Return a run that was resumed."""
     return next((run_of(file) for file in files if step_of(file) > before[run_of(file)]), None)
 
 

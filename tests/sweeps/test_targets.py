@@ -38,7 +38,7 @@ def test_the_target_is_the_median_and_its_test_value_the_worst_of_those_that_rea
     assert targets.test_target(reruns, 0.75, "max") == 0.25
 
 
-def test_of_errors_the_least_is_the_best() -> None:
+def test_smaller_errors_are_better() -> None:
     reruns = [rerun(b, t, direction="min") for b, t in [(3.0, 4.0), (1.0, 2.0), (2.0, 5.0)]]
     assert targets.validation_target(reruns, "min") == 2.0
     assert targets.test_target(reruns, 2.0, "min") == 5.0  # of the runs at 1 and 2
@@ -53,11 +53,11 @@ def test_a_rerun_that_failed_is_worse_than_all_others() -> None:
     assert not targets.reached(diverged, 0.5, "max")
 
 
-def test_no_test_value_where_none_of_the_runs_that_reached_it_has_one() -> None:
+def test_no_test_value_if_no_run_that_reached_the_target_has_one() -> None:
     assert targets.test_target([rerun(1.0, None), rerun(0.0, 0.5)], 1.0, "max") is None
 
 
-def test_the_run_that_the_target_is_taken_from_reaches_it() -> None:
+def test_the_median_run_reaches_the_target() -> None:
     accuracy = 26 / 27  # 0.962962962...: rounded up, the run itself would miss it
     assert targets.validation_target([rerun(accuracy)], "max") == 0.962962
     assert targets.validation_target([rerun(2 / 3)], "min") == 0.666667
@@ -77,7 +77,7 @@ def test_rounding_eases_a_target_by_less_than_its_sixth_digit(value: float, dire
 
 
 def tree(**changes: Any) -> dict[str, Any]:
-    """A target of the MLP on digits as its file holds it."""
+    """Return the content of a target file of the MLP on digits."""
     loaded = config.load(MLP)
     made = {
         "value": 0.9,
@@ -115,7 +115,7 @@ def test_the_file_holds_the_tree_and_comments_every_key(tmp_path: Path) -> None:
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
-def test_the_version_counts_what_comes_out_otherwise(tmp_path: Path) -> None:
+def test_the_version_increases_with_a_new_result(tmp_path: Path) -> None:
     file = written(tmp_path)
     assert target_file.write(file, tree(set_on="2027-01-01")) == (tree(), tree())  # the same target: not written again
     assert target_file.write(file, tree(value=0.8))[0]["version"] == 2
@@ -142,7 +142,7 @@ def test_a_run_has_the_target_of_its_workload(tmp_path: Path) -> None:
     "other",
     ["model.hidden=[16]", "data.augment.flip=true", "batch_size=32", "data=cifar10", "target=none", "target=null"],
 )
-def test_another_workload_has_it_not(tmp_path: Path, other: str) -> None:
+def test_another_workload_does_not_have_it(tmp_path: Path, other: str) -> None:
     written(tmp_path)
     composition = config.Composition([*MLP, other], tmp_path)
     loaded = composition.run_config()
@@ -159,7 +159,7 @@ def test_the_hash_of_a_target_is_not_claimed_for_other_data(tmp_path: Path) -> N
     assert target_hash(config.load([*MLP, "target=0.9"], tmp_path), "d1") is None
 
 
-def test_what_the_user_says_goes_before_the_file(tmp_path: Path) -> None:
+def test_the_user_overrides_the_file(tmp_path: Path) -> None:
     written(tmp_path)
     loaded = config.load([*MLP, "target=0.5"], tmp_path)
     assert (loaded.target, loaded.target_source) == (0.5, None)
@@ -171,7 +171,7 @@ def test_what_the_user_says_goes_before_the_file(tmp_path: Path) -> None:
     assert composition.origin("target") == str(workload)
 
 
-def test_a_target_is_of_the_identity_only_where_the_run_stops_at_it(tmp_path: Path) -> None:
+def test_a_target_is_part_of_the_identity_only_if_the_run_stops_at_it(tmp_path: Path) -> None:
     plain = config.load([*MLP, "target=none"])
     written(tmp_path)
     assert config.load(MLP, tmp_path).run_id == plain.run_id == config.load([*MLP, "target=0.5"]).run_id
@@ -181,7 +181,7 @@ def test_a_target_is_of_the_identity_only_where_the_run_stops_at_it(tmp_path: Pa
     assert stopped.run_id != config.load([*MLP, "stop_at_target=true", "target=0.5"]).run_id
 
 
-def test_no_stop_at_a_target_that_there_is_not(tmp_path: Path) -> None:
+def test_stop_at_target_needs_a_target(tmp_path: Path) -> None:
     written(tmp_path)
     with pytest.raises(
         ConfigError, match="model=mlp data=digits has none\nSet target=VALUE, or run: optbench targets set mlp"
@@ -221,7 +221,7 @@ Said = tuple[int, Any, str]
 
 @pytest.fixture
 def optbench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """The command line in this process: exit code, JSON of stdout, stderr."""
+    """Return a function that runs the command line in this process: exit code, JSON of stdout, stderr."""
 
     def run(*words: str) -> Said:
         capsys.readouterr()
@@ -265,12 +265,12 @@ def test_set_then_run_then_list(tmp_path: Path, optbench: Callable[..., Said]) -
 
 
 def reruns_of(results: Path) -> list[Path]:
-    """The results of a study's final stage."""
+    """Return the results of a study's final stage."""
     found = [file.parent for file in results.glob("target-*/*/run.json")]
     return [run / "result.json" for run in found if json.loads((run / "run.json").read_text())["stage"] == "final"]
 
 
-def test_no_file_where_every_optimizer_fails(tmp_path: Path, optbench: Callable[..., Said]) -> None:
+def test_no_file_is_written_if_every_optimizer_fails(tmp_path: Path, optbench: Callable[..., Said]) -> None:
     scale = ("--trials", "1", "--seeds", "1", "--jobs", "1", "--results-dir", str(tmp_path / "results"))
     words = ("optimizer=sgd,momentum", "optimizer.lr=1e30", "steps=20", "threads=1", "tracker=none")
     code, said, _ = optbench("targets", "set", "quadratic", *words, *scale, "-o", str(tmp_path / "conf"))
@@ -289,7 +289,7 @@ def test_no_file_where_every_optimizer_fails(tmp_path: Path, optbench: Callable[
         (["mlp", "--budget", "0"], "budgets"),
     ],
 )
-def test_a_mistake_is_answered_before_anything_is_run(
+def test_a_mistake_is_reported_before_anything_runs(
     words: list[str], expected: str, tmp_path: Path, optbench: Callable[..., Said]
 ) -> None:
     place = ("--results-dir", str(tmp_path / "results"), "-o", str(tmp_path / "conf"))

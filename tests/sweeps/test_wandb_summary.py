@@ -39,7 +39,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def inspect(file: Path, *options: str) -> str:
-    """What `wandb leet inspect` says of an offline run."""
+    """Return what `wandb leet inspect` prints about an offline run."""
     wandb = shutil.which("wandb", path=str(Path(sys.executable).parent)) or "wandb"
     return subprocess.run(
         [wandb, "leet", "inspect", *options, str(file)], capture_output=True, text=True, check=True
@@ -47,13 +47,13 @@ def inspect(file: Path, *options: str) -> str:
 
 
 def run_record(file: Path) -> dict[str, Any]:
-    """The record of an offline run's beginning."""
+    """Return the first record of an offline run."""
     records = (json.loads(line) for line in inspect(file, "--json").splitlines())
     return next(record["run"] for record in records if record["type"] == "run")
 
 
 def swept(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict[str, Any], str]:
-    """What `optbench sweep` says in JSON, and its log."""
+    """Return the JSON of `optbench sweep` and its log."""
     with pytest.raises(SystemExit) as end:
         app.main(["sweep", *ASKED, *words, "--json", "--results-dir", str(root)])
     out, err = capsys.readouterr()
@@ -95,7 +95,7 @@ def test_a_sweep_without_a_key_has_no_summary(tmp_path: Path, capsys: pytest.Cap
     assert not list((tmp_path / "s").rglob("wandb"))
 
 
-def test_a_summary_that_fails_is_told_and_fails_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_summary_is_logged_and_fails_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("wandb")
     study = make_study(["optimizer=sgd", "model=quadratic", "tracker=wandb"], {"trials": 1, "seeds": 1}, name="s")
     scheduler = Scheduler(study, expand(study), tmp_path, LiveDisplay(2, 1, quiet=True))
@@ -110,13 +110,13 @@ def test_a_summary_that_fails_is_told_and_fails_nothing(tmp_path: Path, caplog: 
 
 
 def cell(name: str, best: dict[str, Any], val: dict[str, Any] | None) -> dict[str, Any]:
-    """A cell of a summary."""
+    """Return a cell of a summary."""
     known = {"cell": name, "metric": "loss", "direction": "min", "steps": 10, "evaluated_samples": 80.0, "trials": 2}
     known |= {"failed": 0, "pruned": 0, "tune_score": None}
     return {**known, "best": best, "edges": [["optimizer.lr", "low"]], "final_val": val, "final_test": None}
 
 
-def test_columns_hold_numbers_or_texts_and_never_both() -> None:
+def test_a_column_holds_numbers_or_texts() -> None:
     spread = {"n": 2, "mean": 0.5, "half_width": 0.1, "min": 0.4, "max": 0.6, "values": [0.4, 0.6]}
     cells = [
         cell("lion", {"optimizer.lr": 1e-3, "optimizer.betas": [0.9, 0.99]}, spread),

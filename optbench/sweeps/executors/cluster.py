@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from optbench.errors import ConfigError, MissingError
 from optbench.sweeps.executors.base import LAST_EVENTS, Event, Job, WorkerDied
@@ -23,7 +23,8 @@ SILENT_ENDS = 3  # consecutive jobs without an event of any worker, before the s
 POLL_SHARE = 20.0  # looking at all jobs takes at most one part in so many of the scheduler's time
 PAUSE_SECONDS = 5.0  # but happens at least this often
 SKEW_SECONDS = 120.0  # tolerated between the clocks of two machines; an event may be a minute old
-Handle = TypeVar("Handle")
+Handle = Any
+"""A job, as its cluster's library has it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class JobEnd:
     how: str
 
 
-class Cluster(Protocol[Handle]):
+class Cluster(Protocol):
     """Something that starts jobs on machines."""
 
     def submit(self, payloads: Sequence[Payload]) -> list[Handle]:
@@ -56,7 +57,7 @@ class Cluster(Protocol[Handle]):
 
 
 @dataclass
-class ClusterJob(Generic[Handle]):
+class ClusterJob:
     """A submitted job."""
 
     job: Job
@@ -66,18 +67,16 @@ class ClusterJob(Generic[Handle]):
     has_spoken: bool = False
 
 
-class ClusterExecutor(Generic[Handle]):
+class ClusterExecutor:
     """Jobs on the machines of a cluster."""
 
-    def __init__(
-        self, cluster: Cluster[Handle], slots: int, study: Path, lease_seconds: float, shared: bool = False
-    ) -> None:
+    def __init__(self, cluster: Cluster, slots: int, study: Path, lease_seconds: float, shared: bool = False) -> None:
         self.slots = slots
         self.sharing: Mapping[str, object] = {"jobs": slots, "per_device": None, "shared": shared}
         self.cluster, self.lease_seconds = cluster, lease_seconds
         self._mailbox = SchedulerMailbox(study.resolve())
         self._due: list[Job] = []  # submitted together, in one call to the cluster
-        self._jobs: dict[str, ClusterJob[Handle]] = {}
+        self._jobs: dict[str, ClusterJob] = {}
         self._leaving: dict[str, Handle] = {}  # by attempt: jobs whose run has ended, but not their process
         self._skewed: set[str] = set()
         self._attempts = self._silent = 0
@@ -162,7 +161,7 @@ class ClusterExecutor(Generic[Handle]):
             how = f"{abs(difference):.0f} s {'ahead of' if difference > 0 else 'behind'} this machine's"
             log.info(f"the clock of {worker.host} is {how}: only the times in logs and run.json depend on it")
 
-    def _check_silence(self, job: ClusterJob[Handle], end: JobEnd) -> None:
+    def _check_silence(self, job: ClusterJob, end: JobEnd) -> None:
         """Raise ConfigError if several jobs in a row have ended without any event: that is no fault of the runs."""
         self._silent += not job.has_spoken
         if self._silent >= SILENT_ENDS and not self._has_heard:

@@ -21,7 +21,7 @@ MISSES = 2  # consecutive failures to connect before a cluster's head counts as 
 SHUTDOWN_SECONDS = 20.0
 
 
-def make(request: ExecutorRequest) -> ClusterExecutor[object]:
+def make(request: ExecutorRequest) -> ClusterExecutor:
     """Return the executor. Raises MissingError if Ray is not installed or its cluster cannot be reached."""
     ray = connect(request.settings["address"])
     try:

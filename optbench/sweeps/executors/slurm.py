@@ -22,7 +22,7 @@ FOLDER = "submitit"  # in the study's logs
 SlurmJob = Any  # submitit.Job[str]; submitit may be missing
 
 
-def make(request: ExecutorRequest) -> ClusterExecutor[SlurmJob]:
+def make(request: ExecutorRequest) -> ClusterExecutor:
     """Return the executor. Raises MissingError if submitit or Slurm is missing."""
     folder = request.study.resolve() / "logs" / FOLDER
     cluster = SlurmCluster(request.settings, folder, request.threads, gpus_of(request))

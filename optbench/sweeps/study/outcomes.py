@@ -31,7 +31,6 @@ class Outcome:
     """The best validation metric of all evaluations."""
     test: float | None = None
     wall_seconds: float = 0.0
-    gradient_evaluations: int = 0
     resident_bytes: int = 0
     resumed_from: tuple[int, ...] = ()
 
@@ -71,7 +70,6 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         best_val=best.get("val_metric"),
         test=final.get("test_metric"),
         wall_seconds=result.get("wall_seconds") or 0.0,
-        gradient_evaluations=result.get("gradient_evaluations") or 0,
         resident_bytes=held.get("resident") or 0,
         resumed_from=tuple(result.get("resumed_from_steps") or ()),
     )

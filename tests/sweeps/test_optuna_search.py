@@ -1,4 +1,4 @@
-"""Samplers that learn: functions of seed and scores, alike for any number of workers, better than chance."""
+"""Samplers that learn: functions of seed and scores, the same for any number of workers, better than chance."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def box(dimensions: int) -> Box:
     return Box(tuple(Dimension(f"optimizer.x{i}", 1e-4, 1.0, log=True) for i in range(dimensions)))
 
 
-def walk(way: Search, score: Score) -> list[Points]:
-    """Ask and tell to the end; the rounds."""
+def walk(search: Search, score: Score) -> list[Points]:
+    """Ask and tell to the end; return the rounds."""
     rounds = []
-    while points := way.ask():
+    while points := search.ask():
         rounds.append([list(point) for point in points])
-        way.tell([score(point) for point in points])
+        search.tell([score(point) for point in points])
     return rounds
 
 
 def quadratic(u: Sequence[float]) -> float:
-    """A bowl, 0 at (0.7, 0.3) and below elsewhere."""
+    """Return the height of a bowl, 0 at (0.7, 0.3) and below elsewhere."""
     return -((u[0] - 0.7) ** 2) - 3 * (u[1] - 0.3) ** 2
 
 
 def cliff(u: Sequence[float]) -> float | None:
-    """The bowl with a wall: beyond it training diverges."""
+    """Return the height of the bowl, or None beyond a wall, where training diverges."""
     return quadratic(u) if u[0] < 0.8 else None
 
 
@@ -56,7 +56,7 @@ def test_points_are_a_function_of_seed_and_scores(sampler: str) -> None:
 
 
 @pytest.mark.parametrize("sampler", LEARNING)
-def test_what_is_told_matters(sampler: str) -> None:
+def test_the_scores_matter(sampler: str) -> None:
     up, down = (walk(make_search(sampler, box(2), 12, 0), lambda u, s=sign: s * u[0]) for sign in (1, -1))
     assert up[:STARTUP_ROUNDS] == down[:STARTUP_ROUNDS]
     assert statistics.fmean(p[0] for p in up[-1]) > statistics.fmean(p[0] for p in down[-1])
@@ -90,7 +90,7 @@ def test_a_gaussian_process_beats_chance_on_a_bowl() -> None:
 
 @pytest.mark.slow
 def test_a_gaussian_process_beats_chance_beside_outliers() -> None:
-    """A loss that is finite and a million times the others must not hide what differs among those."""
+    """One loss a million times the others must not hide the differences between those."""
 
     def score(u: Sequence[float]) -> float:
         return quadratic(u) if u[0] < 0.85 else -1e6 * u[0]
@@ -104,7 +104,7 @@ def test_a_gaussian_process_beats_chance_beside_outliers() -> None:
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 def test_a_trial_without_a_score_discourages_its_neighbourhood(sampler: str) -> None:
-    """Beyond the wall lie four tenths of the square; of the learnt points fewer do, and fewer the longer it learns."""
+    """Four tenths of the square lie beyond the wall; fewer of the learnt points do, and fewer the longer it learns."""
 
     def beyond(seed: int) -> list[bool]:
         rounds = walk(make_search(sampler, box(2), 40, seed), lambda u: -abs(u[1] - 0.5) if u[0] < 0.6 else None)
@@ -124,7 +124,7 @@ def test_without_any_score_it_goes_on(sampler: str) -> None:
 
 @pytest.mark.parametrize("sampler", LEARNING)
 @pytest.mark.parametrize("trials", [1, 3, 8])
-def test_few_trials_are_as_many_as_asked_for(sampler: str, trials: int) -> None:
+def test_a_few_trials_are_exact(sampler: str, trials: int) -> None:
     assert sum(map(len, walk(make_search(sampler, box(3), trials, 0), lambda u: u[0]))) == trials
 
 
@@ -144,7 +144,7 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert "optbench[search]" in caught.value.hint
 
 
-def test_optuna_keeps_quiet_and_is_left_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
+def test_optuna_is_silent_and_its_settings_are_restored(capfd: pytest.CaptureFixture[str]) -> None:
     import optuna
 
     level = optuna.logging.get_verbosity()

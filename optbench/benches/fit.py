@@ -1,16 +1,17 @@
-"""The largest batch that fits into a given memory, optimizer by optimizer: what a thrifty optimizer is worth.
+"""What is the largest batch that fits into a given memory with each optimizer?
 
-The bytes of a training step are measured on throwaway steps (see sessions/micro_batch.py): what is held whatever the batch
-(parameters, gradients, optimizer state), and what each sample takes. Nothing is accumulated: a batch is at work
-at once.
+    optbench bench fit model=t5 optimizers=adam,adafactor memory=8e9
+
+Measures the bytes of a few training steps (optbench/sessions/micro_batch.py): those independent of the batch
+(parameters, gradients, optimizer state) and those per sample. The batch is not split into micro-batches.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Any
 
+from optbench.benches import Report, comma_separated
 from optbench.config import Choice, RunConfig, load
 from optbench.sessions import assemble, micro_batch
 from optbench.trackers.console import size
@@ -19,29 +20,23 @@ from optbench.training.seeding import seeds_of
 
 log = logging.getLogger(__name__)
 
-SETTINGS = {"optimizers": "", "memory": 0.0}
-"""What the command line may say: names separated by commas (none: that of optimizer=), bytes (0: what is free)."""
 
+def measure(config: RunConfig, optimizers: str = "", memory: float = 0.0) -> Report:
+    """Return bytes by kind and the largest batch for each optimizer.
 
-def measure(config: RunConfig, optimizers: str = "", memory: float = 0.0) -> dict[str, Any]:
-    """Bytes by kind, and the largest batch, for each optimizer."""
+    `optimizers`: names separated by commas; by default that of `optimizer=`. `memory`: bytes; by default all that is
+    free."""
     device, seeds = resolve_device(config.device), seeds_of(config.seed)
     assemble.prepare(config, seeds)
     data = assemble.load_data(config, device, seeds)
     limit = micro_batch.limit_bytes(memory or config.memory_limit, device)
     rows = []
-    for choice in chosen(config, optimizers):
+    for choice in chosen_optimizers(config, optimizers):
         log.info(f"measuring {choice.name}")
-        under = dataclasses.replace(config, optimizer=choice)
-        need = micro_batch.measure_need(lambda under=under: assemble.build_trainer(under, data, device, seeds, None))
-        rows.append(
-            {
-                "optimizer": choice.name,
-                **dataclasses.asdict(need),
-                "held": need.held,
-                "largest_batch": need.largest_batch(limit),
-            }
-        )
+        run = dataclasses.replace(config, optimizer=choice)
+        need = micro_batch.measure_need(lambda run=run: assemble.build_trainer(run, data, device, seeds, None))
+        held = {"held": need.held, "largest_batch": need.largest_batch(limit)}
+        rows.append({"optimizer": choice.name, **dataclasses.asdict(need), **held})
     return {
         "workload": f"{config.model.name}-{config.data.name}",
         "model": dict(config.model.settings),
@@ -52,21 +47,21 @@ def measure(config: RunConfig, optimizers: str = "", memory: float = 0.0) -> dic
     }
 
 
-def chosen(config: RunConfig, optimizers: str) -> list[Choice]:
-    """The optimizers by name, as their files pin them; that of the configuration where none is named."""
-    names = [name.strip() for name in optimizers.split(",") if name.strip()]
-    return [load([f"optimizer={name}"]).optimizer for name in names] or [config.optimizer]
+def chosen_optimizers(config: RunConfig, optimizers: str) -> list[Choice]:
+    """Return the named optimizers with the settings of their files; without names, that of the configuration."""
+    return [load([f"optimizer={name}"]).optimizer for name in comma_separated(optimizers)] or [config.optimizer]
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The report for people."""
-    head = f"{found['workload']}, {found['precision']}, {found['device']}: the largest batch in {size(found['memory'])}"
+def lines(report: Report) -> list[str]:
+    """Return the report as text."""
     return [
-        head,
-        f"  {'optimizer':<16}{'parameters':>12}{'state':>12}{'held':>12}{'a sample':>12}{'largest batch':>15}",
+        f"largest batch in {size(report['memory'])} of memory: {report['workload']}, {report['precision']}, "
+        f"{report['device']}",
+        f"  {'optimizer':<16}{'parameters':>12}{'state':>12}{'fixed':>12}{'per sample':>12}{'largest batch':>15}",
         *(
             f"  {row['optimizer']:<16}{size(row['parameters']):>12}{size(row['optimizer_state']):>12}"
             f"{size(row['held']):>12}{size(row['per_sample'] + row['batch_per_sample']):>12}{row['largest_batch']:>15,}"
-            for row in found["rows"]
+            for row in report["rows"]
         ),
+        "  fixed: parameters, gradients and optimizer state, which do not depend on the batch",
     ]

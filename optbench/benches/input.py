@@ -1,11 +1,11 @@
-"""The speed of the input pipeline alone: images a second from files to batches on the device, without a model.
+"""How many images per second does our input pipeline deliver, compared with torchvision's?
 
     optbench bench input data=imagefolder data.path=FOLDER data.image_size=224
 
-Ours against what one writes with torchvision (ImageFolder, RandomResizedCrop, RandomHorizontalFlip, RandAugment where
-it is on, ToTensor, Normalize, MixUp or CutMix where they are on, DataLoader) for the same work: the same folder, crops
-of the same sizes, batches of `batch_size` on the same device. Both take turns in one process with the same number of
-workers; each turn starts its workers, lets the first batches pass, and times those that follow.
+Both read the same folder and put batches on the device, without a model. torchvision's is the usual code: ImageFolder,
+RandomResizedCrop, RandomHorizontalFlip, RandAugment if on, ToTensor, Normalize, MixUp or CutMix if on, DataLoader. They
+take turns in one process with the same number of workers. Each turn starts the workers, skips the first batches, and
+times the following ones.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 
+from optbench.benches import Report, goal_line, synchronizer
 from optbench.benches.feeding.torchvision import torchvision_batches
 from optbench.config import RunConfig, imports
-from optbench.contracts import Batch, DataSet
+from optbench.contracts import Batch, ImageData
 from optbench.data.imagefolder import ImageFolder
 from optbench.errors import ConfigError
 from optbench.sessions.assemble import data_root
@@ -29,30 +30,28 @@ from optbench.training.device import configure_torch, resolve_device
 from optbench.training.seeding import seed_all, seeds_of
 
 log = logging.getLogger(__name__)
-
-SETTINGS = {"workers": "0,1,2", "images": 2048, "rounds": 5}
-"""What the command line may say: numbers of worker processes separated by commas, images timed in a turn, turns of
-each."""
-GOAL_RATIO = 1.0  # ours to torchvision's, images a second
-
+GOAL_RATIO = 1.0  # our images per second divided by torchvision's
 Batches = Callable[[], Iterator[Batch]]
 
 
-def measure(config: RunConfig, workers: str = "0,1,2", images: int = 2048, rounds: int = 5) -> dict[str, Any]:
-    """Images a second of both pipelines for each number of workers."""
+def measure(config: RunConfig, workers: str = "0,1,2", images: int = 2048, rounds: int = 5) -> Report:
+    """Return the images per second of both pipelines for each number of workers.
+
+    `workers`: numbers of worker processes separated by commas. `images`: timed images per turn. `rounds`: turns of
+    each pipeline."""
     device = resolve_device(config.device)
     configure_torch(config.threads, config.deterministic)
     seed_all(seeds_of(config.seed).init)
     if rounds < 1 or images < 1:
-        raise ConfigError(f"rounds={rounds} images={images}: at least one turn and one image are needed")
+        raise ConfigError(f"rounds={rounds} images={images}: both must be at least 1")
     folder = image_folder(config)
     rows = []
-    for count in numbers(workers):
+    for count in worker_counts(workers):
         log.info(f"{count} workers")
         data = streamed(config, count, device)
         ours = lambda data=data: data.train_batches(config.batch_size)  # noqa: E731
         theirs = torchvision_batches(folder, config, count, data.classes, device)
-        rows.append({"workers": count, **duel(ours, theirs, config.batch_size, images, rounds, device)})
+        rows.append({"workers": count, **compare(ours, theirs, config.batch_size, images, rounds, device)})
     return {
         "data": config.data.name,
         "image_size": config.data.settings["image_size"],
@@ -68,8 +67,8 @@ def measure(config: RunConfig, workers: str = "0,1,2", images: int = 2048, round
     }
 
 
-def numbers(text: str) -> list[int]:
-    """Worker counts in `text`; ConfigError for anything else."""
+def worker_counts(text: str) -> list[int]:
+    """Return the numbers in `text`. Raises ConfigError."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise ConfigError(f"workers={text}: expected numbers of processes separated by commas, e.g. 0,1,2")
@@ -77,27 +76,25 @@ def numbers(text: str) -> list[int]:
 
 
 def image_folder(config: RunConfig) -> Path:
-    """The folder with train/ that both read. ConfigError for a set that is none; MissingError where it is absent."""
+    """Return the folder of training images. Raises ConfigError for other data, MissingError if it does not exist."""
     source = imports.load(config.data.target)(**config.data.settings)
     if not isinstance(source, ImageFolder):
         raise ConfigError(
-            f"data={config.data.name} is no folder of image files, which torchvision could read as well",
-            "Take data=imagefolder or data=imagenet with data.path=FOLDER",
+            f"data={config.data.name} is not a folder of image files, which torchvision could read",
+            "Use data=imagefolder or data=imagenet with data.path=FOLDER",
         )
     return source.train_folder(data_root(config))
 
 
-def streamed(config: RunConfig, workers: int, device: torch.device) -> DataSet:
-    """The set as it is where it does not fit into memory."""
+def streamed(config: RunConfig, workers: int, device: torch.device) -> ImageData:
+    """Return the data set as streamed from files, never held in memory."""
     settings = {**config.data.settings, "in_memory_bytes": 0, "workers": workers}
     source = imports.load(config.data.target)(**settings)
-    return source.load(data_root(config), device, seeds_of(config.seed))
+    return cast(ImageData, source.load(data_root(config), device, seeds_of(config.seed)))
 
 
-def duel(
-    ours: Batches, theirs: Batches, batch_size: int, images: int, rounds: int, device: torch.device
-) -> dict[str, Any]:
-    """Medians of both over the rounds, and the median of their ratios with its range."""
+def compare(ours: Batches, theirs: Batches, batch_size: int, images: int, rounds: int, device: torch.device) -> Report:
+    """Return the median rates over the rounds, and the median and range of their ratio."""
     rates: dict[str, list[float]] = {"ours": [], "torchvision": []}
     for turn in range(rounds):
         order = [("ours", ours), ("torchvision", theirs)]
@@ -114,10 +111,10 @@ def duel(
 
 
 def images_per_second(batches: Batches, batch_size: int, images: int, device: torch.device) -> float:
-    """The rate after the workers are at work: a quarter of the batches passes untimed."""
+    """Return the rate of a new stream, after a quarter as many untimed batches."""
     timed = max(2, images // batch_size)
     stream = batches()
-    wait: Callable[[], Any] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait = synchronizer(device)
     try:
         for _ in range(max(1, timed // 4)):
             next(stream)
@@ -131,16 +128,16 @@ def images_per_second(batches: Batches, batch_size: int, images: int, device: to
         getattr(stream, "close", lambda: None)()
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The report for people."""
+def lines(report: Report) -> list[str]:
+    """Return the report as text."""
     text = [
-        f"input of {found['data']}, {found['image_size']} pixels, batch {found['batch_size']}, {found['device']}, "
-        f"{found['threads']} threads, RandAugment {found['randaugment']:g}, {found['rounds']} turns of "
-        f"{found['images']} images",
-        f"  {'workers':>7} {'optbench':>12} {'torchvision':>12} {'ratio':>7}   of single turns",
+        f"images per second of {report['data']}: {report['image_size']} pixels, batch {report['batch_size']}, "
+        f"{report['device']}, {report['threads']} threads, RandAugment {report['randaugment']:g}; medians of "
+        f"{report['rounds']} turns of {report['images']} images",
+        f"  {'workers':>7} {'optbench':>12} {'torchvision':>12} {'ratio':>7}   range of the ratio",
     ]
-    for row in found["rows"]:
-        rates = f"{row['ours_images_per_second']:8.0f} im/s {row['torchvision_images_per_second']:7.0f} im/s"
+    for row in report["rows"]:
+        rates = f"{row['ours_images_per_second']:7.0f} im/s {row['torchvision_images_per_second']:7.0f} im/s"
         spread = f"{row['ratio_lowest']:.3f} to {row['ratio_highest']:.3f}"
         text.append(f"  {row['workers']:7d} {rates} {row['ratio']:7.3f}   {spread}")
-    return [*text, f"  goal        {found['goal']}: {'holds' if found['goal_holds'] else 'does not hold'}"]
+    return [*text, goal_line(report)]

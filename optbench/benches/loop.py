@@ -1,8 +1,11 @@
-"""The cost of optbench's loop: its steps against those of a bare hand-written PyTorch loop.
+"""How much time does optbench's training loop add to a step, compared with a bare hand-written PyTorch loop?
 
-Same model, data, optimizer and schedule, in one process, taking turns of five steps (on CUDA of twenty, synchronised at
-their ends). Ours includes everything a run does: clock, records, the results file, checkpoint
-and signal checks; only evaluations are left out. The bare loop does nothing that training does not need.
+    optbench bench loop optimizer=lion model=vit
+
+Both loops train the same model on the same data with the same optimizer and schedule. They take turns in one process,
+five steps each (on CUDA twenty, with a synchronisation after each turn). Ours does all that a run does: clock, records,
+results file, checks for checkpoints and signals; only evaluations are left out. The bare loop does only what training
+needs.
 """
 
 from __future__ import annotations
@@ -14,26 +17,27 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-import torch
-
+from optbench.benches import Report, goal_line, synchronizer
 from optbench.benches.bare import bare_loop
 from optbench.config import RunConfig
 from optbench.sessions.assemble import Objects, assemble
 from optbench.sessions.session import Session
 from optbench.store import RunFolder
+from optbench.training.loop import Trainer
 
-GOAL_RATIO = 1.03  # of medians, where the bare step takes 10 ms or more
-GOAL_MICROSECONDS = 20.0  # added, where it takes less
+GOAL_RATIO = 1.03  # of the medians, if the bare step takes 10 ms or more
+GOAL_MICROSECONDS = 20.0  # added per step, if it takes less
 WARM_UP_PAIRS = 4
 BLOCKS = {"cpu": 5, "cuda": 20}  # steps of a turn
 MALLOC = {-1: 2**31 - 1, -2: 64 * 2**20, -3: 32 * 2**20}  # glibc's M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed. By default it gives the top of the heap back to the system and page faults bring it
-    again: milliseconds a step that fall on whichever of two loops in a process happens to free there."""
+    """Make glibc keep freed memory.
+
+    By default it returns the top of the heap to the system, and page faults fetch it again. That costs milliseconds per
+    step in whichever of the two loops happens to free there."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
@@ -41,23 +45,28 @@ def keep_freed_memory() -> None:
         getattr(libc, "mallopt", lambda p, v: 0)(parameter, value)
 
 
-def measure(config: RunConfig) -> dict[str, Any]:
-    """Milliseconds a step of both loops over at most `config.steps` steps of each."""
+def measure(config: RunConfig) -> Report:
+    """Return the milliseconds per step of both loops, over at most `config.steps` steps of each."""
     keep_freed_memory()
     config = dataclasses.replace(config, eval_every=config.steps + 1, tracker="none", compile=False)
     bare_objects = assemble(config)
     with tempfile.TemporaryDirectory() as folder:
-        duel = Duel(bare_objects, config)
-        run_ours(config, Path(folder), duel)
-    return report(config, bare_objects, duel)
+        timer = LoopTimer(bare_objects, config)
+        run_ours(config, Path(folder), timer)
+    return make_report(config, bare_objects, timer)
 
 
-def run_ours(config: RunConfig, root: Path, duel: Duel) -> None:
-    """Our loop as a run drives it; after each step the bare loop takes its turn."""
+def run_ours(config: RunConfig, root: Path, timer: LoopTimer) -> None:
+    """Train as a run does; the timer runs the bare loop between our steps."""
     folder = RunFolder(root, "bench", config.run_id)
     with folder.locked():
         session = Session(config, folder, "bench", "bench")
-        session.objects = assemble(config, lambda trainer: (session._on_step(trainer), duel.take_turn()))
+
+        def on_step(trainer: Trainer) -> None:
+            session._on_step(trainer)
+            timer.take_turn()
+
+        session.objects = assemble(config, on_step)
         trainer = session.objects.trainer
         trainer._final_evaluations = lambda: iter(())  # type: ignore[method-assign]  # evaluations are not measured
         trainer._validation_record = trainer._train_record  # type: ignore[method-assign]
@@ -65,20 +74,20 @@ def run_ours(config: RunConfig, root: Path, duel: Duel) -> None:
         session._train([])
 
 
-class Duel:
-    """Times our steps from outside, and runs and times the bare ones between them."""
+class LoopTimer:
+    """Times our steps from outside; runs and times the bare steps between them."""
 
     def __init__(self, objects: Objects, config: RunConfig) -> None:
         self.step = bare_loop(objects, config)
         self.block = BLOCKS[objects.device.type]
-        self.wait = torch.cuda.synchronize if objects.device.type == "cuda" else lambda: None
+        self.wait = synchronizer(objects.device)
         self.ours: list[float] = []
         self.bare: list[float] = []
         self.pending = 0
         self.since = time.perf_counter()
 
     def take_turn(self) -> None:
-        """Called at the end of each of our steps."""
+        """Count one of our steps; after a block of them, run a block of the bare loop."""
         self.pending += 1
         if self.pending < self.block:
             return
@@ -94,11 +103,11 @@ class Duel:
         self.pending = 0
 
 
-def report(config: RunConfig, objects: Objects, duel: Duel) -> dict[str, Any]:
-    """Medians, their ratio with its spread over tenths of the run, and the paired difference."""
-    ours, bare = duel.ours[WARM_UP_PAIRS:], duel.bare[WARM_UP_PAIRS:]
+def make_report(config: RunConfig, objects: Objects, timer: LoopTimer) -> Report:
+    """Return medians, their ratio with its range over tenths of the run, and the paired difference."""
+    ours, bare = timer.ours[WARM_UP_PAIRS:], timer.bare[WARM_UP_PAIRS:]
     if len(bare) < 10:
-        ours, bare = duel.ours, duel.bare
+        ours, bare = timer.ours, timer.bare
     tenth = max(1, len(bare) // 10)
     ratios = [
         statistics.median(ours[i : i + tenth]) / statistics.median(bare[i : i + tenth])
@@ -116,7 +125,7 @@ def report(config: RunConfig, objects: Objects, duel: Duel) -> dict[str, Any]:
         "threads": config.threads,
         "batch_size": config.batch_size,
         "pairs": len(bare),
-        "block": duel.block,
+        "block": timer.block,
         "bare_ms": bare_ms,
         "ours_ms": ours_ms,
         "ratio": ratio,
@@ -129,15 +138,15 @@ def report(config: RunConfig, objects: Objects, duel: Duel) -> dict[str, Any]:
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The report for people."""
+def lines(report: Report) -> list[str]:
+    """Return the report as text."""
     return [
-        f"{found['workload']} with {found['optimizer']}, batch {found['batch_size']}, {found['precision']}, "
-        f"{found['device']}, {found['threads']} threads, {found['pairs']} pairs of {found['block']} steps",
-        f"  bare loop   {found['bare_ms']:9.3f} ms a step (median)",
-        f"  optbench    {found['ours_ms']:9.3f} ms a step (median)",
-        f"  ratio       {found['ratio']:9.3f}    tenths of the run {found['ratio_lowest_tenth']:.3f} to "
-        f"{found['ratio_highest_tenth']:.3f}; means, records included: {found['mean_ratio']:.3f}",
-        f"  added       {found['added_microseconds']:9.1f} us a step (median of pairs)",
-        f"  goal        {found['goal']}: {'holds' if found['goal_holds'] else 'does not hold'}",
+        f"{report['workload']} with {report['optimizer']}, batch {report['batch_size']}, {report['precision']}, "
+        f"{report['device']}, {report['threads']} threads, {report['pairs']} pairs of turns of {report['block']} steps",
+        f"  bare loop   {report['bare_ms']:9.3f} ms per step (median)",
+        f"  optbench    {report['ours_ms']:9.3f} ms per step (median)",
+        f"  ratio       {report['ratio']:9.3f}    over tenths of the run {report['ratio_lowest_tenth']:.3f} to "
+        f"{report['ratio_highest_tenth']:.3f}; of the means {report['mean_ratio']:.3f}",
+        f"  added       {report['added_microseconds']:9.1f} us per step (median of the pairs)",
+        goal_line(report),
     ]

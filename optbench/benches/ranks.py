@@ -1,9 +1,11 @@
-"""What an optimizer costs on several ranks: the same run on one, on several by DDP, where every rank does the whole
-step, and by FSDP2, where each trains its own rows, or its share of whole tensors (Adafactor, Muon, Shampoo, SOAP).
+"""What does an optimizer cost on several ranks?
 
-Short runs, one after another, of the same configuration; times are those of rank 0. What is gathered for the
-sake of whole tensors counts to the optimizer. On a CPU the ranks share its cores: say threads=1, and no more ranks than
-cores.
+    optbench bench ranks model=mlp optimizers=adamw,muon ranks=2 threads=1
+
+Trains the same short run on one rank; on several with DDP, where every rank takes the whole step; and with FSDP2, where
+each rank updates its own rows, or its share of whole tensors (Adafactor, Muon, Shampoo, SOAP). Times are those of
+rank 0; gathering whole tensors counts as optimizer time. On a CPU the ranks share its cores: use threads=1 and no more
+ranks than cores.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from optbench.benches.fit import chosen
+from optbench.benches import Report
+from optbench.benches.fit import chosen_optimizers
 from optbench.config import RunConfig
 from optbench.distributed.layouts import layout_of, sharding_obstacles
 from optbench.errors import ConfigError
@@ -24,12 +26,13 @@ from optbench.trackers.console import size
 
 log = logging.getLogger(__name__)
 
-SETTINGS = {"optimizers": "adamw,adafactor,muon,shampoo,soap", "ranks": 2, "steps": 40}
-"""What the command line may say: names separated by commas, how many ranks, how many steps of each run."""
 
+def measure(
+    config: RunConfig, optimizers: str = "adamw,adafactor,muon,shampoo,soap", ranks: int = 2, steps: int = 40
+) -> Report:
+    """Return the milliseconds per step and bytes of state for each optimizer and strategy.
 
-def measure(config: RunConfig, optimizers: str, ranks: int, steps: int) -> dict[str, Any]:
-    """Milliseconds a step and bytes of state, for each optimizer and way."""
+    `optimizers`: names separated by commas. `ranks`: number of ranks. `steps`: steps of each run."""
     if ranks < 2:
         raise ConfigError(f"ranks={ranks}: a comparison needs 2 or more")
     config = dataclasses.replace(
@@ -38,10 +41,11 @@ def measure(config: RunConfig, optimizers: str, ranks: int, steps: int) -> dict[
     )  # fmt: skip
     rows = []
     with tempfile.TemporaryDirectory(prefix="optbench-bench-") as folder:
-        for choice in chosen(config, optimizers):
+        for choice in chosen_optimizers(config, optimizers):
             log.info(f"measuring {choice.name}")
-            under = dataclasses.replace(config, optimizer=choice)
-            rows += [measured(way, Path(folder) / choice.name / way.strategy, under) for way in ways(under, ranks)]
+            run = dataclasses.replace(config, optimizer=choice)
+            for setup in setups(run, ranks):
+                rows.append(measure_setup(setup, Path(folder) / choice.name / setup.strategy, run))
     return {
         "workload": f"{config.model.name}-{config.data.name}",
         "device": config.device,
@@ -51,30 +55,32 @@ def measure(config: RunConfig, optimizers: str, ranks: int, steps: int) -> dict[
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
-    """One way to run it."""
+class RankSetup:
+    """A number of ranks, and how they share the work."""
 
     strategy: str
+    """ "one", "ddp" or "fsdp"."""
     ranks: int
     layout: str = ""
+    """The unit that FSDP2 distributes: rows or whole tensors."""
 
 
-def ways(config: RunConfig, ranks: int) -> Iterator[Way]:
-    """One rank, then several by every strategy that the optimizer allows."""
-    yield Way("one", 1)
-    yield Way("ddp", ranks)
+def setups(config: RunConfig, ranks: int) -> Iterator[RankSetup]:
+    """Yield one rank, then several with every strategy that the optimizer allows."""
+    yield RankSetup("one", 1)
+    yield RankSetup("ddp", ranks)
     if not list(sharding_obstacles(config)):
-        yield Way("fsdp", ranks, layout_of(config, config.optimizer))
+        yield RankSetup("fsdp", ranks, layout_of(config, config.optimizer))
 
 
-def measured(way: Way, root: Path, config: RunConfig) -> dict[str, Any]:
-    """One run in figures."""
-    strategy = None if way.strategy == "one" else way.strategy
-    result = execute(dataclasses.replace(config, devices=way.ranks, strategy=strategy), root).result
+def measure_setup(setup: RankSetup, root: Path, config: RunConfig) -> Report:
+    """Train one run and return its times and sizes."""
+    strategy = None if setup.strategy == "one" else setup.strategy
+    result = execute(dataclasses.replace(config, devices=setup.ranks, strategy=strategy), root).result
     return {
         "optimizer": config.optimizer.name,
-        "way": way.strategy,
-        "layout": way.layout,
+        "way": setup.strategy,
+        "layout": setup.layout,
         "step_ms": 1e3 * result["train_seconds"] / result["steps"],
         "optimizer_ms": 1e3 * result["seconds"]["optimizer"] / result["steps"],
         "state_bytes": sum(result["bytes"]["optimizer_state"].values()),
@@ -82,20 +88,21 @@ def measured(way: Way, root: Path, config: RunConfig) -> dict[str, Any]:
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The report for people."""
-    head = f"{found['workload']}: rank 0 of {found['ranks']}, milliseconds a step and what it holds"
-    names = f"  {'optimizer':<12}{'way':<8}{'trains':<10}{'step':>10}{'optimizer':>11}"
-    names += f"{'of one':>10}{'of ddp':>10}{'state':>12}"
-    return [head, names, *(line(row, found["rows"]) for row in found["rows"])]
+def lines(report: Report) -> list[str]:
+    """Return the report as text."""
+    head = f"{report['workload']} on 1 and on {report['ranks']} ranks: milliseconds per step and state of rank 0"
+    names = f"  {'optimizer':<12}{'strategy':<10}{'shards':<10}{'step ms':>10}{'optimizer ms':>14}"
+    names += f"{'/ one rank':>12}{'/ ddp':>10}{'state':>12}"
+    return [head, names, *(line(row, report["rows"]) for row in report["rows"])]
 
 
-def line(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
-    """A row in print: its optimizer's time against that of the same optimizer on one rank, and by DDP."""
+def line(row: Report, rows: Sequence[Report]) -> str:
+    """Return a row as text, with its optimizer time divided by that on one rank and with DDP."""
     own = {other["way"]: other["optimizer_ms"] for other in rows if other["optimizer"] == row["optimizer"]}
     against = [way for way in ("one", "ddp") if row["way"] not in (way, "one")]
     ratios = {way: f"{row['optimizer_ms'] / own[way]:.2f} x" for way in against}
     return (
-        f"  {row['optimizer']:<12}{row['way']:<8}{row['layout']:<10}{row['step_ms']:>10.2f}{row['optimizer_ms']:>11.2f}"
-        f"{ratios.get('one', ''):>10}{ratios.get('ddp', ''):>10}{size(row['state_bytes']):>12}"
+        f"  {row['optimizer']:<12}{row['way']:<10}{row['layout']:<10}"
+        f"{row['step_ms']:>10.2f}{row['optimizer_ms']:>14.2f}"
+        f"{ratios.get('one', ''):>12}{ratios.get('ddp', ''):>10}{size(row['state_bytes']):>12}"
     )

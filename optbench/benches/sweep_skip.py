@@ -1,9 +1,11 @@
-"""How long `optbench sweep` takes to plan a large study and to find that all of it has been run.
+"""How long does `optbench sweep` take to plan a large study and to find that all of its runs are finished?
 
-The study is real: it is begun, which plans every run and does the first, and stopped. Then every planned run gets the
-files of the one that has ended, under its own run id and with a result drawn at random, and the sweep is gone on with
-until its final seeds are done. What is timed is the same command again, as a user gives it: interpreter, imports,
-planning, reading every result, the summary.
+    optbench bench sweep_skip runs=10000
+
+The study is real: the sweep starts, which plans every run and does the first, and is stopped. Every planned run then
+gets the files of the finished one, with its own run id and a random result. The sweep continues until its final seeds
+are done. Then the same command is timed, as a user runs it: interpreter, imports, planning, reading every result, the
+summary.
 """
 
 from __future__ import annotations
@@ -18,43 +20,39 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from optbench.benches import Report, comma_separated, goal_line
 from optbench.benches.calling import timed_call
-from optbench.benches.sweeping.driving import COMMAND, results, started, swept, words_of
+from optbench.benches.sweeping.commands import COMMAND, log_end, results, run_sweep, start_sweep, sweep_overrides
 from optbench.config import RunConfig
 from optbench.errors import ExpectationFailed
 
 log = logging.getLogger(__name__)
-
 GOAL_SECONDS, GOAL_BYTES = 10.0, 1e9
-PATIENCE_SECONDS = 300.0  # to plan the study and do its first run
-SETTINGS = {"optimizers": "lion,adamw,sgd,nadam", "runs": 10_000, "seeds": 2, "rounds": 3}
-"""What the command line may say: names separated by commas, finished runs of the tuning, final seeds, timed calls."""
+START_SECONDS = 300.0  # to plan the study and do its first run, at most
 
 
 def measure(
-    config: RunConfig,
-    optimizers: str = "lion,adamw,sgd,nadam",
-    runs: int = 10_000,
-    seeds: int = 2,
-    rounds: int = 3,
-) -> dict[str, Any]:
-    """Seconds and bytes of a sweep that has nothing left to run."""
-    trials = runs // len(optimizers.split(","))
-    words = [*words_of(config, optimizers, {"steps": "30"}), "--trials", str(trials), "--seeds", str(seeds)]
+    config: RunConfig, optimizers: str = "lion,adamw,sgd,nadam", runs: int = 10_000, seeds: int = 2, rounds: int = 3
+) -> Report:
+    """Return the seconds and bytes of a sweep with nothing left to run.
+
+    `optimizers`: names separated by commas. `runs`: finished tuning runs. `seeds`: final seeds. `rounds`: timed
+    calls."""
+    trials = runs // len(comma_separated(optimizers))
+    words = [*sweep_overrides(config, optimizers, {"steps": "30"}), "--trials", str(trials), "--seeds", str(seeds)]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "results"
-        study = begun(words, root)
-        count = filled(study)
-        log.info(f"{count} results are there; the final seeds are run")
-        tree = swept(words, root).tree
-        again = swept(words, root).tree
+        study = start_study(words, root)
+        count = fill_study(study)
+        log.info(f"{count} results written; running the final seeds")
+        tree = run_sweep(words, root).tree
+        again = run_sweep(words, root).tree
         if again["runs"]["ran"]:
-            raise ExpectationFailed(f"the same sweep ran {again['runs']['ran']} runs a second time")
+            raise ExpectationFailed(f"the same command ran {again['runs']['ran']} finished runs again")
         timed = [timed_call([*COMMAND, *words, "--results-dir", str(root)]) for _ in range(rounds)]
         sizes = [file.stat().st_size for file in study.glob("*/result.json")]
-        ledger_bytes = (study / "study.json").stat().st_size
+        study_json_bytes = (study / "study.json").stat().st_size
     seconds, peak = statistics.median(s for s, _ in timed), max(b for _, b in timed)
     return {
         "words": words,
@@ -63,28 +61,27 @@ def measure(
         "peak_bytes": peak,
         "result_bytes_mean": statistics.fmean(sizes),
         "result_bytes_sum": sum(sizes),
-        "study_json_bytes": ledger_bytes,
+        "study_json_bytes": study_json_bytes,
         "goal": f"< {GOAL_SECONDS:g} s and < {GOAL_BYTES / 1e9:g} GB for 10,000 runs",
         "goal_holds": seconds < GOAL_SECONDS and peak < GOAL_BYTES,
     }
 
 
-def begun(words: Sequence[str], root: Path) -> Path:
-    """The folder of the study, begun and stopped after its first result: every run is planned in its study.json."""
-    process = started([*words, "--jobs", "1"], root)
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while not results(root) and process.poll() is None and time.monotonic() < give_up:
+def start_study(words: Sequence[str], root: Path) -> Path:
+    """Start the sweep, stop it after its first result, and return its folder; study.json then plans every run."""
+    process = start_sweep([*words, "--jobs", "1"], root)
+    deadline = time.monotonic() + START_SECONDS
+    while not results(root) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     process.wait()
     if not results(root):
-        raise ExpectationFailed(f"the study did not begin: {(root / 'log.txt').read_text()[-2000:]}")
+        raise ExpectationFailed(f"no run finished in {START_SECONDS:g} s; the end of the log:\n{log_end(root)}")
     return next(root.glob("[!.]*/study.json")).parent
 
 
-def filled(study: Path) -> int:
-    """Give every planned run that has no result the files of one that has, with values of its own; how many there
-    are."""
+def fill_study(study: Path) -> int:
+    """Write files for every planned run without a result; return the number of planned runs."""
     tree = json.loads((study / "study.json").read_text())
     pattern = next(study.glob("[!.]*/result.json")).parent
     result = json.loads((pattern / "result.json").read_text())
@@ -94,7 +91,7 @@ def filled(study: Path) -> int:
         folder = study / run_id
         if (folder / "result.json").exists():
             continue
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
+        shutil.rmtree(folder, ignore_errors=True)  # of the interrupted run
         folder.mkdir()
         for name in ("run.json", "metrics.jsonl", ".lock"):
             shutil.copyfile(pattern / name, folder / name)
@@ -104,14 +101,14 @@ def filled(study: Path) -> int:
     return len(ids)
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The report for people."""
-    each = ", ".join(f"{value:.2f}" for value in found["seconds"])
+def lines(report: Report) -> list[str]:
+    """Return the report as text."""
+    times = ", ".join(f"{value:.2f}" for value in report["seconds"])
     return [
-        f"optbench sweep {' '.join(found['words'])}: {found['runs']:,} runs, all of which have ended before",
-        f"  wall        {statistics.median(found['seconds']):8.2f} s (median of {each})",
-        f"  memory      {found['peak_bytes'] / 1e6:8.0f} MB at its peak",
-        f"  read        {found['result_bytes_sum'] / 1e6:8.1f} MB of result.json, "
-        f"{found['result_bytes_mean']:.0f} B each; study.json has {found['study_json_bytes'] / 1e6:.1f} MB",
-        f"  goal        {found['goal']}: {'holds' if found['goal_holds'] else 'does not hold'}",
+        f"optbench sweep {' '.join(report['words'])}: {report['runs']:,} runs, all finished before",
+        f"  wall        {statistics.median(report['seconds']):8.2f} s (median of {times})",
+        f"  memory      {report['peak_bytes'] / 1e6:8.0f} MB (peak)",
+        f"  read        {report['result_bytes_sum'] / 1e6:8.1f} MB of result.json, {report['result_bytes_mean']:.0f} B "
+        f"each, and {report['study_json_bytes'] / 1e6:.1f} MB of study.json",
+        goal_line(report),
     ]

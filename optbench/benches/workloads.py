@@ -1,8 +1,11 @@
-"""Every model on the data that comes with the package, as `optbench run optimizer=adamw model=NAME` trains it: how long
-it takes, and how far it ends from the trivial answer (the majority class, unigrams, normal pixels, the start).
+"""How long does each packaged model train, and how much better does it end than the trivial answer?
 
-A model's file says what it is held to (`about.beats`): `by`, so much better than the trivial metric, or `factor`, that
-share of it at most, on validation and test alike; and `optimizer`, where AdamW is not to be taken.
+    optbench bench workloads models=vit,gpt seeds=0,1
+
+Trains every model as `optbench run optimizer=adamw model=NAME` does. The trivial answers are the majority class, the
+unigram frequencies, normally distributed pixels, or the starting point. A model's file states the required margin in
+`about.beats`: `by`, the least improvement on the trivial metric, or `factor`, the largest share of it; both for
+validation and test. `beats.optimizer` replaces AdamW.
 """
 
 from __future__ import annotations
@@ -13,34 +16,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from optbench.benches import Report, comma_separated
 from optbench.config import RunConfig, config_folders, load, options
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
 
 log = logging.getLogger(__name__)
-
-SETTINGS = {"models": "", "seeds": "0"}
-"""What the command line may say: names separated by commas (none: all of them), seeds separated by commas."""
 SPLITS = ("val", "test")
 
 
-def measure(config: RunConfig, models: str = "", seeds: str = "0") -> dict[str, Any]:
-    """A row for each model and seed; device, threads and precision are those of the configuration."""
-    names = options(config_folders(None), "model")
-    wanted = [name.strip() for name in models.split(",") if name.strip()] or names
-    for name in wanted:
-        if name not in names:
-            raise ConfigError(f"models={models}: there is no model '{name}'", f"Known: {', '.join(names)}")
+def measure(config: RunConfig, models: str = "", seeds: str = "0") -> Report:
+    """Return a row for each model and seed, with device, threads and precision of the configuration.
+
+    `models`: names separated by commas; by default all. `seeds`: seeds separated by commas."""
+    known = options(config_folders(None), "model")
+    names = comma_separated(models) or known
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"models={models}: unknown model '{name}'", f"Choose from {', '.join(known)}")
     rows = []
-    for name in wanted:
+    for name in names:
         for seed in seeds.split(","):
-            rows.append(row_of(name, seed, config))
+            rows.append(train(name, seed, config))
             log.info(line(rows[-1]))
     return {"device": config.device, "threads": config.threads, "rows": rows, "all_hold": all(r["holds"] for r in rows)}
 
 
-def row_of(name: str, seed: str, config: RunConfig) -> dict[str, Any]:
-    """One run in a folder that is thrown away."""
+def train(name: str, seed: str, config: RunConfig) -> Report:
+    """Train one model in a temporary folder and return its row."""
     beats = load([f"model={name}"]).model.about["beats"]
     same = [f"{key}={getattr(config, key)}" for key in ("device", "threads", "precision", "compile")]
     chosen = load(
@@ -67,28 +70,29 @@ def row_of(name: str, seed: str, config: RunConfig) -> dict[str, Any]:
 
 
 def beats_trivial(beats: Mapping[str, Any], direction: str, final: Mapping[str, float]) -> bool:
-    """Whether the final metrics are as much better than trivial as the model is held to."""
+    """Return True if the final metrics beat the trivial ones by the required margin."""
     return all(within(beats, direction, final[f"{split}_metric"], final[f"{split}_trivial"]) for split in SPLITS)
 
 
 def within(beats: Mapping[str, Any], direction: str, metric: float, trivial: float) -> bool:
-    """The same for one split. A factor is for metrics of which less is better, down to zero."""
+    """Return True if one split meets the margin. A factor is for metrics with an optimum of zero."""
     if "factor" in beats:
         return metric <= beats["factor"] * trivial
     return (metric - trivial if direction == "max" else trivial - metric) >= beats["by"]
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """A Markdown table."""
+def lines(report: Report) -> list[str]:
+    """Return a Markdown table."""
     head = (
-        "| model | data | optimizer | seed | batch, steps | s | ms a step | metric | test | trivial | held to | holds |"
+        "| model | data | optimizer | seed | batch, steps | wall s | ms per step | metric | test | trivial | "
+        "required margin | met |"
     )
-    return [head, "|" + "---|" * (head.count("|") - 1), *(line(row) for row in found["rows"])]
+    return [head, "|" + "---|" * (head.count("|") - 1), *(line(row) for row in report["rows"])]
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """A row of it."""
-    held = ", ".join(f"{key} {value:g}" for key, value in row["held_to"].items() if not isinstance(value, str))
+    """Return a row of the table."""
+    margin = ", ".join(f"{key} {value:g}" for key, value in row["held_to"].items() if not isinstance(value, str))
     cells = [
         *(str(row[key]) for key in ("model", "data", "optimizer", "seed")),
         f"{row['batch_size']}, {row['steps']:,}",
@@ -97,7 +101,7 @@ def line(row: Mapping[str, Any]) -> str:
         row["metric"],
         f"{row['test_metric']:.4g}",
         f"{row['test_trivial']:.4g}",
-        held,
+        margin,
         "yes" if row["holds"] else f"NO ({row['status']})",
     ]
     return f"| {' | '.join(cells)} |"

@@ -1,15 +1,16 @@
 """`optbench bench`: speed and memory against the alternatives.
 
 A bench is a module of `optbench.benches` with `measure(config, **settings)`, which returns a report, and
-`lines(report)`, its text. `SETTINGS`, if the module has any, are the defaults of its settings, given as key=value.
+`lines(report)`, its text. The settings are given as key=value.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,6 +18,8 @@ from optbench.cli.options import AsJson, ConfigDir, Debug, Overrides
 from optbench.cli.output import Output
 from optbench.cli.run import load
 from optbench.errors import ConfigError
+
+Setting = str | int | float
 
 
 def bench(
@@ -32,18 +35,26 @@ def bench(
     output = Output(as_json)
     known = [module.name for module in pkgutil.iter_modules(optbench.benches.__path__) if not module.ispkg]
     if what not in known:
-        raise ConfigError(f"bench {what}: unknown bench", f"Known: {', '.join(known)}")
+        raise ConfigError(f"bench {what}: unknown bench", f"Choose from {', '.join(known)}")
     module = importlib.import_module(f"optbench.benches.{what}")
-    settings, rest = split_settings(overrides or [], getattr(module, "SETTINGS", {}))
+    parameters = inspect.signature(module.measure).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    settings, rest = split_settings(overrides or [], defaults)
     report = module.measure(load(rest, config_dir)[1], **settings)
     output.lines(report, module.lines(report))
 
 
-def split_settings(overrides: Sequence[str], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def split_settings(overrides: Sequence[str], defaults: Mapping[str, Setting]) -> tuple[dict[str, Setting], list[str]]:
     """Return the bench's own settings, each of the type of its default, and the other overrides."""
-    own = {key: text for key, _, text in (override.partition("=") for override in overrides) if key in defaults}
-    rest = [override for override in overrides if override.partition("=")[0] not in defaults]
-    try:
-        return {key: type(default)(own.get(key, default)) for key, default in defaults.items()}, rest
-    except ValueError as error:
-        raise ConfigError(f"a setting of the bench cannot be read: {error}") from error
+    settings, rest = {}, []
+    for override in overrides:
+        key, _, text = override.partition("=")
+        if key not in defaults:
+            rest.append(override)
+            continue
+        try:
+            settings[key] = type(defaults[key])(text)
+        except ValueError:
+            expected = "a whole number" if isinstance(defaults[key], int) else "a number"
+            raise ConfigError(f"{override}: expected {expected}", f"Default: {key}={defaults[key]}") from None
+    return settings, rest

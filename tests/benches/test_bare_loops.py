@@ -1,4 +1,4 @@
-"""The hand-written loops that ours is timed against train the same model by the same steps."""
+"""The hand-written loops of `optbench bench loop` train the same model with the same steps as ours."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def trained(model: str, ours: bool) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_both_loops_arrive_at_the_same_weights(model: str) -> None:
+def test_both_loops_reach_the_same_weights(model: str) -> None:
     bare, ours = trained(model, ours=False), trained(model, ours=True)
     assert bare.keys() == ours.keys()
     several = len({name.split(".")[0] for name in ours}) > 1
     for name, tensor in ours.items():
         assert tensor.isfinite().all()
-        if not several:  # players draw their noise in another order
+        if not several:  # several players draw their noise in another order
             torch.testing.assert_close(bare[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_an_optimizer_that_needs_more_is_refused() -> None:
+def test_an_optimizer_that_needs_more_than_gradients_is_refused() -> None:
     loaded: Any = config.load(["model=mlp", "optimizer=sam", "steps=3"])
-    with pytest.raises(ConfigError, match="sam needs more of a step than gradients"):
+    with pytest.raises(ConfigError, match="sam needs more than gradients"):
         bare_loop(assemble(loaded), loaded)

@@ -1,4 +1,4 @@
-"""The input bench: both sides do the same work; no timings are asserted."""
+"""`optbench bench input`: both pipelines do the same work. Asserts no times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two classes of twelve images."""
+    """Write two classes of twelve images."""
     random = np.random.default_rng(0)
     for part in ("train", "val"):
         for name in ("cat", "dog"):
@@ -43,7 +43,7 @@ def measured(folder: Path, *more: str, **own: Any) -> dict[str, Any]:
     return bench.measure(settings(folder, *more), **{"images": 8, "rounds": 2, **own})
 
 
-def test_every_number_of_workers_is_a_row_for_people_and_for_machines(folder: Path) -> None:
+def test_every_number_of_workers_has_a_row(folder: Path) -> None:
     report = json.loads(json.dumps(measured(folder, workers="0, 1")))
     assert [row["workers"] for row in report["rows"]] == [0, 1]
     for row in report["rows"]:
@@ -56,7 +56,7 @@ def test_every_number_of_workers_is_a_row_for_people_and_for_machines(folder: Pa
 
 
 @pytest.mark.parametrize("augment", [(), ("data.augment.mixup=0.2", "data.augment.cutmix=1.0", "data.randaugment=5")])
-def test_both_sides_give_batches_of_the_same_form(folder: Path, augment: tuple[str, ...]) -> None:
+def test_both_pipelines_give_batches_of_the_same_form(folder: Path, augment: tuple[str, ...]) -> None:
     chosen = settings(folder, *augment)
     ours = bench.streamed(chosen, 0, CPU)
     theirs = torchvision_batches(folder / "train", chosen, 0, ours.classes, CPU)
@@ -65,10 +65,10 @@ def test_both_sides_give_batches_of_the_same_form(folder: Path, augment: tuple[s
         for name in ("inputs", "labels"):
             assert (mine[name].shape, mine[name].dtype) == (other[name].shape, other[name].dtype)
     means = [torch.cat([batch["inputs"] for batch in side]).mean().item() for side in batches]
-    assert means[0] == pytest.approx(means[1], abs=0.3)  # normalised alike
+    assert means[0] == pytest.approx(means[1], abs=0.3)  # both normalise
 
 
-def test_the_command_takes_its_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_accepts_the_benchs_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ["workers=0", "images=4", "rounds=1", "data=imagefolder", f"data.path={folder}", "data.image_size=16"]
     overrides += ["data.validation=0.2", "batch_size=4", "threads=1"]
     command("input", overrides, as_json=True)
@@ -81,7 +81,7 @@ def test_bad_settings_are_named(folder: Path, tmp_path: Path) -> None:
         measured(folder, workers="two")
     with pytest.raises(ConfigError, match="rounds=0"):
         measured(folder, rounds=0)
-    with pytest.raises(ConfigError, match="data=digits is no folder of image files"):
+    with pytest.raises(ConfigError, match="data=digits is not a folder of image files"):
         bench.measure(config.load(["data=digits"]))
     with pytest.raises(MissingError, match="holds no images"):
         measured(tmp_path / "absent")

@@ -17,7 +17,7 @@ MODELS = config.options([config.packaged_folder()], "model")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("model", MODELS)
 def test_it_ends_better_than_the_trivial_answer(model: str) -> None:
-    row = workloads.row_of(model, "0", config.load([]))
+    row = workloads.train(model, "0", config.load([]))
     assert row["holds"], workloads.line(row)
 
 

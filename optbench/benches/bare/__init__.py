@@ -1,15 +1,15 @@
-"""What one writes by hand: a training loop for each kind of task that does nothing that training does not need.
+"""Hand-written training loops, one file per task, that do only what training needs.
 
-The module of a task's name holds `loop(objects, config)`, which takes a step each time it is asked for the next, or,
-for tasks of one player, `loss(task)`, which gives the mean loss of a batch as a function.
+The file named like a task's module has `loop(objects, config)`, an iterator that takes one step per item, or, for tasks
+of one player, `loss(task)`, which returns a function from a batch to its mean loss.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 
 from torch import Tensor
 
@@ -17,24 +17,34 @@ from optbench.config import RunConfig
 from optbench.contracts import Batch
 from optbench.errors import ConfigError
 from optbench.sessions.assemble import Objects
+from optbench.training.loop import Trainer
+from optbench.training.player import ActivePlayer
+
+Loss = Callable[[Batch], Tensor]
+"""The mean loss of a batch."""
 
 
 def bare_loop(objects: Objects, config: RunConfig) -> Iterator[None]:
-    """The hand-written loop of a task. Raises ConfigError where nobody has written one."""
+    """Return the hand-written loop of a task. Raises ConfigError if there is none."""
     name = f"{__name__}.{type(objects.task).__module__.rsplit('.', 1)[-1]}"
     if importlib.util.find_spec(name) is None:
-        raise ConfigError(f"bench loop: there is no bare loop for {type(objects.task).__name__}", f"It would be {name}")
-    needing = {choice.name for player in objects.task.players if (choice := config.optimizer_of(player)).about["needs"]}
-    if needing:
-        raise ConfigError(f"bench loop: {min(needing)} needs more of a step than gradients", "Take optimizer=adamw")
-    module: Any = importlib.import_module(name)
+        task = type(objects.task).__name__
+        raise ConfigError(f"bench loop: no bare loop for {task}", f"Write the module {name}, or choose another model")
+    for player in objects.task.players:
+        optimizer = config.optimizer_of(player)
+        if optimizer.about["needs"]:
+            raise ConfigError(
+                f"bench loop: {optimizer.name} needs more than gradients, which the bare loop does not provide",
+                "Use optimizer=adamw",
+            )
+    module: ModuleType = importlib.import_module(name)
     if hasattr(module, "loop"):
         return module.loop(objects, config)
     return one_player(objects, config, module.loss(objects.task))
 
 
-def one_player(objects: Objects, config: RunConfig, loss: Callable[[Batch], Tensor]) -> Iterator[None]:
-    """Batch, forward, backward, step, learning rate."""
+def one_player(objects: Objects, config: RunConfig, loss: Loss) -> Iterator[None]:
+    """Train one player, one step per item."""
     trainer, task = objects.trainer, objects.task
     (player,) = trainer.players.values()
     optimizer, autocast = player.optimizer, player.autocast
@@ -54,13 +64,13 @@ def one_player(objects: Objects, config: RunConfig, loss: Callable[[Batch], Tens
 class Schedule:
     """Sets the learning rates of a step."""
 
-    def __init__(self, trainer: Any, players: list[Any]) -> None:
+    def __init__(self, trainer: Trainer, players: Sequence[ActivePlayer]) -> None:
         self.factor = trainer.factor
         pairs = [zip(player.optimizer.param_groups, player.peaks, strict=True) for player in players]
-        self.groups = [(group, peak) for pair in pairs for group, peak in pair]
+        self.groups = [(group, peak) for pair in pairs for group, peak in pair if peak is not None]
 
     def set(self, step: int) -> None:
-        """The rates of step number `step`."""
+        """Set the learning rates of step number `step`."""
         factor = self.factor(step)
         for group, peak in self.groups:
             group["lr"] = peak * factor

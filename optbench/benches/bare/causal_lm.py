@@ -1,18 +1,17 @@
-"""Cross-entropy of the next piece."""
+"""Cross-entropy of the next token."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from optbench.benches.bare import Loss
 from optbench.contracts import Batch
+from optbench.tasks.causal_lm import CausalLM
 
 
-def loss(task: Any) -> Callable[[Batch], Tensor]:
-    """Tokens shifted by one."""
+def loss(task: CausalLM) -> Loss:
+    """Return the loss on tokens shifted by one."""
     model = task.model
 
     def mean(batch: Batch) -> Tensor:

@@ -1,16 +1,12 @@
-"""The function's value."""
+"""The value of a synthetic function."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from torch import Tensor
-
-from optbench.contracts import Batch
+from optbench.benches.bare import Loss
+from optbench.tasks.function import FunctionValue
 
 
-def loss(task: Any) -> Callable[[Batch], Tensor]:
-    """The mean of the batch's functions."""
+def loss(task: FunctionValue) -> Loss:
+    """Return the mean of the batch's functions."""
     model = task.model
     return lambda batch: model(batch) / len(batch["index"])

@@ -1,17 +1,14 @@
-"""Cross-entropy of the batch."""
+"""Cross-entropy of image labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from optbench.contracts import Batch
+from optbench.benches.bare import Loss
+from optbench.tasks.image_classification import ImageClassification
 
 
-def loss(task: Any) -> Callable[[Batch], Tensor]:
-    """Logits and labels."""
+def loss(task: ImageClassification) -> Loss:
+    """Return the loss on inputs and labels."""
     model, smoothing = task.model, task.label_smoothing
     return lambda batch: cross_entropy(model(batch["inputs"]), batch["labels"], label_smoothing=smoothing)

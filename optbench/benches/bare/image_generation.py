@@ -1,9 +1,10 @@
-"""Two players in turn: the discriminator at every step, the generator after every n_critic of them."""
+"""Two players in turn: the discriminator in every step, the generator in the first and in every n_critic-th step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,12 +13,13 @@ from optbench.benches.bare import Schedule
 from optbench.config import RunConfig
 from optbench.contracts import Renewable
 from optbench.sessions.assemble import Objects
+from optbench.tasks.generative.image_generation import ImageGeneration
 from optbench.tasks.generative.losses import gradient_penalty
 
 
 def loop(objects: Objects, config: RunConfig) -> Iterator[None]:
-    """Noise, images, two losses, two optimizers. Scaling of images, losses and penalty are the task's own formulas."""
-    task: Any = objects.task
+    """Train both players, one step per item. Image scaling, losses and penalty are the task's own formulas."""
+    task = cast(ImageGeneration, objects.task)
     players = objects.trainer.players
     generator, discriminator = task.generator, task.discriminator
     schedule = Schedule(objects.trainer, list(players.values()))
@@ -29,18 +31,18 @@ def loop(objects: Objects, config: RunConfig) -> Iterator[None]:
         real = task.scale(batch["inputs"])
         with torch.no_grad(), autocast:
             fake = generator(noise(task, real))
-        take(players["discriminator"].optimizer, autocast, lambda r=real, f=fake: discriminator_loss(task, r, f))
+        update(players["discriminator"].optimizer, autocast, lambda r=real, f=fake: discriminator_loss(task, r, f))
         if isinstance(discriminator, Renewable):
             discriminator.renew()
         if step == 0 or (step + 1) % task.n_critic == 0:
             discriminator.requires_grad_(False)
-            take(players["generator"].optimizer, autocast, lambda r=real: generator_loss(task, r))
+            update(players["generator"].optimizer, autocast, lambda r=real: generator_loss(task, r))
             discriminator.requires_grad_(True)
         yield
 
 
-def take(optimizer: Any, autocast: Any, loss: Any) -> None:
-    """One step of one player."""
+def update(optimizer: torch.optim.Optimizer, autocast: AbstractContextManager, loss: Callable[[], Tensor]) -> None:
+    """Take one step of one player."""
     optimizer.zero_grad(set_to_none=True)
     with autocast:
         mean = loss()
@@ -48,13 +50,13 @@ def take(optimizer: Any, autocast: Any, loss: Any) -> None:
     optimizer.step()
 
 
-def noise(task: Any, like: Tensor) -> Tensor:
-    """What images are made from."""
-    return torch.randn(len(like), task.generator.noise, device=like.device)
+def noise(task: ImageGeneration, images: Tensor) -> Tensor:
+    """Draw the generator's inputs for as many images."""
+    return torch.randn(len(images), cast(int, task.generator.noise), device=images.device)
 
 
-def discriminator_loss(task: Any, real: Tensor, fake: Tensor) -> Tensor:
-    """Mean loss of telling real from generated, with the penalty where there is one."""
+def discriminator_loss(task: ImageGeneration, real: Tensor, fake: Tensor) -> Tensor:
+    """Return the discriminator's mean loss, with the gradient penalty if the task has one."""
     total = task.objective.discriminator(task.discriminator(real), task.discriminator(fake)).mean()
     if task.penalty:
         share = torch.rand(len(real), 1, device=real.device)
@@ -62,6 +64,6 @@ def discriminator_loss(task: Any, real: Tensor, fake: Tensor) -> Tensor:
     return total
 
 
-def generator_loss(task: Any, real: Tensor) -> Tensor:
-    """Mean loss of generated images that are told from real ones."""
+def generator_loss(task: ImageGeneration, real: Tensor) -> Tensor:
+    """Return the generator's mean loss."""
     return task.objective.generator(task.discriminator(task.generator(noise(task, real)))).mean()

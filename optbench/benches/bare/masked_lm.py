@@ -1,18 +1,17 @@
-"""Cross-entropy of the hidden pieces. Masking is the task's own: by hand one would call a collator there."""
+"""Cross-entropy of masked tokens. The task masks them; by hand one would call a collator."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from optbench.benches.bare import Loss
 from optbench.contracts import Batch
+from optbench.tasks.masked_lm import MaskedLM
 
 
-def loss(task: Any) -> Callable[[Batch], Tensor]:
-    """Masked tokens and the pieces below."""
+def loss(task: MaskedLM) -> Loss:
+    """Return the loss at the masked positions."""
     model, seed = task.model, task.seed
 
     def mean(batch: Batch) -> Tensor:

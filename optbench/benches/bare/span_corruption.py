@@ -1,18 +1,17 @@
-"""Cross-entropy of what was cut out. Corruption is the task's own: by hand one would call a collator there."""
+"""Cross-entropy of the removed spans. The task corrupts the text; by hand one would call a collator."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from optbench.benches.bare import Loss
 from optbench.contracts import Batch
+from optbench.tasks.span_corruption import SpanCorruption
 
 
-def loss(task: Any) -> Callable[[Batch], Tensor]:
-    """Corrupted inputs and the targets behind the start piece."""
+def loss(task: SpanCorruption) -> Loss:
+    """Return the loss of the removed spans, given the corrupted inputs."""
     model, seed = task.model, task.seed
 
     def mean(batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Commands timed from outside, as a user gives them."""
+"""Commands timed from outside, as a user runs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from optbench.errors import ExpectationFailed
 
 KIB = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
-MEASURED = """
+MEASURE = """
 import resource, subprocess, sys, time
 began = time.perf_counter()
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -19,10 +19,12 @@ print(code, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def timed_call(command: Sequence[str]) -> tuple[float, int]:
-    """Wall seconds of a command and the greatest resident set of its processes in bytes, asked of the system in a
-    process that has no other children."""
-    done = subprocess.run([sys.executable, "-c", MEASURED, *command], capture_output=True, text=True, check=True)
+    """Return the wall seconds of a command and the peak resident memory of its processes in bytes.
+
+    A process without other children runs the command, so that the system's figure is the command's own. Raises
+    ExpectationFailed if the command fails."""
+    done = subprocess.run([sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=True)
     code, seconds, peak = done.stdout.split()
     if int(code):
-        raise ExpectationFailed(f"{' '.join(command)} ended with exit code {code}")
+        raise ExpectationFailed(f"{' '.join(command)}: exit code {code}", "Run the command by itself to see the error")
     return float(seconds), int(peak) * KIB

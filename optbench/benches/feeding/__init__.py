@@ -1,1 +1,1 @@
-"""The other side of the input bench: pipelines as they are written by hand."""
+"""Input pipelines written by hand, to compare with in `optbench bench input`."""

@@ -1,11 +1,11 @@
-"""What one writes by hand with torchvision for the work of a streamed image set."""
+"""The usual torchvision pipeline for the work of a streamed image set."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,14 +13,16 @@ from torch import Tensor
 from optbench.config import RunConfig
 from optbench.contracts import Batch
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 BINS_PER_LEVEL = 3  # torchvision counts RandAugment's magnitudes from 0 to 30
 
 
 def torchvision_batches(
     folder: Path, config: RunConfig, workers: int, classes: int, device: torch.device
 ) -> Callable[[], Iterator[Batch]]:
-    """Endless normalised training batches of the class folders in `folder`, as a run with this configuration has
-    them."""
+    """Return endless normalised training batches of the class folders in `folder`, as in a run of this config."""
     from torchvision.datasets import ImageFolder
 
     samples = ImageFolder(str(folder), transform(config.data.settings))
@@ -39,11 +41,11 @@ def torchvision_batches(
     return batches
 
 
-def transform(settings: Any) -> Callable[[Any], Tensor]:
-    """The usual training transform of one image."""
+def transform(settings: Mapping[str, Any]) -> Callable[[Image], Tensor]:
+    """Return the usual training transform of one image."""
     from torchvision import transforms
 
-    steps: list[Any] = [
+    steps: list[Callable] = [
         transforms.RandomResizedCrop(settings["image_size"], scale=(settings["crop_scale"], 1.0)),
     ]
     if settings["augment"]["flip"]:
@@ -53,8 +55,8 @@ def transform(settings: Any) -> Callable[[Any], Tensor]:
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(settings["mean"], settings["std"])])
 
 
-def mixing(augment: Any, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """MixUp, CutMix or either of them over a batch, where the settings have them."""
+def mixing(augment: Mapping[str, Any], classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return MixUp, CutMix or a random choice of them for a batch; the identity if the settings have neither."""
     from torchvision.transforms import v2
 
     kinds = (("mixup", v2.MixUp), ("cutmix", v2.CutMix))

@@ -1,1 +1,1 @@
-"""A large results folder to make a report of."""
+"""A large results folder for `optbench bench report`."""

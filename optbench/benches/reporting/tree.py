@@ -1,6 +1,4 @@
-"""A study drawn at random, with the files that `optbench sweep` leaves.
-
-Its numbers mean nothing: it is there to be read. Everything follows from the seed."""
+"""A random study with the files of `optbench sweep`. The seed determines all of it; its numbers mean nothing."""
 
 from __future__ import annotations
 
@@ -9,16 +7,15 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 OPTIMIZERS = ("adamw", "lion", "muon", "nadam", "sgd")
 WORKLOADS = (("vit", "cifar10"), ("resnet", "cifar10"))
 PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "checkpoint", "compile", "logging", "other")
-BATCH, TARGET, EVALUATE_EVERY = 128, 0.9, 10  # the last in records
+BATCH, TARGET, EVALUATE_EVERY = 128, 0.9, 10  # in records
 
 
 def make_tree(root: Path, *, runs: int, records: int, seed: int = 0, study: str = "large") -> Path:
-    """`runs` runs of `records` records each, half of them final: five optimizers on two workloads."""
+    """Write `runs` runs of `records` records each, half of them final: five optimizers on two workloads."""
     draw = random.Random(seed)
     each = max(2, runs // (len(OPTIMIZERS) * len(WORKLOADS)))
     trials = each // 2
@@ -36,14 +33,14 @@ def make_tree(root: Path, *, runs: int, records: int, seed: int = 0, study: str 
                 score = scores[best][0] + draw.gauss(0, 0.005)
                 lr = scores[best][1]
                 make_run(root / study, model, data, optimizer, "final", 1000 + number, best, lr, score, records, draw)
-            cells.append(cell(model, optimizer, best, scores))
+            cells.append(cell_document(model, optimizer, best, scores))
     tree = {"schema": 1, "study": study, "settings": {"name": study, "claim": None}, "cells": cells}
     (root / study / "study.json").write_text(json.dumps(tree))
     return root / study
 
 
-def cell(model: str, optimizer: str, best: int, scores: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """A cell of study.json."""
+def cell_document(model: str, optimizer: str, best: int, scores: Sequence[tuple[float, float]]) -> dict[str, object]:
+    """Return a cell of study.json."""
     return {
         "label": f"{optimizer} {model}",
         "choices": [f"optimizer={optimizer}", f"model={model}"],
@@ -72,7 +69,7 @@ def make_run(
     records: int,
     draw: random.Random,
 ) -> None:
-    """One ended run: run.json, metrics.jsonl, result.json."""
+    """Write one finished run: run.json, metrics.jsonl, result.json."""
     trial_id = f"{model}-{data}-{optimizer}-{trial:04d}"
     folder = study / f"{trial_id}-s{seed}"
     folder.mkdir(parents=True)
@@ -107,11 +104,11 @@ def make_run(
     rows = list(record_rows(records, score, draw))
     (folder / "run.json").write_text(json.dumps(run, indent=2))
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (folder / "result.json").write_text(json.dumps(result_of(folder.name, rows, score, records), indent=2))
+    (folder / "result.json").write_text(json.dumps(result_document(folder.name, rows, score, records), indent=2))
 
 
-def record_rows(records: int, score: float, draw: random.Random) -> Iterator[dict[str, Any]]:
-    """The records: nine of training, one of validation, and so on."""
+def record_rows(records: int, score: float, draw: random.Random) -> Iterator[Mapping[str, object]]:
+    """Yield the records: of every ten, nine of training and one of validation."""
     for step in range(1, records + 1):
         done = step / records
         clock = {"train_seconds": 0.01 * step, "wall_seconds": 0.012 * step}
@@ -146,8 +143,8 @@ def record_rows(records: int, score: float, draw: random.Random) -> Iterator[dic
             )
 
 
-def result_of(run_id: str, rows: Sequence[Mapping[str, Any]], score: float, records: int) -> dict[str, Any]:
-    """result.json."""
+def result_document(run_id: str, rows: Sequence[Mapping[str, object]], score: float, records: int) -> dict[str, object]:
+    """Return the contents of result.json."""
     final = {"val_loss": 0.2, "val_metric": score, "val_trivial": 0.1, "test_loss": 0.2, "test_metric": score - 0.01}
     return {
         "schema": 1,

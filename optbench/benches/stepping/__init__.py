@@ -1,1 +1,1 @@
-"""Parts of the bench of optimizer steps (optbench.benches.step)."""
+"""Parts of `optbench bench step`."""

@@ -1,4 +1,4 @@
-"""Every installed implementation of an algorithm, each with a copy of the parameters, on the same gradients."""
+"""Every installed implementation of an algorithm, each with its own copy of the parameters, on the same gradients."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optbench.benches import comma_separated
 from optbench.benches.stepping.shapes import parameters
-from optbench.config import Choice, RunConfig, imports, load
+from optbench.config import Choice, RunConfig, config_folders, imports, load, options
 from optbench.contracts import Problem
 from optbench.errors import ConfigError, OptbenchError, first_line
 from optbench.optimizers.core.build import build
@@ -19,109 +20,106 @@ from optbench.optimizers.core.interface import engine_of
 
 OURS = "optbench"
 OWN_ENGINES = ("eager", "compiled")
-NOT_GIVEN = ("closure", "modules", "curvature", "double_backward")  # needs beyond gradients
+NOT_PROVIDED = ("closure", "modules", "curvature", "double_backward")  # needs beyond gradients
 WARM_UPS = 5
 
 
 @dataclass
 class Contestant:
-    """One implementation on one parameter set, with what was measured of it. `first_seconds`: warm-up and first step,
-    compilation included."""
+    """One implementation on one parameter set, with its measurements."""
 
     algorithm: str
     implementation: str
     engine: str
     optimizer: Any
     first_seconds: float = 0.0
+    """Seconds of warm-up and first step, including compilation."""
     seconds: list[float] = field(default_factory=list)
     peak_extra_bytes: int | None = None
 
     @property
     def ours(self) -> bool:
-        """Whether this project wrote it."""
+        """True for this project's implementation."""
         return self.implementation == OURS
 
-    @property
-    def label(self) -> str:
-        """For people: who, and by what."""
-        return f"{self.implementation} ({self.engine})"
+    def step(self) -> None:
+        """Take one step."""
+        self.optimizer.step()
 
 
-def configured(config: RunConfig, algorithms: str) -> list[RunConfig]:
-    """The configurations to compare: that of `optimizer=` alone, those named (`lion,adamw`), or all whose rule of ours
-    is elementwise."""
+def select_configs(config: RunConfig, algorithms: str) -> list[RunConfig]:
+    """Return the configurations to compare: that of `optimizer=`, or those named ("lion,adamw"), or "elementwise"."""
     if not algorithms:
         return [config]
     if algorithms == "elementwise":
-        return elementwise_ones(config)
-    return [load(with_optimizer(config, name.strip())) for name in algorithms.split(",")]
+        return elementwise_configs(config)
+    return [load(with_optimizer(config, name)) for name in comma_separated(algorithms)]
 
 
-def elementwise_ones(config: RunConfig) -> list[RunConfig]:
-    """Every packaged algorithm that needs gradients alone and whose rule here is declared elementwise."""
-    from optbench.config import config_folders, options
-
-    everything = [load(with_optimizer(config, name)) for name in options(config_folders(None), "optimizer")]
-    return [found for found in everything if is_elementwise(found.optimizer) and not ungiven(found.optimizer)]
+def elementwise_configs(config: RunConfig) -> list[RunConfig]:
+    """Return every packaged algorithm that needs gradients only and whose rule here is declared elementwise."""
+    configs = [load(with_optimizer(config, name)) for name in options(config_folders(None), "optimizer")]
+    return [c for c in configs if is_elementwise(c.optimizer) and not unmet_needs(c.optimizer)]
 
 
 def with_optimizer(config: RunConfig, name: str) -> list[str]:
-    """The overrides with another optimizer; those for the settings of the first do not fit it."""
+    """Return the overrides with another optimizer, without settings of the first optimizer."""
     kept = [text for text in config.overrides if not text.lstrip("+").startswith(("optimizer=", "optimizer."))]
     return [*kept, f"optimizer={name}"]
 
 
 def is_elementwise(choice: Choice) -> bool:
-    """Whether this project has the algorithm as a rule for each element by itself."""
+    """Return True if this project implements the algorithm as an elementwise rule."""
     own = choice.about.get("implementations", {}).get(OURS)
     return bool(own) and bool(getattr(getattr(imports.load(own["target"]), "rule", None), "elementwise", False))
 
 
-def ungiven(choice: Choice) -> list[str]:
-    """What the algorithm needs and a step on given gradients cannot provide."""
-    return [need for need in choice.about.get("needs", ()) if need in NOT_GIVEN]
+def unmet_needs(choice: Choice) -> list[str]:
+    """Return the algorithm's needs that a step on given gradients does not provide."""
+    return [need for need in choice.about.get("needs", ()) if need in NOT_PROVIDED]
 
 
 def contestants(choice: Choice, shapes: str, device: torch.device, skipped: list[dict[str, str]]) -> list[Contestant]:
-    """The implementations of a choice's algorithm, warmed up. What is not installed or does not run is put on
-    `skipped` with the reason."""
-    if ungiven(choice):
-        raise ConfigError(f"bench step: {choice.name} needs {', '.join(ungiven(choice))}, not gradients alone")
+    """Return the algorithm's implementations, warmed up.
+
+    Adds those that are not installed or do not run to `skipped`, with the reason."""
+    if unmet := unmet_needs(choice):
+        raise ConfigError(f"bench step: {choice.name} needs {', '.join(unmet)}; the bench provides only gradients")
     gradients = [torch.randn_like(p.tensor) for p in parameters(shapes, device)]
     found = []
     for name, settings, implementation in variants(choice):
         try:
-            optimizer = built(choice, settings, implementation, shapes, device, gradients)
+            optimizer = build_optimizer(choice, settings, implementation, shapes, device, gradients)
             contestant = Contestant(choice.name, name, engine_of(optimizer, implementation), optimizer)
-            contestant.first_seconds = warmed_up(optimizer)
+            contestant.first_seconds = warm_up(optimizer)
             found.append(contestant)
-        except Exception as error:  # whatever somebody's code raises here
+        except Exception as error:  # another library may raise anything
             reason = str(error.args[0]) if isinstance(error, OptbenchError) else first_line(error)
             skipped.append({"algorithm": choice.name, "implementation": name, "shapes": shapes, "reason": reason})
     return found
 
 
-def variants(choice: Choice) -> Iterator[tuple[str, dict[str, Any], Mapping[str, Any]]]:
-    """Name, settings and facts of every implementation; those whose engine can be chosen once with each engine.
+def variants(choice: Choice) -> Iterator[tuple[str, dict[str, object], Mapping[str, Any]]]:
+    """Yield name, settings and facts of every implementation, once per engine where the engine can be chosen.
 
-    An implementation that requires certain values is given them: they change the algorithm, hardly its cost."""
+    Required settings are applied: they change the algorithm but hardly its cost."""
     implementations = choice.about.get("implementations") or {choice.settings.get("impl", "user"): choice.about}
     for name, implementation in implementations.items():
         settings = {**choice.settings, **implementation.get("requires", {}), "impl": name}
-        chosen = "engine" in settings and "engine" not in implementation.get("drops", ())
-        for engine in OWN_ENGINES if chosen else (None,):
+        has_engines = "engine" in settings and "engine" not in implementation.get("drops", ())
+        for engine in OWN_ENGINES if has_engines else (None,):
             yield name, {**settings, "engine": engine} if engine else settings, implementation
 
 
-def built(
+def build_optimizer(
     choice: Choice,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     implementation: Mapping[str, Any],
     shapes: str,
     device: torch.device,
     gradients: list[Tensor],
 ) -> Any:
-    """An optimizer of its own copy of the parameters. All share the gradients, which a step only reads."""
+    """Build an optimizer with its own copy of the parameters. All share the gradients, which a step only reads."""
     problem = Problem(parameters(shapes, device))
     for parameter, gradient in zip(problem.parameters, gradients, strict=True):
         parameter.tensor.grad = gradient
@@ -129,8 +127,8 @@ def built(
     return build(target, settings, implementation, problem, list(choice.about.get("needs", ())))
 
 
-def warmed_up(optimizer: Any) -> float:
-    """Seconds of compilation and first step; further steps follow."""
+def warm_up(optimizer: Any) -> float:
+    """Take several steps; return the seconds of compilation and the first step."""
     began = time.perf_counter()
     getattr(optimizer, "warm_up", lambda: None)()
     optimizer.step()

@@ -1,4 +1,4 @@
-"""Parameter sets with the true shapes and roles of known networks, from the formulas of their architectures."""
+"""Parameter sets with the real shapes and roles of known networks, computed from their architectures."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Shape = tuple[str, tuple[int, ...], str]
 
 
 def linear(name: str, inputs: int, outputs: int, role: str = "matrix") -> Iterator[Shape]:
-    """A matrix and a bias."""
+    """Yield a matrix and a bias."""
     yield f"{name}.weight", (outputs, inputs), role
     yield f"{name}.bias", (outputs,), "bias"
 
 
 def norm(name: str, width: int) -> Iterator[Shape]:
-    """Scale and shift of a layer or batch norm."""
+    """Yield scale and shift of a layer or batch norm."""
     yield f"{name}.weight", (width,), "norm"
     yield f"{name}.bias", (width,), "norm"
 
 
 def convolution(name: str, inputs: int, outputs: int, side: int) -> Iterator[Shape]:
-    """A kernel without bias, and the batch norm behind it."""
+    """Yield a kernel without bias, and the batch norm after it."""
     yield f"{name}.weight", (outputs, inputs, side, side), "convolution"
     yield from norm(f"{name}.norm", outputs)
 
 
 def resnet(blocks: tuple[int, ...], classes: int) -> Iterator[Shape]:
-    """A residual network of basic blocks (He et al., 2015) for large images, widths 64, 128, ..."""
+    """Yield a residual network of basic blocks (He et al., 2015) for large images, widths 64, 128, ..."""
     yield from convolution("stem", 3, 64, 7)
     width = 64
     for stage, count in enumerate(blocks):
@@ -47,7 +47,7 @@ def resnet(blocks: tuple[int, ...], classes: int) -> Iterator[Shape]:
 
 
 def vit(width: int, depth: int, patch: int, image: int, classes: int) -> Iterator[Shape]:
-    """A vision transformer (Dosovitskiy et al., 2020) with a class token and queries, keys and values in one matrix."""
+    """Yield a vision transformer (Dosovitskiy et al., 2020) with a class token and one matrix for q, k, v."""
     yield "class_token", (1, 1, width), "embedding"
     yield "positions", (1, (image // patch) ** 2 + 1, width), "embedding"
     yield "patches.weight", (width, 3, patch, patch), "convolution"
@@ -64,7 +64,7 @@ def vit(width: int, depth: int, patch: int, image: int, classes: int) -> Iterato
 
 
 def bert(width: int, depth: int, words: int, positions: int) -> Iterator[Shape]:
-    """The encoder of BERT (Devlin et al., 2018) with its pooler."""
+    """Yield the encoder of BERT (Devlin et al., 2018) with its pooler."""
     for name, count in (("words", words), ("positions", positions), ("segments", 2)):
         yield name, (count, width), "embedding"
     yield from norm("norm", width)
@@ -90,7 +90,7 @@ SETS: dict[str, Callable[[], Iterator[Shape]]] = {
 
 
 def parameters(name: str, device: torch.device, seed: int = 0) -> tuple[Parameter, ...]:
-    """The set's parameters as they begin: normal with standard deviation 0.02, equal for equal seeds."""
+    """Return the set's initial parameters: normal with standard deviation 0.02, equal for equal seeds."""
     generator = torch.Generator(device).manual_seed(seed)
     return tuple(
         Parameter(label, (0.02 * torch.randn(shape, generator=generator, device=device)).requires_grad_(), role)

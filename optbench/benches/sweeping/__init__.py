@@ -1,1 +1,1 @@
-"""Sweeps driven as users drive them: the command line in a process of its own."""
+"""Sweeps for benches: in processes of their own, with simulated workers, and their writers alone."""

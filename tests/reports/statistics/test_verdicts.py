@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbench.benches.verdicts import judged, measure
+from optbench.benches.verdicts import measure, with_goal
 from optbench.errors import ConfigError
 from optbench.reports.statistics import verdicts as module
 from optbench.reports.statistics.difference import Arm, difference
@@ -141,7 +141,7 @@ def test_a_malformed_margin_is_refused(text: str) -> None:
 
 
 def test_a_small_simulation_has_more_false_verdicts_without_the_selection() -> None:
-    found = measure(None, studies=60)  # type: ignore[arg-type]
+    found = measure(None, studies=60)
     rows = found["rows"]
     assert sum(row["wrong"] for row in rows) < sum(row["plain_wrong"] for row in rows)
     assert all(row["found"] > 0.4 for row in rows)
@@ -149,13 +149,13 @@ def test_a_small_simulation_has_more_false_verdicts_without_the_selection() -> N
 
 def test_the_simulation_refuses_verdicts_that_are_always_undecided_or_too_bold() -> None:
     row = {"errors": "normal", "seeds": 5, "wrong": 0.0, "covered": 0.95, "found": 0.9}
-    assert judged([row], 2000)["goal_holds"]
-    assert not judged([{**row, "found": 0.0}], 2000)["goal_holds"]  # always undecided
-    assert not judged([{**row, "wrong": 0.08}], 2000)["goal_holds"]
-    assert not judged([{**row, "covered": 0.9}], 2000)["goal_holds"]
+    assert with_goal([row], 2000)["goal_holds"]
+    assert not with_goal([{**row, "found": 0.0}], 2000)["goal_holds"]  # always undecided
+    assert not with_goal([{**row, "wrong": 0.08}], 2000)["goal_holds"]
+    assert not with_goal([{**row, "covered": 0.9}], 2000)["goal_holds"]
 
 
 @pytest.mark.slow
 def test_verdicts_are_calibrated() -> None:
-    found = measure(None)  # type: ignore[arg-type]
+    found = measure(None)
     assert found["goal_holds"], found["broken"]

@@ -1,5 +1,6 @@
-"""A sweep's own scheduler with workers that only take time: as many as is asked for, each run of the same length. What
-a run would have written lies there beforehand, so that nothing but the scheduler works."""
+"""A sweep with the real scheduler and simulated workers, whose runs only take time.
+
+The results of all runs are written beforehand, so that only the scheduler works."""
 
 from __future__ import annotations
 
@@ -20,15 +21,16 @@ from optbench.sweeps.scheduler.scheduler import Scheduler
 from optbench.sweeps.study.cells import Cell, PlannedRun
 from optbench.sweeps.study.study import Study
 
-EVALUATIONS = 10  # that a run tells of, as `eval_every` has it where nothing is said
+EVALUATIONS = 10  # reported by a run, as with the default `eval_every`
 
 
-class Paced:
-    """An Executor whose runs end by themselves after some seconds."""
+class SimulatedExecutor:
+    """An Executor whose runs end after `seconds`."""
+
+    sharing: Mapping[str, Any] = {}
 
     def __init__(self, slots: int, seconds: float) -> None:
         self.slots, self.seconds = slots, seconds
-        self.sharing: Mapping[str, object] = {}
         self.due: deque[tuple[float, str]] = deque()
 
     def start(self, job: Job) -> None:
@@ -36,11 +38,11 @@ class Paced:
         self.due.append((time.monotonic() + self.seconds, job.run_id))
 
     def has_room(self, job: Job, resident_bytes: int) -> bool:
-        """There is."""
+        """Return True: simulated runs need no memory."""
         return True
 
     def events(self, timeout: float) -> Iterator[Event]:
-        """Everything that the runs which are over would have told."""
+        """Yield all events of the runs that are over."""
         now = time.monotonic()
         if self.due and self.due[0][0] > now:
             time.sleep(min(timeout, self.due[0][0] - now))
@@ -54,54 +56,56 @@ class Paced:
             yield RunEnded(run_id)
 
     def stop(self, run_id: str, reason: str = "") -> None:
-        """Nobody asks for it."""
+        """Do nothing: no run is stopped."""
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
-class Conducted:
-    """Seconds of one study."""
+class SimulatedSweep:
+    """The times of one simulated sweep."""
 
     runs: int
     plan_seconds: float
-    conduct_seconds: float
-    ledgers: int
-    """How often study.json was written meanwhile."""
+    run_seconds: float
+    """From the first start of a run to the end, without planning."""
+    study_json_writes: int
     mirror_seconds: float
-    """What optuna.journal took of it, all together, and the last time, after the last run."""
+    """The part of run_seconds that writing optuna.journal takes."""
     last_mirror_seconds: float
+    """The last writing, after the last run."""
     scheduler: Scheduler
 
 
-def conducted(study: Study, cells: Sequence[Cell], root: Path, workers: int, seconds: float) -> Conducted:
-    """Plan a study, and run it by workers whose runs take so long."""
-    writings: list[float] = []
+def simulate_sweep(study: Study, cells: Sequence[Cell], root: Path, workers: int, seconds: float) -> SimulatedSweep:
+    """Plan a study, and run it with simulated workers whose runs take `seconds`."""
+    writes: list[float] = []
     mirror = OptunaMirror(root / study.name)
 
-    def mirrored(tree: Mapping[str, Any], now: bool) -> None:
+    def timed_mirror(tree: Mapping[str, Any], now: bool) -> None:
         began = time.perf_counter()
         mirror.update(tree, now)
-        writings.append(time.perf_counter() - began)
+        writes.append(time.perf_counter() - began)
 
     (root / study.name).mkdir(parents=True)
-    scheduler = Scheduler(study, cells, root, SilentObserver(), mirror=mirrored)
+    scheduler = Scheduler(study, cells, root, SilentObserver(), mirror=timed_mirror)
     began = time.perf_counter()
     runs = scheduler.plan()
     planned = time.perf_counter()
     write_results(scheduler.folder, scheduler.planned_runs)
     ready = time.perf_counter()
-    scheduler.run(Paced(workers, seconds))
+    scheduler.run(SimulatedExecutor(workers, seconds))
     ended = time.perf_counter()
-    return Conducted(runs, planned - began, ended - ready, len(writings), sum(writings), writings[-1], scheduler)
+    return SimulatedSweep(runs, planned - began, ended - ready, len(writes), sum(writes), writes[-1], scheduler)
 
 
 def write_results(folder: Path, runs: Sequence[PlannedRun]) -> None:
-    """The result of every run, of the size that results have."""
+    """Write the result.json of every run, of realistic size."""
     for number, run in enumerate(runs):
         value = {"val_metric": number / len(runs), "val_loss": 1.0, "test_metric": 0.5, "test_loss": 1.0}
-        result = result_before_start(run.config, Status.COMPLETED, "") | {"metric": "accuracy", "direction": "max"}
-        result |= {"final": {**result["final"], **value}, "best": value | {"step": run.config.steps}}
+        result: dict[str, Any] = result_before_start(run.config, Status.COMPLETED, "")
+        result |= {"metric": "accuracy", "direction": "max", "final": {**result["final"], **value}}
+        result["best"] = {**value, "step": run.config.steps}
         (folder / run.run_id).mkdir()
         (folder / run.run_id / "result.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -12,6 +12,7 @@ from torch import Tensor
 from optbench.benches.bare import Schedule
 from optbench.config import RunConfig
 from optbench.contracts import Renewable
+from optbench.optimizers.core.interface import Optimizer
 from optbench.sessions.assemble import Objects
 from optbench.tasks.generative.image_generation import ImageGeneration
 from optbench.tasks.generative.losses import gradient_penalty
@@ -41,7 +42,7 @@ def loop(objects: Objects, config: RunConfig) -> Iterator[None]:
         yield
 
 
-def update(optimizer: torch.optim.Optimizer, autocast: AbstractContextManager, loss: Callable[[], Tensor]) -> None:
+def update(optimizer: Optimizer, autocast: AbstractContextManager, loss: Callable[[], Tensor]) -> None:
     """Take one step of one player."""
     optimizer.zero_grad(set_to_none=True)
     with autocast:

@@ -99,7 +99,7 @@ class Subject:
         target = imports.load(choice.target)
         if self.shipped:
             arguments = shipped_arguments(self.all_settings, self.implementation, target)
-            optimizer = build(shipped_target(target), arguments, {}, problem, needs)
+            optimizer: Any = build(shipped_target(target), arguments, {}, problem, needs)
             if has_eval_weights(optimizer):
                 optimizer.train()
             return optimizer

@@ -1,1 +1,1 @@
-"""The report as plain data: what every renderer reads."""
+"""A report as plain data (`content.Report`), and as a document of tables and figures (`chapters.document`)."""

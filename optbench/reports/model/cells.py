@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from optbench.reports.model.numbers import DASH, MISSING, bytes_text, estimate_text, p_text, short
 from optbench.reports.model.rows import Estimate
@@ -11,6 +11,11 @@ from optbench.reports.model.table import Flagged, Table, TableColumn, Whisker
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 BLOCKS_IN_A_ROW = 16
+NUMBERS: dict[str, Callable[[float], str]] = {
+    "count": "{:,}".format,
+    "bytes": bytes_text,
+    "p": p_text,
+}
 
 
 def cell_text(cell: object, column: TableColumn) -> str:
@@ -18,28 +23,17 @@ def cell_text(cell: object, column: TableColumn) -> str:
     if isinstance(cell, Flagged):
         text = cell_text(cell.value, column)
         return f"{text} ({cell.flag})" if cell.flag else text
-    if isinstance(cell, Whisker):
-        return estimate_text(cell.of)
-    if isinstance(cell, Estimate):
-        return estimate_text(cell)
+    if isinstance(cell, (Estimate, Whisker)):
+        return estimate_text(cell.of if isinstance(cell, Whisker) else cell)
     if isinstance(cell, tuple):
         return spark(cell) if column.kind == "curve" else ranks_text(*cell)
     if cell is None:
         return MISSING if column.right else ""
-    if isinstance(cell, (str, bool)):
-        return str(cell)
-    return number_text(cell, column) if isinstance(cell, (int, float)) else str(cell)
-
-
-def number_text(cell: float, column: TableColumn) -> str:
-    """Write a number."""
-    if column.kind == "bytes":
-        return bytes_text(cell)
-    if column.kind == "p":
-        return p_text(cell)
-    if column.kind == "count" or (column.kind == "value" and isinstance(cell, int)):
-        return f"{cell:,}" if column.kind == "count" else str(cell)
-    return short(cell, column.digits)
+    if isinstance(cell, (int, float)) and column.kind in NUMBERS:
+        return NUMBERS[column.kind](cell)
+    if isinstance(cell, float) or (isinstance(cell, int) and column.kind == "number"):
+        return short(cell, column.digits)
+    return str(cell)
 
 
 def ranks_text(low: object, high: object) -> str:

@@ -1,1 +1,1 @@
-"""Renderers of `model.content.Report`: HTML, Markdown, terminal, JSON, CSV, PNG and SVG."""
+"""Outputs of a document: HTML, Markdown, terminal, CSV, PNG and SVG. They know tables and figures, but no section."""

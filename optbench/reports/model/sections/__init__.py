@@ -1,1 +1,1 @@
-"""The sections of a report. A new one is a function here that `document` calls; every output then shows it."""
+"""The sections of a document. A new one is a function here that `chapters` calls; every output then shows it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from optbench.reports.model.content import Workload
 from optbench.reports.model.document import FlatRow, Records, Section, present
-from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, HeatMaps, Lines, Mark
+from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, HeatMaps, Lines
 from optbench.reports.model.flat import spread
 from optbench.reports.model.rows import Sensitivity
 from optbench.reports.model.table import CONTENDER, HTML, Table, TableColumn, Whisker, table
@@ -55,19 +55,19 @@ def by_rate(workload: Workload) -> Figure | None:
 def series_of(one: Sensitivity, edge: float) -> Iterator[FigureSeries]:
     """Yield a contender's trials in order of the rate: those with a result, then the failed at `edge`, then the chosen
     one."""
-    order = sorted(
-        (x, value) for x, value in zip(one.x, (math.inf if v is None else v for v in one.value), strict=True)
-    )
-    fine = [(x, value) for x, value in order if x > 0 and value != math.inf]
-    failed = [(x, edge) for x, value in order if x > 0 and value == math.inf]
-    chosen = [(x, value) for x, value in fine if one.chosen is not None and math.isclose(x, one.chosen)]
-    yield FigureSeries(one.contender, [x for x, _ in fine], [y for _, y in fine], mark="dot")
-    marked: tuple[tuple[list[tuple[float, float]], Mark, str], ...]
-    marked = ((failed, "cross", "failed"), (chosen, "ring", "chosen"))
-    for points, mark, note in marked:
-        if points:
-            x, y = zip(*points, strict=True)
-            yield FigureSeries(one.contender, x, y, line="none", mark=mark, note=note)
+    trials = sorted((x, value) for x, value in zip(one.x, one.value, strict=True) if x > 0 and value is not None)
+    failed = sorted((x, edge) for x, value in zip(one.x, one.value, strict=True) if x > 0 and value is None)
+    chosen = [(x, value) for x, value in trials if one.chosen is not None and math.isclose(x, one.chosen)]
+    yield FigureSeries(one.contender, *columns(trials), mark="dot")
+    if failed:
+        yield FigureSeries(one.contender, *columns(failed), line="none", mark="cross", note="failed")
+    if chosen:
+        yield FigureSeries(one.contender, *columns(chosen), line="none", mark="ring", note="chosen")
+
+
+def columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Return the x and the y of some points."""
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def bad_edge(values: Sequence[float | None], direction: str) -> float:
@@ -84,17 +84,13 @@ def heat_maps(workload: Workload) -> Section:
     maps = [one for one in workload.sensitivity if len(one.y) >= LEAST_TRIALS and min(one.x) > 0]
     maps = [one for one in maps if any(value is not None for value in one.value)]
     known = sorted((v for one in maps for v in one.value if v is not None), reverse=workload.direction == "min")
-    parts = ()
-    if known:
-        data = HeatMaps(
-            f"validation {workload.metric}",
-            tuple(maps),
-            known[0],
-            (known[round(CLIPPED * (len(known) - 1))], known[-1]),
-        )
-        caption = "Each dot is a trial; the worst tenth has one colour, a cross failed, a ring was chosen."
-        parts = present(Figure("heat-maps", "Heat maps of two hyperparameters", data, caption))
-    return Section("heat-maps", "Two hyperparameters", parts)
+    if not known:
+        return Section("heat-maps", "Two hyperparameters")
+    scale = (known[round(CLIPPED * (len(known) - 1))], known[-1])
+    data = HeatMaps(f"validation {workload.metric}", tuple(maps), known[0], scale)
+    caption = "Each dot is a trial; the worst tenth has one colour, a cross failed, a ring was chosen."
+    figure = Figure("heat-maps", "Heat maps of two hyperparameters", data, caption)
+    return Section("heat-maps", "Two hyperparameters", (figure,))
 
 
 def trials(found: Sequence[Sensitivity]) -> Iterator[FlatRow]:

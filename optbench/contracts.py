@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,14 +224,14 @@ class Problem:
     `curvature` is given only to optimizers that declare that they need it."""
 
     parameters: tuple[Parameter, ...]
-    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    modules: Mapping[str, nn.Module] = field(default_factory=dict[str, "nn.Module"])
     curvature: Curvature | None = None
 
 
 class Sink(Protocol):
     """A receiver of records: the store, the terminal, a tracker."""
 
-    def start(self, run: Mapping[str, Any]) -> None:
+    def start(self, run: Mapping[str, object]) -> None:
         """Receive the contents of run.json, once."""
 
     def log(self, record: Record) -> None:
@@ -240,7 +240,7 @@ class Sink(Protocol):
     def tick(self, step: int) -> None:
         """Receive the current step; called several times a second between steps."""
 
-    def finish(self, result: Mapping[str, Any] | None) -> None:
+    def finish(self, result: Mapping[str, object] | None) -> None:
         """Receive the contents of result.json, once, or None if the run was interrupted."""
 
 

@@ -121,7 +121,7 @@ def test_nothing_heavy_is_loaded() -> None:
 
 
 def completed(shell: str, line: str) -> str:
-    """What a real shell offers for a line, by the script that Typer generates for it."""
+    """Return the candidates of a real shell for a line, by the script that Typer generates for it."""
     program = Path(sys.executable).parent / "optbench"
     if not program.exists():
         pytest.skip("the optbench command is not installed beside this interpreter")

@@ -1,4 +1,4 @@
-"""What a study's claim may say, and what is refused."""
+"""Valid and invalid claims of a study."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from optbench.reports.read.columns import COLUMNS
 GOOD = {"measure": "test_metric", "of": "lion", "against": "adamw", "relation": "better"}
 
 
-def test_one_and_several() -> None:
+def test_one_criterion_and_several() -> None:
     (one,) = criteria_of(GOOD)
     assert (one.measure, one.of, one.against, one.margin, one.on) == ("test_metric", "lion", "adamw", 0.0, {})
     two = criteria_of([GOOD, GOOD | {"of": {"optimizer": "lamb", "batch_size": 512}, "on": {"model": "vit"}}])
     assert two[1].statement == "optimizer=lamb batch_size=512 is better than adamw in test_metric on model=vit"
 
 
-def test_a_number_in_yaml_s_spelling_and_in_the_one_it_takes_for_text() -> None:
+def test_numbers_may_be_text() -> None:
     assert criteria_of(GOOD | {"against": "1e-3"})[0].against == 0.001
     assert criteria_of(GOOD | {"against": -1})[0].against == -1.0
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             {"measure": "test_metrc"},
@@ -47,28 +47,28 @@ def test_a_number_in_yaml_s_spelling_and_in_the_one_it_takes_for_text() -> None:
         ({"on": "vit"}, "study.yaml: claim.on=vit: expected a mapping"),
     ],
 )
-def test_mistakes(change: dict[str, Any], said: str) -> None:
+def test_mistakes(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         criteria_of(GOOD | change, "study.yaml: claim")
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
     with pytest.raises(ConfigError) as caught:
         criteria_of([GOOD, GOOD | change], "study.yaml: claim")
-    assert str(caught.value).startswith(said.replace("claim", "claim 2", 1))
+    assert str(caught.value).startswith(message.replace("claim", "claim 2", 1))
 
 
-def test_an_unknown_measure_is_refused_with_those_known() -> None:
+def test_an_unknown_measure_gets_a_suggestion_and_the_known_ones() -> None:
     with pytest.raises(ConfigError) as caught:
         criteria_of(GOOD | {"measure": "seed_std"})
     assert caught.value.hint.startswith("Did you mean seed_sd? Known: test_metric, ")
 
 
 @pytest.mark.parametrize("claim", [[], None, "lion wins", 3])
-def test_what_is_no_claim(claim: Any) -> None:
+def test_other_values_are_refused(claim: Any) -> None:
     with pytest.raises(ConfigError):
         criteria_of(claim)
 
 
-def test_every_measure_can_be_taken() -> None:
+def test_every_measure_is_implemented() -> None:
     columns = {"optimizer_seconds", "step_ms"} | {name for name, (kind, _) in COLUMNS.items() if kind in (int, float)}
     assert set(MEASURES) <= columns | METRICS.keys() | SPECIAL.keys() | TOGETHER.keys()
     assert SPECIAL.keys() | METRICS.keys() | TOGETHER.keys() <= MEASURES.keys()
@@ -81,5 +81,5 @@ def test_every_measure_can_be_taken() -> None:
         *[(None, "null", True), (True, 1, False), (512, "32", False), (False, "true", False), ("1e-3", "2e-3", False)],
     ],
 )
-def test_values_of_keys(a: Any, b: Any, equal: bool) -> None:
+def test_same_value(a: Any, b: Any, equal: bool) -> None:
     assert same(a, b) is equal and same(b, a) is equal

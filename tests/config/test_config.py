@@ -1,4 +1,4 @@
-"""Overrides to RunConfig: what is accepted, what is refused and how, and the identity of runs."""
+"""Overrides to RunConfig: valid and invalid ones, and the identity of runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("override", "expected"), MISTAKES)
-def test_a_mistake_is_answered_in_one_clear_error(override: str, expected: str) -> None:
+def test_mistakes_give_one_clear_error(override: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.load([override])
     assert expected in str(caught.value)
@@ -59,7 +59,7 @@ def test_integral_floats_are_whole_numbers() -> None:
     assert config.load(["optimizer.lr=1"]).run_id == config.load(["optimizer.lr=1.0"]).run_id
 
 
-def test_keyword_arguments_need_no_plus_and_may_have_one() -> None:
+def test_a_leading_plus_is_optional() -> None:
     plain = config.load(["optimizer=lion", "optimizer.betas=[0.8,0.9]"])
     assert plain.optimizer.settings["betas"] == [0.8, 0.9]
     assert config.load(["optimizer=lion", "++optimizer.betas=[0.8,0.9]"]).run_id == plain.run_id
@@ -73,7 +73,7 @@ def test_a_budget_in_samples_is_rounded_up_to_steps() -> None:
         config.load(["samples=1000", "steps=3"])
 
 
-def test_run_id_depends_on_what_fixes_the_numbers_alone() -> None:
+def test_run_id_depends_only_on_keys_that_fix_the_numbers() -> None:
     base = config.load([])
     assert config.load(["checkpoint_seconds=5", "tracker=none", "data_dir=elsewhere"]).run_id == base.run_id
     assert config.load([f"micro_batch={base.batch_size}"]).run_id == base.run_id  # the same as none
@@ -87,7 +87,7 @@ def test_null_keys_are_absent_from_the_identity() -> None:
     assert without_null({"a": None, "b": {"c": None}, "d": 0}) == {"d": 0}
 
 
-def test_a_model_brings_its_default_data_and_the_pair_its_workload(tmp_path: Path) -> None:
+def test_a_model_has_default_data_and_the_pair_a_workload(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "workload").mkdir()
     packaged = (config.packaged_folder() / "model" / "mlp.yaml").read_text()
@@ -99,7 +99,7 @@ def test_a_model_brings_its_default_data_and_the_pair_its_workload(tmp_path: Pat
     assert config.load(["model=mine", "data=digits"], tmp_path).steps != 777
 
 
-def test_the_users_files_win_and_are_named(tmp_path: Path) -> None:
+def test_the_users_files_take_precedence_and_are_named(tmp_path: Path) -> None:
     (tmp_path / "optimizer").mkdir()
     packaged = (config.packaged_folder() / "optimizer" / "lion.yaml").read_text()
     (tmp_path / "optimizer" / "lion.yaml").write_text(packaged.replace("lr: 3.0e-4", "lr: 0.125"))
@@ -119,7 +119,7 @@ def test_the_users_files_win_and_are_named(tmp_path: Path) -> None:
         ("lr: 1\nabout: {algorithm: x, implementations: {a: 3}}\n", "about.implementations"),
     ],
 )
-def test_a_broken_yaml_of_the_users_is_named(tmp_path: Path, text: str, expected: str) -> None:
+def test_a_users_broken_file_is_named(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer" / "broken.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -142,7 +142,7 @@ class MyOpt(torch.optim.SGD):
 """
 
 
-def test_an_optimizer_of_ones_own_needs_no_package_edit(tmp_path: Path) -> None:
+def test_a_users_optimizer_needs_no_edit_of_the_package(tmp_path: Path) -> None:
     file = tmp_path / "my_opt.py"
     file.write_text(OWN_OPTIMIZER)
     loaded = config.load([f"optimizer={file}:MyOpt", "optimizer.lr=1e-3"])
@@ -157,7 +157,7 @@ def test_an_optimizer_of_ones_own_needs_no_package_edit(tmp_path: Path) -> None:
     assert (dotted.optimizer.name, dotted.optimizer.settings["eps"]) == ("Adagrad", 1e-10)
 
 
-def test_a_changed_source_file_is_another_run(tmp_path: Path) -> None:
+def test_a_changed_source_file_changes_the_run_id(tmp_path: Path) -> None:
     first, second = tmp_path / "a.py", tmp_path / "b.py"
     first.write_text(OWN_OPTIMIZER)
     second.write_text(OWN_OPTIMIZER + "# changed\n")
@@ -175,7 +175,7 @@ def test_a_changed_source_file_is_another_run(tmp_path: Path) -> None:
         ("math.pi", ConfigError),
     ],
 )
-def test_an_optimizer_that_is_not_there(value: str, error: type) -> None:
+def test_a_missing_optimizer(value: str, error: type) -> None:
     with pytest.raises(error):
         config.load([f"optimizer={value}"])
 
@@ -204,7 +204,7 @@ def test_every_value_has_an_origin() -> None:
     assert "derived" not in origins.values()
 
 
-def test_derived_and_inspected_values_say_so(tmp_path: Path) -> None:
+def test_origins_of_derived_values_and_signatures(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("def make(params, lr=0.1, beta=0.5): ...")
     composition = config.Composition([f"optimizer={file}:make", "samples=1000", "eval_every=5"])
@@ -233,7 +233,7 @@ ODD = st.sampled_from([*SYMBOLS, *WORDS.split()])
 
 @st.composite
 def mangled(draw: st.DrawFn) -> str:
-    """A good override with a few insertions, deletions and swaps."""
+    """Draw a valid override with a few insertions, deletions and swaps."""
     text = draw(st.sampled_from(GOOD))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text)))
@@ -251,7 +251,7 @@ RANDOM = st.one_of(
 @settings(max_examples=2500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(RANDOM, min_size=1, max_size=3))
 def test_no_input_gives_a_traceback(overrides: list[str]) -> None:
-    """A run, or an error of at most three lines whose exit code says usage (2) or a missing package (4)."""
+    """Any input gives a run, or an error of at most three lines with exit code 2 (usage) or 4 (missing package)."""
     try:
         loaded = config.load(overrides)
     except OptbenchError as error:

@@ -1,4 +1,4 @@
-"""What a workload and a recipe set, and the optimizer of a second player."""
+"""Workloads, recipes, and the optimizer of a second player."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def conf(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_recipe_holds_for_its_optimizer_alone_and_under_overrides(conf: Path) -> None:
+def test_a_recipe_applies_only_to_its_optimizer_and_below_overrides(conf: Path) -> None:
     adam = config.load(["model=two", "optimizer=adam"], conf)
     assert adam.optimizer.settings["lr"] == 0.5
     assert [modifier.name for modifier in adam.modifiers] == ["ema"]
@@ -43,7 +43,7 @@ def test_a_recipe_holds_for_its_optimizer_alone_and_under_overrides(conf: Path) 
     assert config.load(["optimizer=adam"], conf).optimizer.settings["lr"] == 1e-3
 
 
-def test_a_workload_sets_keys_of_groups_under_overrides(conf: Path) -> None:
+def test_a_workload_sets_keys_of_groups_below_overrides(conf: Path) -> None:
     assert config.load(["model=two"], conf).model.settings["hidden"] == [9]
     assert config.load(["model=two", "model.hidden=[3]"], conf).model.settings["hidden"] == [3]
     assert config.load(["model=two"], conf).steps == 7
@@ -65,20 +65,20 @@ def test_origins_name_the_file(conf: Path) -> None:
     assert composition.origin("optimizer.eps") == "conf/optimizer/adam.yaml"
 
 
-def test_a_recipe_with_a_key_that_is_not_there_is_named(conf: Path) -> None:
+def test_a_recipe_with_an_unknown_key_is_named(conf: Path) -> None:
     (conf / "recipe" / "two-digits-adam.yaml").write_text("# Adam there.\noptimizer: {lrr: 0.5}\n")
     with pytest.raises(ConfigError, match=r"recipe two-digits-adam\.yaml: there is no key 'optimizer\.lrr'"):
         config.load(["model=two", "optimizer=adam"], conf)
 
 
-def test_without_a_word_both_players_train_alike(conf: Path) -> None:
+def test_both_players_train_with_the_same_optimizer_by_default(conf: Path) -> None:
     both = config.load(["model=two"], conf)
     assert both.optimizer_d is None
     assert both.optimizer_of("discriminator") is both.optimizer
     assert "optimizer_d" not in both.as_dict()
 
 
-def test_one_key_makes_a_copy_of_the_first_players_optimizer(conf: Path) -> None:
+def test_one_key_copies_the_first_players_optimizer(conf: Path) -> None:
     both = config.load(["model=two", "optimizer=adam", "optimizer.eps=1e-5", "optimizer_d.lr=4e-4"], conf)
     first, second = both.optimizer_of("generator"), both.optimizer_of("discriminator")
     assert (first.settings["lr"], second.settings["lr"]) == (0.5, 4e-4)
@@ -111,13 +111,13 @@ def test_another_optimizer_for_the_second_player(conf: Path) -> None:
         (["micro_batch=all"], "'auto'"),
     ],
 )
-def test_mistakes_are_answered_in_one_line(conf: Path, overrides: list[str], expected: str) -> None:
+def test_mistakes_give_a_short_error(conf: Path, overrides: list[str], expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.load(overrides, conf)
     assert expected in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
 
 
-def test_a_model_of_one_kind_and_data_of_another(tmp_path: Path) -> None:
+def test_model_and_data_of_different_kinds(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="model=vit reads images, and data=pydocs is text"):
         config.load(["model=vit", "data=pydocs"])

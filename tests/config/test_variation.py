@@ -1,4 +1,4 @@
-"""A configuration varied is the configuration that `load` gives for the same words."""
+"""Varying a configuration gives the same result as loading it with more overrides."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assert_same(varied: RunConfig, words: tuple[str, ...], values: dict[str, Any
 
 @st.composite
 def a_base_and_values(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """One of the bases, and numbers for some of its numbers, written as a search or a person writes them."""
+    """Draw one of the bases and other numbers for some of its keys."""
     name = draw(st.sampled_from(sorted(BASES)))
     tree = config.load(BASES[name]).as_dict()
     groups = ("optimizer", "optimizer_d", "schedule", "clip", "lookahead", "ema", "cautious")
@@ -55,7 +55,7 @@ def a_base_and_values(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(a_base_and_values())
-def test_varied_is_loaded(drawn: tuple[str, dict[str, Any]]) -> None:
+def test_varied_equals_loaded(drawn: tuple[str, dict[str, Any]]) -> None:
     name, values = drawn
     words, variation = BASES[name], VARIATIONS[name]
     try:
@@ -104,7 +104,7 @@ def test_keys_of_every_kind(words: tuple[str, ...], values: dict[str, Any]) -> N
         {"lookahead.k": 2.5},
     ],
 )
-def test_an_invalid_value_is_refused_in_the_words_of_load(values: dict[str, Any]) -> None:
+def test_an_invalid_value_gives_the_error_of_load(values: dict[str, Any]) -> None:
     words = ("model=mlp", "optimizer=lion", "lookahead=true")
     with pytest.raises(ConfigError) as expected:
         loaded(words, values)
@@ -113,14 +113,14 @@ def test_an_invalid_value_is_refused_in_the_words_of_load(values: dict[str, Any]
     assert caught.value.args == expected.value.args
 
 
-def test_the_base_is_left_as_it_was() -> None:
+def test_the_base_is_unchanged() -> None:
     variation = Variation(Composition(["optimizer=lion", "model=mlp", "lookahead=true"]))
     before = variation.base.as_dict()
     variation.at({"optimizer.lr": 0.123, "lookahead.k": 9, "seed": 4})
     assert variation.base.as_dict() == before
 
 
-def test_ones_own_folder_is_seen_by_both_ways(tmp_path: Any) -> None:
+def test_the_users_folder_is_used_both_ways(tmp_path: Any) -> None:
     (tmp_path / "optimizer").mkdir()
     text = (config.packaged_folder() / "optimizer" / "lion.yaml").read_text()
     (tmp_path / "optimizer" / "lion.yaml").write_text(text.replace("weight_decay:", "weight_decay: 0.125 #", 1))

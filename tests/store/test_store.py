@@ -36,7 +36,7 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     assert [row["step"] for row in folder.records()] == [1, 2]
 
 
-def test_no_bare_nan_is_written(tmp_path: Path) -> None:
+def test_nan_is_written_as_null(tmp_path: Path) -> None:
     row = record(1, train_loss=math.nan, grad_norm=math.inf, lr=0.1).as_row()
     assert (row["train_loss"], row["grad_norm"], row["lr"]) == (None, None, 0.1)
     assert row["nonfinite"] == {"train_loss": "nan", "grad_norm": "inf"}
@@ -49,7 +49,7 @@ def test_every_name_of_a_record_is_in_the_column_dictionary() -> None:
     assert all(column.unit and column.meaning for column in COLUMNS.values())
 
 
-def test_cutting_back_forgets_later_records(tmp_path: Path) -> None:
+def test_cut_back_removes_later_records(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "s", "r")
     folder.path.mkdir(parents=True)
     folder.append(record(1))
@@ -61,7 +61,7 @@ def test_cutting_back_forgets_later_records(tmp_path: Path) -> None:
     assert [row["step"] for row in read_records(folder.metrics_file)] == [1, 3]
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, lambda out: out.write(b"old"))
 
@@ -92,14 +92,14 @@ def test_replaced_runs_are_set_aside(tmp_path: Path) -> None:
     assert aside is not None and read_json(aside / "run.json") == {"a": 1}
 
 
-def test_the_results_root_follows_flag_then_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_results_root_is_the_flag_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert results_root(None) == Path("results")
     monkeypatch.setenv("OPTBENCH_RESULTS_DIR", "elsewhere")
     assert results_root(None) == Path("elsewhere")
     assert results_root("given") == Path("given")
 
 
-def test_a_run_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "study", "run")
     with pytest.raises(ConfigError), folder.locked():
         raise ConfigError("refused")

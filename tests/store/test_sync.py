@@ -1,4 +1,4 @@
-"""What lies on disk when: the order of writing, as a power cut would find it out."""
+"""The order in which files are written and synced, for the case of a power cut."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from optbench.records import Record, Split
 from optbench.sessions.checkpoints import read_checkpoint
 from optbench.store import RunFolder
 
-Deed = tuple[str, str]
+Call = tuple[str, str]
 
 
 @pytest.fixture
-def deeds(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Deed]]:
-    """What was done in order: (disk, file) for a wait for the disk, (show, file) for a rename, (drop, file)."""
-    done: list[Deed] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
+    """Record calls in order: (sync, file) for an fsync, (rename, file) and (delete, file)."""
+    done: list[Call] = []
     fsync, replace, unlink = os.fsync, os.replace, Path.unlink
 
     def synced(handle: Any) -> None:
         file = Path(os.readlink(f"/proc/self/fd/{handle}"))
-        done.append(("disk", file.name.removeprefix(".").removesuffix(".tmp")))
+        done.append(("sync", file.name.removeprefix(".").removesuffix(".tmp")))
         fsync(handle)
 
     def replaced(old: Any, new: Any) -> None:
-        done.append(("show", Path(new).name))
+        done.append(("rename", Path(new).name))
         replace(old, new)
 
     def unlinked(self: Path, missing_ok: bool = False) -> None:
         if self.exists():
-            done.append(("drop", self.name))
+            done.append(("delete", self.name))
         unlink(self, missing_ok)
 
     if not Path("/proc/self/fd").exists():
-        pytest.skip("finds out what is synced in /proc")
+        pytest.skip("needs /proc to observe fsync")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", synced)
         patch.setattr(os, "replace", replaced)
@@ -63,68 +63,64 @@ def checkpoint(folder: RunFolder, step: int) -> None:
     folder.write_checkpoint(step, lambda out: out.write(b"state"))
 
 
-def test_a_run_without_checkpoints_waits_three_times(folder: RunFolder, deeds: list[Deed]) -> None:
+def test_a_run_without_checkpoints_syncs_three_times(folder: RunFolder, calls: list[Call]) -> None:
     folder.write_run({"a": 1})
     for step in range(5):
         folder.append(record(step))
-    assert deeds == [("show", "run.json")]  # nothing is waited for while it trains
+    assert calls == [("rename", "run.json")]  # no sync while it trains
     folder.write_result({"status": "completed"})
-    assert sorted(deeds[1:3]) == [("disk", "metrics.jsonl"), ("disk", "run.json")]
-    assert deeds[3:] == [("disk", "result.json"), ("show", "result.json")]
+    assert sorted(calls[1:3]) == [("sync", "metrics.jsonl"), ("sync", "run.json")]
+    assert calls[3:] == [("sync", "result.json"), ("rename", "result.json")]
 
 
-def test_what_a_result_speaks_of_is_on_disk_first_whoever_wrote_it(tmp_path: Path, deeds: list[Deed]) -> None:
-    """As where a scheduler writes the result of a run whose worker was killed again and again."""
+def test_files_of_another_process_are_synced_before_the_result(tmp_path: Path, calls: list[Call]) -> None:
+    """For example a scheduler writes the result of a run whose worker was killed."""
     killed, scheduler = RunFolder(tmp_path, "s", "r"), RunFolder(tmp_path, "s", "r")
     killed.path.mkdir(parents=True)
     killed.write_run({"a": 1})
     killed.append(record(1))
     scheduler.write_result({"status": "failed"})
-    at = deeds.index(("show", "result.json"))
-    assert {("disk", "run.json"), ("disk", "metrics.jsonl"), ("disk", "result.json")} <= set(deeds[:at])
+    at = calls.index(("rename", "result.json"))
+    assert {("sync", "run.json"), ("sync", "metrics.jsonl"), ("sync", "result.json")} <= set(calls[:at])
     killed.close()
 
 
-def test_a_checkpoint_stands_on_what_is_on_disk_and_the_one_before_goes_last(
-    folder: RunFolder, deeds: list[Deed]
+def test_records_are_synced_before_a_checkpoint_and_the_previous_one_is_deleted_last(
+    folder: RunFolder, calls: list[Call]
 ) -> None:
     folder.write_run({"a": 1})
     checkpoint(folder, 1)
-    assert ("disk", "run.json") in deeds[: deeds.index(("show", "step-000000001.pt"))]
-    deeds.clear()
+    assert ("sync", "run.json") in calls[: calls.index(("rename", "step-000000001.pt"))]
+    calls.clear()
     checkpoint(folder, 2)
     new = "step-000000002.pt"
-    expected = [("disk", "metrics.jsonl"), ("disk", new), ("show", new), ("disk", "checkpoints")]
-    assert deeds == [*expected, ("drop", "step-000000001.pt")]
+    expected = [("sync", "metrics.jsonl"), ("sync", new), ("rename", new), ("sync", "checkpoints")]
+    assert calls == [*expected, ("delete", "step-000000001.pt")]
 
 
-def test_the_result_of_a_run_with_checkpoints_is_waited_for_before_they_go(
-    folder: RunFolder, deeds: list[Deed]
-) -> None:
+def test_the_result_is_synced_before_checkpoints_are_deleted(folder: RunFolder, calls: list[Call]) -> None:
     folder.write_run({"a": 1})
     checkpoint(folder, 1)
     folder.append(record(2))
-    deeds.clear()
+    calls.clear()
     folder.write_result({"status": "completed"})
-    assert deeds == [
-        ("disk", "metrics.jsonl"),
-        ("disk", "result.json"),
-        ("show", "result.json"),
-        ("disk", "run"),  # the folder
+    assert calls == [
+        ("sync", "metrics.jsonl"),
+        ("sync", "result.json"),
+        ("rename", "result.json"),
+        ("sync", "run"),  # the folder
     ]
 
 
-def test_run_json_that_checkpoints_stand_on_is_never_torn(folder: RunFolder, deeds: list[Deed]) -> None:
+def test_run_json_is_never_torn_once_a_checkpoint_exists(folder: RunFolder, calls: list[Call]) -> None:
     folder.write_run({"a": 1})
     checkpoint(folder, 1)
-    deeds.clear()
+    calls.clear()
     folder.write_run({"a": 2})  # as when it is resumed
-    assert deeds == [("disk", "run.json"), ("show", "run.json")]
+    assert calls == [("sync", "run.json"), ("rename", "run.json")]
 
 
-def test_pictures_and_records_that_were_cut_back_are_on_disk_before_the_result(
-    folder: RunFolder, deeds: list[Deed]
-) -> None:
+def test_pictures_and_truncated_records_are_synced_before_the_result(folder: RunFolder, calls: list[Call]) -> None:
     np = pytest.importorskip("numpy")
     folder.write_run({"a": 1})
     folder.append(record(1))
@@ -133,17 +129,17 @@ def test_pictures_and_records_that_were_cut_back_are_on_disk_before_the_result(
     folder.sync()
     folder.cut_back(length)
     folder.write_picture("samples", 3, np.zeros((2, 2, 3), np.uint8))
-    deeds.clear()
+    calls.clear()
     folder.write_result({"status": "completed"})
-    before = deeds[: deeds.index(("show", "result.json"))]
-    assert {("disk", "samples-step-000000003.png"), ("disk", "metrics.jsonl")} <= set(before)
+    before = calls[: calls.index(("rename", "result.json"))]
+    assert {("sync", "samples-step-000000003.png"), ("sync", "metrics.jsonl")} <= set(before)
 
 
-def test_a_whole_run_waits_for_the_disk_three_times(quick_run: Any, deeds: list[Deed]) -> None:
+def test_a_complete_run_syncs_three_times(quick_run: Any, calls: list[Call]) -> None:
     ended = quick_run("steps=4", "eval_every=2", "keep_checkpoint=false")
-    of_the_run = [deed for deed in deeds if deed[0] == "disk"]
-    assert sorted(of_the_run) == [("disk", name) for name in ("metrics.jsonl", "result.json", "run.json")]
-    assert deeds[-1] == ("show", "result.json")
+    of_the_run = [call for call in calls if call[0] == "sync"]
+    assert sorted(of_the_run) == [("sync", name) for name in ("metrics.jsonl", "result.json", "run.json")]
+    assert calls[-1] == ("rename", "result.json")
     assert ended.result["status"] == "completed"
 
 

@@ -155,7 +155,7 @@ function choices(plot, figure) {
     box.append(tick, title);
     bar.append(box);
   };
-  select("Show", Object.keys(figure.columns).map((name) => [name, name]), "column");
+  select("Show", Object.entries(figure.columns).map(([name, column]) => [name, column.title]), "column");
   select("against", Object.entries(AXES), "axis");
   check("log scale", "log");
   check("single seeds", "single");
@@ -202,7 +202,7 @@ function specification(plot) {
   if (figure.kind === "lines") return tall(lines(figure.series), layout(figure.x, figure.y));
   const chosen = choices(plot, figure);
   const column = figure.columns[chosen.column];
-  const whole = layout({ title: AXES[chosen.axis] }, { title: column.title, type: chosen.log ? "log" : "linear" });
+  const whole = layout({ title: AXES[chosen.axis] }, { title: plain(column.title, 60), type: chosen.log ? "log" : "linear" });
   const target = figure.targets[chosen.column];
   if (target !== undefined && (!chosen.log || target > 0)) {
     const y = chosen.log ? Math.log10(target) : target;

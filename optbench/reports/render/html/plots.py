@@ -42,7 +42,7 @@ def curves(figures: Sequence[Figure], places: Places) -> tuple[Plot, str]:
     for data in (figure.data for figure in figures):
         if isinstance(data, Curves):
             bands, runs = (in_order(of, places) for of in (data.bands, data.runs))
-            columns[data.column] = {"bands": bands, "runs": runs, "title": label(data.y, TITLE)}
+            columns[data.column] = {"bands": bands, "runs": runs, "title": printable(data.y)}
             targets |= {data.column: data.target} if data.target is not None else {}
     return {"kind": "curves", "columns": columns, "targets": targets}, figures[0].caption
 

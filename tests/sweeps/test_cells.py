@@ -134,6 +134,7 @@ def test_trials_are_equal_too() -> None:
 def test_published_boxes() -> None:
     lion, sam = cells("optimizer=lion,sam")
     assert lion.box.as_dict() == {"optimizer.lr": "log [1e-05, 0.01]", "optimizer.weight_decay": "log [0.001, 10]"}
+    assert lion.metadata["searched"] == ["optimizer.lr", "optimizer.weight_decay"]  # reports read it from run.json
     assert sam.box.as_dict() == {
         "optimizer.lr": "log [0.001, 1]",
         "optimizer.rho": "log [0.01, 1]",

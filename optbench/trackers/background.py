@@ -60,9 +60,9 @@ class BackgroundSink(Sink):
         self._calls.put(None)
         self._thread.join(max(0.0, self.finish_seconds - (time.monotonic() - began)))
         if self._thread.is_alive():
-            log.info(f"the tracker did not finish within {self.finish_seconds:g} s; the stored results are complete")
+            log.warning(f"the tracker did not finish within {self.finish_seconds:g} s; the stored results are complete")
         if self.errors > 1:
-            log.info(f"the tracker failed {self.errors} times; the stored results are complete")
+            log.warning(f"the tracker failed {self.errors} times; the stored results are complete")
 
     def _pass_on(self, call: Callable[[], None], wait_seconds: float) -> None:
         done = threading.Event()
@@ -79,6 +79,6 @@ class BackgroundSink(Sink):
             except BaseException as error:  # a tracker may raise anything, SystemExit included
                 self.errors += 1
                 if self.errors == 1:
-                    log.info(f"the tracker failed ({type(error).__name__}: {first_line(error)}); the run continues")
+                    log.warning(f"the tracker failed ({type(error).__name__}: {first_line(error)}); the run continues")
             finally:
                 done.set()

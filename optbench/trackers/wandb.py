@@ -115,7 +115,7 @@ def start_run(directory: Path, begin: Callable[[Mode], Run]) -> Run | None:
     except Exception as error:
         if mode != "online":
             raise
-        log.info(f"W&B cannot be reached ({first_line(error)}); logging offline")
+        log.warning(f"W&B cannot be reached ({first_line(error)}); logging offline")
         mode, run = "offline", begin("offline")
     if mode == "offline":
         log.info(f"W&B logs offline; upload with: wandb sync {Path(run.dir).parent}")

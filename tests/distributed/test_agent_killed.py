@@ -38,7 +38,7 @@ def awaited(what: Callable[[], object], seconds: float = 90.0) -> None:
 @pytest.mark.slow
 def test_ranks_without_torchrun_stop_and_the_run_goes_on(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "runs", config.load(LONG).run_id)
-    command = [*TORCHRUN, "run", *LONG, "--results-dir", str(tmp_path), "--quiet"]
+    command = [*TORCHRUN, "run", *LONG, "--results-dir", str(tmp_path), "--json"]
     agent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     ranks: list[int] = []
     try:

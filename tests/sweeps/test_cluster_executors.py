@@ -232,7 +232,7 @@ def test_a_worker_whose_scheduler_is_gone_leaves_a_checkpoint(mailbox: Scheduler
     process = in_a_process(remote_worker.payload_of(job, "a.0", mailbox.folder, 3.0), tmp_path)
     try:
         waited_for(lambda: checkpoints(tmp_path), "a checkpoint")
-        mailbox._over.set()  # the pulse stops, as of a scheduler that was killed
+        mailbox._closed.set()  # the pulse stops, as of a scheduler that was killed
         assert process.wait(PATIENCE_SECONDS) == 0
     finally:
         process.kill()

@@ -80,6 +80,6 @@ def test_a_lost_head_ends_the_sweep_with_one_message(head: tuple[int, int], tmp_
             process.communicate()
     assert process.returncode == 4, err
     assert f":{port} is gone" in err
-    assert "the same command goes on once there is a cluster again" in err
+    assert "Start a cluster and repeat the command to continue" in err
     assert "Traceback" not in err
     assert all(file.exists() for file in kept)

@@ -206,11 +206,11 @@ class RunFolder:
             try:
                 state = read(path)
             except Exception as error:  # damaged by a failing disk; torch raises many kinds
-                log.info(f"{path}: skipped, cannot be read ({type(error).__name__})")
+                log.info(f"{path} cannot be read ({type(error).__name__}) and is skipped")
                 continue
             if state["records_bytes"] <= self._records_bytes():
                 return state
-            log.info(f"{path}: skipped, records before it are missing from {self.metrics_file.name}")
+            log.info(f"{path} is skipped: records before it are missing from {self.metrics_file.name}")
         return None
 
     def drop_checkpoints(self) -> None:

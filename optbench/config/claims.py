@@ -9,7 +9,6 @@ claim:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, Strict
@@ -22,30 +21,37 @@ from optbench.config.values import as_number, as_typed
 from optbench.errors import ConfigError, nearest
 
 Plain = str | int | float | bool | None
+Selector = dict[str, Plain]
 PHRASES = {"tie": "equal to", "better_by": "better by the margin than", "worse_by": "worse by the margin than"}
 
 
 def known_measure(name: str) -> str:
-    """Return the name of a measure, or raise the error with the nearest one."""
-    if name not in MEASURES:
-        hint = (
-            f"Did you mean {match}? " if (match := nearest(name, MEASURES)) else ""
-        ) + f"Known: {', '.join(MEASURES)}"
-        raise PydanticCustomError("measure", "unknown measure", {"hint": hint})
-    return name
+    """Return the name of a measure."""
+    if name in MEASURES:
+        return name
+    match = nearest(name, MEASURES)
+    hint = f"{f'Did you mean {match}? ' if match else ''}Known: {', '.join(MEASURES)}"
+    raise PydanticCustomError("measure", "unknown measure", {"hint": hint})
 
 
-def as_side(value: object) -> str | dict[str, Plain]:
-    """Return a contender's name, or a mapping of sweep keys to plain values."""
-    if isinstance(value, str) and value:
-        return value
-    if is_mapping(value) and value and all(isinstance(v, Plain) for v in value.values()):
+def as_selector(value: object) -> Selector:
+    """Return a mapping of sweep keys to plain values."""
+    if is_mapping(value) and all(isinstance(v, Plain) for v in value.values()):
         return dict(value)
-    hint = {"hint": "e.g. lamb, or {optimizer: lamb, batch_size: 512}"}
-    raise PydanticCustomError("side", "expected a contender's name or a mapping of keys to values", hint)
+    raise PydanticCustomError("on", "expected a mapping of keys to values", {"hint": "e.g. {model: vit}"})
 
 
-def as_side_or_number(value: object) -> str | dict[str, Plain] | float:
+def as_side(value: object) -> str | Selector:
+    """Return a contender's name, or a mapping of sweep keys to plain values."""
+    if value and isinstance(value, str):
+        return value
+    if value and is_mapping(value) and all(isinstance(v, Plain) for v in value.values()):
+        return dict(value)
+    hint = "e.g. lamb, or {optimizer: lamb, batch_size: 512}"
+    raise PydanticCustomError("side", "expected a contender's name or a mapping of keys to values", {"hint": hint})
+
+
+def as_side_or_number(value: object) -> str | Selector | float:
     """Return a number, or else a side."""
     number = as_number(value)
     return as_side(value) if number is None else number
@@ -56,12 +62,12 @@ class Criterion(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     measure: Annotated[str, AfterValidator(known_measure)]
-    of: Annotated[str | dict[str, Plain], PlainValidator(as_side)]
-    against: Annotated[str | dict[str, Plain] | float, PlainValidator(as_side_or_number)]
+    of: Annotated[str | Selector, PlainValidator(as_side)]
+    against: Annotated[str | Selector | float, PlainValidator(as_side_or_number)]
     relation: Literal["better", "worse", "tie", "not_worse", "not_better", "better_by", "worse_by"]
     margin: Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)] = 0.0
     """In the metric's unit; of a ratio as a share: 0.1 for a tenth."""
-    on: dict[str, Plain] = {}
+    on: Annotated[Selector, PlainValidator(as_selector)] = {}
     """Only the workloads that have these values."""
     text: str = ""
 
@@ -80,9 +86,9 @@ class Criterion(BaseModel):
         return f"margin {self.margin:.4g}" + (" as a share" if MEASURES[self.measure].is_ratio else "")
 
 
-def words_of(side: str | float | Mapping[str, Plain]) -> str:
+def words_of(side: str | float | Selector) -> str:
     """Return a side of a criterion in words."""
-    if isinstance(side, Mapping):
+    if isinstance(side, dict):
         return " ".join(f"{key}={as_typed(value)}" for key, value in side.items())
     return side if isinstance(side, str) else f"{side:g}"
 

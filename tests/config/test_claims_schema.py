@@ -44,7 +44,7 @@ def test_numbers_may_be_text() -> None:
         ({"of": {}}, "study.yaml: claim.of={}: expected a contender's name or a mapping of keys to values\ne.g. lamb"),
         ({"of": 3}, "study.yaml: claim.of=3"),
         ({"against": {"optimizer": ["lion"]}}, "study.yaml: claim.against={'optimizer': ['lion']}"),
-        ({"on": "vit"}, "study.yaml: claim.on=vit: expected a mapping"),
+        ({"on": "vit"}, "study.yaml: claim.on=vit: expected a mapping of keys to values"),
     ],
 )
 def test_mistakes(change: dict[str, Any], message: str) -> None:

@@ -160,7 +160,7 @@ def test_a_checkpoint_whose_records_are_lost_is_skipped(
     with caplog.at_level("INFO", "optbench.store"):
         assert folder.read_checkpoint(read_checkpoint) is None
     (message,) = caplog.messages
-    assert "skipped, records before it are missing from metrics.jsonl" in message
+    assert "is skipped: records before it are missing from metrics.jsonl" in message
     again = quick_run("steps=4", "eval_every=2")
     assert again.result["weights_sha256"] == calm.result["weights_sha256"]
     assert again.result["resumed_from_steps"] == []

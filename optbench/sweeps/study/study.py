@@ -98,7 +98,7 @@ def checked(values: Mapping[str, Any], sources: Mapping[str, str]) -> Study:
     try:
         study = Study(**dict(model.model_validate(plain)))
     except ValidationError as error:
-        raise config_error(error, plain, sources.get(str(error.errors()[0]["loc"][0]), ""), KEYS) from None
+        raise config_error(error, sources.get(str(error.errors()[0]["loc"][0]), ""), KEYS) from None
     if len(set(study.budgets)) < len(study.budgets) or not study.budgets:
         raise ConfigError(f"budgets={values['budgets']}: give one or more different shares, e.g. 0.25,0.5,1")
     if study.trials % study.groups:

@@ -52,4 +52,4 @@ def check_form(tree: dict[str, Any], file: Path) -> None:
     try:
         StudyFile.model_validate(tree)
     except ValidationError as error:
-        raise config_error(error, tree, f"{file}: ") from None
+        raise config_error(error, f"{file}: ") from None

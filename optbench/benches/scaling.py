@@ -21,10 +21,8 @@ from __future__ import annotations
 import logging
 import statistics
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from optbench.benches import Report, comma_separated, goal_line
 from optbench.benches.sweeping.commands import sweep_overrides
@@ -129,7 +127,7 @@ def check(sweep: SimulatedSweep, workers: int, length: float, cost: float) -> Re
     return {"run_seconds": length, "modelled": modelled, "measured": sweep.run_seconds}
 
 
-def holds(check: Mapping[str, Any]) -> bool:
+def holds(check: Report) -> bool:
     """Return True if the model is close enough to a measurement."""
     error = abs(check["measured"] - check["modelled"])
     return error <= max(TOLERANCE * check["measured"], TOLERANCE_SECONDS)
@@ -156,7 +154,7 @@ def lines(report: Report) -> list[str]:
     ]
 
 
-def part_line(row: Mapping[str, Any]) -> str:
+def part_line(row: Report) -> str:
     """Return a part's row as text."""
     bound = " " * 22
     if row["bound_seconds"]:

@@ -90,7 +90,7 @@ def lines(report: Report) -> list[str]:
     return [head, "|" + "---|" * (head.count("|") - 1), *(line(row) for row in report["rows"])]
 
 
-def line(row: Mapping[str, Any]) -> str:
+def line(row: Report) -> str:
     """Return a row of the table."""
     margin = ", ".join(f"{key} {value:g}" for key, value in row["held_to"].items() if not isinstance(value, str))
     cells = [

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from optbench import config
 from optbench.benches import sweep_kills
+from optbench.benches.sweeping.commands import results, weights
 
 pytestmark = pytest.mark.slow
 
@@ -64,10 +63,6 @@ def sweep(results: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def results_of(root: Path) -> dict[str, dict[str, Any]]:
-    return {file.parent.name: json.loads(file.read_text()) for file in root.glob("x/[!.]*/result.json")}
-
-
 @pytest.mark.timeout(900)
 def test_a_full_disk_is_one_message_and_with_more_room_nothing_is_lost(disk: Path, tmp_path: Path) -> None:
     """Whichever file fills the disk, no run counts as failed; the disk grows until the sweep ends."""
@@ -85,12 +80,11 @@ def test_a_full_disk_is_one_message_and_with_more_room_nothing_is_lost(disk: Pat
         assert said[-1].startswith("optbench: ")
         assert "cannot be written: No space left on device" in said[-1]
         assert sum("No space left" in line for line in said) == 1
-        assert {result["status"] for result in results_of(disk).values()} <= {"completed"}
+        assert {result["status"] for result in results(disk).values()} <= {"completed"}
         assert not list(disk.glob("x/*/.*.tmp"))
     assert done.returncode == 0
     assert full > 1
-    weights = [{i: r["weights_sha256"] for i, r in results_of(root).items()} for root in (tmp_path / "calm", disk)]
-    assert weights[0] == weights[1]
+    assert weights(tmp_path / "calm") == weights(disk)
 
 
 def test_a_read_only_disk(disk: Path) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from optbench.benches.sweeping.commands import results as results_of
+from optbench.benches.sweeping.commands import weights as hashes
 from optbench.cli import app
 
 FUNCTION = ("model=quadratic", "steps=50", "threads=1")
@@ -54,17 +56,6 @@ def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
         return Said(int(end.value.code or 0), out, err)
 
     return run
-
-
-def results_of(root: Path) -> dict[str, dict[str, Any]]:
-    """Return every result.json below a results folder, by run id."""
-    files = [file for file in root.glob("*/*/result.json") if not file.parent.name.startswith(".")]
-    return {file.parent.name: json.loads(file.read_text()) for file in files}
-
-
-def hashes(root: Path) -> dict[str, str]:
-    """Return the hash of every run's final weights."""
-    return {run_id: result["weights_sha256"] for run_id, result in results_of(root).items()}
 
 
 def outcomes(said: Said) -> list[tuple[Any, ...]]:

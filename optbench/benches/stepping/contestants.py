@@ -16,7 +16,7 @@ from optbench.config import Choice, RunConfig, config_folders, imports, load, op
 from optbench.contracts import Problem
 from optbench.errors import ConfigError, OptbenchError, first_line
 from optbench.optimizers.core.build import build
-from optbench.optimizers.core.interface import engine_of
+from optbench.optimizers.core.interface import Optimizer, engine_of
 
 OURS = "optbench"
 OWN_ENGINES = ("eager", "compiled")
@@ -31,7 +31,7 @@ class Contestant:
     algorithm: str
     implementation: str
     engine: str
-    optimizer: Any
+    optimizer: Optimizer
     first_seconds: float = 0.0
     """Seconds of warm-up and first step, including compilation."""
     seconds: list[float] = field(default_factory=list)
@@ -118,7 +118,7 @@ def build_optimizer(
     shapes: str,
     device: torch.device,
     gradients: list[Tensor],
-) -> Any:
+) -> Optimizer:
     """Build an optimizer with its own copy of the parameters. All share the gradients, which a step only reads."""
     problem = Problem(parameters(shapes, device))
     for parameter, gradient in zip(problem.parameters, gradients, strict=True):
@@ -127,7 +127,7 @@ def build_optimizer(
     return build(target, settings, implementation, problem, list(choice.about.get("needs", ())))
 
 
-def warm_up(optimizer: Any) -> float:
+def warm_up(optimizer: Optimizer) -> float:
     """Take several steps; return the seconds of compilation and the first step."""
     began = time.perf_counter()
     getattr(optimizer, "warm_up", lambda: None)()

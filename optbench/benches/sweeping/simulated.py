@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from optbench.benches import Report
 from optbench.records import Status
 from optbench.sessions.run_documents import result_before_start
 from optbench.sweeps.display.optuna_mirror import OptunaMirror
@@ -27,7 +27,7 @@ EVALUATIONS = 10  # reported by a run, as with the default `eval_every`
 class SimulatedExecutor:
     """An Executor whose runs end after `seconds`."""
 
-    sharing: Mapping[str, Any] = {}
+    sharing: Mapping[str, object] = {}
 
     def __init__(self, slots: int, seconds: float) -> None:
         self.slots, self.seconds = slots, seconds
@@ -83,7 +83,7 @@ def simulate_sweep(study: Study, cells: Sequence[Cell], root: Path, workers: int
     writes: list[float] = []
     mirror = OptunaMirror(root / study.name)
 
-    def timed_mirror(tree: Mapping[str, Any], now: bool) -> None:
+    def timed_mirror(tree: Mapping[str, object], now: bool) -> None:
         began = time.perf_counter()
         mirror.update(tree, now)
         writes.append(time.perf_counter() - began)
@@ -104,7 +104,7 @@ def write_results(folder: Path, runs: Sequence[PlannedRun]) -> None:
     """Write the result.json of every run, of realistic size."""
     for number, run in enumerate(runs):
         value = {"val_metric": number / len(runs), "val_loss": 1.0, "test_metric": 0.5, "test_loss": 1.0}
-        result: dict[str, Any] = result_before_start(run.config, Status.COMPLETED, "")
+        result: Report = result_before_start(run.config, Status.COMPLETED, "")
         result |= {"metric": "accuracy", "direction": "max", "final": {**result["final"], **value}}
         result["best"] = {**value, "step": run.config.steps}
         (folder / run.run_id).mkdir()

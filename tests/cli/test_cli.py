@@ -57,7 +57,7 @@ def test_a_run_that_diverges_exits_3(tmp_path: Path) -> None:
         (["run", "optimizer=lionn"], 2, "Did you mean optimizer=lion?"),
         (["run", "seed=1,2"], 2, "optbench sweep seed=1,2"),
         (["run", "--study", "a/b"], 2, "plain folder name"),
-        (["run", "device=cuda:99"], 4, "not found on this machine"),
+        (["run", "device=cuda:99"], 4, "no such device on this machine"),
         (["run", "device=tpu"], 2, "device=tpu: unknown device"),
         (["run", "--config-dir", "nowhere"], 2, "no such folder"),
         (["run", "--resluts-dir", "x"], 2, "--results-dir"),
@@ -66,7 +66,7 @@ def test_a_run_that_diverges_exits_3(tmp_path: Path) -> None:
         (
             ["bench", "nothing"],
             2,
-            "Known: fit, input, loop, ranks, report, scaling, step, sweep_jobs, sweep_kills, sweep_skip, verdicts, "
+            "Choose from fit, input, loop, ranks, report, scaling, step, sweep_jobs, sweep_kills, sweep_skip, verdicts, "
             "workloads",
         ),
         (["data", "verify", "nothing"], 2, "there is no data 'nothing'"),

@@ -23,6 +23,7 @@ from optbench.distributed.partition import Partition
 from optbench.distributed.state import OwnedTensor, Placeholder, map_branches, map_leaves, parameter_numbers
 from optbench.errors import ConfigError
 from optbench.optimizers.core.interface import Optimizer
+from optbench.training.plan import State
 
 REST = "rest.pt"
 PLACEHOLDER = "optbench part"  # key of a placeholder in rest.pt
@@ -51,7 +52,7 @@ def save_sharded(folder: Path, tree: Mapping[str, object], comm: TorchCommunicat
         torch.save(rest, folder / REST)
 
 
-def extract_tensors(tree: object, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
+def extract_tensors(tree: object, path: tuple[str, ...], tensors: dict[str, Tensor]) -> object:
     """Return the tree with placeholders for sharded and owned tensors, and put those into `tensors`."""
     if isinstance(tree, (DTensor, OwnedTensor)):
         tensor = tree.tensor if isinstance(tree, OwnedTensor) else tree
@@ -81,7 +82,7 @@ def merged(first: object, other: object) -> object:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def load_whole(folder: Path) -> dict[str, Any]:
+def load_whole(folder: Path) -> State:
     """Return the state with whole tensors on the CPU, read by one process."""
     tensors: dict[str, Tensor] = {}
 
@@ -94,7 +95,7 @@ def load_whole(folder: Path) -> dict[str, Any]:
     return tree
 
 
-def load_tree(folder: Path) -> dict[str, Any]:
+def load_tree(folder: Path) -> State:
     """Return the tree with Placeholders for its tensors; code in the file is not executed."""
     return with_placeholders(torch.load(folder / REST, map_location="cpu", weights_only=True))
 
@@ -108,7 +109,7 @@ def with_placeholders(tree: object) -> Any:
     return type(tree)(map(with_placeholders, tree)) if isinstance(tree, (list, tuple)) else tree
 
 
-def load_local(folder: Path, players: Mapping[str, tuple[Partition, Optimizer]]) -> dict[str, Any]:
+def load_local(folder: Path, players: Mapping[str, tuple[Partition, Optimizer]]) -> State:
     """Return the state of a Trainer with this rank's part of every sharded tensor. Each rank reads separately."""
     tree = load_tree(folder)["trainer"]
     tensors: dict[str, Tensor] = {}
@@ -118,7 +119,7 @@ def load_local(folder: Path, players: Mapping[str, tuple[Partition, Optimizer]])
     return tree
 
 
-def load_player(player: dict[str, Any], partition: Partition, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+def load_player(player: State, partition: Partition, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     """Replace the placeholders of a player by this rank's empty tensors, and put those to read into `tensors`."""
 
     def shard(place: Placeholder) -> Tensor:

@@ -11,9 +11,8 @@ gradient. The optimizer gets plain tensors instead of shards, in one of two layo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +30,7 @@ from optbench.distributed.partition import partition_of, shard_module, to_local
 from optbench.distributed.state import load_module, local_state, sharded_state
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.interface import Optimizer
+from optbench.training.plan import State
 
 
 def shard_parameters(
@@ -130,7 +130,7 @@ class FsdpShards:
         """Return the optimizer's state for a sharded checkpoint."""
         return sharded_state(self.partition, optimizer)
 
-    def load_state(self, module: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    def load_state(self, module: nn.Module, optimizer: Optimizer, state: State) -> None:
         """Load the "module" and "optimizer" of a checkpoint, given as whole tensors or as this rank's shards."""
         load_module(self.partition, module, state["module"])
         self._sync_from_module()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from optbench.config import RunConfig
 from optbench.distributed import TorchCommunicator
@@ -17,6 +16,8 @@ from optbench.distributed.sharded_checkpoint import load_local, save_sharded
 from optbench.distributed.sharding import FsdpShards
 from optbench.errors import Interrupted
 from optbench.sessions.assemble import Objects
+from optbench.store import Document
+from optbench.training.plan import State
 from optbench.training.provenance import package_versions
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -28,8 +29,8 @@ class FinishedRun:
     """A finished run: its folder, and the contents of run.json and result.json."""
 
     folder: Path
-    run: Mapping[str, Any]
-    result: Mapping[str, Any]
+    run: Document
+    result: Document
     was_there: bool
     """True if the run was already finished, and nothing was trained."""
     rank: int = 0
@@ -85,14 +86,14 @@ class RankSession:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _save_sharded(self, folder: Path | None, state: dict[str, Any]) -> None:
+    def _save_sharded(self, folder: Path | None, state: State) -> None:
         """Write this rank's shards of a checkpoint to the folder that rank 0 names."""
         assert self.comm is not None
         folder = self.comm.broadcast(folder)
         assert folder is not None
         save_sharded(folder, state, self.comm)
 
-    def _load_state(self, objects: Objects, state: dict[str, Any] | Path | None) -> None:
+    def _load_state(self, objects: Objects, state: State | Path | None) -> None:
         """Load rank 0's checkpoint on every rank; each rank reads its own shards if it is a folder.
 
         Raises ConfigError if the ranks do not have the same run, data or weights."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -12,6 +11,7 @@ from optbench.config import RunConfig
 from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes
 from optbench.records import SCHEMA, Status
 from optbench.sessions.assemble import Objects
+from optbench.store import Document
 from optbench.training.clock import PHASES, step_milliseconds
 from optbench.training.device import peak_flops, resolve_device
 from optbench.training.memory import resident_peak_bytes
@@ -23,8 +23,8 @@ FINAL = tuple(f"{split}_{score}" for split in ("val", "test", "train") for score
 
 
 def run_facts(
-    config: RunConfig, objects: Objects | None, study: str, stage: str, sweep: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+    config: RunConfig, objects: Objects | None, study: str, stage: str, sweep: Mapping[str, object] | None = None
+) -> Document:
     """Return run.json: configuration, hardware, versions. `objects` is None if they did not fit into memory."""
     device = objects.device if objects else resolve_device(config.device)
     return {
@@ -55,7 +55,7 @@ def run_facts(
     }
 
 
-def object_facts(objects: Objects) -> dict[str, Any]:
+def object_facts(objects: Objects) -> Document:
     """Return the part of run.json that comes from the objects of a run."""
     data, plan = objects.data, objects.trainer.plan
     return {
@@ -72,7 +72,7 @@ def object_facts(objects: Objects) -> dict[str, Any]:
     }
 
 
-def result_before_start(config: RunConfig, status: Status, reason: str) -> dict[str, Any]:
+def result_before_start(config: RunConfig, status: Status, reason: str) -> Document:
     """Return result.json of a run that ended before its first step: all keys, without measurements."""
     unknown = ("metric", "direction", "best", "target", "train_seconds", "wall_seconds", "data_verified")
     return {
@@ -91,9 +91,7 @@ def result_before_start(config: RunConfig, status: Status, reason: str) -> dict[
     }
 
 
-def result_facts(
-    config: RunConfig, objects: Objects, status: Status, reason: str, resumed_from: list[int]
-) -> dict[str, Any]:
+def result_facts(config: RunConfig, objects: Objects, status: Status, reason: str, resumed_from: list[int]) -> Document:
     """Return result.json."""
     trainer, task = objects.trainer, objects.task
     progress, clock = trainer.progress, trainer.clock
@@ -140,7 +138,7 @@ def target_hash(config: RunConfig, data_sha256: str | None) -> str | None:
     return source.procedure_sha256 if source is not None and source.data_sha256 == data_sha256 else None
 
 
-def bytes_by_kind(objects: Objects) -> dict[str, Any]:
+def bytes_by_kind(objects: Objects) -> Document:
     """Return bytes of parameters, gradients and optimizer state (by dtype), and peaks."""
     device, players = objects.device, objects.trainer.players.values()
     parameters = [p for player in players for p in player.parameters]

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -25,7 +24,7 @@ from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
 from optbench.sessions.follower import follow_torchrun, run_helper
 from optbench.sessions.rank_session import FinishedRun, RankSession
 from optbench.sessions.run_documents import result_before_start, result_facts, run_facts
-from optbench.store import RunFolder
+from optbench.store import Document, RunFolder
 from optbench.training.clock import CHECKPOINT, LOGGING
 from optbench.training.loop import Trainer
 
@@ -42,7 +41,7 @@ def execute(
     stage: str = "run",
     force: bool = False,
     sinks: Callable[[RunFolder], Iterable[Sink]] = lambda folder: (),
-    sweep: Mapping[str, Any] | None = None,
+    sweep: Mapping[str, object] | None = None,
 ) -> FinishedRun:
     """Train a configuration to its end, resuming from a checkpoint. A finished run is returned unless `force`.
 
@@ -80,7 +79,7 @@ class Session(RankSession):
         folder: RunFolder,
         study: str,
         stage: str,
-        sweep: Mapping[str, Any] | None = None,
+        sweep: Mapping[str, object] | None = None,
         comm: TorchCommunicator | None = None,
     ) -> None:
         super().__init__(config, comm)
@@ -131,7 +130,7 @@ class Session(RankSession):
         self.folder.write_result(result)
         return FinishedRun(self.folder.path, run, result, False)
 
-    def _begin(self, sinks: list[Sink]) -> dict[str, Any]:
+    def _begin(self, sinks: list[Sink]) -> Document:
         if self.objects.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.objects.device)
         self._resume()
@@ -143,7 +142,7 @@ class Session(RankSession):
             self.ticks.append(sink.tick)
         return run
 
-    def _parallel_facts(self, modules: Sequence[nn.Module], micro_batch: int | None) -> dict[str, Any]:
+    def _parallel_facts(self, modules: Sequence[nn.Module], micro_batch: int | None) -> Document:
         """Return what run.json says about ranks, and whose samples batch statistics come from, if there are any."""
         if self.comm is None:
             return {"ranks": 1, "strategy": None, "batch_statistics": None}
@@ -228,7 +227,7 @@ class Session(RankSession):
         (self.folder.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         return Status.FAILED, f"{type(error).__name__}: {first_line(error)} ({where}; see error.txt)"
 
-    def _close(self, result: dict[str, Any]) -> None:
+    def _close(self, result: Document) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:
             self._checkpoint()
         self.folder.write_result(result)
@@ -237,9 +236,9 @@ class Session(RankSession):
 
 
 @contextmanager
-def finishing(sinks: list[Sink]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def finishing(sinks: list[Sink]) -> Iterator[Callable[[Document], None]]:
     """Yield a function that takes the result; finish all sinks at the end, with None if there is no result."""
-    results: list[Mapping[str, Any]] = []
+    results: list[Document] = []
     try:
         yield results.append
     finally:

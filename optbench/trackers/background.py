@@ -12,7 +12,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from optbench.contracts import Sink
 from optbench.errors import first_line
@@ -44,7 +43,7 @@ class BackgroundSink(Sink):
         self._thread = threading.Thread(target=self._work, name="optbench-tracker", daemon=True)
         self._thread.start()
 
-    def start(self, run: Mapping[str, Any]) -> None:
+    def start(self, run: Mapping[str, object]) -> None:
         """Start the sink; wait at most `start_seconds`."""
         self._pass_on(lambda: self.sink.start(run), self.start_seconds)
 
@@ -53,7 +52,7 @@ class BackgroundSink(Sink):
         late = self._behind is not None and not self._behind.is_set()
         self._pass_on(lambda: self.sink.log(record), 0.0 if late else self.log_seconds)
 
-    def finish(self, result: Mapping[str, Any] | None) -> None:
+    def finish(self, result: Mapping[str, object] | None) -> None:
         """Finish the sink; log a message and abandon it if it takes longer than `finish_seconds`."""
         began = time.monotonic()
         self._pass_on(lambda: self.sink.finish(result), self.finish_seconds)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from optbench.store import Document
 from optbench.trackers.console import duration, number, size
-
-Document = Mapping[str, Any]  # the contents of run.json or result.json
 
 
 def summary_lines(run: Document, result: Document, folder: Path) -> list[str]:

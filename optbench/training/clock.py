@@ -9,11 +9,12 @@ from __future__ import annotations
 import statistics
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
+
+from optbench.training.plan import State
 
 PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "checkpoint", "compile", "logging", "other")
 DATA, FORWARD, BACKWARD, OPTIMIZER, EVALUATION, CHECKPOINT, COMPILE, LOGGING, OTHER = range(len(PHASES))
@@ -79,7 +80,7 @@ class Clock:
         """Return seconds by phase name, as of the last `resolve`."""
         return dict(zip(PHASES, self._seconds, strict=True))
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the state for a checkpoint."""
         self.to(self._phase)
         self.resolve()
@@ -90,7 +91,7 @@ class Clock:
             "step_seconds": torch.tensor(self.step_seconds, dtype=torch.float32),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Load a checkpoint's state. Time after that checkpoint does not count, because its steps are repeated."""
         self._seconds = list(state["seconds"])
         self._wall_before = state["wall_seconds"]

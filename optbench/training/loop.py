@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from optbench.training.evaluation import Evaluator
 from optbench.training.flops import count_flops
 from optbench.training.memory import resident_peak_bytes
 from optbench.training.parallel import Communicator
-from optbench.training.plan import Plan, TrainingProgress
+from optbench.training.plan import Plan, State, TrainingProgress
 from optbench.training.player import ActivePlayer
 from optbench.training.seeding import preserve_state, random_state, restore_random_state
 
@@ -271,7 +271,7 @@ class Trainer:
         """True if the networks are sharded, so that all ranks must read their weights together."""
         return any(player.shards is not None for player in self.players.values())
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the state from which a resumed run continues bit for bit: plain values and tensors."""
         return {
             "progress": dict(vars(self.progress)),
@@ -280,7 +280,7 @@ class Trainer:
             "players": {name: player.state_dict() for name, player in self.players.items()},
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Load a checkpoint's state."""
         self.progress = TrainingProgress(**state["progress"])
         self.clock.load_state_dict(state["clock"])

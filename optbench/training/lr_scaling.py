@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 RULES: Mapping[str, Callable[[float], float]] = {"sqrt": math.sqrt, "linear": float}
 WARMUP = "warmup"  # key of a schedule's settings
@@ -23,8 +22,8 @@ def lr_factor(rule: str | None, batch_size: int, reference: int | None) -> float
 
 
 def scaled_schedule(
-    settings: Mapping[str, Any], rule: str | None, batch_size: int, reference: int | None
-) -> dict[str, Any]:
+    settings: Mapping[str, float], rule: str | None, batch_size: int, reference: int | None
+) -> dict[str, float]:
     """Return a schedule's settings with the warm-up's share scaled, up to the whole budget."""
     scaled = dict(settings)
     share = scaled.get(WARMUP, 0.0)

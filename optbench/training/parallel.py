@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from optbench.contracts import Batch, Evaluation
     from optbench.optimizers.core.interface import Optimizer
+    from optbench.training.plan import State
 
 Picklable = TypeVar("Picklable")
 
@@ -82,11 +83,11 @@ class Shards(Protocol):
     def sync_to_module(self) -> None:
         """Copy updated values from the optimizer's tensors into the module."""
 
-    def optimizer_state(self, optimizer: Optimizer) -> Any:
+    def optimizer_state(self, optimizer: Optimizer) -> object:
         """Return the optimizer's state for a checkpoint."""
         ...
 
-    def load_state(self, module: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    def load_state(self, module: nn.Module, optimizer: Optimizer, state: State) -> None:
         """Load the "module" and "optimizer" of a checkpoint."""
 
     def norms(self, tensors: Sequence[Tensor]) -> Tensor:

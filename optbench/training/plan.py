@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from optbench.records import Status
+
+State: TypeAlias = dict[str, Any]
+"""A part of a checkpoint: plain values and tensors by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

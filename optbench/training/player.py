@@ -7,7 +7,7 @@ same random state and frozen batch statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -22,6 +22,7 @@ from optbench.optimizers.core.interface import Optimizer, requires_closure, take
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, split_evenly
 from optbench.training.parallel import Communicator, Shards
+from optbench.training.plan import State
 from optbench.training.seeding import restore_torch_random_state, torch_random_state
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -265,7 +266,7 @@ class ActivePlayer:
         self.reset_meters()
         return values
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the state for a checkpoint."""
         return {
             "module": self.module.state_dict(),
@@ -283,7 +284,7 @@ class ActivePlayer:
     def _optimizer_state(self) -> object:
         return self.optimizer.state_dict() if self.shards is None else self.shards.optimizer_state(self.optimizer)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Load a checkpoint's state."""
         if self.shards is not None:
             self.shards.load_state(self.module, self.optimizer, state)

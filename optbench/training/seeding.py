@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from optbench.contracts import Seeds
+from optbench.training.plan import State
 
 
 def derive_seed(seed: int, purpose: str) -> int:
@@ -33,9 +33,9 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_state(device: torch.device) -> dict[str, Any]:
+def random_state(device: torch.device) -> State:
     """Return the state of every global generator, as tensors and plain values (so that `weights_only` loads it)."""
-    state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    state: State = {"python": random.getstate(), "torch": torch.get_rng_state()}
     if "numpy" in sys.modules:
         kind, keys, *rest = sys.modules["numpy"].random.get_state()
         state["numpy"] = (kind, [int(key) for key in keys], *(x if isinstance(x, int) else float(x) for x in rest))
@@ -44,7 +44,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
     return state
 
 
-def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None:
+def restore_random_state(state: State, device: torch.device) -> None:
     """Restore a state returned by `random_state`."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))

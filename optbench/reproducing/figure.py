@@ -38,7 +38,6 @@ def draw(report: Report, claim: Claim, spec: object, folder: Path) -> list[tuple
     StorageError."""
     from optbench.reports.model.chapters import document
     from optbench.reports.render.figures import draw as draw_figure
-    from optbench.reports.render.figures import places_of
     from optbench.store import storage_errors
 
     made = document(report)
@@ -49,7 +48,7 @@ def draw(report: Report, claim: Claim, spec: object, folder: Path) -> list[tuple
         for name in (EVIDENCE, BEHIND):
             (folder / name).unlink(missing_ok=True)
         for name, _, figure in wanted:
-            draw_figure(figure, places_of(made), [folder / name])
+            draw_figure(figure, made.places, [folder / name])
     return [(folder / name, title) for name, title, _ in wanted]
 
 

@@ -12,6 +12,7 @@ from optbench.reports.model.table import Table
 
 ACROSS = "across"
 FlatRow = Mapping[str, object]
+Places = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,12 @@ class Document:
     """What weakens all of it."""
     chapters: tuple[Chapter, ...]
     contenders: tuple[str, ...]
-    """By name: a contender's place gives its colour in every figure, whatever the results."""
+    """In the order of their names."""
+
+    @property
+    def places(self) -> Places:
+        """Each contender's place by name. It gives the same colour in every output, whatever the results."""
+        return {name: place for place, name in enumerate(self.contenders)}
 
 
 def chapter(key: str, title: str, *parts: Part | None, records: tuple[Records, ...] = ()) -> Chapter:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from optbench.reports.model.document import Document
+from optbench.reports.model.document import Document, Places
 from optbench.reports.model.figure import Figure
 
 HASHES = ".drawn.json"  # of what each figure was drawn from, in the folder of the figures
@@ -20,7 +20,7 @@ def write_figures(document: Document, folder: Path) -> list[Path]:
     from optbench.reports.render.figures.style import VERSION
     from optbench.store import storage_errors, write_atomically
 
-    places = places_of(document)
+    places = document.places
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         before, now = drawn_before(folder), {}
@@ -37,7 +37,7 @@ def write_figures(document: Document, folder: Path) -> list[Path]:
     return [folder / f"{name}.{ending}" for name in now for ending in ("png", "svg")]
 
 
-def draw(figure: Figure, places: dict[str, int], files: list[Path]) -> None:
+def draw(figure: Figure, places: Places, files: list[Path]) -> None:
     """Draw one figure into its files. `places`: of each contender among all, which gives it its colour."""
     from optbench.reports.model import figure as kinds
     from optbench.reports.render.figures import bars, forest, heat, lines, standings
@@ -57,11 +57,6 @@ def draw(figure: Figure, places: dict[str, int], files: list[Path]) -> None:
         drawn = drawers[type(figure.data)](figure.data, places)
         for file in files:
             write_atomically(file, lambda out, file=file: save(drawn, out, file.suffix[1:]))
-
-
-def places_of(document: Document) -> dict[str, int]:
-    """Return each contender's place, the same as in the HTML page."""
-    return {name: place for place, name in enumerate(document.contenders)}
 
 
 def drawn_before(folder: Path) -> dict[str, str]:

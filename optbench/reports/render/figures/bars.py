@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from optbench.reports.model.document import Places
 from optbench.reports.model.figure import Bars, Intervals
 from optbench.reports.model.rows import Estimate
-from optbench.reports.render.figures.style import GREY, Places, colour, legend, new, rows_of
+from optbench.reports.render.figures.style import GREY, colour, legend, new, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from optbench.config.measures import MEASURES
 from optbench.reports.model.content import VERDICTS, Claim, CriterionVerdict, Evidence
-from optbench.reports.render.figures.style import GREY, Places
+from optbench.reports.model.document import Places
+from optbench.reports.render.figures.style import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

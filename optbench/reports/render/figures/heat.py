@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from optbench.reports.model.document import Places
 from optbench.reports.model.figure import HeatMaps
 from optbench.reports.model.rows import Sensitivity
-from optbench.reports.render.figures.style import HEIGHT, WIDTH, Places, log, short
+from optbench.reports.render.figures.style import HEIGHT, WIDTH, log, short
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from optbench.reports.model.document import Places
 from optbench.reports.model.figure import Curves, FigureAxis, FigureSeries, Lines
-from optbench.reports.render.figures.style import GREY, HEIGHT, WIDTH, Places, floats, legend, log, look, new, short
+from optbench.reports.render.figures.style import GREY, HEIGHT, WIDTH, floats, legend, log, look, new, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optbench.reports.model.content import Across
+from optbench.reports.model.document import Places
 from optbench.reports.render.figures.bars import interval
-from optbench.reports.render.figures.style import WIDTH, Places, colour, look, rows_of
+from optbench.reports.render.figures.style import WIDTH, colour, look, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
+from optbench.reports.model.document import Places
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -21,7 +23,6 @@ WIDTH, HEIGHT, DPI = 6.4, 4.0, 150
 LEGEND_ROW = 0.19  # inches
 LONGEST = 40  # characters of a contender's name
 LEGEND_LINE = 60  # characters of the names in one row of a legend of WIDTH
-Places = dict[str, int]
 
 
 @contextmanager

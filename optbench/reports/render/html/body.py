@@ -25,7 +25,7 @@ class Body:
     def __init__(self, document: Document, root: Path) -> None:
         self.document = document
         self.root = root
-        self.places = {name: place for place, name in enumerate(document.contenders)}
+        self.places = document.places
         self.album = Album()
         self.plots: list[Plot] = []
         self.contents: list[tuple[int, str, str]] = []

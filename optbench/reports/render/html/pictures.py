@@ -10,8 +10,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from optbench.reports.model.content import Picture
+from optbench.reports.model.document import Places
 from optbench.reports.render.html.markup import join, tag
-from optbench.reports.render.html.table import Places, contender
+from optbench.reports.render.html.table import contender
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from optbench.reports.model.document import Places
 from optbench.reports.model.figure import Bars, Curves, Figure, FigureAxis, FigureSeries, HeatMaps, Lines
 from optbench.reports.model.rows import Curve, Sensitivity
 from optbench.reports.render.html.markup import printable
 from optbench.reports.render.html.packing import curve_data
 
 Plot = dict[str, object]
-Places = Mapping[str, int]
 LABEL, TITLE = 32, 60  # characters
 DECADES = 100.0  # from this range on a logarithmic axis has powers of ten only
 SYMBOLS = {"cross": "x", "ring": "circle-open", "filled": "circle", "open": "circle-open"}

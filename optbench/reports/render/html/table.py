@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from markupsafe import Markup, escape
 
 from optbench.reports.model.cells import cell_text
+from optbench.reports.model.document import Places
 from optbench.reports.model.numbers import interval_text, value_text
 from optbench.reports.model.rows import Estimate
 from optbench.reports.model.table import Cell, Flagged, Table, TableColumn, Whisker
@@ -15,8 +14,6 @@ from optbench.reports.render.html.whisker import COLOURS, drawn, scale
 
 SIGNS = {"better": "▲", "worse": "▼", "tie": "=", "undecided": "?"}
 CLASSES = {"verdict": "middle", "sign": "middle", "heat": "middle", "ranks": "rank"}
-Places = Mapping[str, int]
-"""Of each contender among all; it gives the contender's colour."""
 
 
 def html_table(of: Table, places: Places) -> Markup:

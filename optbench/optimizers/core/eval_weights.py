@@ -8,21 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Protocol, TypeGuard
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from optbench.optimizers.core.interface import Optimizer
 
-def has_eval_weights(optimizer: object) -> bool:
+
+class HasEvalWeights(Optimizer, Protocol):
+    """An optimizer with separate weights for evaluation."""
+
+    def eval(self) -> None:
+        """Put the evaluation weights into the parameters."""
+
+    def train(self) -> None:
+        """Put the training weights back."""
+
+
+def has_eval_weights(optimizer: Optimizer) -> TypeGuard[HasEvalWeights]:
     """Return True if the optimizer has separate weights for evaluation."""
     return callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None))
 
 
 @contextmanager
 def eval_weights(
-    optimizer: Any, module: nn.Module, refresh: Callable[[nn.Module], None], sync: Callable[[], None] = lambda: None
+    optimizer: Optimizer,
+    module: nn.Module,
+    refresh: Callable[[nn.Module], None],
+    sync: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """Use the evaluation weights within a block.
 

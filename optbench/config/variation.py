@@ -1,4 +1,4 @@
-"""Many runs that differ in a few values. Varying a composed configuration takes 0.3 ms, composing each takes 30 ms."""
+"""Many runs that differ in a few values. Varying a composed configuration takes 0.03 ms, composing each takes 20 ms."""
 
 from __future__ import annotations
 

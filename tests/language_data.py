@@ -14,7 +14,7 @@ SIZE, LENGTH = 40, 24
 
 
 def text_data(length: int = LENGTH, size: int = SIZE) -> Any:
-    """What models and tasks are told of their data."""
+    """Return the data properties that models and tasks read."""
     counts = torch.arange(size)
     counts[[PAD, MASK]] = 0
     lengths = torch.full((size,), 2)
@@ -24,7 +24,7 @@ def text_data(length: int = LENGTH, size: int = SIZE) -> Any:
 
 
 def text_batch(samples: int, length: int = LENGTH, size: int = SIZE, first: int = 0) -> Batch:
-    """Samples of ordinary pieces with an end here and there; sample k is the same in every batch."""
+    """Return samples of ordinary pieces with some end pieces; sample k is the same in every batch."""
     rows = []
     for index in range(first, first + samples):
         generator = torch.Generator().manual_seed(index)

@@ -1,4 +1,4 @@
-"""On CUDA: low precision, the event clock, peak memory, resume."""
+"""Runs on CUDA: low precision, the event clock, peak memory, resume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CUDA_VOLATILE = {"peak_allocated_bytes", "peak_reserved_bytes"}
 
 @pytest.mark.parametrize("optimizer", ["lion", "adamw", "sgd"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_it_learns_at_every_precision(tmp_path: Path, optimizer: str, precision: str) -> None:
+def test_a_model_learns_at_every_precision(tmp_path: Path, optimizer: str, precision: str) -> None:
     overrides = [
         *CUDA,
         "model=vit",
@@ -58,7 +58,7 @@ def test_the_event_clock_measures_the_device() -> None:
         a @ a
     clock.to(OTHER)
     clock.end_step()
-    assert clock.train_seconds == 0  # nothing is known, and nothing waited, before it is asked for
+    assert clock.train_seconds == 0  # no times, and no synchronisation, before `resolve`
     clock.resolve()
     seconds = clock.seconds()
     assert seconds["backward"] / seconds["forward"] == pytest.approx(2, rel=0.3)
@@ -66,7 +66,7 @@ def test_the_event_clock_measures_the_device() -> None:
     assert sum(seconds.values()) == pytest.approx(clock.wall_seconds, rel=0.1)
 
 
-def test_phases_add_up_and_peaks_are_there(tmp_path: Path) -> None:
+def test_phases_sum_to_wall_time_and_peaks_are_recorded(tmp_path: Path) -> None:
     result = execute(config.load([*CUDA, "model=vit", "steps=300"]), tmp_path).result
     assert sum(result["seconds"].values()) == pytest.approx(result["wall_seconds"], rel=0.03)
     assert result["seconds"]["other"] <= 0.02 * result["wall_seconds"]
@@ -79,7 +79,7 @@ def test_phases_add_up_and_peaks_are_there(tmp_path: Path) -> None:
 
 def test_resume_on_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [*CUDA, "model=vit", "model.drop_path=0.2", "steps=40", "record_every=5", "deterministic=true"]
-    calm = execute(config.load(settings), tmp_path / "calm")
+    uninterrupted = execute(config.load(settings), tmp_path / "uninterrupted")
     on_step = Session._on_step
 
     def interrupted(session: Session, trainer: Any) -> None:
@@ -88,13 +88,13 @@ def test_resume_on_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(Session, "_on_step", interrupted)
     with pytest.raises(Interrupted):
-        execute(config.load(settings), tmp_path / "wild")
-    ended = execute(config.load(settings), tmp_path / "wild")
+        execute(config.load(settings), tmp_path / "interrupted")
+    ended = execute(config.load(settings), tmp_path / "interrupted")
     assert ended.result["resumed_from_steps"] == [17]
-    assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
+    assert ended.result["weights_sha256"] == uninterrupted.result["weights_sha256"]
     found = [
         same_records([json.loads(line) for line in (e.folder / "metrics.jsonl").read_text().splitlines()])
-        for e in (calm, ended)
+        for e in (uninterrupted, ended)
     ]
     for rows in found:
         for row in rows:
@@ -115,7 +115,7 @@ def test_out_of_memory_is_a_result(tmp_path: Path) -> None:
     assert "out of memory" in result["reason"]
 
 
-GRADIENTS_ALONE = [
+FIRST_ORDER = [
     name
     for name in config.options([config.packaged_folder()], "optimizer")
     if not config.load([f"optimizer={name}"]).optimizer.about["needs"]
@@ -124,15 +124,15 @@ GRADIENTS_ALONE = [
 
 
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
-@pytest.mark.parametrize("name", [name for name in GRADIENTS_ALONE if name != "psgd_kron"])  # it draws its own numbers
-def test_our_rules_move_cuda_tensors_as_they_move_those_of_the_cpu(name: str, engine: str) -> None:
+@pytest.mark.parametrize("name", [name for name in FIRST_ORDER if name != "psgd_kron"])  # it draws random numbers
+def test_our_rules_take_the_same_steps_on_cuda_and_cpu(name: str, engine: str) -> None:
     from optbench.config import imports
     from optbench.contracts import Parameter, Problem
     from optbench.optimizers.core.build import build
 
     choice = config.load([f"optimizer={name}", "optimizer.impl=optbench"]).optimizer
     if "engine" not in choice.settings and engine == "compiled":
-        pytest.skip("it has one engine")
+        pytest.skip("only one engine")
     settings = {**choice.settings, **choice.about.get("exact", {})}
     ends = {}
     for device in ("cpu", "cuda"):

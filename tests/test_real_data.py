@@ -1,9 +1,9 @@
-"""Real data, where it lies on this machine: the loss falls and the records are whole.
+"""Real data, if it is on this machine: the loss decreases and the records are complete.
 
     OPTBENCH_DATA_DIR=... OPTBENCH_TEST_IMAGES=... pytest -m slow tests/test_real_data.py -s
 
-CIFAR-10 and Fashion-MNIST are looked for as every run does; OPTBENCH_TEST_IMAGES is a folder with train/CLASS/ and
-val/CLASS/; text/ and bert-base-uncased-vocab/ lie in OPTBENCH_DATA_DIR or in ../shared/data. What is absent is
+CIFAR-10 and Fashion-MNIST are found as in every run. OPTBENCH_TEST_IMAGES is a folder with train/CLASS/ and
+val/CLASS/. text/ and bert-base-uncased-vocab/ are in OPTBENCH_DATA_DIR or ../shared/data. Tests without data are
 skipped."""
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import pytest
+from real_data import real
 
 from optbench import config
 from optbench.errors import MissingError
@@ -37,7 +38,7 @@ MEASURED = {"train_loss", "lr", "grad_norm", "update_ratio", "clip_fraction", "s
 
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("optimizer", ["lion", "adamw"])
-def test_the_loss_falls_and_the_records_are_whole(tmp_path: Path, name: str, optimizer: str) -> None:
+def test_the_loss_decreases_and_the_records_are_complete(tmp_path: Path, name: str, optimizer: str) -> None:
     settings = ["model=vit", f"optimizer={optimizer}", f"steps={STEPS}", f"record_every={RECORD_EVERY}", *SETS[name]]
     try:
         ended = execute(config.load([*settings, "tracker=none"]), tmp_path)
@@ -57,7 +58,6 @@ def test_the_loss_falls_and_the_records_are_whole(tmp_path: Path, name: str, opt
     assert sum(ended.result["seconds"].values()) == pytest.approx(ended.result["wall_seconds"], rel=0.02)
 
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 TEXT = {
     "bert": ["model=bert", "data.vocabulary=2048"],
     "bert_wordpiece": ["model=bert", "data.tokenizer=VOCABULARY"],
@@ -65,25 +65,16 @@ TEXT = {
     "gpt": ["model=gpt", "data.vocabulary=2048"],
 }
 
-MARGIN = {"t5": 0.0}  # nats below unigrams, 0.1 elsewhere: T5 starts slowly, a thousand steps bring it just below
-
-
-def folder_of(name: str) -> Path:
-    """A folder of the data that is at hand; the test is skipped where it is not."""
-    places = [Path(os.environ.get("OPTBENCH_DATA_DIR") or SHARED) / name, SHARED / name]
-    found = next((place for place in places if place.is_dir()), None)
-    if found is None:
-        pytest.skip(f"there is no {name} in the data folder")
-    return found
+MARGIN = {"t5": 0.0}  # nats below unigrams, by default 0.1: T5 starts slowly and is just below after a thousand steps
 
 
 @pytest.mark.parametrize("name", TEXT)
 def test_a_language_model_gets_below_unigrams_on_real_text(tmp_path: Path, name: str) -> None:
-    vocabulary = f"data.tokenizer={folder_of('bert-base-uncased-vocab') / 'vocab.txt'}"
+    vocabulary = f"data.tokenizer={real('bert-base-uncased-vocab') / 'vocab.txt'}"
     overrides = [vocabulary if "VOCABULARY" in setting else setting for setting in TEXT[name]]
     settings = [
         "data=text",
-        f"data.path={folder_of('text')}",
+        f"data.path={real('text')}",
         "data.sequence_length=64",
         "batch_size=32",
         "steps=400",
@@ -96,8 +87,8 @@ def test_a_language_model_gets_below_unigrams_on_real_text(tmp_path: Path, name:
     assert final["test_metric"] < final["test_trivial"] - MARGIN.get(name, 0.1)
 
 
-def test_a_gan_gets_closer_to_cifar10_than_pixels_do(tmp_path: Path) -> None:
-    weights = folder_of("resnet-cifar10-weights")
+def test_a_gan_is_closer_to_cifar10_than_independent_pixels(tmp_path: Path) -> None:
+    weights = real("resnet-cifar10-weights")
     settings = ["model=dcgan", "data=cifar10", "data.verify=off", "steps=300", f"model.task.features_path={weights}"]
     try:
         ended = execute(config.load([*settings, "batch_size=64", "optimizer=adam", "tracker=none"]), tmp_path)

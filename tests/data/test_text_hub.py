@@ -60,7 +60,9 @@ def test_the_head_of_the_stream_is_taken(origin: Path, tmp_path: Path) -> None:
     assert sorted(documents(made, tmp_path / "data")) == sorted(TEXTS[:100])
     assert made.verify(tmp_path / "data") == []
     data = made.load(tmp_path / "data", torch.device("cpu"), Seeds(1, 2, 3))
-    assert sum(data.facts["tokens"].values()) == sum(SIZES[:100]) + 100
+    tokens = data.facts["tokens"]
+    assert isinstance(tokens, dict)
+    assert sum(tokens.values()) == sum(SIZES[:100]) + 100
 
 
 def test_a_larger_download_continues_and_a_smaller_one_uses_less(origin: Path, tmp_path: Path) -> None:

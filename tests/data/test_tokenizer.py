@@ -164,7 +164,7 @@ def test_missing_special_pieces_are_added(tmp_path: Path, tokenizer: Tokenizer) 
 
 
 def test_pieces_equal_those_of_berts_own_tokenizer(tmp_path: Path) -> None:
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizerFast  # pyright: ignore[reportAttributeAccessIssue]  exported lazily
 
     file = real("bert-base-uncased-vocab", "vocab.txt")
     reference = BertTokenizerFast(str(file))

@@ -64,8 +64,8 @@ class TestFunction:
     def test_a_batch_is_the_sum_of_its_parts(self, name: str) -> None:
         f = moved(function(name))
         whole = f(batch_of(f, torch.arange(7)))
-        pieces = sum(f(batch_of(f, part)) for part in torch.arange(7).split(3))
-        assert whole.item() == pytest.approx(pieces.item(), rel=1e-12)
+        parts = sum(f(batch_of(f, part)).item() for part in torch.arange(7).split(3))
+        assert whole.item() == pytest.approx(parts, rel=1e-12)
 
     def test_the_gradient_matches_finite_differences(self, name: str) -> None:
         f = moved(function(name))

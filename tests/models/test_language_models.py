@@ -40,6 +40,11 @@ def task_of(name: str, *overrides: str) -> LanguageTask:
     return imports.load(task.pop("target"))(model, data, seeds_of(0), **task)
 
 
+def network_of(name: str) -> Any:
+    """Build the model's network from transformers."""
+    return task_of(name).model.get_submodule("network")
+
+
 def weights(model: nn.Module) -> int:
     return sum(p.tensor.numel() for p in trainable(model))
 
@@ -74,18 +79,22 @@ class TestModel:
         task = task_of(name, *(["model.feed_forward=gated-gelu"] if name == "t5" else []))
         task.model.double()
         curvature = BatchCurvature(task.model, Clock(), contextlib.nullcontext(), None)
-        (curvature.turn,) = task.turns(text_batch(2), 0)
+        (turn,) = task.turns(text_batch(2), 0)
+        curvature.turn = turn
         thetas = [p.tensor for p in trainable(task.model)]
         vectors = [torch.randn_like(theta) for theta in thetas]
         products = curvature.hessian_products(thetas, vectors)
 
+        @torch.no_grad()
+        def move(shift: float) -> None:
+            for theta, vector in zip(thetas, vectors, strict=True):
+                theta.add_(vector, alpha=shift)
+
         def gradient_at(shift: float) -> list[torch.Tensor]:
-            with torch.no_grad():
-                torch._foreach_add_(thetas, vectors, alpha=shift)
-            total, count = task.loss(curvature.turn.batch)
+            move(shift)
+            total, count = task.loss(turn.batch)
             found = torch.autograd.grad(total / count, thetas)
-            with torch.no_grad():
-                torch._foreach_add_(thetas, vectors, alpha=-shift)
+            move(-shift)
             return list(found)
 
         step = 1e-5
@@ -95,7 +104,7 @@ class TestModel:
         assert (products - differences).norm() < 1e-3 * differences.norm()
 
     def test_attention_is_torchs_own(self, name: str) -> None:
-        assert task_of(name).model.network.config._attn_implementation == "sdpa"
+        assert network_of(name).config._attn_implementation == "sdpa"
 
     def test_bf16_autocast_stays_close(self, name: str) -> None:
         task = task_of(name)
@@ -157,7 +166,7 @@ def test_gpt_is_causal() -> None:
 def test_bert_scores_the_given_positions() -> None:
     model = task_of("bert").model.eval()
     tokens = text_batch(2)["tokens"]
-    everywhere = model.network(tokens).logits
+    everywhere = model.get_submodule("network")(tokens).logits
     positions = torch.tensor([[3, 0], [5, LENGTH - 1]])
     torch.testing.assert_close(model(tokens, positions)[1, 1], everywhere[1, LENGTH - 1])
     torch.testing.assert_close(model(tokens, positions)[0, 0], everywhere[0, 3])
@@ -184,5 +193,5 @@ def test_a_small_bert_starts_from_sines_and_cosines() -> None:
     assert table.square().mean().sqrt().item() == pytest.approx(0.05)
     shift = torch.linalg.lstsq(table[:-3], table[3:]).solution  # one matrix moves every position by three
     torch.testing.assert_close(table[:-3] @ shift, table[3:], atol=1e-5, rtol=0)
-    model = task_of("bert").model
-    assert torch.equal(model.network.bert.embeddings.position_embeddings.weight, bert.sinusoids(512, 128, 0.05))
+    positions = network_of("bert").bert.embeddings.position_embeddings.weight
+    assert torch.equal(positions, bert.sinusoids(512, 128, 0.05))

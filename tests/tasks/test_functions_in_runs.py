@@ -37,6 +37,7 @@ def task(dimension: int = 2) -> FunctionValue:
 
 def test_evaluation_is_exact_and_includes_the_start() -> None:
     rosenbrock = task()
+    assert isinstance(rosenbrock.model, Rosenbrock)
     with torch.no_grad():
         rosenbrock.model.x.fill_(0.0)
         seen = rosenbrock.evaluate({"index": torch.zeros(1)})

@@ -14,6 +14,7 @@ from conftest import rows_of
 from torch import Tensor, nn
 
 from optbench import config
+from optbench.contracts import Evaluation
 from optbench.records import COLUMNS
 from optbench.sessions.assemble import assemble
 from optbench.sessions.session import execute
@@ -42,6 +43,11 @@ def snapshot(task: Any) -> list[Tensor]:
     return [tensor.clone() for player in task.players.values() for tensor in player.state_dict().values()]
 
 
+def tensors_of(evaluation: Evaluation) -> dict[str, Tensor]:
+    """Return the gathered rows of an evaluation with one batch."""
+    return {name: part for name, part in evaluation.items() if isinstance(part, Tensor)}
+
+
 # -- losses -----------------------------------------------------------------------------------------------------------
 
 
@@ -60,14 +66,15 @@ def test_losses_by_hand() -> None:
 
 def test_the_penalty_of_a_linear_critic_is_known_and_trains_it() -> None:
     """Use that the slope of w . x is |w|: B (|w| - 1)^2, with the gradient 2 B (|w| - 1) w / |w|."""
-    critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 1))
+    layer = nn.Linear(4, 1)
     weights = torch.tensor([[3.0, 0.0, 4.0, 0.0]])
-    critic[1].weight.data.copy_(weights)
+    layer.weight.data.copy_(weights)
     real, fake = torch.randn(2, 3, 1, 2, 2)
-    penalty = gradient_penalty(critic, real, fake, torch.rand(3, 1))
+    penalty = gradient_penalty(nn.Sequential(nn.Flatten(), layer), real, fake, torch.rand(3, 1))
     penalty.backward()
     assert penalty.item() == pytest.approx(3 * 16)
-    assert critic[1].weight.grad.flatten().tolist() == pytest.approx((24 * weights / 5).flatten().tolist())
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.flatten().tolist() == pytest.approx((24 * weights / 5).flatten().tolist())
 
 
 def test_the_penalty_is_taken_between_the_images() -> None:
@@ -224,7 +231,7 @@ def test_the_trivial_answer_has_independent_pixels() -> None:
     (batch,) = data.eval_batches("train", 2000)
     with torch.no_grad():
         mean, std = task.trivial.pixel_statistics()
-        scores = task.score({"loss": torch.zeros(()), **task.evaluate(batch)} | {"loss": torch.zeros(())})
+        scores = task.score({**tensors_of(task.evaluate(batch)), "loss": torch.zeros(())})
     real = task.scale(batch["inputs"])
     assert torch.allclose(mean, real.mean(0), atol=1e-5)
     assert torch.allclose(std, real.std(0, correction=0), atol=1e-5)
@@ -257,8 +264,7 @@ def test_a_generator_of_nan_is_scored_without_an_error() -> None:
     task, data = lone_task(math.nan)
     (batch,) = data.eval_batches("validation", 300)
     with torch.no_grad():
-        parts = task.evaluate(batch)
-        scores = task.score(parts | {"loss": torch.tensor(math.nan)})
+        scores = task.score({**tensors_of(task.evaluate(batch)), "loss": torch.tensor(math.nan)})
     assert scores["metric"] == scores["metric"] or math.isnan(scores["metric"])
     assert math.isfinite(scores["trivial"])
 

@@ -11,6 +11,7 @@ from learn_digits_classifier import accuracy, embedded
 from real_data import real
 
 from optbench import config
+from optbench.data.in_memory import InMemoryImages
 from optbench.errors import ConfigError, MissingError
 from optbench.tasks.generative.cifar_resnet import build
 from optbench.tasks.generative.digits_classifier import FEATURES, WEIGHTS, load
@@ -95,6 +96,7 @@ def test_the_cifar_network_classifies_with_the_published_weights(file: str, leas
     state = torch.load(folder / file, map_location="cpu", weights_only=True)["state_dict"]
     model = build(int(file[6:8]), state).eval()
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
+    assert isinstance(data, InMemoryImages)
     right = 0
     with torch.no_grad():
         for batch in data.eval_batches("test", 250, 1000):

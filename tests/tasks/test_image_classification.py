@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from optbench.tasks.image_classification import ImageClassification
 
 
 def task(smoothing: float = 0.0) -> ImageClassification:
-    return ImageClassification(nn.Identity(), SimpleNamespace(classes=3), Seeds(0, 0, 0), label_smoothing=smoothing)
+    data: Any = SimpleNamespace(classes=3)
+    return ImageClassification(nn.Identity(), data, Seeds(0, 0, 0), label_smoothing=smoothing)
 
 
 BATCH = {"inputs": torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), "labels": torch.tensor([0, 1])}

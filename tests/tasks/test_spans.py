@@ -23,9 +23,11 @@ def restored(inputs: Tensor, targets: Tensor) -> list[int]:
     """Rebuild the sample from inputs and targets: replace each sentinel by its span."""
     assert inputs[-1] == targets[-1] == END
     spans: dict[int, list[int]] = {}
+    current = FIRST_SENTINEL
     for token in targets[:-1].tolist():
         if token >= FIRST_SENTINEL:
-            spans[current := token] = []
+            current = token
+            spans[current] = []
         else:
             spans[current].append(token)
     return [t for token in inputs[:-1].tolist() for t in spans.get(token, [token])]

@@ -1,4 +1,4 @@
-"""What holds for every model on the data that comes with the package: a new model gets these tests by existing."""
+"""Properties of every model on its embedded data. A new model gets these tests automatically."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CONF = config.packaged_folder()
 MODELS = config.options([CONF], "model")
 OPTIMIZERS = config.options([CONF], "optimizer")
 SMALL = ("batch_size=8", "threads=1", "tracker=none", "eval_batch_size=64", "eval_train_samples=64", "record_every=3")
-SMALLER = {"resnet": ("model.width=8",)}  # where the default takes seconds a step
-FIRST = ("muon", "sam")  # of the matrix: roles with AdamW for the rest, closures
+SMALLER = {"resnet": ("model.width=8",)}  # if the default takes seconds per step
+FIRST = ("muon", "sam")  # run by default: roles with AdamW for the rest, closures
 
 
 def settings(model: str, *overrides: str) -> config.RunConfig:
@@ -32,7 +32,7 @@ def settings(model: str, *overrides: str) -> config.RunConfig:
 
 
 def cells() -> list[Any]:
-    """Every optimizer on every model; most of them only when asked for."""
+    """Return every optimizer on every model; most pairs are marked slow."""
     return [
         pytest.param(optimizer, model, marks=[] if optimizer in FIRST else pytest.mark.slow)
         for model in MODELS
@@ -66,7 +66,7 @@ CASES += [("bert", ("optimizer=adafactor", "ema=true", "clip=global_norm")), ("g
 @pytest.mark.parametrize(
     ("model", "overrides"), CASES, ids=lambda value: value if isinstance(value, str) else "+".join(value)
 )
-def test_interrupted_and_resumed_bit_for_bit(model: str, overrides: tuple[str, ...], twice: Twice) -> None:
+def test_an_interrupted_run_resumes_bit_for_bit(model: str, overrides: tuple[str, ...], twice: Twice) -> None:
     ends = twice(settings(model, "steps=11", "eval_every=4", *overrides), 2, 7)
     pictures = [{file.name: file.read_bytes() for file in (end.folder / "pictures").glob("*")} for end in ends]
     assert pictures[0] == pictures[1]
@@ -76,7 +76,7 @@ def test_interrupted_and_resumed_bit_for_bit(model: str, overrides: tuple[str, .
 
 
 def gradients(loaded: config.RunConfig, micro_batch: int | None) -> dict[str, tuple[torch.Tensor, list[torch.Tensor]]]:
-    """Loss and gradients of each player on the first batch, in pieces of `micro_batch`."""
+    """Return loss and gradients of each player on the first batch, in parts of `micro_batch`."""
     device, seeds = torch.device("cpu"), seeds_of(loaded.seed)
     assemble.prepare(loaded, seeds)
     data = assemble.load_data(loaded, device, seeds)
@@ -93,11 +93,11 @@ def gradients(loaded: config.RunConfig, micro_batch: int | None) -> dict[str, tu
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_pieces_of_a_batch_give_the_gradient_of_the_whole(model: str) -> None:
+def test_micro_batches_give_the_gradient_of_the_batch(model: str) -> None:
     loaded = settings(model, "batch_size=14")
     loaded_task = assemble.build_task(loaded, data_of(loaded), seeds_of(0), torch.device("cpu"))
     if any(batch_norms(module) for module in loaded_task.players.values()):
-        pytest.skip("batch norm makes a sample's loss depend on the others of its piece")
+        pytest.skip("batch norm makes a sample's loss depend on the others in its micro-batch")
     whole, pieces = gradients(loaded, None), gradients(loaded, 4)  # 4 + 4 + 4 + 2
     for player, (loss, expected) in whole.items():
         torch.testing.assert_close(pieces[player][0], loss, rtol=1e-5, atol=1e-6)
@@ -110,15 +110,15 @@ def data_of(loaded: config.RunConfig) -> Any:
     return assemble.load_data(loaded, torch.device("cpu"), seeds_of(0))
 
 
-# -- what is said of it ------------------------------------------------------------------------------------------------
+# -- records ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_recorded_value_is_a_column_and_the_trivial_answer_is_there(model: str, tmp_path: Path) -> None:
+def test_every_recorded_value_is_a_column_and_there_is_a_trivial_answer(model: str, tmp_path: Path) -> None:
     from optbench.records import COLUMNS
 
     ended = execute(settings(model, "steps=4", "eval_every=2", "record_every=2"), tmp_path)
-    players = [f"{player}_" for player in ended_players(model)] if len(ended_players(model)) > 1 else [""]
+    players = [f"{player}_" for player in players_of(model)] if len(players_of(model)) > 1 else [""]
     for row in rows_of(ended):
         for name in row:
             short = next((name.removeprefix(p) for p in players if p and name.startswith(p)), name)
@@ -127,6 +127,6 @@ def test_every_recorded_value_is_a_column_and_the_trivial_answer_is_there(model:
         assert ended.result["final"][f"{split}_trivial"] is not None
 
 
-def ended_players(model: str) -> list[str]:
+def players_of(model: str) -> list[str]:
     loaded = settings(model)
     return list(assemble.build_task(loaded, data_of(loaded), seeds_of(0), torch.device("cpu")).players)

@@ -1,9 +1,11 @@
-"""Every workload on CUDA: bf16, compiled, and what fits into its memory."""
+"""Every workload on CUDA: bf16, compiled, and the largest micro-batch."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,22 +21,23 @@ COMMON = ("device=cuda", "tracker=none", "batch_size=32", "eval_train_samples=25
 FUNCTIONS = [m for m in MODELS if config.load([f"model={m}"]).model.about["reads"] == "function"]
 
 
-def ended(tmp_path: Path, *overrides: str) -> dict:
+def completed(tmp_path: Path, *overrides: str) -> Mapping[str, Any]:
+    """Run to the end and return the result."""
     result = execute(config.load([*COMMON, *overrides]), tmp_path).result
     assert result["status"] == "completed", result["reason"]
     return result
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_it_trains_in_bf16(model: str, tmp_path: Path) -> None:
-    result = ended(tmp_path, f"model={model}", "steps=60", "precision=bf16")
+def test_a_model_trains_in_bf16(model: str, tmp_path: Path) -> None:
+    result = completed(tmp_path, f"model={model}", "steps=60", "precision=bf16")
     assert all(value is not None for value in result["final"].values())
     assert sum(result["seconds"].values()) == pytest.approx(result["wall_seconds"], rel=0.05)
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model not in FUNCTIONS])
-def test_it_trains_compiled(model: str, tmp_path: Path) -> None:
-    result = ended(tmp_path, f"model={model}", "steps=30", "precision=bf16", "compile=true")
+def test_a_model_trains_compiled(model: str, tmp_path: Path) -> None:
+    result = completed(tmp_path, f"model={model}", "steps=30", "precision=bf16", "compile=true")
     assert result["seconds"]["compile"] > 0.5
 
 
@@ -58,17 +61,17 @@ def test_cpu_and_cuda_agree_on_the_first_loss(model: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("model", ["vit", "bert", "t5", "gpt"])
 def test_attention_has_a_fused_kernel(model: str, tmp_path: Path) -> None:
-    result = ended(tmp_path, f"model={model}", "steps=5", "precision=bf16")
+    result = completed(tmp_path, f"model={model}", "steps=5", "precision=bf16")
     assert set(result["attention"]) & {"flash", "efficient", "cudnn"}
 
 
 def test_channels_last_learns_the_same(tmp_path: Path) -> None:
     settings = ["model=resnet", "model.width=16", "steps=100"]
-    plain, ordered = ended(tmp_path, *settings), ended(tmp_path, *settings, "channels_last=true")
-    assert ordered["final"]["val_loss"] == pytest.approx(plain["final"]["val_loss"], rel=0.2)
+    plain, reordered = completed(tmp_path, *settings), completed(tmp_path, *settings, "channels_last=true")
+    assert reordered["final"]["val_loss"] == pytest.approx(plain["final"]["val_loss"], rel=0.2)
 
 
-def test_what_is_said_to_fit_fits(tmp_path: Path) -> None:
+def test_the_largest_micro_batch_fits(tmp_path: Path) -> None:
     loaded = config.load(["model=bert", "model.size=small", "batch_size=512", "device=cuda"])
     device, seeds = torch.device("cuda"), seeds_of(0)
     assemble.prepare(loaded, seeds)

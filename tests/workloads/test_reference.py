@@ -1,4 +1,4 @@
-"""Every embedded workload trains well past the trivial answer, by the margin that its model's file states."""
+"""Every embedded workload beats the trivial answer by the margin in its model's file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MODELS = config.options([config.packaged_folder()], "model")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("model", MODELS)
-def test_it_ends_better_than_the_trivial_answer(model: str) -> None:
+def test_a_model_beats_the_trivial_answer(model: str) -> None:
     row = workloads.train(model, "0", config.load([]))
     assert row["holds"], workloads.line(row)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_states_what_it_is_held_to(model: str) -> None:
+def test_a_model_states_its_required_margin(model: str) -> None:
     beats = config.load([f"model={model}"]).model.about["beats"]
     assert ("by" in beats) != ("factor" in beats)
     assert beats.get("by", 1) > 0
@@ -31,7 +31,7 @@ def test_a_model_states_what_it_is_held_to(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_run_that_has_learned_nothing_does_not_hold(model: str, tmp_path: Path) -> None:
+def test_an_untrained_model_does_not_beat_the_trivial_answer(model: str, tmp_path: Path) -> None:
     loaded = config.load(
         [
             f"model={model}",

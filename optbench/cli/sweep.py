@@ -274,7 +274,7 @@ def result_tree(scheduler: Scheduler) -> dict[str, Any]:
 def raise_for_failures(scheduler: Scheduler, tree: Mapping[str, Any]) -> None:
     """Log the result to W&B. Raise ExpectationFailed if a run did not succeed."""
     from optbench.sweeps.display import wandb_summary
-    from optbench.sweeps.display.live import status_counts
+    from optbench.sweeps.study.outcomes import status_counts
 
     wandb_summary.track(scheduler, tree)
     failures = scheduler.failures()

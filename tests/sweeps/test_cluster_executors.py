@@ -179,7 +179,7 @@ def job_of(root: Path, *overrides: str) -> Job:
     return Job(loaded.run_id, "tune", loaded, root, "x")
 
 
-def in_a_process(payload: dict[str, Any], tmp_path: Path) -> subprocess.Popen[str]:
+def in_a_process(payload: remote_worker.Payload, tmp_path: Path) -> subprocess.Popen[str]:
     """Start a worker as a cluster would."""
     import pickle
 

@@ -1,1 +1,1 @@
-"""What people see of a study: the live line, the summary, W&B, the Optuna dashboard."""
+"""Displays of a study: the live table, the summary, W&B, Optuna's dashboard."""

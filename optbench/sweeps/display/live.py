@@ -6,18 +6,17 @@ import logging
 import statistics
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optbench.records import Status
 from optbench.sweeps.executors.base import Event, RunEvaluated, RunProgress, RunStarted
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress
 from optbench.sweeps.scheduler.observer import Observer
 from optbench.sweeps.scheduler.study_progress import StudyProgress
 from optbench.sweeps.study.cells import FINAL, TUNE, PlannedRun
-from optbench.sweeps.study.outcomes import PRUNED, REFUSED, Outcome
+from optbench.sweeps.study.outcomes import PRUNED, REFUSED, Outcome, count_failures
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -205,15 +204,3 @@ class LiveDisplay(Observer):
             self.best(progress),
             values,
         ]
-
-
-def count_failures(outcomes: Iterable[Outcome]) -> int:
-    """Return how many runs neither succeeded nor were pruned."""
-    return sum(not outcome.succeeded and outcome.status != PRUNED for outcome in outcomes)
-
-
-def status_counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """Return the number of runs of each status."""
-    order = [*map(str, Status), PRUNED]
-    counts = Counter(outcome.status for outcome in outcomes)
-    return dict(sorted(counts.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))

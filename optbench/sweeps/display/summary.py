@@ -6,10 +6,9 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from optbench.sweeps.display.live import count_failures, status_counts
 from optbench.sweeps.scheduler.cell_progress import CellProgress
 from optbench.sweeps.scheduler.scheduler import Scheduler
-from optbench.sweeps.study.outcomes import PRUNED, Outcome
+from optbench.sweeps.study.outcomes import PRUNED, Outcome, count_failures, status_counts
 
 
 def summary_of(scheduler: Scheduler) -> dict[str, Any]:

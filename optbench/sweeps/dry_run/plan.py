@@ -96,7 +96,7 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError) -
 def run_counts(scheduler: Scheduler, cell: Cell) -> dict[str, dict[str, int]]:
     """Return how many runs of each stage a cell has, and how many of them ended in an earlier session.
 
-    The points of a sampler that learns are not known yet; with finalists=best, nor is the cell of the final runs."""
+    Not known yet are the points of a sampler that learns and, with finalists=best, the cell of the final runs."""
     study = scheduler.study
     released = [run for run in scheduler.planned_runs if run.cell == cell.number]
     expected = {

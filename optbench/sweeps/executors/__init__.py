@@ -1,1 +1,1 @@
-"""Where runs are executed: processes of this machine, Slurm, Ray."""
+"""Executors of runs: processes of this machine, Slurm, Ray."""

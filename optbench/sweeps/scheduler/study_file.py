@@ -29,7 +29,7 @@ HISTORY = 20  # earlier settings that are kept
 def scheduler_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a study's scheduler. The system releases the lock of a killed process.
 
-    Raises Locked if another scheduler has it, ConfigError if the folder cannot be written."""
+    Raises Locked if another scheduler has it, StorageError if the folder cannot be written."""
     from filelock import FileLock, Timeout
 
     with storage_errors(folder):

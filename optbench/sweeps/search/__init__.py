@@ -1,1 +1,1 @@
-"""Where a search space is sampled, and which trials are pruned."""
+"""Sampling of search boxes, and pruning of hopeless runs."""

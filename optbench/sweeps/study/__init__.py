@@ -1,1 +1,1 @@
-"""What a study asks for: its settings, cells, search spaces, and the outcomes of its runs."""
+"""Settings, cells and search boxes of a study, and the outcomes of its runs."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,15 @@ def mark_pruned(folder: Path, reason: str, metric: str | None, direction: str | 
     """Write down that a run was pruned, so that the same sweep does not resume it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / PRUNED_FILE, {"reason": reason, "metric": metric, "direction": direction, "value": value})
+
+
+def count_failures(outcomes: Iterable[Outcome]) -> int:
+    """Return how many runs neither succeeded nor were pruned."""
+    return sum(not outcome.succeeded and outcome.status != PRUNED for outcome in outcomes)
+
+
+def status_counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Return the number of runs of each status."""
+    order = [*map(str, Status), PRUNED]
+    counts = Counter(outcome.status for outcome in outcomes)
+    return dict(sorted(counts.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))

@@ -53,7 +53,7 @@ class Box:
         return {d.key: describe(d) for d in self.dimensions}
 
 
-def value_at(dimension: Dimension, u: float) -> object:
+def value_at(dimension: Dimension, u: float) -> Any:
     """Return the value at coordinate u in [0, 1)."""
     if dimension.values:
         return dimension.values[min(int(u * len(dimension.values)), len(dimension.values) - 1)]

@@ -40,7 +40,7 @@ def read_study_file(file: Path, scale: str | None) -> dict[str, Any]:
 
 
 def check_form(tree: dict[str, Any], file: Path) -> None:
-    """Raise ConfigError where `overrides` is not a list of texts, or `scales` does not map names to settings."""
+    """Raise ConfigError if `overrides` is not a list of texts, or if `scales` does not map names to settings."""
     from pydantic import BaseModel, ValidationError
 
     class Scale(BaseModel, strict=True):

@@ -31,17 +31,17 @@ from optbench.sweeps.study.study import Study
 
 def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
     """Return every cell of a study. Raises ConfigError for a mistake in any of them, before anything runs."""
-    asked = parse_sweep(study.overrides, config_dir)
-    for dimension in asked.dimensions:
+    parsed = parse_sweep(study.overrides, config_dir)
+    for dimension in parsed.dimensions:
         if dimension.key.split(".")[0] not in SEARCHED and "." not in dimension.key:
             raise ConfigError(
                 f"{dimension.key}: only hyperparameters can be searched by an interval",
                 "e.g. optimizer.lr=interval(0,1)",
             )
     check_boxes(study, config_dir)
-    combinations = itertools.product(*[[f"{axis.key}={value}" for value in axis.values] for axis in asked.axes])
+    combinations = itertools.product(*[[f"{axis.key}={value}" for value in axis.values] for axis in parsed.axes])
     cells = [
-        make_cell(number, study, asked, choices, budget, config_dir)
+        make_cell(number, study, parsed, choices, budget, config_dir)
         for number, (choices, budget) in enumerate(itertools.product(combinations, study.budgets))
     ]
     check_searched(study, cells)
@@ -58,10 +58,10 @@ def check_boxes(study: Study, config_dir: Path | None) -> None:
 
 
 def make_cell(
-    number: int, study: Study, asked: SweepOverrides, choices: Sequence[str], budget: float, config_dir: Path | None
+    number: int, study: Study, parsed: SweepOverrides, choices: Sequence[str], budget: float, config_dir: Path | None
 ) -> Cell:
     """Compose a cell; its steps are the budget divided by the gradient evaluations per step."""
-    overrides = [*asked.fixed, *choices]
+    overrides = [*parsed.fixed, *choices]
     try:
         composition = Composition(overrides, config_dir)
         config = composition.run_config()
@@ -72,7 +72,7 @@ def make_cell(
             length = f"samples={steps * config.batch_size}" if in_samples else f"steps={steps}"
             composition = Composition([*overrides, length], config_dir)
         variation = Variation(composition)
-        box = box_of(study, asked, variation)
+        box = box_of(study, parsed, variation)
         if study.needs_target and variation.base.target is None:
             model, data = config.model.name, config.data.name
             raise ConfigError(
@@ -119,7 +119,7 @@ def evaluations_of(optimizer: Choice) -> float | None:
     return None if isinstance(declared, str) else float(declared)
 
 
-def box_of(study: Study, asked: SweepOverrides, variation: Variation) -> Box:
+def box_of(study: Study, parsed: SweepOverrides, variation: Variation) -> Box:
     """Return the search box: the study's for this optimizer, else the published one.
 
     Keys with a given value are left out; intervals of the command line replace those of the box."""
@@ -132,7 +132,7 @@ def box_of(study: Study, asked: SweepOverrides, variation: Variation) -> Box:
         if own is None
         else tuple(dimension_of_spec(f"optimizer.{key}", spec) for key, spec in own.items())
     )
-    given = {dimension.key: dimension for dimension in asked.dimensions}
+    given = {dimension.key: dimension for dimension in parsed.dimensions}
     with_value = {text.partition("=")[0] for text in config.overrides}
     dimensions = [given.pop(d.key, d) for d in published if d.key not in with_value]
     dimensions += given.values()

@@ -126,8 +126,8 @@ def default_name(overrides: Sequence[str], config_dir: Path | None) -> str:
     """Return the name of a study that was given none: what it compares, and a hash of its overrides.
 
     The same command finds its study again; more trials or seeds extend it."""
-    asked = parse_sweep(overrides, config_dir)
-    words = ["_".join(axis.values) for axis in asked.axes]
-    words += [text.partition("=")[2] for text in asked.fixed if text.partition("=")[0] in ("model", "optimizer")]
+    parsed = parse_sweep(overrides, config_dir)
+    words = ["_".join(axis.values) for axis in parsed.axes]
+    words += [text.partition("=")[2] for text in parsed.fixed if text.partition("=")[0] in ("model", "optimizer")]
     plain = "".join(c if c.isalnum() or c in "_.-" else "_" for c in "-".join(words) or "sweep")
     return f"{plain[:48].strip('._-') or 'sweep'}-{short_hash(sorted(overrides))[:6]}"

@@ -113,6 +113,31 @@ def test_files_and_functions_are_small() -> None:
     assert long == []
 
 
+def test_sub_packages_have_no_import_circles() -> None:
+    edges = {(above, below) for above, below in sub_package_imports() if above != below}
+    while edges:
+        importing, imported = ({edge[side] for edge in edges} for side in (0, 1))
+        inner = {(above, below) for above, below in edges if above in imported and below in importing}
+        assert inner != edges, f"circle among {sorted(edges)}"
+        edges = inner
+
+
+def sub_package_imports() -> Iterator[tuple[str, str]]:
+    """Yield (importing, imported) sub-packages, such as reports.build and reports.model; a file at the root of a
+    package counts as one."""
+    known = {module.dotted for module in modules()}
+    for module in modules():
+        for name in module.imports():
+            target = name if name in known else name.rpartition(".")[0]
+            if target in known and module.path.name != "__init__.py":
+                yield sub_package(module.dotted), sub_package(target)
+
+
+def sub_package(dotted: str) -> str:
+    parts = dotted.split(".")
+    return ".".join(parts[1:3]) if parts[1] in ("reports", "sweeps") else parts[1]
+
+
 def test_only_config_knows_hydra() -> None:
     knows = {m.unit for m in modules() if any(name.split(".")[0] in ("hydra", "omegaconf") for name in m.imports())}
     assert knows == {"config"}

@@ -1,17 +1,23 @@
 """optbench: which optimizer should I use, on my workload, with my budget, and how sure can I be?
 
-From Python: `optbench.run(["optimizer=lion", "model=vit"])` gives a result, `optbench.results("results/NAME")` tables
+From Python: `optbench.run(["optimizer=lion", "model=vit"])` returns a result, `optbench.results("results/NAME")` tables
 of runs and records.
 """
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optbench.api import results, run
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "results", "run"]
 
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
 
 def __getattr__(name: str) -> Any:
-    """`run` and `results` when they are asked for: `import optbench` stays instant."""
+    """Import `run` and `results` on first use, so that `import optbench` is instant."""
     if name not in ("run", "results"):
         raise AttributeError(f"module 'optbench' has no attribute {name!r}")
     from importlib import import_module

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ASSERTION = re.compile(r"^\s*(.+?)\s*(>=|<=|==|>|<)\s*(.+?)\s*$")
-ALLOWED = {
+ALLOWED: dict[str, tuple[str, ...]] = {
     ">": ("better",),
     "<": ("worse",),
     ">=": ("better", "tie"),
@@ -90,12 +90,14 @@ def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:
     match = ASSERTION.match(text)
     if not match:
         raise ConfigError(f"--assert {text}: expected e.g. '{a} >= {b}'", f"Relations: {', '.join(ALLOWED)}")
-    left, relation, right = match.groups()
+    left, relation, right = match[1], match[2], match[3]
     if {left, right} != {a, b}:
         raise ConfigError(f"--assert {text}: it must be about {a} and {b}")
-    turned = {"better": "worse", "worse": "better"}
     allowed = ALLOWED[relation]
-    return text, allowed if left == a else tuple(turned.get(word, word) for word in allowed)
+    if left == a:
+        return text, allowed
+    turned = {"better": "worse", "worse": "better"}
+    return text, tuple(turned.get(word, word) for word in allowed)
 
 
 def verdicts_of(workloads: Sequence[Workload], a: str) -> list[str]:

@@ -21,7 +21,7 @@ SHORT = ("steps=4", "eval_every=4", "record_every=1", "eval_train_samples=64", "
 
 
 @pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
-def test_synchronised_statistics_make_two_ranks_one_process(tmp_path: Path, strategy: str) -> None:
+def test_synchronised_statistics_on_two_ranks_equal_one_process(tmp_path: Path, strategy: str) -> None:
     words = [*RESNET, *SHORT, "batch_statistics=synchronised"]
     one = execute(config.load([*words, "devices=1"]), tmp_path / "one")
     two = execute(config.load([*words, "devices=2", f"strategy={strategy}"]), tmp_path / "two")
@@ -32,7 +32,7 @@ def test_synchronised_statistics_make_two_ranks_one_process(tmp_path: Path, stra
 
 
 class Alone:
-    """An all-reduce of one rank."""
+    """An all_reduce with one rank."""
 
     def __call__(self, tensor: torch.Tensor) -> None:
         return None
@@ -40,7 +40,7 @@ class Alone:
 
 @pytest.mark.parametrize("make", [lambda: (nn.BatchNorm1d(3), (7, 3)), lambda: (nn.BatchNorm2d(4), (5, 4, 3, 2))])
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_ours_is_torchs_norm_on_one_rank(
+def test_cpu_sync_batch_norm_equals_torchs_on_one_rank(
     monkeypatch: pytest.MonkeyPatch, make: Callable[[], Any], momentum: float | None
 ) -> None:
     monkeypatch.setattr(torch.distributed, "all_reduce", Alone())  # there is no group to exchange with
@@ -64,7 +64,7 @@ def test_ours_is_torchs_norm_on_one_rank(
         torch.testing.assert_close(dict(ours[0].named_buffers())[name], buffer)
 
 
-def test_a_batch_norm_that_may_do_more_is_refused() -> None:
+def test_subclasses_of_batch_norm_are_refused() -> None:
     class Activated(nn.BatchNorm2d):
         pass
 

@@ -1,4 +1,4 @@
-"""One run on two ranks: the same numbers as on one, one writer, and what happens when a rank stops."""
+"""One run on two ranks: same numbers as on one rank, one writer, failures of ranks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COUNTED = ("step", "samples", "tokens", "gradient_evaluations", "split")
 
 @pytest.fixture
 def both(tmp_path: Path) -> Run:
-    """A configuration on one rank and on two."""
+    """Run a configuration on one rank and on two."""
 
     def run(*overrides: str) -> tuple[FinishedRun, FinishedRun]:
         words = [*overrides, "tracker=none", "threads=1", *SHORT]
@@ -39,7 +39,7 @@ def both(tmp_path: Path) -> Run:
 
 
 def assert_alike(one: FinishedRun, two: FinishedRun, tolerance: float = 1e-4) -> None:
-    """The same records, to float tolerance; every one of them carries numbers."""
+    """Assert that the records agree to float tolerance, and that there are enough."""
     assert one.folder.name == two.folder.name
     first, second = same_records(rows_of(one)), same_records(rows_of(two))
     assert len(first) == len(second) == 4 + 2 + 2
@@ -55,7 +55,7 @@ def assert_alike(one: FinishedRun, two: FinishedRun, tolerance: float = 1e-4) ->
     assert two.result["throughput"]["flops_per_step"] == one.result["throughput"]["flops_per_step"]
 
 
-def test_two_ranks_equal_one_where_the_batch_does_not_divide_evenly(both: Run) -> None:
+def test_two_ranks_equal_one_with_a_batch_that_does_not_divide_evenly(both: Run) -> None:
     one, two = both("model=mlp", "data=digits", "batch_size=63", "clip=global_norm", "data.augment.mixup=0.4")
     assert_alike(one, two)
     assert two.run["batch_statistics"] is None
@@ -63,7 +63,7 @@ def test_two_ranks_equal_one_where_the_batch_does_not_divide_evenly(both: Run) -
     assert (one.run["ranks"], one.run["strategy"]) == (1, None)
 
 
-def test_two_ranks_equal_one_where_masks_are_uneven(both: Run) -> None:
+def test_two_ranks_equal_one_with_uneven_masks(both: Run) -> None:
     one, two = both("model=bert", "batch_size=5", "model.task.masking=bernoulli", "eval_train_samples=50")
     assert_alike(one, two, 5e-4)
 
@@ -100,7 +100,9 @@ def test_two_ranks_equal_one(both: Run, overrides: tuple[str, ...]) -> None:
     ],
     ids=["resnet", "wgan_gp"],
 )
-def test_batch_statistics_are_local_and_said_to_be(both: Run, overrides: tuple[str, ...], measured: str) -> None:
+def test_batch_statistics_are_local_by_default_and_recorded_as_such(
+    both: Run, overrides: tuple[str, ...], measured: str
+) -> None:
     one, two = both(*overrides)
     assert two.run["batch_statistics"] == "local"
     first, second = (next(row[measured] for row in rows_of(ended) if measured in row) for ended in (one, two))
@@ -110,7 +112,7 @@ def test_batch_statistics_are_local_and_said_to_be(both: Run, overrides: tuple[s
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Any]:
-    """Let rank 0 be asked to stop after a step."""
+    """Signal rank 0 to stop after a step."""
 
     def at(step: int) -> None:
         on_step = Session._on_step
@@ -130,7 +132,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Any]:
     [(2, 1), pytest.param((2, 2), marks=pytest.mark.slow), pytest.param((1, 2), marks=pytest.mark.slow)],
     ids=lambda numbers: "-".join(map(str, numbers)),
 )
-def test_a_run_goes_on_on_another_number_of_ranks(tmp_path: Path, stopped: Run, numbers: tuple[int, int]) -> None:
+def test_a_run_resumes_on_another_number_of_ranks(tmp_path: Path, stopped: Run, numbers: tuple[int, int]) -> None:
     words = [*QUICK, "batch_size=33", *SHORT]
     loaded = [config.load([*words, f"devices={n}"]) for n in numbers]
     calm = execute(loaded[1], tmp_path / "calm")
@@ -161,7 +163,7 @@ def test_a_run_goes_on_on_another_number_of_ranks(tmp_path: Path, stopped: Run, 
         (("devices=2", "device=cuda:0"), ConfigError, "device=cuda:0 names one device"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(
+def test_impossible_settings_are_refused(
     quick_run: Run, overrides: tuple[str, ...], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -174,7 +176,7 @@ def test_an_optimizer_that_reads_layers_is_refused_on_several_ranks(quick_run: R
         quick_run("devices=2", "optimizer=kfac")
 
 
-def test_the_number_of_ranks_is_no_part_of_a_runs_identity() -> None:
+def test_the_number_of_ranks_does_not_change_the_run_id() -> None:
     ids = {config.load([*QUICK, *words]).run_id for words in ([], ["devices=2"], ["devices=4", "strategy=ddp"])}
     assert len(ids) == 1
 
@@ -185,7 +187,7 @@ COMMAND = [sys.executable, "-m", "optbench", "run", *LONG]
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a command in a session of its own; whatever is left of it is ended."""
+    """Start a command in a new session, and kill what is left of it."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(words: list[str]) -> subprocess.Popen[str]:
@@ -215,7 +217,7 @@ def children(pid: int) -> list[int]:
 def assert_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + 15
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < deadline, "a rank is left over"
+        assert time.monotonic() < deadline, "a rank is still running"
         time.sleep(0.05)
 
 
@@ -239,7 +241,7 @@ def test_a_signal_stops_all_ranks_after_the_same_step(tmp_path: Path, started: R
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("victim", "strategy"), [("helper", "ddp"), ("first", "ddp"), ("helper", "fsdp")])
-def test_a_killed_rank_ends_the_others_and_the_run_goes_on(
+def test_a_killed_rank_ends_the_others_and_the_run_resumes(
     tmp_path: Path, started: Run, victim: str, strategy: str
 ) -> None:
     words = [*COMMAND, "devices=2", f"strategy={strategy}", "--results-dir", str(tmp_path), "--quiet"]
@@ -262,7 +264,7 @@ def test_a_killed_rank_ends_the_others_and_the_run_goes_on(
 
 
 @pytest.mark.slow
-def test_what_a_helper_fails_of_is_the_runs_result(tmp_path: Path) -> None:
+def test_an_error_on_a_helper_is_the_runs_result(tmp_path: Path) -> None:
     (tmp_path / "failing.py").write_text(
         "import os, torch\n"
         "class Failing(torch.optim.SGD):\n"
@@ -283,7 +285,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 @pytest.mark.slow
-def test_under_torchrun_one_rank_speaks_and_the_numbers_are_those_of_devices_2(tmp_path: Path) -> None:
+def test_torchrun_prints_once_and_equals_devices_2(tmp_path: Path) -> None:
     words = [*QUICK, *SHORT]
     command = [*TORCHRUN, "run", *words, "--results-dir", str(tmp_path / "torchrun"), "--json"]
     for _ in range(2):  # the second finds that it has ended
@@ -298,7 +300,7 @@ def test_under_torchrun_one_rank_speaks_and_the_numbers_are_those_of_devices_2(t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_torchrun_starts_a_killed_rank_again_from_the_checkpoint(tmp_path: Path, started: Run, strategy: str) -> None:
+def test_torchrun_restarts_a_killed_rank_from_the_checkpoint(tmp_path: Path, started: Run, strategy: str) -> None:
     words = [*TORCHRUN[:4], "--max-restarts", "1", *TORCHRUN[4:], "run", *LONG, "--results-dir", str(tmp_path)]
     agent = started([*words, f"strategy={strategy}", "--quiet"])
     folder = RunFolder(tmp_path, "runs", config.load(LONG).run_id)
@@ -316,7 +318,7 @@ def test_torchrun_starts_a_killed_rank_again_from_the_checkpoint(tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_ranks_that_do_not_have_the_same_run_are_refused(tmp_path: Path) -> None:
+def test_ranks_with_different_runs_are_refused(tmp_path: Path) -> None:
     script = tmp_path / "mismatched.py"
     script.write_text(
         "import os, sys\n"

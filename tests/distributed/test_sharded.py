@@ -1,5 +1,4 @@
-"""Runs whose networks lie in parts on two ranks (strategy=fsdp): the same numbers as on one, checkpoints that serve any
-number of ranks, and what is refused."""
+"""Sharded runs on two ranks (strategy=fsdp): same numbers as on one, checkpoints for any number of ranks, refusals."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ SMALL = {  # what makes a comparison of every model short, and exact
 
 
 def shardable(group: str) -> list[str]:
-    """The names in a group whose files say that they can be sharded."""
+    """Return the names in a group whose files declare them shardable."""
     about = {name: config.load([f"{group}={name}"]).choices[group].about for name in config.options([CONF], group)}
     return [name for name, facts in about.items() if facts["shardable"] in (True, ELEMENTS, TENSORS)]
 
@@ -43,8 +42,9 @@ LOSSES, NORMS = {"train_loss", "val_loss", "test_loss"}, {"grad_norm", "update_r
 
 
 def assert_alike(one: FinishedRun, two: FinishedRun, tolerance: float = 1e-3) -> None:
-    """The same losses and counts at the same steps, and norms to ten times the tolerance: an eigenbasis or an iteration
-    in bfloat16 makes more of a rounding."""
+    """Assert that losses and counts agree, and norms to ten times the tolerance.
+
+    An eigenbasis or an iteration in bfloat16 amplifies rounding."""
     first, second = rows_of(one), rows_of(two)
     assert [row["step"] for row in first] == [row["step"] for row in second] == [2, 4, 4, 6, 8, 8, 8, 8]
     for a, b in zip(first, second, strict=True):
@@ -63,23 +63,23 @@ def ran(tmp_path: Path) -> Callable[..., FinishedRun]:
 
 @pytest.fixture
 def both(ran: Callable[..., FinishedRun]) -> Callable[..., tuple[FinishedRun, FinishedRun]]:
-    """A configuration on one rank, and in parts on two."""
+    """Run a configuration on one rank, and sharded on two."""
     return lambda *words: (ran("whole", *words), ran("parts", *words))
 
 
 def held(ended: FinishedRun) -> int:
-    """Bytes of optimizer state on rank 0."""
+    """Return the bytes of optimizer state on rank 0."""
     return sum(ended.result["bytes"]["optimizer_state"].values())
 
 
-def test_rows_on_two_ranks_train_as_one_and_hold_half_the_state(both: Callable[..., Any]) -> None:
+def test_sharded_rows_equal_one_rank_with_half_the_state(both: Callable[..., Any]) -> None:
     one, two = both("model=mlp", "batch_size=63", "micro_batch=10", "clip=global_norm", "optimizer=lion", "ema=true")
     assert_alike(one, two)
     assert held(two) == pytest.approx(held(one) / 2, rel=0.01)
     assert two.result["bytes"]["parameters"] == pytest.approx(one.result["bytes"]["parameters"] / 2, rel=0.01)
 
 
-def test_whole_tensors_dealt_out_train_as_one_and_are_held_once(both: Callable[..., Any]) -> None:
+def test_owned_tensors_equal_one_rank_and_are_stored_once(both: Callable[..., Any]) -> None:
     one, two = both("model=mlp", "batch_size=63", "optimizer=soap", "lookahead=true")
     assert_alike(one, two)
     assert held(two) < 0.7 * held(one)
@@ -87,7 +87,7 @@ def test_whole_tensors_dealt_out_train_as_one_and_are_held_once(both: Callable[.
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shardable("optimizer"))
-def test_every_optimizer_that_says_so_can_be_sharded(ran: Callable[..., FinishedRun], name: str) -> None:
+def test_every_optimizer_declared_shardable_is(ran: Callable[..., FinishedRun], name: str) -> None:
     flat = ["schedule=constant"] if name == "schedulefree" else []
     whole, ddp, parts = (ran(way, "model=mlp", "batch_size=63", f"optimizer={name}", *flat) for way in WAYS)
     assert_alike(whole, parts)
@@ -96,13 +96,13 @@ def test_every_optimizer_that_says_so_can_be_sharded(ran: Callable[..., Finished
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shardable("model"))
-def test_every_model_that_says_so_can_be_sharded(both: Callable[..., Any], name: str) -> None:
+def test_every_model_declared_shardable_is(both: Callable[..., Any], name: str) -> None:
     assert_alike(*both(f"model={name}", *SMALL.get(name, ())))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clip", [name for name in shardable("clip") if name != "none"])
-def test_every_clip_that_says_so_can_be_sharded(both: Callable[..., Any], clip: str) -> None:
+def test_every_clip_declared_shardable_is(both: Callable[..., Any], clip: str) -> None:
     one, two = both("model=mlp", "batch_size=63", f"clip={clip}", *(["clip.max_value=1e-3"] if clip == "value" else []))
     assert_alike(one, two)
     assert [row.get("clip_fraction") for row in rows_of(one)] == [row.get("clip_fraction") for row in rows_of(two)]
@@ -110,7 +110,7 @@ def test_every_clip_that_says_so_can_be_sharded(both: Callable[..., Any], clip: 
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
-    """Let rank 0 be asked to stop after a step."""
+    """Signal rank 0 to stop after a step."""
     on_step = Session._on_step
 
     def at(step: int | None) -> None:
@@ -156,7 +156,7 @@ def test_a_checkpoint_serves_any_number_of_ranks(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_parts_is_the_whole_one_piece_by_piece(tmp_path: Path) -> None:
+def test_a_sharded_checkpoint_equals_a_whole_one(tmp_path: Path) -> None:
     from optbench.sessions.checkpoints import read_checkpoint
 
     words = [*QUICK, "batch_size=33", "optimizer=muon", "ema=true", *SHORT]
@@ -169,7 +169,7 @@ def test_a_checkpoint_of_parts_is_the_whole_one_piece_by_piece(tmp_path: Path) -
 
 
 def assert_same_shape(a: Any, b: Any) -> None:
-    """Two trees with the same keys and shapes, and nearly the same numbers."""
+    """Assert that two trees have the same keys and shapes, and nearly the same numbers."""
     if isinstance(a, torch.Tensor):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         torch.testing.assert_close(a.double(), b.double(), rtol=1e-2, atol=1e-3)
@@ -205,13 +205,15 @@ def assert_same_shape(a: Any, b: Any) -> None:
     ],
     ids=lambda words: "-".join(words) if isinstance(words, tuple) else "",
 )
-def test_what_cannot_be_sharded_is_refused_with_a_reason(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_runs_that_cannot_be_sharded_are_refused_with_a_reason(
+    words: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
         execute(config.load([*QUICK, *words, *FSDP]), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_users_own_optimizer_says_nothing_and_is_refused(tmp_path: Path) -> None:
+def test_an_optimizer_without_a_declaration_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("import torch\nclass Own(torch.optim.SGD):\n    pass\n")
     asked = config.load([*QUICK, f"optimizer={tmp_path}/own.py:Own", "optimizer.lr=0.1", *FSDP])
     with pytest.raises(ConfigError, match="its file does not declare it shardable"):
@@ -219,14 +221,14 @@ def test_a_users_own_optimizer_says_nothing_and_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("group", ["optimizer", "clip", "model"])
-def test_every_file_says_whether_it_can_be_sharded(group: str) -> None:
+def test_every_file_declares_whether_it_is_shardable(group: str) -> None:
     for name in config.options([CONF], group):
         said = config.load([f"{group}={name}"]).choices[group].about["shardable"]
         assert said is True if group == "model" and not isinstance(said, str) else len(said) > 5
     assert len(shardable(group)) > 5
 
 
-def test_one_rule_of_whole_tensors_makes_the_layout_so() -> None:
+def test_one_rule_for_whole_tensors_decides_the_layout() -> None:
     for words, layout in ((("optimizer=lion",), ELEMENTS), (("optimizer=lion", "cautious=true"), TENSORS)):
         asked = config.load(words)
         assert layout_of(asked, asked.optimizer) == layout
@@ -236,12 +238,12 @@ def test_one_rule_of_whole_tensors_makes_the_layout_so() -> None:
 
 @pytest.mark.parametrize("rows", range(9))
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_rows_are_dealt_as_torch_does(rows: int, count: int) -> None:
+def test_rows_are_split_as_by_torch(rows: int, count: int) -> None:
     dealt = [len(part) for part in torch.zeros(rows, 2).chunk(count)] if rows else []
     assert rows_by_rank(rows, count) == dealt + [0] * (count - len(dealt))
 
 
-def test_owners_hold_about_as_much_each() -> None:
+def test_owners_have_similar_work() -> None:
     sizes = [100, 1, 60, 50, 30, 10]
     owners = assign_owners(sizes, 2)
     held = [sum(size for size, owner in zip(sizes, owners, strict=True) if owner == rank) for rank in range(2)]
@@ -258,7 +260,7 @@ def test_blocks_are_the_members_of_the_outermost_lists() -> None:
     assert list(blocks(model)) == [layers[0], inner[0]]
 
 
-def test_branches_of_parameters_are_found_in_mappings_and_lists() -> None:
+def test_map_branches_finds_mappings_and_lists() -> None:
     tree = {"inner": {"state": {0: "a", 2: "c"}, "groups": [{"params": [0, 1, 2]}]}, "slow": list(torch.zeros(3))}
     found = map_branches(tree, [5, 6, 7], lambda branch, i: ABSENT if branch == "a" else i)
     assert found == {"inner": {"state": {2: 7}, "groups": [{"params": [0, 1, 2]}]}, "slow": [5, 6, 7]}

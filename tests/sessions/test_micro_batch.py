@@ -1,4 +1,4 @@
-"""How much fits into memory: what two small measurements predict holds at larger sizes, and a run keeps its choice."""
+"""The choice of the micro-batch: two small measurements predict memory at larger sizes; a run keeps its choice."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_state_and_gradients_are_counted() -> None:
     assert adamw.largest_batch(5e6) < sgd.largest_batch(5e6)
 
 
-def test_pieces_are_equal_and_within_the_limit() -> None:
+def test_micro_batches_are_nearly_equal_and_within_the_limit() -> None:
     make = maker("model=vit")
     need = micro_batch.measure_need(make)
     limit = need.bytes_at(256, 100)
@@ -77,12 +77,12 @@ def test_pieces_are_equal_and_within_the_limit() -> None:
     assert micro_batch.largest_micro_batch(make, 256, 1e12, CPU) == 256
 
 
-def test_a_limit_that_nothing_keeps_is_refused(tmp_path: Path) -> None:
+def test_a_limit_too_small_for_one_sample_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"memory_limit=1000: a batch of 64 needs .* micro-batches of one sample"):
         execute(config.load([*QUICK, "micro_batch=auto", "memory_limit=1000"]), tmp_path)
 
 
-def test_the_system_tells_what_is_free() -> None:
+def test_free_memory_is_known() -> None:
     assert 2**20 < free_bytes(CPU) < 2**50
 
 

@@ -1,4 +1,4 @@
-"""What a task shows at an evaluation: PNG files beside the records, and the tracker's images."""
+"""Pictures of a task at evaluations: PNG files and images of the tracker. Attention kernels in run.json."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECORD = Record(
 )
 
 
-def test_a_picture_is_written_whole_and_is_no_part_of_the_row(tmp_path: Path) -> None:
+def test_pictures_are_files_and_not_part_of_the_row(tmp_path: Path) -> None:
     pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     path = RunFolder(tmp_path, "study", "run").write_picture
     (tmp_path / "study" / "run").mkdir(parents=True)
@@ -32,7 +32,7 @@ def test_a_picture_is_written_whole_and_is_no_part_of_the_row(tmp_path: Path) ->
     assert "pictures" not in RECORD.as_row()
 
 
-def test_a_gan_run_leaves_a_grid_at_each_evaluation(tmp_path: Path) -> None:
+def test_a_gan_run_writes_a_picture_at_each_evaluation(tmp_path: Path) -> None:
     ended = execute(config.load(GAN), tmp_path)
     files = sorted((ended.folder / "pictures").glob("*.png"))
     assert [file.name for file in files] == ["generated-step-000000002.png", "generated-step-000000004.png"]
@@ -58,12 +58,12 @@ def test_the_tracker_gets_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.parametrize(("model", "expected"), [("vit", ["flash"]), ("mlp", []), ("gpt", ["flash"])])
-def test_the_attention_kernel_is_on_record(model: str, expected: list[str], tmp_path: Path) -> None:
+def test_the_attention_kernel_is_recorded(model: str, expected: list[str], tmp_path: Path) -> None:
     settings = [f"model={model}", "batch_size=4", "steps=2", "threads=1", "tracker=none"]
     assert execute(config.load(settings), tmp_path).result["attention"] == expected
 
 
-def test_an_attention_kernel_may_be_chosen(tmp_path: Path) -> None:
+def test_the_attention_kernel_can_be_selected(tmp_path: Path) -> None:
     settings = ["model=vit", "batch_size=4", "steps=2", "threads=1", "tracker=none", "attention=math"]
     assert execute(config.load(settings), tmp_path).result["attention"] == ["math"]
     assert execute(config.load(settings[:-1]), tmp_path).result["attention"] == [
@@ -71,7 +71,7 @@ def test_an_attention_kernel_may_be_chosen(tmp_path: Path) -> None:
     ]  # and holds for that run alone
 
 
-def test_the_watch_sees_what_torch_chooses() -> None:
+def test_the_recorder_sees_torchs_choice() -> None:
     import torch
 
     q = torch.randn(1, 2, 8, 4)

@@ -1,4 +1,4 @@
-"""A killed run goes on where its checkpoint lies, and gives what an undisturbed one gives, bit for bit."""
+"""A killed run resumes from its checkpoint, and equals an uninterrupted run bit for bit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def newest_step(folder: Path) -> int:
 
 
 def kill_after(process: subprocess.Popen[str], folder: Path, step: int, delay: float, number: int) -> bool:
-    """Send a signal once a checkpoint beyond `step` is there and `delay` seconds are over; False if the run ended."""
+    """Send a signal `delay` seconds after a checkpoint beyond `step`; return False if the run ended before."""
     deadline = time.monotonic() + 120
     while newest_step(folder) <= step and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -52,7 +52,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_killed_at_random_moments_it_equals_an_undisturbed_run(tmp_path: Path) -> None:
+def test_a_run_killed_at_random_moments_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     loaded = config.load(LONG)
     calm = execute(loaded, tmp_path / "calm")
     folder = tmp_path / "wild" / "runs" / loaded.run_id
@@ -111,7 +111,7 @@ def test_checkpoints_load_with_weights_only(tmp_path: Path) -> None:
     assert not (thrifty.folder / "checkpoints").exists()
 
 
-def test_a_spoilt_checkpoint_means_starting_over_not_failing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_checkpoint_means_starting_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded = config.load([*QUICK, "steps=10"])
     calm = execute(loaded, tmp_path / "calm")
     folder = RunFolder(tmp_path / "spoilt", "runs", loaded.run_id)
@@ -152,7 +152,7 @@ def test_a_run_killed_after_its_last_step_only_writes_its_result(tmp_path: Path)
     assert len({json.dumps(row) for row in rows(again.folder)}) == len(rows(again.folder))
 
 
-def test_an_ended_run_is_not_run_again_unless_forced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_finished_run_does_not_run_again_unless_forced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded = config.load([*QUICK, "steps=5"])
     first = execute(loaded, tmp_path)
     second = execute(loaded, tmp_path)
@@ -165,7 +165,7 @@ def test_an_ended_run_is_not_run_again_unless_forced(tmp_path: Path, caplog: pyt
     assert str(aside) in caplog.messages[0]
 
 
-def test_two_processes_given_the_same_run_leave_one_result(tmp_path: Path) -> None:
+def test_two_processes_with_the_same_run_write_one_result(tmp_path: Path) -> None:
     overrides = [*QUICK, "steps=3000"]
     both = [start(overrides, tmp_path) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]
@@ -178,7 +178,7 @@ def test_two_processes_given_the_same_run_leave_one_result(tmp_path: Path) -> No
     assert len([row for row in rows(folder) if row["split"] == "test"]) == 1
 
 
-def test_a_locked_run_says_so(tmp_path: Path) -> None:
+def test_a_locked_run_is_refused(tmp_path: Path) -> None:
     loaded = config.load([*QUICK, "steps=5"])
     with RunFolder(tmp_path, "runs", loaded.run_id).locked(), pytest.raises(Locked, match="another process"):
         execute(loaded, tmp_path)

@@ -1,4 +1,4 @@
-"""Tracking can never stop or slow a run."""
+"""Tracking can neither stop nor slow down a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def record(step: int) -> Record:
 
 
 class Kept(Sink):
-    """Keeps what it is given; subclasses misbehave."""
+    """Keeps its input; subclasses misbehave."""
 
     def __init__(self) -> None:
         self.started: list[Mapping[str, Any]] = []
@@ -73,7 +73,7 @@ def test_everything_arrives_in_order(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == []
 
 
-def test_faults_are_counted_and_reported_once_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_are_counted_and_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     sink = Raises()
     drive(sink, 50)
     assert len(caplog.messages) == 2
@@ -82,14 +82,14 @@ def test_faults_are_counted_and_reported_once_with_their_number(caplog: pytest.L
     assert sink.results == [{"status": "completed"}]
 
 
-def test_a_slow_tracker_does_not_slow_the_run_and_loses_nothing() -> None:
+def test_a_slow_tracker_does_not_slow_down_the_run() -> None:
     sink = Slow()
     seconds = drive(sink, 40, log_seconds=0.01)
     assert seconds < 0.5  # 40 x 0.05 s of work
     assert sink.steps == list(range(40))
 
 
-def test_a_stuck_tracker_is_left_behind_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stuck_tracker_is_abandoned_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     seconds = drive(Stuck(), 20, log_seconds=0.01, finish_seconds=0.2)
     assert seconds < 0.5
     assert len(caplog.messages) == 1

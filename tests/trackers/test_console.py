@@ -1,4 +1,4 @@
-"""Progress and summary for people."""
+"""Progress on the terminal, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_a_bar_on_a_terminal_is_given_back(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_progress_bar_ends_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     console = Console(40, 8)
     drive(console)
@@ -97,7 +99,7 @@ RESULT: dict[str, Any] = {
 }
 
 
-def test_a_summary_survives_missing_values_and_says_what_matters() -> None:
+def test_the_summary_handles_missing_values() -> None:
     text = "\n".join(
         summary_lines({"algorithm": "lion", "implementation": "ours", "engine": "eager"}, RESULT, Path("results/x"))
     )

@@ -1,4 +1,4 @@
-"""W&B as a mirror: what is logged offline can be read back by the official reader, every record of it."""
+"""W&B as a mirror: its own reader reads back every record of an offline run."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ pytest.importorskip("wandb")
 
 
 def records_of(folder: Path) -> list[dict[str, Any]]:
-    """The records of the one offline run below a folder, by W&B's own reader, `wandb leet inspect`."""
+    """Return the records of the one offline run below a folder, from W&B's reader `wandb leet inspect`."""
     return [json.loads(line) for line in inspect(folder, "--json").splitlines()]
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
-    """The summary of the one offline run below a folder."""
+    """Return the summary of the one offline run below a folder."""
     return json.loads(inspect(folder, "--summary", "--json"))["summary"]
 
 
 def inspect(folder: Path, *options: str) -> str:
-    """What `wandb leet inspect` says of the one offline run below a folder."""
+    """Return the output of `wandb leet inspect` for the one offline run below a folder."""
     (file,) = folder.rglob("*.wandb")
     wandb = shutil.which("wandb", path=str(Path(sys.executable).parent)) or "wandb"
     return subprocess.run(
@@ -42,7 +42,7 @@ def inspect(folder: Path, *options: str) -> str:
 
 
 def values(row: dict[str, Any]) -> dict[str, Any]:
-    """The logged values of a history row, whatever way the reader nests them."""
+    """Return the logged values of a history row, however the reader nests them."""
     found: dict[str, Any] = {}
     for key, value in row.items():
         found.update(value if isinstance(value, dict) else {key: value})
@@ -80,7 +80,7 @@ def test_every_record_can_be_read_back(no_key: None, tmp_path: Path) -> None:
 
 
 def begun(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
-    """How W&B's own reader sees the start of a run."""
+    """Return the start of a run as W&B's reader sees it."""
     tracker = WandbTracker(folder, "p")
     tracker.start(run)
     tracker.log(Record(step=10, split=Split.VALIDATION, values={"val_metric": 0.5}, **dict.fromkeys(COUNTS, 1)))
@@ -138,7 +138,7 @@ DRAWN = {
 }
 
 
-def test_the_words_of_a_wandb_sweep_are_overrides() -> None:
+def test_arguments_of_a_wandb_sweep_are_overrides() -> None:
     utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
     command = {"args": {key: {"value": value} for key, value in DRAWN.items()}}
     words = utils.create_sweep_command_args(command)["args_no_hyphens"]
@@ -153,12 +153,12 @@ def test_the_words_of_a_wandb_sweep_are_overrides() -> None:
 
 
 def test_a_nested_parameter_of_a_wandb_sweep_is_refused() -> None:
-    """It arrives as one word with a Python mapping in it; dotted keys say the same."""
+    """It arrives as one argument with a Python mapping; dotted keys work."""
     with pytest.raises(ConfigError, match="cannot be read"):
         config.load(["optimizer={'lr': 0.001}"])
 
 
-def test_a_key_is_looked_for_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_key_is_found_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     monkeypatch.setenv("NETRC", str(netrc))
     assert not has_key()
@@ -174,7 +174,7 @@ def test_a_key_is_looked_for_without_a_network(monkeypatch: pytest.MonkeyPatch, 
     assert has_key()
 
 
-def test_without_the_package_a_run_is_only_told(
+def test_without_the_package_a_message_is_logged(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -184,10 +184,10 @@ def test_without_the_package_a_run_is_only_told(
     assert caplog.messages == ["W&B is not installed; records go to the results folder only"]
 
 
-def test_a_server_that_is_not_there_means_offline(
+def test_an_unreachable_server_means_offline(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quick_run: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only the first answer of W&B is made up here: its own client would wait for the network for 20 s."""
+    """Only W&B's first answer is faked: its client would wait 20 s for the network."""
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     modes: list[str] = []
 

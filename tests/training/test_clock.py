@@ -1,4 +1,4 @@
-"""Phases of time."""
+"""The clock: time by phase."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from optbench.training.clock import BACKWARD, CHECKPOINT, DATA, FORWARD, OTHER, Clock
 
 
-def test_phases_add_up_and_steps_count_training_alone() -> None:
+def test_phases_add_up_and_steps_count_only_training() -> None:
     clock = Clock()
     clock.to(DATA)
     time.sleep(0.02)
@@ -28,7 +28,7 @@ def test_phases_add_up_and_steps_count_training_alone() -> None:
     assert sum(clock.seconds().values()) == pytest.approx(clock.wall_seconds, abs=0.005)
 
 
-def test_a_resumed_clock_goes_on() -> None:
+def test_a_resumed_clock_continues() -> None:
     first = Clock()
     first.to(BACKWARD)
     time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Curvature of the batch: what second-order optimizers are told, and when a run refuses them."""
+"""Curvature of the batch, and the needs that a run refuses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_hessian_products_are_those_of_the_mean_loss(micro_batch: int | None) ->
     assert curvature.evaluations == 2
 
 
-def test_a_tensor_that_the_loss_ignores_gets_zeros() -> None:
+def test_unused_tensors_get_zeros() -> None:
     curvature = curvature_of(network())
     stray = torch.ones(2, dtype=torch.float64, requires_grad=True)
     (product,) = curvature.hessian_products([stray], [torch.ones_like(stray)])
@@ -83,7 +83,7 @@ def test_micro_batches_sum_to_the_same_count() -> None:
     assert count == 10
 
 
-def test_a_model_that_has_diverged_is_still_asked() -> None:
+def test_sampling_works_on_a_diverged_model() -> None:
     model = network()
     with torch.no_grad():
         model[3].bias.fill_(float("nan"))
@@ -91,7 +91,7 @@ def test_a_model_that_has_diverged_is_still_asked() -> None:
     assert gradient.isnan().any()
 
 
-def test_it_is_known_inside_a_step_alone_and_only_where_the_task_has_a_distribution() -> None:
+def test_curvature_needs_a_step_and_a_distribution() -> None:
     curvature = curvature_of(network())
     turn = curvature.turn
     curvature.turn = Turn(turn.player, turn.batch, turn.loss)
@@ -111,12 +111,12 @@ def test_it_is_known_inside_a_step_alone_and_only_where_the_task_has_a_distribut
         (["optimizer=schedulefree", "schedule=cosine"], "schedule of its own"),
     ],
 )
-def test_a_run_refuses_what_it_cannot_provide(overrides: list[str], message: str, tmp_path: Path) -> None:
+def test_needs_that_a_run_cannot_provide_are_refused(overrides: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         execute(config.load([*QUICK, "steps=2", *overrides]), tmp_path)
 
 
-def test_the_questions_are_counted_as_gradient_evaluations(tmp_path: Path) -> None:
+def test_curvature_counts_as_gradient_evaluations(tmp_path: Path) -> None:
     steps = 20
     expected = {"adamw": steps, "sophia_g": steps + 2, "sophia_h": steps + 4, "adahessian": 3 * steps, "sam": 2 * steps}
     for name, count in expected.items():

@@ -1,4 +1,4 @@
-"""The loop: accumulation, closures, statuses, evaluation weights."""
+"""The training loop: accumulation, closures, statuses, evaluation weights."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_run_with_micro_batches_matches_one_without(quick_run: Run) -> None:
 
 
 class TwiceEvaluated(torch.optim.SGD):
-    """Evaluates its closure twice and keeps what it saw."""
+    """Evaluates its closure twice and keeps the results."""
 
     def step(self, closure: Any) -> Any:
         first = closure()
@@ -112,7 +112,7 @@ def test_an_undeclared_second_closure_call_is_refused() -> None:
         player.step(Turn("model", {"x": torch.ones(2, 2)}, lambda b: (module(b["x"]).sum(), 2)), 1.0, measure=False)
 
 
-def test_records_are_whole(quick_run: Run) -> None:
+def test_records_are_complete(quick_run: Run) -> None:
     ended = quick_run("steps=45", "record_every=10", "eval_every=20", "clip=global_norm", "clip.max_norm=0.1")
     rows = (ended.folder / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(row) for row in rows]
@@ -173,7 +173,7 @@ def test_flops_are_counted(quick_run: Run) -> None:
     assert flops == 2 * 8 * (64 * 10 * 2 + 10 * 10 * 3)  # forward, weight gradients, and no gradient of the input
 
 
-def test_a_target_is_recorded_and_the_run_goes_on(quick_run: Run) -> None:
+def test_a_target_is_recorded_and_the_run_continues(quick_run: Run) -> None:
     result = quick_run("steps=100", "eval_every=10", "target=0.3").result
     assert result["status"] == "completed"
     assert result["steps"] == 100
@@ -249,7 +249,7 @@ def test_errors_of_an_optimizer_are_results(quick_run: Run, tmp_path: Path) -> N
         quick_run(f"optimizer={file}:Drops", "steps=5")
 
 
-def test_no_memory_for_the_objects_is_a_result(quick_run: Run, tmp_path: Path) -> None:
+def test_out_of_memory_before_the_first_step_is_a_result(quick_run: Run, tmp_path: Path) -> None:
     file = tmp_path / "faulty.py"
     file.write_text(FAULTY)
     ended = quick_run(f"optimizer={file}:HungryAtOnce")
@@ -270,8 +270,8 @@ def test_low_precision_trains(quick_run: Run, precision: str) -> None:
     assert result["final"]["val_metric"] > 0.5
 
 
-def test_evaluation_and_flop_counting_leave_no_trace(tmp_path: Path) -> None:
-    """More evaluations change neither weights nor training records, dropout and batch statistics included."""
+def test_evaluation_and_flop_counting_do_not_affect_training(tmp_path: Path) -> None:
+    """More evaluations change neither weights nor records, with dropout and batch statistics too."""
     runs = [
         execute(
             config.load([*QUICK, "model=resnet", "model.size=20", "model.width=16", "steps=12", f"eval_every={n}"]),
@@ -282,7 +282,7 @@ def test_evaluation_and_flop_counting_leave_no_trace(tmp_path: Path) -> None:
     assert runs[0].result["weights_sha256"] == runs[1].result["weights_sha256"]
 
 
-def test_preserved_restores_buffers_and_random_state() -> None:
+def test_preserve_state_restores_buffers_and_random_state() -> None:
     module = torch.nn.BatchNorm1d(3)
     state = torch.get_rng_state()
     with preserve_state([module], torch.device("cpu")):

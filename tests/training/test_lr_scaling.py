@@ -1,4 +1,4 @@
-"""Values for one batch size carried over to another."""
+"""Learning rate and warm-up scaled with the batch size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optbench.training.schedules import linear
 @pytest.mark.parametrize(
     ("rule", "batch_size", "expected"), [("sqrt", 1024, 2.0), ("linear", 1024, 4.0), ("linear", 64, 0.25), (None, 9, 1)]
 )
-def test_the_rate_follows_the_rule(rule: str | None, batch_size: int, expected: float) -> None:
+def test_the_learning_rate_follows_the_rule(rule: str | None, batch_size: int, expected: float) -> None:
     assert lr_factor(rule, batch_size, 256) == expected
 
 
@@ -30,14 +30,14 @@ def test_the_warm_up_keeps_its_number_of_steps() -> None:
         assert factor(249) == pytest.approx(250 / 251) if steps > 250 else factor(steps - 1) < 1
 
 
-def test_a_warm_up_in_steps_or_none_is_left_alone() -> None:
+def test_a_warm_up_in_steps_is_not_scaled() -> None:
     assert scaled_schedule({"warmup": 100}, "linear", 512, 256) == {"warmup": 100}
     assert scaled_schedule({"warmup": 0.0}, "linear", 512, 256) == {"warmup": 0.0}
     assert scaled_schedule({"decay": 0.1}, "linear", 512, 256) == {"decay": 0.1}
     assert scaled_schedule({"warmup": 0.4}, "linear", 1024, 256)["warmup"] < 1
 
 
-def test_a_run_takes_the_scaled_rate_and_fewer_steps(quick_run: Callable[..., FinishedRun]) -> None:
+def test_a_run_uses_the_scaled_learning_rate_and_fewer_steps(quick_run: Callable[..., FinishedRun]) -> None:
     def peak(*overrides: str) -> tuple[float, int]:
         ended = quick_run("samples=4096", "schedule=constant", "schedule.warmup=0", "record_every=4", *overrides)
         rows = [line for line in (ended.folder / "metrics.jsonl").read_text().splitlines() if '"lr"' in line]
@@ -48,6 +48,6 @@ def test_a_run_takes_the_scaled_rate_and_fewer_steps(quick_run: Callable[..., Fi
     assert peak("batch_size=256", "scale_lr=linear", "scale_from=64") == (pytest.approx(4e-3), 16)
 
 
-def test_what_is_not_scaled_keeps_its_run_id() -> None:
+def test_run_ids_change_only_with_scaling() -> None:
     assert "scale_lr" not in config.load([]).identity
     assert config.load([]).run_id != config.load(["scale_lr=sqrt", "scale_from=32"]).run_id

@@ -1,4 +1,4 @@
-"""torchrun itself is killed while its ranks train: they stop, with a checkpoint, and the same command goes on."""
+"""If torchrun is killed, its ranks stop with a checkpoint, and the same command resumes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody has buried yet does not."""
+    """Return True if a process runs; zombies do not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -36,7 +36,7 @@ def awaited(what: Callable[[], object], seconds: float = 90.0) -> None:
 
 
 @pytest.mark.slow
-def test_ranks_without_torchrun_stop_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_ranks_stop_without_torchrun_and_the_run_resumes(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "runs", config.load(LONG).run_id)
     command = [*TORCHRUN, "run", *LONG, "--results-dir", str(tmp_path), "--json"]
     agent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -54,7 +54,7 @@ def test_ranks_without_torchrun_stop_and_the_run_goes_on(tmp_path: Path) -> None
         ranks.append(again.pid)
         line = again.stderr.readline()
         while "resumed from step" not in line:
-            assert line, "it has ended without a word of its checkpoint"
+            assert line, "it ended without resuming from its checkpoint"
             line = again.stderr.readline()
         assert int(line.split("resumed from step ")[1].split()[0]) == int(kept.stem.split("-")[1])
         os.killpg(again.pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What one rank reads of a batch: its own samples, and of others only what is mixed into them."""
+"""The communicator: local samples, random numbers of a rank, errors of communication."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from optbench.training.seeding import seeds_of
 
 
 def member(rank: int, count: int) -> TorchCommunicator:
-    """A rank that is not connected to any other."""
+    """Return a communicator that is not connected to other ranks."""
     comm = TorchCommunicator.__new__(TorchCommunicator)
     rank_info = RankInfo(rank, count, rank)
     comm.rank, comm.world_size, comm.device, comm.seed = rank_info.rank, rank_info.world_size, torch.device("cpu"), 0
@@ -29,7 +29,7 @@ def member(rank: int, count: int) -> TorchCommunicator:
 
 
 @pytest.mark.parametrize(("size", "count"), [(8, 2), (7, 2), (3, 3), (10, 4)])
-def test_shares_are_neighbours_that_differ_by_one_at_most(size: int, count: int) -> None:
+def test_local_batches_are_consecutive_and_differ_by_one_at_most(size: int, count: int) -> None:
     batch = {"x": torch.arange(size), "y": torch.arange(2 * size).view(size, 2)}
     shares = [member(rank, count).local_batch(batch) for rank in range(count)]
     for name, whole in batch.items():
@@ -38,7 +38,7 @@ def test_shares_are_neighbours_that_differ_by_one_at_most(size: int, count: int)
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_private_numbers_differ_by_rank_and_turn_and_leave_the_common_ones_alone() -> None:
+def test_rank_rng_differs_by_rank_and_turn_and_restores_the_common_state() -> None:
     def drawn(rank: int, step: int, turn: int) -> float:
         comm = member(rank, 2)
         comm.begin_step(step)
@@ -57,14 +57,14 @@ def test_private_numbers_differ_by_rank_and_turn_and_leave_the_common_ones_alone
     assert found == [drawn(*place) for place in places]
 
 
-def test_buckets_hold_neighbours_of_one_type() -> None:
+def test_buckets_hold_consecutive_tensors_of_one_dtype() -> None:
     tensors = [torch.zeros(3), torch.zeros(2), torch.zeros(1, dtype=torch.float64), torch.zeros(9 * 2**20)]
     assert [len(bucket) for bucket in buckets(tensors)] == [2, 1, 1]
     assert list(buckets([])) == []
 
 
 @pytest.mark.parametrize("augment", [(), ("data.augment.mixup=0.8", "data.augment.cutmix=1.0")], ids=["plain", "mixed"])
-def test_a_rank_decodes_what_it_needs_and_sees_what_one_process_would(
+def test_a_rank_decodes_only_what_it_needs(
     tmp_path: Path, augment: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draws = np.random.default_rng(0)
@@ -99,7 +99,7 @@ def test_a_rank_decodes_what_it_needs_and_sees_what_one_process_would(
         assert 3 * 4 <= len(read) < 3 * 8 if augment else len(read) == 3 * 4
 
 
-def test_errors_of_torchs_communication_are_told_from_a_runs_own() -> None:
+def test_communication_errors_are_recognised() -> None:
     lost = RuntimeError("[/x/third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:1")
     assert is_communication_error(lost)
     assert is_communication_error(torch.distributed.DistNetworkError("reset"))

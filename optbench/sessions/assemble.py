@@ -152,7 +152,7 @@ def build_player(
     """Build a player: a network with its optimizer and clip."""
     module, choice = task.players[name], config.optimizer_of(name)
     needs = list(choice.about.get("needs", []))
-    check_needs(config, choice, needs)
+    check_compatible(config, choice, needs)
     if comm and "modules" in needs:
         raise ConfigError(
             f"optimizer={choice.name} needs the inputs of its layers, but each of {comm.world_size} ranks has its own",
@@ -194,7 +194,7 @@ def with_modifiers(optimizer: Optimizer, config: RunConfig, choice: Choice) -> O
     return optimizer
 
 
-def check_needs(config: RunConfig, choice: Choice, needs: list[str]) -> None:
+def check_compatible(config: RunConfig, choice: Choice, needs: list[str]) -> None:
     """Raise ConfigError if the run cannot provide what an optimizer needs."""
     name = f"optimizer={choice.name}"
     lacks = config.model.about.get("lacks", {})

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.contracts import Batch, DataSet, Task, Turn
+from optbench.optimizers.core.interface import warm_up
 from optbench.records import Record, Split, Status
 from optbench.training.attention import KernelRecorder
 from optbench.training.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
@@ -135,7 +136,7 @@ class Trainer:
         first = next(batches)
         self.clock.to(COMPILE)
         for player in self.players.values():
-            getattr(player.optimizer, "warm_up", lambda: None)()  # optimizers of ours compile their rule
+            warm_up(player.optimizer)
         if self.progress.attention is None:
             with KernelRecorder() as recorder:
                 self.progress.flops_per_step = self._flops_per_step(first)

@@ -59,6 +59,11 @@ def requires_closure(optimizer: Optimizer) -> bool:
     return closure is not None and closure.default is inspect.Parameter.empty
 
 
+def warm_up(optimizer: Optimizer) -> None:
+    """Compile the optimizer's rule now, if it has a method `warm_up` for that, as optimizers of optbench do."""
+    getattr(optimizer, "warm_up", lambda: None)()
+
+
 def engine_of(optimizer: Optimizer, implementation: Mapping[str, object]) -> str:
     """Return how the rule runs: eager, compiled, fused, ... as the optimizer or its YAML file declares it.
 

@@ -224,7 +224,7 @@ class Problem:
     `curvature` is given only to optimizers that declare that they need it."""
 
     parameters: tuple[Parameter, ...]
-    modules: Mapping[str, nn.Module] = field(default_factory=lambda: {})
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
     curvature: Curvature | None = None
 
 

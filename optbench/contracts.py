@@ -57,7 +57,7 @@ class Turn:
 
 
 class Task(Protocol):
-    """How a kind of problem is trained and scored."""
+    """A kind of problem: its training and its scoring."""
 
     metric: str
     """Name of the headline metric, e.g. "accuracy"."""
@@ -219,7 +219,7 @@ class Curvature(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """What an optimizer may know about the network: named parameters with roles, and modules.
+    """The network as an optimizer may see it: named parameters with roles, and modules.
 
     `curvature` is given only to optimizers that declare that they need it."""
 

@@ -21,7 +21,7 @@ SCHEMA = 1
 
 
 class Status(enum.StrEnum):
-    """How a run ended. An interrupted run has not ended: it can be resumed."""
+    """The status of a finished run. An interrupted run has none: it can be resumed."""
 
     COMPLETED = "completed"
     STOPPED_AT_TARGET = "stopped_at_target"

@@ -12,7 +12,7 @@ PASS, DIFFERS, NOT_APPLICABLE = "pass", "differs", "not applicable"
 
 
 class Observation(NamedTuple):
-    """What a check returns: PASS, DIFFERS or NOT_APPLICABLE, and the details."""
+    """The result of a check: PASS, DIFFERS or NOT_APPLICABLE, and the details."""
 
     state: str
     detail: str

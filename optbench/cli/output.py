@@ -1,4 +1,4 @@
-"""What a command prints: its answer on stdout, as JSON or text; log lines on stderr."""
+"""The output of a command: its answer on stdout, as JSON or text; log lines on stderr."""
 
 from __future__ import annotations
 

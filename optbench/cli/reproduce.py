@@ -49,7 +49,7 @@ Experiments = Annotated[
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to do with the claim; how its runs are run is `SweepOptions`."""
+    """The options of `optbench reproduce` beside those of its sweep (`SweepOptions`)."""
 
     experiments: Path | None
     publish: bool

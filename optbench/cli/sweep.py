@@ -31,7 +31,7 @@ RETRIED = [str(status) for status in Status if not status.succeeded]
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """How a sweep is run; what is run is the study."""
+    """The options of running a sweep. The study says what is run."""
 
     protocol: str | None = None
     scale: str | None = None

@@ -20,7 +20,7 @@ from optbench.contracts import Problem
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What a clip measured and did, as scalar tensors; all None if it did not look at the gradients."""
+    """Measurements of one clipping, as scalar tensors; all None if the clip did not look at the gradients."""
 
     norm: Tensor | None = None
     """Global L2 norm of the gradient before clipping."""

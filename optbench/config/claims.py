@@ -66,7 +66,7 @@ class Criterion(BaseModel):
     against: Annotated[str | Selector | float, PlainValidator(as_side_or_number)]
     relation: Literal["better", "worse", "tie", "not_worse", "not_better", "better_by", "worse_by"]
     margin: Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)] = 0.0
-    """In the metric's unit; of a ratio as a share: 0.1 for a tenth."""
+    """In the metric's unit; for a ratio a share: 0.1 is a tenth."""
     on: Annotated[Selector, PlainValidator(as_selector)] = {}
     """Only the workloads that have these values."""
     text: str = ""

@@ -52,7 +52,7 @@ class RunConfig:
     schedule: Choice
     clip: Choice
     modifiers: tuple[Choice, ...] = ()
-    """Those that are on, the one next to the optimizer first."""
+    """The active modifiers, the innermost first."""
     optimizer_d: Choice | None = None
     """The optimizer of a second player, if it has its own."""
     seed: int

@@ -1,4 +1,4 @@
-"""What the worker processes of a streamed image set do: read, decode and crop whole batches."""
+"""Worker processes of a streamed image set: they read, decode and crop whole batches."""
 
 from __future__ import annotations
 

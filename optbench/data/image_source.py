@@ -1,4 +1,4 @@
-"""What all sets of image files share: a set that fits is decoded once and kept on the device, a larger one streams."""
+"""The base of all sets of image files: a set that fits is decoded once and kept on the device, a larger one streams."""
 
 from __future__ import annotations
 

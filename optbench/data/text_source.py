@@ -1,4 +1,4 @@
-"""What all text data sets share: how a corpus becomes samples."""
+"""The base of all text data sets: from a corpus to samples."""
 
 from __future__ import annotations
 

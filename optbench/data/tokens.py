@@ -84,7 +84,7 @@ class Rows(Protocol):
     """Samples (N, L) of one split."""
 
     order_device: torch.device
-    """Where `take` expects its indices."""
+    """The device on which `take` expects its indices."""
 
     def take(self, chosen: Tensor) -> Tensor:
         """Return the chosen samples, int64 (B, L), on the run's device."""

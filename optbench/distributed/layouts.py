@@ -1,4 +1,4 @@
-"""Which runs can be sharded, and in which layout, as their YAML files declare under `about.shardable`.
+"""The layouts in which a run can be sharded, as its YAML files declare under `about.shardable`.
 
 An optimizer, modifier or clip declares "elements" (it treats each element separately, or needs only norms), "tensors"
 (it needs whole tensors, one at a time), or the reason why it cannot be sharded. A model declares true, or the reason.

@@ -1,4 +1,4 @@
-"""How the parameters of a network are split over ranks (FSDP2), and the plain tensors that its optimizer trains."""
+"""The split of a network's parameters over ranks (FSDP2), and the plain tensors that its optimizer trains."""
 
 from __future__ import annotations
 

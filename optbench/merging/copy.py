@@ -23,7 +23,7 @@ LOCK = ".lock"
 
 
 class TransferMode(enum.StrEnum):
-    """How a run folder gets to its place."""
+    """The ways to transfer a run folder."""
 
     COPY = "copy"
     LINK = "link"

@@ -29,7 +29,7 @@ PROGRESS_SECONDS = 5.0  # between two progress messages
 
 @dataclass
 class StudyPlan:
-    """What to do for one study."""
+    """The plan for one study."""
 
     name: str
     copies: list[TreeRun] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the text transformers share: the attention implementation, and the limit on a sample's length."""
+"""Shared by the text transformers: the attention implementation, and the limit on a sample's length."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ KINDS = ("hardware", "budgets", "data", "versions")
 
 @dataclass(frozen=True)
 class Comparability:
-    """Whether a set of runs may be compared."""
+    """The comparability of a set of runs."""
 
     mixed: tuple[str, ...]
-    """What was mixed on request, a sentence each."""
+    """Differences that were mixed on request, a sentence each."""
     times: bool
     """True if times may be compared."""
     notes: tuple[str, ...]
-    """What was left out instead of being mixed."""
+    """Quantities left out instead of being mixed."""
 
 
 def check(workload: str, runs: Iterable[RunRow], mix: Collection[str]) -> Comparability:

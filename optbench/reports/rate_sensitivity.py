@@ -1,4 +1,4 @@
-"""How one contender's metric depends on its learning rate, from its tuning runs."""
+"""The sensitivity of one contender's metric to its learning rate, from its tuning runs."""
 
 from __future__ import annotations
 

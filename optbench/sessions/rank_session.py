@@ -1,4 +1,4 @@
-"""What every rank of a run does: agree with the others on checkpoints and stops, and load the same state."""
+"""The part of a run that every rank does: agree with the others on checkpoints and stops, and load the same state."""
 
 from __future__ import annotations
 

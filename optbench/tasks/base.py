@@ -1,4 +1,4 @@
-"""What most tasks share: defaults for the Task protocol, and sampled labels."""
+"""Shared by most tasks: defaults for the Task protocol, and sampled labels."""
 
 from __future__ import annotations
 

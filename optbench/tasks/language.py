@@ -1,4 +1,4 @@
-"""What the text tasks share: cross-entropy in nats over target pieces, compared with unigrams."""
+"""Shared by the text tasks: cross-entropy in nats over target pieces, compared with unigrams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the training loop is told to do, and how far it is."""
+"""The settings of the training loop, and its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where results come from: package versions, hardware, git state."""
+"""The origin of results: package versions, hardware, git state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often an image's side can be halved, down to the few pixels that a generator starts from."""
+"""The number of times an image's side can be halved, down to the few pixels that a generator starts from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an optimizer object offers: its methods, its use of a closure, its engine."""
+"""The interface of an optimizer object: its methods, its use of a closure, its engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an update rule is written with: types, the mark `elementwise`, and interpolation.
+"""The vocabulary of update rules: types, the mark `elementwise`, and interpolation.
 
 An algorithm of ours is a function `rule(theta, gradient, *state, *hyperparameters)` for one tensor. It changes theta
 and the state in place."""
@@ -20,7 +20,7 @@ ParamGroup = dict[str, Any]
 State = dict[str, Any]
 """The state of one parameter: tensors by name in the rule's order, and "step", the number of steps so far."""
 Loss = Any
-"""What a closure returns: a scalar tensor or a number (torch's stubs declare `step` to return None)."""
+"""The return value of a closure: a scalar tensor or a number (torch's stubs declare `step` to return None)."""
 Closure = Callable[[], Loss]
 """Evaluates the loss and fills the gradients."""
 

@@ -28,7 +28,7 @@ class TimeTable:
     studies: dict[str, dict[str, tuple[float, ...]]]
     """{submission: {workload: the time of each study}}"""
     notes: tuple[str, ...] = ()
-    """What is unequal in the table, a sentence each."""
+    """Inequalities in the table, a sentence each."""
 
     @property
     def times(self) -> dict[str, dict[str, float]]:

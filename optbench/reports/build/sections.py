@@ -34,7 +34,7 @@ Ladder = Mapping[float, Mapping[str, Contender]]
 
 @dataclass(frozen=True)
 class Costs:
-    """What the contenders' runs cost, and the trade-off with quality."""
+    """The cost of the contenders' runs, and the trade-off with quality."""
 
     resources: tuple[Resources, ...]
     reference: str

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """How to make a report."""
+    """The options of a report."""
 
     level: float = 0.95
     margin: Margin = field(default_factory=lambda: parse_margin(DEFAULT_MARGIN))

@@ -1,4 +1,4 @@
-"""How much better one side of a claim is than the other, and which relations that shows."""
+"""The gain of one side of a claim over the other, and the relations that it shows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Measurement:
     n: int | None = None
     """Results on the smaller side."""
     unit: str = "seeds"
-    """What is counted: seeds, runs or trials."""
+    """The unit of `n`: seeds, runs or trials."""
     value: float | None = None
     """The gain itself, where it is known."""
 

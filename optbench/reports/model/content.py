@@ -43,14 +43,14 @@ class Workload:
     batch_size: int
     budgets: tuple[float, ...]
     answer: tuple[str, ...]
-    """Which optimizer to use, and how sure that is."""
+    """The answer: the optimizer to use, and the certainty."""
     warnings: tuple[str, ...]
-    """What weakens the answer: few seeds, edges of search ranges, failures."""
+    """Limits of the answer: few seeds, edges of search ranges, failures."""
     rows: tuple[Row, ...]
     """Best first."""
     pairs: tuple[Pair, ...] = ()
     curves: tuple[Curve, ...] = ()
-    """Of the final runs at the full budget, by seed."""
+    """Curves of the final runs at the full budget, by seed."""
     bands: tuple[Curve, ...] = ()
     """The means over seeds."""
     budget_curves: tuple[BudgetCurve, ...] = ()
@@ -120,7 +120,7 @@ class Across:
     ranks: Mapping[str, Mapping[str, tuple[int, int]]]
     """{workload: {contender: (rank_low, rank_high)}}"""
     note: str = ""
-    """Which times the scores are made of, and of how many workloads."""
+    """The times behind the scores, and the number of workloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Evidence:
     n: int | None = None
     """Results on the smaller side."""
     unit: str = "seeds"
-    """Of n: seeds, runs or trials."""
+    """The unit of `n`: seeds, runs or trials."""
     value: float | None = None
     """The gain, in the unit of its interval."""
 
@@ -228,13 +228,13 @@ class Report:
     command: str
     """The command that made this report."""
     answer: tuple[str, ...]
-    """Which optimizer for which workload, and how sure that is."""
+    """The answer: the optimizer for each workload, and the certainty."""
     assumptions: tuple[str, ...]
-    """What was assumed and how the numbers are made, in sentences."""
+    """Assumptions and methods, in sentences."""
     mixed: tuple[str, ...]
-    """What was mixed on request: hardware, budgets, data, versions."""
+    """Differences that were mixed on request: hardware, budgets, data, versions."""
     level: float
-    """Of confidence: 0.95."""
+    """The level of confidence, e.g. 0.95."""
     workloads: tuple[Workload, ...]
     across: Across | None
     runs: tuple[RunDetail, ...]

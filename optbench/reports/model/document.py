@@ -36,7 +36,7 @@ Part = str | tuple[str, ...] | Table | Figure | Gallery
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What is shown on one question. One without parts is not shown, but its records are written."""
+    """The content on one question. A section without parts is not shown, but its records are written."""
 
     key: str
     title: str
@@ -83,10 +83,10 @@ class Document:
     answer: tuple[str, ...]
     """Read first: which optimizer for which workload, and how sure that is."""
     warnings: tuple[str, ...]
-    """What weakens all of it."""
+    """Limits of the whole answer."""
     chapters: tuple[Chapter, ...]
     contenders: tuple[str, ...]
-    """In the order of their names."""
+    """The contenders, sorted by name."""
 
     @property
     def places(self) -> Places:

@@ -42,7 +42,7 @@ class FigureSeries:
     area: float | None = None
     """The area of the marks against the largest one's, 0 to 1."""
     note: str = ""
-    """What these points are, if they are only some of the contender's: failed, chosen."""
+    """A label if these are only some of the contender's points: failed, chosen."""
 
 
 @dataclass(frozen=True, slots=True)

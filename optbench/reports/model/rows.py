@@ -34,7 +34,7 @@ class Row:
     train: Estimate
     """The metric on training samples without augmentation, at the end."""
     gap: Estimate
-    """How much worse test is than train, by seed."""
+    """The gap between test and train, by seed; larger is worse."""
     sd: float | None
     """Standard deviation of the headline over seeds."""
     values: tuple[float, ...]
@@ -61,7 +61,7 @@ class Pair:
     a: str
     b: str
     verdict: str
-    """Of a: better, worse, tie (shown equivalent) or undecided."""
+    """The verdict on a: better, worse, tie (shown equivalent) or undecided."""
     difference: Estimate
     """Mean of a minus mean of b in the metric's unit; the interval is simultaneous over all pairs."""
     p: float | None
@@ -69,7 +69,7 @@ class Pair:
     adjusted_p: float | None
     """The same after Holm's correction over all pairs."""
     tie_p: float | None
-    """Of a difference beyond the margin, after the same correction; small where the two are equivalent."""
+    """p-value of a difference beyond the margin, after the same correction; small if the two are equivalent."""
     margin: float | None
     """Smaller differences do not matter; in the metric's unit."""
     effect: float | None
@@ -81,7 +81,7 @@ class Pair:
     sentence: str
     """The verdict in words."""
     evidence: tuple[str, ...] = ()
-    """What the verdict rests on and what limits it, in sentences."""
+    """The evidence for the verdict and its limits, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class BudgetCurve:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     evaluated_samples: float | None
-    """Of one trial, through gradient evaluations."""
+    """Samples of one trial, through gradient evaluations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class ToTarget:
     flops: Estimate
     """This and the four above: medians over seeds; a seed that did not reach it counts as later than any that did."""
     budget: float | None = None
-    """Of a complete schedule: the share of the workload's budget."""
+    """The budget of a complete schedule, as a share of the workload's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +170,15 @@ class LadderStep:
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """How often a contender failed, and its loss spikes."""
+    """A contender's failures and loss spikes."""
 
     contender: str
     runs: int
     failed: int
     share: Estimate
-    """Of tuning runs that diverged or failed, with a Clopper-Pearson interval."""
+    """Share of tuning runs that diverged or failed, with a Clopper-Pearson interval."""
     spikes: Estimate
-    """In 1,000 training records of the final runs; the first 20 records of a run are not counted."""
+    """Spikes in 1,000 training records of the final runs, without the first 20 records of a run."""
 
 
 @dataclass(frozen=True, slots=True)

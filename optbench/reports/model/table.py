@@ -57,7 +57,7 @@ Cell = str | float | None | Estimate | Flagged | Whisker | tuple[int, int] | tup
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """How the cells of a column are written."""
+    """The format of a column's cells."""
 
     title: str
     kind: Kind = "text"

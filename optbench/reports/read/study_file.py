@@ -7,7 +7,7 @@ from typing import Required, TypedDict, TypeGuard
 
 
 class CellEntry(TypedDict, total=False):
-    """What study.json says of one cell, as far as a report needs it."""
+    """The part of study.json about one cell that a report needs."""
 
     label: Required[str]
     choices: list[str]

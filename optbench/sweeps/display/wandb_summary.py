@@ -23,7 +23,7 @@ SPREADS = ("final_val", "final_test")
 SPREAD_KEYS = ("n", "mean", "half_width", "min", "max")
 STUDY_KEYS = ("study", "protocol", "sampler", "pruner", "trials", "tune_seeds", "seeds")
 Summary = Mapping[str, Any]
-"""Of summary.summary_of."""
+"""The result of summary.summary_of."""
 
 
 def track(scheduler: Scheduler, summary: Summary) -> None:

@@ -42,9 +42,9 @@ class ProbeResult:
     start_seconds: float
     """From the fork to the first step, and from the last record to the end of the process."""
     record_bytes: int
-    """Of one line of metrics.jsonl."""
+    """Bytes of one line of metrics.jsonl."""
     facts_bytes: int
-    """Of run.json."""
+    """Bytes of run.json."""
     checkpoint_bytes: int
     resident_bytes: int
     """Peak memory of the process."""

@@ -106,7 +106,7 @@ class Executor(Protocol):
     """Greatest number of jobs at the same time."""
 
     sharing: Mapping[str, Any]
-    """How runs share a machine; kept in run.json, since it affects their times."""
+    """The sharing of a machine by runs; kept in run.json, since it affects their times."""
 
     def start(self, job: Job) -> None:
         """Start a job. The caller must not exceed `slots`."""

@@ -29,7 +29,7 @@ Handle = Any
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a cluster's job ended: what its worker returned (None if it was killed), and a description."""
+    """The end of a cluster's job: its worker's return value (None if it was killed), and a description."""
 
     returned: str | None
     how: str

@@ -38,7 +38,7 @@ class WorkerStarted(Event):
 
 
 class Payload(TypedDict):
-    """What a worker needs, in plain data, since another version of optbench may read it."""
+    """The input of a worker, as plain data, since another version of optbench may read it."""
 
     versions: dict[str, str]
     host: str
@@ -142,7 +142,7 @@ class MailboxChannel:
         self.run_id, self.lease_seconds = payload["run_id"], payload["lease_seconds"]
         self.reason: str | None = None
         self.expired = ""
-        """What ended this job before its run: the time limit or a preemption."""
+        """The reason why this job ended before its run: the time limit or a preemption."""
         self._sent = 0.0
 
     def send(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What a scheduler reports to whoever displays a sweep."""
+"""The events that a scheduler reports to the display of a sweep."""
 
 from __future__ import annotations
 

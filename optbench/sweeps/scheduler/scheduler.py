@@ -54,7 +54,7 @@ class Scheduler:
     retry: frozenset[str] = frozenset()
     """Statuses of ended runs to rerun, once."""
     sharing: Mapping[str, Any] = field(default_factory=dict)
-    """How runs share the machine; kept in run.json, since it affects their times."""
+    """The sharing of the machine by runs; kept in run.json, since it affects their times."""
     on_edge: OnEdge = lambda cell, edges: None
     on_extend: Callable[[int], None] = lambda trials: None
     tracker: str | None = None

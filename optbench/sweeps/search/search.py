@@ -1,4 +1,4 @@
-"""How a box is searched: an ask-and-tell loop over points of the unit cube."""
+"""The search of a box: an ask-and-tell loop over points of the unit cube."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run ended: the part of result.json that a sweep needs."""
+"""Outcomes of runs: the part of result.json that a sweep needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRUNED_FILE = "pruned.json"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """The outcome of a run."""
 
     run_id: str
     status: str

@@ -44,7 +44,7 @@ class Study:
     boxes: Mapping[str, Mapping[str, str]]
     """Search boxes that replace the published ones, by optimizer: {lion: {lr: "log [1e-5, 1e-3]"}}."""
     claim: Mapping[str, Any] | list[Mapping[str, Any]] | None
-    """What the study decides: one criterion or a list of them, see optbench.config.claims."""
+    """The claim to decide: one criterion or a list of them, see optbench.config.claims."""
     scale: str | None
     title: str | None
 

@@ -1,4 +1,4 @@
-"""What an optimizer costs: memory, time, failures, and the trade-offs between them."""
+"""The cost of an optimizer: memory, time, failures, and the trade-offs between them."""
 
 from __future__ import annotations
 

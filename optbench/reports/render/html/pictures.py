@@ -19,7 +19,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass
 class Album:
-    """How many pictures and bytes a page may still take."""
+    """The pictures and bytes that a page may still take."""
 
     pictures: int = 60
     bytes: int = 1_200_000

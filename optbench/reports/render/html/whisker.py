@@ -18,7 +18,7 @@ WIDTH, HEIGHT, EDGE = 168, 20, 8  # pixels
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What a column of whiskers spans."""
+    """The range of a column of whiskers."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""How often a contender fails, and how spiky its loss is."""
+"""The share of failed runs of a contender, and the spikes of its loss."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ COMPLETE, PASSING = "complete", "passing"
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run had used when it reached the target; None: unknown."""
+    """The cost of one run up to its target; None: unknown."""
 
     steps: float | None = None
     samples: float | None = None

@@ -10,38 +10,16 @@ from typing import Annotated
 import typer
 
 from optbench import __version__
-from optbench.cli import (
-    bench,
-    check,
-    compare,
-    data,
-    doctor,
-    inspect,
-    merge,
-    report,
-    reproduce,
-    run,
-    score,
-    sweep,
-    targets,
-)
+from optbench.cli.commands import CommandGroup
 from optbench.cli.options import Debug
 from optbench.cli.output import Output, log_to_stderr
 from optbench.errors import OptbenchError
 
 ABOUT = "Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."
-COMMANDS = (
-    *(run.run, sweep.sweep, inspect.list_, inspect.show, doctor.doctor, check.check, bench.bench),
-    *(report.report, compare.compare, merge.merge, score.score, reproduce.reproduce),
-)
-GROUPS = (
-    ("data", "List, fetch and verify data sets.", (data.list_, data.get, data.verify)),
-    ("targets", "Values of the validation metric that count as trained.", (targets.set_, targets.list_)),
-    ("import", "Read other benchmarks' results.", (score.algoperf,)),
-)
 
 app = typer.Typer(
     name="optbench",
+    cls=CommandGroup,
     help=ABOUT,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,16 +45,6 @@ def root(
     """Read the options that come before the command."""
     if debug:
         os.environ["OPTBENCH_DEBUG"] = "1"
-
-
-for command in COMMANDS:
-    app.command(command.__name__.rstrip("_"))(command)
-for name, about, commands in GROUPS:
-    group = typer.Typer(help=about, no_args_is_help=True)
-    group.callback(help=about)(lambda: None)  # keeps the group a group if it has a single command
-    for command in commands:
-        group.command(command.__name__.rstrip("_"))(command)
-    app.add_typer(group, name=name)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

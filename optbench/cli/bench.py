@@ -6,9 +6,6 @@ A bench is a module of `optbench.benches` with `measure(config, **settings)`, wh
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -30,6 +27,10 @@ def bench(
     debug: Debug = False,
 ) -> None:
     """Measure speed or memory against the alternatives, side by side in one process: optbench bench loop model=vit"""
+    import importlib
+    import inspect
+    import pkgutil
+
     import optbench.benches
 
     output = Output(as_json)

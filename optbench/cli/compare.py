@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,13 +14,12 @@ from optbench.cli import options
 from optbench.cli.options import AsJson, Debug
 from optbench.cli.output import Output, print_encodable
 from optbench.errors import ConfigError, ExpectationFailed, NoResultsError, suggest
-from optbench.store import results_root
 
 if TYPE_CHECKING:
     from optbench.reports.model.content import Estimate, Workload
 
 log = logging.getLogger(__name__)
-ASSERTION = re.compile(r"^\s*(.+?)\s*(>=|<=|==|>|<)\s*(.+?)\s*$")
+ASSERTION = r"^\s*(.+?)\s*(>=|<=|==|>|<)\s*(.+?)\s*$"
 ALLOWED: dict[str, tuple[str, ...]] = {
     ">": ("better",),
     "<": ("worse",),
@@ -51,6 +49,7 @@ def compare(
     from optbench.reports.comparable import check_kinds
     from optbench.reports.read.reading import contender_names, read
     from optbench.reports.statistics.verdicts import parse_margin
+    from optbench.store import results_root
 
     output = Output(as_json)
     checked = parse_assertion(asserted, a, b) if asserted else None
@@ -87,7 +86,9 @@ def check_name(name: str, known: Sequence[str]) -> None:
 
 def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:
     """Parse an assertion about a and b. Return its text and the verdicts of a that it allows."""
-    match = ASSERTION.match(text)
+    import re
+
+    match = re.match(ASSERTION, text)
     if not match:
         raise ConfigError(f"--assert {text}: expected e.g. '{a} >= {b}'", f"Relations: {', '.join(ALLOWED)}")
     left, relation, right = match[1], match[2], match[3]

@@ -85,7 +85,7 @@ def show(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Show the resolved configuration, each value with the file or override that it comes from."""
+    """Show the resolved configuration and the origin of each value: a file or an override."""
     from optbench.config import flatten
 
     output = Output(as_json)

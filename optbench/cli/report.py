@@ -14,7 +14,6 @@ from optbench.cli import options
 from optbench.cli.options import AsJson, Debug
 from optbench.cli.output import Output, print_encodable
 from optbench.errors import ConfigError, NoResultsError
-from optbench.store import results_root
 
 if TYPE_CHECKING:
     from optbench.reports.build.workload import ReportOptions
@@ -105,6 +104,7 @@ class Wanted:
 def source(path: Path | None, wanted: Wanted) -> Path:
     """Return the folder to read. With --wandb, fetch the project's runs into it first."""
     from optbench.reports.read.from_wandb import fetch
+    from optbench.store import results_root
 
     if wanted.wandb is None:
         return path or results_root(None)
@@ -118,6 +118,7 @@ def keep_writing(path: Path | None, wanted: Wanted, every: float) -> None:
     from optbench.reports.build.report import build
     from optbench.reports.read.reading import read
     from optbench.reports.watch import all_finished, changes
+    from optbench.store import results_root
 
     if every <= 0:
         raise ConfigError(f"--every {every:g}: expected seconds above 0")

@@ -18,7 +18,6 @@ from optbench.cli.output import Output
 from optbench.cli.sweep import SweepOptions, plan_of, print_plan, run_study, show_plan
 from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError
-from optbench.store import check_study
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
@@ -173,6 +172,7 @@ def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
     from optbench.reports.comparable import check_kinds
     from optbench.reproducing.find import experiments_folder, find
     from optbench.reproducing.validate import check_claim
+    from optbench.store import check_study
     from optbench.sweeps.study.expand import expand
     from optbench.sweeps.study.study import make_study
 

@@ -15,8 +15,6 @@ from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
 from optbench.cli.output import Output
 from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError, StorageError
-from optbench.records import Status
-from optbench.store import check_study, results_root
 
 if TYPE_CHECKING:
     from optbench.sweeps.executors.registry import ExecutorChoice
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from optbench.sweeps.study.study import Study
 
 log = logging.getLogger(__name__)
-RETRIED = [str(status) for status in Status if not status.succeeded]
 
 
 @dataclass(frozen=True)
@@ -47,9 +44,11 @@ class SweepOptions:
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
             raise ConfigError(f"--jobs {self.jobs}: expected at least one")
-        unknown = sorted(self.retried - set(RETRIED))
-        if unknown:
-            raise ConfigError(f"--retry: unknown status '{unknown[0]}'", f"Choose from {', '.join(RETRIED)}")
+        from optbench.records import Status
+
+        allowed = [str(status) for status in Status if not status.succeeded]
+        for status in sorted(self.retried - set(allowed)):
+            raise ConfigError(f"--retry: unknown status '{status}'", f"Choose from {', '.join(allowed)}")
 
     @property
     def retried(self) -> frozenset[str]:
@@ -59,6 +58,8 @@ class SweepOptions:
     @property
     def root(self) -> Path:
         """The results folder."""
+        from optbench.store import results_root
+
         return results_root(self.results_dir)
 
     def executor_choice(self) -> ExecutorChoice:
@@ -115,6 +116,7 @@ def sweep(
 
 def asked_study(words: Sequence[str], given: Mapping[str, Any], how: SweepOptions) -> Study:
     """Return the study that a command line asks for."""
+    from optbench.store import check_study
     from optbench.sweeps.study.study import make_study
 
     file, overrides = study_file(words)
@@ -288,6 +290,8 @@ def raise_for_failures(scheduler: Scheduler, tree: Mapping[str, Any]) -> None:
 
 def retry_hint(failures: Sequence[Any]) -> str:
     """Return the option that reruns what may succeed the next time. A diverged run would diverge again."""
+    from optbench.records import Status
+
     again = sorted(
         {f.status for f in failures} & {str(s) for s in (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)}
     )

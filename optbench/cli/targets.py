@@ -16,7 +16,6 @@ from optbench.cli.output import Output
 from optbench.cli.sweep import SweepOptions, print_summary, raise_for_failures, result_tree, run_study, show_plan
 from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed, OptbenchError
-from optbench.store import check_study, storage_errors
 
 if TYPE_CHECKING:
     from optbench.sweeps.scheduler.scheduler import Scheduler
@@ -57,6 +56,7 @@ def set_(
     if dry_run:
         show_plan(asked, cells, how, output)
         return
+    from optbench.store import storage_errors
     from optbench.sweeps import target_file
 
     file = target_file.path_of(destination(folder, how.config_dir), cells[0])
@@ -70,6 +70,7 @@ def study_of(
 ) -> tuple[Study, list[Cell]]:
     """Return the study that sets a target, and its cells. Its own runs have no target."""
     from optbench.config import Composition, parse_sweep
+    from optbench.store import check_study
     from optbench.sweeps import targets
     from optbench.sweeps.study.expand import expand
     from optbench.sweeps.study.study import make_study

@@ -12,6 +12,7 @@ import pytest
 from conftest import QUICK
 
 from optbench import __version__
+from optbench.cli.commands import COMMANDS, GROUPS, functions
 
 
 def optbench(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -133,3 +134,10 @@ def test_absent_data_exits_4_and_says_what_would_help(tmp_path: Path) -> None:
 
 def test_version(tmp_path: Path) -> None:
     assert optbench("--version", cwd=tmp_path).stdout.strip() == __version__
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in GROUPS])
+def test_the_help_of_a_command_begins_with_its_line_in_the_list(name: str) -> None:
+    targets, line = COMMANDS[name]
+    (function,) = functions(targets)
+    assert function.__doc__.startswith(line.rstrip("."))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from optbench.cli import doctor
+from optbench.cli import probes
 
 
 def test_this_machine_is_in_order() -> None:
-    findings = doctor.examine()
+    findings = probes.examine()
     assert {f.name for f in findings} >= {
         "python",
         "torch",
@@ -24,7 +24,7 @@ def test_this_machine_is_in_order() -> None:
         "results folder",
         "configuration",
     }
-    assert [f for f in findings if f.state == doctor.FAIL] == []
+    assert [f for f in findings if f.state == probes.FAIL] == []
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_broken_mix_of_torch_and_torchvision_is_recognised(tmp_path: Path, mes
     (tmp_path / "torchvision").mkdir()
     kind, text = message.split(": ", 1)
     (tmp_path / "torchvision" / "__init__.py").write_text(f"raise {kind}({text!r})")
-    code = "from optbench.cli import doctor; print(doctor.torch_and_torchvision('pair')[0])"
+    code = "from optbench.cli import probes; print(probes.torch_and_torchvision('pair')[0])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -60,7 +60,7 @@ def test_a_broken_mix_of_torch_and_torchvision_is_recognised(tmp_path: Path, mes
 def test_hydra_and_omegaconf_must_fit(monkeypatch: pytest.MonkeyPatch, hydra: str, omegaconf: str, state: str) -> None:
     versions = {"hydra-core": hydra, "omegaconf": omegaconf}
     monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
-    assert doctor.hydra_and_omegaconf("x")[0].state == state
+    assert probes.hydra_and_omegaconf("x")[0].state == state
 
 
 def test_unsuitable_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_unsuitable_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "metadata", lambda name: metadata)
     versions = {"torch": "2.9", "typer": "0.15", "optuna": "4.2"}
     monkeypatch.setattr(importlib.metadata, "version", lambda name: versions.get(name) or not_installed(name))
-    assert [(f.name, f.state, f.remedy) for f in doctor.packages("packages")] == [
+    assert [(f.name, f.state, f.remedy) for f in probes.packages("packages")] == [
         ("torch", "ok", ""),
         ("absent", "fail", "pip install 'absent>=1'"),
         ("typer", "fail", "pip install 'typer>=99'"),
@@ -87,13 +87,13 @@ def not_installed(name: str) -> str:
 
 def test_no_compiler_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert doctor.compiler("compiler")[0].state == doctor.WARN
+    assert probes.compiler("compiler")[0].state == probes.WARN
 
 
 def test_a_failing_probe_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(name: str) -> list[doctor.Finding]:
+    def breaks(name: str) -> list[probes.Finding]:
         raise ValueError("oh")
 
-    monkeypatch.setattr(doctor, "PROBES", (breaks,))
-    (finding,) = doctor.examine()
+    monkeypatch.setattr(probes, "PROBES", (breaks,))
+    (finding,) = probes.examine()
     assert (finding.state, finding.detail) == ("fail", "the probe failed: ValueError: oh")

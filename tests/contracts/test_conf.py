@@ -218,16 +218,3 @@ class TestOptimizer:
             if not training.closed:
                 training.optimizer.step()
             assert all(p.isfinite().all() and p.dtype == dtype for p in training.model.parameters())
-
-
-@pytest.mark.parametrize("name", names("model"))
-def test_a_model_trains_on_its_embedded_default_data(name: str, tmp_path: Path) -> None:
-    from optbench.sessions.session import execute
-
-    loaded = config.load([f"model={name}", "steps=3", "batch_size=8", "tracker=none"])
-    assert loaded.data.about["embedded"]
-    ended = execute(loaded, tmp_path)
-    assert ended.result["status"] == "completed"
-    assert set(ended.result["final"].values()) - {None}
-    if loaded.model.about["reads"] != "function":  # some functions have no matrix product
-        assert (ended.result["throughput"]["flops_per_step"] or 0) > 0

@@ -1,0 +1,182 @@
+"""Probes of this machine for `optbench doctor`: each looks at one thing and says how to repair it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+PAIR_REMEDY = "pip install --force-reinstall torch torchvision   (both from one index; never mix CPU and CUDA builds)"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of a probe; its state is ok, warn or fail."""
+
+    name: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Return the findings of every probe; a probe that raises is itself a failed finding."""
+    found: list[Finding] = []
+    for probe in PROBES:
+        name = probe.__name__.replace("_", " ")
+        try:
+            found += probe(name)
+        except Exception as error:
+            found.append(Finding(name, FAIL, f"the probe failed: {type(error).__name__}: {error}"))
+    return found
+
+
+def python(name: str) -> list[Finding]:
+    """Return the version of the interpreter."""
+    good = sys.version_info >= (3, 11)
+    return [Finding(name, OK if good else FAIL, platform.python_version(), "" if good else "use Python 3.11 or later")]
+
+
+def packages(name: str) -> list[Finding]:
+    """Return the versions of the packages that optbench requires, and those of extras with an unsuitable version."""
+    from packaging.requirements import Requirement
+
+    try:
+        metadata = importlib.metadata.metadata("optbench")
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding(name, WARN, "optbench is not installed: its requirements are unknown", "pip install -e .")]
+    found = []
+    for requirement in map(Requirement, metadata.get_all("Requires-Dist") or ()):
+        extras = ["", *(metadata.get_all("Provides-Extra") or ())]
+        wanted_by = [e for e in extras if requirement.marker is None or requirement.marker.evaluate({"extra": e})]
+        if wanted_by:  # else for another platform
+            found += package(requirement, required="" in wanted_by)
+    return list(dict.fromkeys(found))
+
+
+def package(requirement: Requirement, *, required: bool) -> list[Finding]:
+    """Return what is to be said of one requirement, without importing the package."""
+    bad, remedy = FAIL if required else WARN, f"pip install '{requirement.name}{requirement.specifier}'"
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding(requirement.name, bad, "not installed", remedy)] if required else []
+    if not requirement.specifier.contains(version, prereleases=True):
+        return [Finding(requirement.name, bad, f"{version}: optbench needs {requirement.specifier}", remedy)]
+    return [Finding(requirement.name, OK, version)] if required else []
+
+
+def torch_and_torchvision(name: str) -> list[Finding]:
+    """Import both: a CPU-only torch beside a CUDA torchvision fails (pytorch/vision issues 8985, 9077, 9085)."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if done.returncode == 0:
+        return [Finding(name, OK, f"import together ({done.stdout.strip()})")]
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    mixed = "torchvision::" in done.stderr or "undefined symbol" in done.stderr or "torchvision" in last
+    return [Finding(name, FAIL, f"incompatible builds: {last}" if mixed else last, PAIR_REMEDY)]
+
+
+def hydra_and_omegaconf(name: str) -> list[Finding]:
+    """Check the pair: hydra-core 1.3 needs omegaconf below 2.4, hydra-core 1.4 needs 2.4 or later."""
+    from packaging.version import Version
+
+    hydra, omegaconf = (Version(importlib.metadata.version(package)) for package in ("hydra-core", "omegaconf"))
+    fits = (omegaconf.release < (2, 4)) == (hydra.release < (1, 4))
+    remedy = "" if fits else "pip install 'hydra-core>=1.3.2,<1.4' 'omegaconf>=2.3,<2.4'"
+    return [Finding(name, OK if fits else FAIL, f"hydra-core {hydra} with omegaconf {omegaconf}", remedy)]
+
+
+def devices(name: str) -> list[Finding]:
+    """Return the CUDA devices with their memory, and the number of CPU cores."""
+    import torch
+
+    cores = f"{os.cpu_count()} CPU cores"
+    if not torch.cuda.is_available():
+        return [Finding(name, OK, f"CPU only ({cores})")]
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    details = [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}" for gpu in gpus]
+    return [*(Finding(f"cuda:{index}", OK, detail) for index, detail in enumerate(details)), Finding(name, OK, cores)]
+
+
+def compiler(name: str) -> list[Finding]:
+    """Look for a C++ compiler, which torch.compile needs on the CPU."""
+    for command in (os.environ.get("CXX"), "g++", "clang++"):
+        path = shutil.which(command) if command else None
+        if path:
+            return [Finding(name, OK, path)]
+    detail = "no C++ compiler: optimizers run eagerly, compile=true fails on the CPU"
+    return [Finding(name, WARN, detail, "install g++ or clang++")]
+
+
+def results_folder(name: str) -> list[Finding]:
+    """Check that results can be written, and report the free space."""
+    from optbench.store import results_root
+
+    return writable(name, results_root(None))
+
+
+def data_folder(name: str) -> list[Finding]:
+    """Check that data can be written, and report the free space."""
+    return writable(name, Path(os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data").expanduser())
+
+
+def writable(name: str, folder: Path) -> list[Finding]:
+    """Check a folder, or the nearest parent that exists."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        remedy = "choose another folder or fix its permissions"
+        return [Finding(name, FAIL, f"{folder}: cannot write ({error.strerror})", remedy)]
+    state = OK if free >= 1 else WARN
+    return [Finding(name, state, f"{folder}: {free:.0f} GiB free", "" if state == OK else "free up at least 1 GiB")]
+
+
+def configuration(name: str) -> list[Finding]:
+    """Compose the packaged configuration."""
+    from optbench import config
+
+    return [Finding(name, OK, f"{config.packaged_folder()} ({config.load([]).run_id})")]
+
+
+def weights_and_biases(name: str) -> list[Finding]:
+    """Report the mode that W&B would log in."""
+    from optbench.trackers.wandb import has_key
+
+    mode = os.environ.get("WANDB_MODE")
+    if mode:
+        return [Finding(name, OK, f"WANDB_MODE={mode}")]
+    return [Finding(name, OK, "logged in: online" if has_key() else "no key: runs are logged offline (wandb login)")]
+
+
+PROBES: tuple[Callable[[str], list[Finding]], ...] = (
+    python,
+    packages,
+    torch_and_torchvision,
+    hydra_and_omegaconf,
+    devices,
+    compiler,
+    results_folder,
+    data_folder,
+    configuration,
+    weights_and_biases,
+)

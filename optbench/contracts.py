@@ -224,7 +224,7 @@ class Problem:
     `curvature` is given only to optimizers that declare that they need it."""
 
     parameters: tuple[Parameter, ...]
-    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    modules: Mapping[str, nn.Module] = field(default_factory=lambda: dict[str, "nn.Module"]())
     curvature: Curvature | None = None
 
 

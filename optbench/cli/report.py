@@ -47,7 +47,7 @@ def report(
     """Say which optimizer to use, and how sure that is: optbench report results/NAME -o report/"""
     output = Output(as_json)
     line = " ".join(["optbench", "report", *map(str, filter(None, [results]))])
-    wanted = Wanted(margin, options.split(mix), reference, level, folder, options.split(only), wandb, line)
+    wanted = ReportFlags(margin, options.split(mix), reference, level, folder, options.split(only), wandb, line)
     if watch:
         keep_writing(results, wanted, every)
         return
@@ -70,7 +70,7 @@ def report(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReportFlags:
     """The options of `optbench report`."""
 
     margin: str
@@ -101,7 +101,7 @@ class Wanted:
         )
 
 
-def source(path: Path | None, wanted: Wanted) -> Path:
+def source(path: Path | None, wanted: ReportFlags) -> Path:
     """Return the folder to read. With --wandb, fetch the project's runs into it first."""
     from optbench.reports.read.from_wandb import fetch
     from optbench.store import results_root
@@ -113,7 +113,7 @@ def source(path: Path | None, wanted: Wanted) -> Path:
     return fetch(wanted.wandb, results_root(None))
 
 
-def keep_writing(path: Path | None, wanted: Wanted, every: float) -> None:
+def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
     """Write the files again whenever something has changed, until the study ends or Ctrl-C."""
     from optbench.reports.build.report import build
     from optbench.reports.read.reading import read
@@ -145,7 +145,7 @@ def keep_writing(path: Path | None, wanted: Wanted, every: float) -> None:
         log.warning("stopped watching; the last report stays")
 
 
-def written(made: Report, wanted: Wanted, root: Path, refresh: int | None = None) -> list[Path]:
+def written(made: Report, wanted: ReportFlags, root: Path, refresh: int | None = None) -> list[Path]:
     """Write the files of a report and return them."""
     from optbench.reports.render.write import KINDS, write_report
 

@@ -47,7 +47,7 @@ Experiments = Annotated[
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReproduceFlags:
     """The options of `optbench reproduce` beside those of its sweep (`SweepOptions`)."""
 
     experiments: Path | None
@@ -95,7 +95,7 @@ def reproduce(
         summarise(experiments_dir, published, check=check)
         return
     how = SweepOptions(None, scale, None, jobs, per_device, executor, retry, results_dir, config_dir)
-    wanted = Wanted(experiments_dir, publish, published, options.split(mix), dry_run)
+    wanted = ReproduceFlags(experiments_dir, publish, published, options.split(mix), dry_run)
     if everything:
         reproduce_all(how, wanted, output)
     else:
@@ -112,7 +112,7 @@ class Prepared:
     criteria: Sequence[Criterion]
 
 
-def reproduce_one(slug: str, how: SweepOptions, wanted: Wanted, output: Output) -> None:
+def reproduce_one(slug: str, how: SweepOptions, wanted: ReproduceFlags, output: Output) -> None:
     """Run one claim and print its verdict. Raise ExpectationFailed unless it is supported."""
     prepared = prepare(slug, how, wanted)
     if wanted.dry_run:
@@ -124,7 +124,7 @@ def reproduce_one(slug: str, how: SweepOptions, wanted: Wanted, output: Output) 
         raise ExpectationFailed(f"{slug}: the claim is {tree['verdict']}")
 
 
-def reproduce_all(how: SweepOptions, wanted: Wanted, output: Output) -> None:
+def reproduce_all(how: SweepOptions, wanted: ReproduceFlags, output: Output) -> None:
     """Run every claim that has the scale and print their table. An error of one claim goes into the table.
 
     Raise ExpectationFailed unless all are supported."""
@@ -154,7 +154,7 @@ def reproduce_all(how: SweepOptions, wanted: Wanted, output: Output) -> None:
         raise ExpectationFailed(f"{len(short)} of {len(trees)} claims are not supported: {', '.join(short)}")
 
 
-def one_of_all(slug: str, how: SweepOptions, wanted: Wanted, output: Output) -> dict[str, Any]:
+def one_of_all(slug: str, how: SweepOptions, wanted: ReproduceFlags, output: Output) -> dict[str, Any]:
     """Return the verdict of one claim, or its plan, as plain data."""
     prepared = prepare(slug, how, wanted)
     if not wanted.dry_run:
@@ -166,7 +166,7 @@ def one_of_all(slug: str, how: SweepOptions, wanted: Wanted, output: Output) -> 
     return {"slug": slug, **tree}
 
 
-def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
+def prepare(slug: str, how: SweepOptions, wanted: ReproduceFlags) -> Prepared:
     """Find a claim, read its study and check that it can be decided. Raise ConfigError if not."""
     from optbench.config.claims import criteria_of
     from optbench.reports.comparable import check_kinds
@@ -189,7 +189,7 @@ def prepare(slug: str, how: SweepOptions, wanted: Wanted) -> Prepared:
 
 
 def carry_out(
-    prepared: Prepared, how: SweepOptions, wanted: Wanted, output: Output
+    prepared: Prepared, how: SweepOptions, wanted: ReproduceFlags, output: Output
 ) -> tuple[ReproducedClaim, dict[str, Any]]:
     """Run what is missing, decide the claim, write the report and with --publish the files to commit.
 
@@ -220,7 +220,7 @@ def before_of(tree: Mapping[str, Any], file: Path) -> str | None:
     return agreement(tree, read(file)) if file.is_file() else None
 
 
-def decided(prepared: Prepared, root: Path, wanted: Wanted) -> ReproducedClaim:
+def decided(prepared: Prepared, root: Path, wanted: ReproduceFlags) -> ReproducedClaim:
     """Return the report of the study with its verdict."""
     from optbench.reports.build.report import build
     from optbench.reports.build.workload import ReportOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optbench.cli.reproduce import Wanted, prepare
+from optbench.cli.reproduce import ReproduceFlags, prepare
 from optbench.cli.sweep import SweepOptions
 from optbench.reproducing import find
 
@@ -18,7 +18,7 @@ MANY_CELLS = {("who-wins", "gpu")}
     [pytest.param(*one, marks=[pytest.mark.slow] if one in MANY_CELLS else [], id="-".join(one)) for one in ALL],
 )
 def test_a_study_can_be_decided(slug: str, scale: str) -> None:
-    prepared = prepare(slug, SweepOptions(scale=scale), Wanted(None, False, None, (), False))
+    prepared = prepare(slug, SweepOptions(scale=scale), ReproduceFlags(None, False, None, (), False))
     assert prepared.criteria and prepared.experiment.title
     assert "cpu" in prepared.experiment.scales
     assert (FOLDER / slug / "README.md").is_file()

@@ -248,10 +248,21 @@ RANDOM = st.one_of(
 )
 
 
-@settings(max_examples=2500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(RANDOM, min_size=1, max_size=3))
 def test_no_input_gives_a_traceback(overrides: list[str]) -> None:
-    """Any input gives a run, or an error of at most three lines with exit code 2 (usage) or 4 (missing package)."""
+    check_input(overrides)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(RANDOM, min_size=1, max_size=3))
+def test_no_input_of_many_gives_a_traceback(overrides: list[str]) -> None:
+    check_input(overrides)
+
+
+def check_input(overrides: list[str]) -> None:
+    """Check that any input gives a run, or an error of at most three lines with exit code 2 (usage) or 4 (missing)."""
     try:
         loaded = config.load(overrides)
     except OptbenchError as error:

@@ -177,3 +177,12 @@ def test_no_branch_on_names_of_optimizers_models_or_data() -> None:
 def test_files_of_tests_have_names_of_their_own() -> None:
     names = [file.name for file in Path(__file__).parent.rglob("*.py")]
     assert sorted(set(names)) == sorted(names)  # pytest imports them by these names alone
+
+
+def test_no_file_of_the_package_is_left_out_of_the_wheel() -> None:
+    files = [str(path) for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    command = ["git", "check-ignore", "--no-index", "--stdin"]  # hatchling leaves out the files that .gitignore names
+    done = subprocess.run(command, input="\n".join(files), capture_output=True, text=True, cwd=PACKAGE.parent)
+    if done.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert done.stdout == ""

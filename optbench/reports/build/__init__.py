@@ -1,0 +1,1 @@
+"""From tables of runs to `model.content.Report`."""

@@ -128,8 +128,9 @@ def completed(shell: str, line: str) -> str:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     env = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "TERM": "dumb"}
+    named = {**env, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # the parent process may be no shell
     script = subprocess.run(
-        ["optbench", "--show-completion", shell], capture_output=True, text=True, env=env, check=True
+        ["optbench", "--show-completion", shell], capture_output=True, text=True, env=named, check=True
     ).stdout
     done = subprocess.run(
         [shell, "-c", SHELLS[shell].format(script=script, line=line)], capture_output=True, text=True, env=env

@@ -48,7 +48,6 @@ def set_(
     """Set a workload's target by AlgoPerf's procedure: tune four standard optimizers, rerun the best one.
 
     Defaults: conf/protocol/targets.yaml. If some run failed, the file is written and the exit code is 3."""
-
     output = Output(as_json, quiet)
     given = {"trials": trials, "seeds": seeds, "budgets": None if budget is None else [budget]}
     how = SweepOptions(None, None, study, jobs, per_device, "local", retry, results_dir, config_dir)

@@ -139,6 +139,14 @@ def test_a_model_trains_on_its_embedded_data_and_records_known_columns(model: st
         assert ended.result["final"][f"{split}_trivial"] is not None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_trains_with_its_default_evaluation(model: str, tmp_path: Path) -> None:
+    ended = execute(config.load([f"model={model}", "steps=3", "batch_size=8", "tracker=none"]), tmp_path)
+    assert ended.result["status"] == "completed"
+    assert set(ended.result["final"].values()) - {None}
+
+
 def players_of(model: str) -> list[str]:
     loaded = settings(model)
     return list(assemble.build_task(loaded, data_of(loaded), seeds_of(0), torch.device("cpu")).players)

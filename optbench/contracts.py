@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,11 @@ class Turn:
     """The loss at targets sampled from the model's own distribution, for the Fisher matrix; None if it has none."""
 
 
+MetricScale = Literal["share", "positive", "decades", "real"]
+"""The values of a metric. share: of n samples, in [0, 1]; positive: above 0; decades: above 0, and compared as a ratio,
+because it spans orders of magnitude; real: any number."""
+
+
 class Task(Protocol):
     """A kind of problem: its training and its scoring."""
 
@@ -63,6 +68,8 @@ class Task(Protocol):
     """Name of the headline metric, e.g. "accuracy"."""
     direction: str
     """"max" if a larger metric is better, else "min"."""
+    metric_scale: MetricScale
+    """The values that the metric can take."""
     players: Mapping[str, nn.Module]
     """Networks by player name; a supervised task has one, called "model"."""
 

@@ -50,7 +50,7 @@ def run_facts(
         **(
             object_facts(objects)
             if objects
-            else dict.fromkeys(("engine", "micro_batch", "metric", "direction", "data"))
+            else dict.fromkeys(("engine", "micro_batch", "metric", "direction", "metric_scale", "data"))
         ),
     }
 
@@ -63,6 +63,7 @@ def object_facts(objects: Objects) -> Document:
         "micro_batch": objects.micro_batch or plan.batch_size,
         "metric": objects.task.metric,
         "direction": objects.task.direction,
+        "metric_scale": objects.task.metric_scale,
         "data": {
             "sha256": data.sha256,
             "verified": data.verified,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from optbench.contracts import MetricScale
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 class BaseTask:
     """Defaults: scores are means; no measures, pictures or hook; divergence if the loss is not finite or too large."""
 
+    metric_scale: MetricScale = "real"
+    """Any number, unless the task says more."""
     loss_bound = math.inf
     """A run has diverged if its training loss exceeds this."""
 

@@ -38,6 +38,7 @@ class FunctionValue(BaseTask):
     than 1e6 times as far above the minimum as the start."""
 
     direction = "min"
+    metric_scale = "decades"
 
     def __init__(self, model: KnownFunction, data: FunctionData, seeds: Seeds) -> None:
         assert isinstance(model, nn.Module)

@@ -19,6 +19,7 @@ class ImageClassification(BaseTask):
     """One player, "model", from images (B, C, H, W) to logits (B, classes)."""
 
     metric = "accuracy"
+    metric_scale = "share"
     direction = "max"
 
     def __init__(self, model: nn.Module, data: ImageData, seeds: Seeds, *, label_smoothing: float) -> None:

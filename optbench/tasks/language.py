@@ -25,6 +25,7 @@ class LanguageTask(BaseTask, ABC):
     made once per step, before the batch is divided into micro-batches."""
 
     metric = "nats_per_token"
+    metric_scale = "positive"
     direction = "min"
     evaluation_seed = 20_180_810  # of random choices in evaluation: the same for every run and optimizer
 

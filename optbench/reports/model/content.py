@@ -48,7 +48,13 @@ class Workload:
     """Limits of the answer: few seeds, edges of search ranges, failures."""
     rows: tuple[Row, ...]
     """Best first."""
+    trivial: float | None = None
+    """The headline of the trivial answer."""
+    scale: str = "real"
+    """The values of the metric: share, positive, decades or real."""
     pairs: tuple[Pair, ...] = ()
+    loss_pairs: tuple[Pair, ...] = ()
+    """Verdicts on the test loss where the metric is a share; empty otherwise."""
     curves: tuple[Curve, ...] = ()
     """Curves of the final runs at the full budget, by seed."""
     bands: tuple[Curve, ...] = ()

@@ -50,6 +50,14 @@ class Row:
     """Tuned hyperparameters by key."""
     edges: tuple[tuple[str, str], ...] = ()
     """(key, "low" or "high") of tuned values on the edge of the search box: undertuned."""
+    trained: bool | None = None
+    """True if shown to beat the trivial answer, False if not. None: no result, or the trivial answer is unknown."""
+    waiting: int = 0
+    """Final runs that have not ended."""
+    given: tuple[str, ...] = ()
+    """What this contender alone was given, neither searched nor set for the others: key=value (source)."""
+    loss: Estimate = Estimate(None)
+    """The mean test loss; beside a share, the more powerful metric."""
     luck: float = 0.0
     """Selection standard deviation: what choosing the winner by noisy scores adds to the headline's mean."""
 

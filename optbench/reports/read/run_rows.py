@@ -14,7 +14,29 @@ from optbench.reports.read.study_file import CellEntry
 OPEN, PRUNED = "open", "pruned"
 NOT_OF_A_WORKLOAD = ("model", "data", "budget")
 LARGEST = 1e300  # numbers must be smaller; nan is not
-SIGNED = {"val", "test", "train", "val_loss", "test_loss", "train_loss", "val_trivial", "best_val", "target"}
+SIGNED = {
+    "val",
+    "test",
+    "train",
+    "val_loss",
+    "test_loss",
+    "train_loss",
+    "val_trivial",
+    "test_trivial",
+    "best_val",
+    "target",
+}
+KNOWN_SCALES = {
+    "accuracy": "share",
+    "nats_per_token": "positive",
+    "gap": "decades",
+    "distance": "decades",
+    "frechet_pixels": "decades",
+    "frechet_digits": "decades",
+    "frechet_resnet20": "decades",
+    "frechet_resnet56": "decades",
+}
+"""Of metrics in results from before run.json had `metric_scale`."""
 RESULT_COLUMNS = {  # column: its keys in result.json
     "val": ("final", "val_metric"),
     "test": ("final", "test_metric"),
@@ -23,6 +45,7 @@ RESULT_COLUMNS = {  # column: its keys in result.json
     "test_loss": ("final", "test_loss"),
     "train_loss": ("final", "train_loss"),
     "val_trivial": ("final", "val_trivial"),
+    "test_trivial": ("final", "test_trivial"),
     "best_val": ("best", "val_metric"),
     "best_step": ("best", "step"),
     "samples": ("samples",),
@@ -47,7 +70,9 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
     run = read_object(folder / "run.json")
     config, sweep, versions = run["config"], run.get("sweep") or {}, run.get("versions") or {}
     hardware = run.get("hardware") or {}
-    searched = sweep.get("searched")
+    searched, given = sweep.get("searched"), sweep.get("given")
+    data = run.get("data") or {}
+    sizes = data.get("sizes") or {}
     row = dict.fromkeys(COLUMNS) | {
         "study": folder.parent.name,
         "run_id": str(run["run_id"]),
@@ -68,15 +93,20 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "precision": config.get("precision"),
         "hardware": device_of(run, hardware) if hardware else None,
         "shared": bool(sweep.get("shared")),
-        "data_sha256": (run.get("data") or {}).get("sha256"),
+        "data_sha256": data.get("sha256"),
+        "source_sha256": (run.get("sources") or {}).get("optimizer_sha256"),
         "optbench_version": versions.get("optbench"),
         "torch_version": versions.get("torch"),
         "git_commit": (run.get("git") or {}).get("commit"),
         "metric": run.get("metric"),
         "direction": run.get("direction"),
+        "metric_scale": run.get("metric_scale") or KNOWN_SCALES.get(run.get("metric") or ""),
+        "val_samples": sizes.get("validation"),
+        "test_samples": sizes.get("test"),
         "target": number(config.get("target")),
         "pictures": [str(file.relative_to(root)) for file in sorted((folder / "pictures").glob("*.png"))],
         "searched": None if searched is None else [str(key) for key in searched],
+        "given": None if given is None else [str(word) for word in given],
         "overrides": [str(word) for word in run.get("overrides") or ()],
         "config": json.dumps(config),
         "folder": str(folder.relative_to(root)),

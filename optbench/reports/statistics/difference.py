@@ -30,6 +30,19 @@ class Arm:
     final_scores: tuple[float, ...] = ()
     """Scores of the final seeds in the unit of the tuning scores; empty: the headline itself."""
 
+    seeds: tuple[int, ...] = ()
+    """The seed of each value; contenders with common seeds are compared in pairs."""
+    floor: float = 0.0
+    """Least standard deviation of one run that the metric's resolution and the size of its test set allow."""
+    score_floor: float = 0.0
+    """The same for a score."""
+    score_seeds: tuple[int, ...] = ()
+    """Tuning seeds behind each score; empty: one each."""
+    groups: tuple[int, ...] = ()
+    """The scramble that each trial belongs to; empty: one for all."""
+    trivial: float | None = None
+    """The trivial answer's value in the unit of `values`."""
+
     @property
     def scored(self) -> tuple[float, ...]:
         """The final runs in the unit of the tuning scores."""

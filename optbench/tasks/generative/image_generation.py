@@ -33,6 +33,7 @@ class ImageGeneration(BaseTask):
     images to scores (B,)."""
 
     direction = "min"
+    metric_scale = "decades"
 
     def __init__(
         self,

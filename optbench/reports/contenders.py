@@ -13,12 +13,15 @@ from optbench.reports.read.run_rows import OPEN, PRUNED
 from optbench.reports.read.settings import searched_keys, settings_of
 from optbench.reports.read.study_file import CellEntry, Cells, StudyFile
 from optbench.reports.statistics.difference import Arm
+from optbench.reports.statistics.scale import Scale, scale_of
 
 TUNE = "tune"
 UNKNOWN = -1  # trial of a tuning run that does not say which it is
 DONE = "done"  # stage of a cell whose final runs have ended
 NO_CELL: CellEntry = {"label": ""}  # of plain runs
 HEADLINES = {"test_metric": "test", "val_metric": "val"}
+TRIVIAL = {"test_metric": "test_trivial", "val_metric": "val_trivial"}
+SAMPLES = {"test": "test_samples", "val": "val_samples", "best_val": "val_samples"}
 
 
 @dataclass
@@ -94,16 +97,40 @@ class Contender:
         """Return the known values of one column, of the final runs that succeeded."""
         return [value for run in self.succeeded if (value := number_in(run, column)) is not None]
 
+    def scale(self, column: str) -> Scale:
+        """Return the values that a column of metrics can take."""
+        runs = [*self.finals, *(run for trial in self.tuning.values() for run in trial)]
+        values = [value for run in runs if (value := number_in(run, column)) is not None]
+        sizes = [number_in(run, SAMPLES[column]) for run in runs] if column in SAMPLES else []
+        kind = next((run["metric_scale"] for run in runs if run["metric_scale"]), None)
+        return scale_of(kind, [None if size is None else int(size) for size in sizes], values)
+
+    def trivial(self, headline: str) -> float | None:
+        """Return the headline of the trivial answer, on validation if it is unknown on test; the median of the runs."""
+        for column in (TRIVIAL[headline], "val_trivial"):
+            known = [value for run in self.succeeded if (value := number_in(run, column)) is not None]
+            if known:
+                return statistics.median(known)
+        return None
+
     def arm(self, headline: str, sign: float) -> Arm:
         """Return the contender for the statistics, larger is better."""
-        winner = self.winner
+        column, winner, trials = HEADLINES[headline], self.winner, sorted(self.tuning)
+        known = [(run["seed"], value) for run in self.succeeded if (value := number_in(run, column)) is not None]
+        values, validated, trivial = [value for _, value in known], self.values("val"), self.trivial(headline)
         return Arm(
             name=self.name,
-            values=tuple(sign * value for value in self.values(HEADLINES[headline])),
+            values=tuple(sign * value for value in values),
             failed=self.failed,
             scores=tuple(None if score is None else sign * score for score in self.scores()),
-            winner=sorted(self.tuning).index(winner) if winner is not None else None,
-            final_scores=tuple(sign * value for value in self.values("val")),
+            winner=trials.index(winner) if winner is not None else None,
+            final_scores=tuple(sign * value for value in validated),
+            seeds=tuple(seed for seed, _ in known),
+            floor=self.scale(column).least_sd(statistics.fmean(values)) if values else 0.0,
+            score_floor=self.scale("val").least_sd(statistics.fmean(validated)) if validated else 0.0,
+            score_seeds=tuple(len(self.tuning[trial]) for trial in trials),
+            groups=tuple(self.tuning[trial][0]["group"] or 0 for trial in trials),
+            trivial=None if trivial is None else sign * trivial,
         )
 
 

@@ -90,6 +90,8 @@ class Pair:
     """The verdict in words."""
     evidence: tuple[str, ...] = ()
     """The evidence for the verdict and its limits, in sentences."""
+    undertuned: str = ""
+    """The loser, if it is undecided because the loser's best value is on the edge of its search box."""
 
 
 @dataclass(frozen=True, slots=True)

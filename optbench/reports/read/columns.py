@@ -18,6 +18,7 @@ class RunRow(TypedDict):
     seed: Annotated[int, "the run's seed"]
     cell: Annotated[str | None, "label of the cell of its study"]
     trial: Annotated[int | None, "number of the point in its search box"]
+    group: Annotated[int | None, "number of the scramble that the point belongs to"]
     budget: Annotated[float | None, "share of the workload's budget"]
     workload: Annotated[str, "model-data, and whatever else sets the workload apart"]
     contender: Annotated[str, "what is compared on the workload"]

@@ -81,6 +81,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "seed": int(run["seed"]),
         "cell": sweep.get("cell"),
         "trial": sweep.get("trial"),
+        "group": sweep.get("group"),
         "budget": sweep.get("budget"),
         **names_of(config, sweep, cells),
         "optimizer": config["optimizer"]["name"],

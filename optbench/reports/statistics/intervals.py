@@ -11,20 +11,56 @@ import statistics
 from collections.abc import Sequence
 
 from optbench.reports.model.content import Estimate
+from optbench.reports.statistics.scale import REAL, SHARE, Scale
 
 LEVEL = 0.95
+LARGEST_LOG = 700.0  # of a number in double precision
 
 
-def mean_interval(values: Sequence[float], level: float = LEVEL) -> Estimate:
-    """Return the mean with Student's t interval; one value has no interval."""
+def mean_interval(values: Sequence[float], level: float = LEVEL, scale: Scale | None = None) -> Estimate:
+    """Return the mean with Student's t interval; one value has no interval.
+
+    With a scale the interval stays inside the values that the metric can take."""
     n = len(values)
     if n == 0:
         return Estimate(None)
     mean = statistics.fmean(values)
     if n == 1:
         return Estimate(mean, n=1)
-    half = t_quantile(0.5 + level / 2, n - 1) * statistics.stdev(values) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n)
+    scale = scale or Scale()
+    if scale.kind == SHARE:
+        low, high = share_ends(values, level, scale.samples)
+    else:
+        half = t_quantile(0.5 + level / 2, n - 1) * statistics.stdev(values) / math.sqrt(n)
+        low, high = (mean - half, mean + half) if scale.kind == REAL else positive_ends(mean, half)
+    return Estimate(mean, min(low, mean), max(high, mean), n)
+
+
+def positive_ends(mean: float, half: float) -> tuple[float, float]:
+    """Return both ends of the interval of a positive mean by the delta method on its logarithm."""
+    factor = math.exp(min(half / mean, LARGEST_LOG)) if mean > 0 else 1.0
+    return mean / factor, mean * factor
+
+
+def share_ends(values: Sequence[float], level: float, samples: int | None) -> tuple[float, float]:
+    """Return both ends of the interval of a mean share: Wilson's (1927) for as many samples as would give the standard
+    error of the values (Korn and Graubard, 1998), with Student's quantile; at least his interval for all samples."""
+    mean, n = statistics.fmean(values), len(values)
+    ends = [(mean, mean)]
+    if 0 < mean < 1:
+        per_sample = statistics.variance(values) / n / (mean * (1 - mean))
+        ends.append(wilson_ends(mean, per_sample, t_quantile(0.5 + level / 2, n - 1)))
+    if samples:
+        ends.append(wilson_ends(mean, 1 / (samples * n), t_quantile(0.5 + level / 2, math.inf)))
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def wilson_ends(mean: float, per_sample: float, quantile: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share; `per_sample`: one over the number of samples."""
+    extra = quantile**2 * per_sample
+    middle = (mean + extra / 2) / (1 + extra)
+    half = math.sqrt(extra * mean * (1 - mean) + extra**2 / 4) / (1 + extra)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def median_interval(values: Sequence[float], level: float = LEVEL, *, censored: int = 0) -> Estimate:

@@ -26,7 +26,14 @@ WINNER_WEIGHT = 0.8  # of the second answer; chosen by simulation on surfaces fr
 SELECTION_DF = 6.0  # degrees of df of the variance found here: it rests on the few trials that could have won
 
 
-def selection_variance(scores: Sequence[float | None], winner: int, final_mean: float, finals: int, sd: float) -> float:
+def selection_variance(
+    scores: Sequence[float | None],
+    winner: int,
+    final_mean: float,
+    finals: int,
+    sd: float,
+    seeds: Sequence[int] = (),
+) -> float:
     """Return the variance of the winner's true mean over repeated searches at the same points, in squared score units.
 
     `scores` of the trials, larger is better, None: failed. `final_mean` of the winner's `finals` runs on fresh seeds,

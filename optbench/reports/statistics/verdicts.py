@@ -10,18 +10,32 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from optbench.errors import ConfigError
 from optbench.reports.model.content import Estimate, Pair
 from optbench.reports.statistics.difference import Arm, Difference, difference, more_seeds
+from optbench.reports.statistics.evidence import (
+    BETTER,
+    TIE,
+    UNDECIDED,
+    WORSE,
+    Case,
+    Settings,
+    evidence,
+    failure_lead,
+    sentence,
+)
 from optbench.reports.statistics.improvement import probability_of_improvement
+from optbench.reports.statistics.intervals import mean_interval
 from optbench.reports.statistics.multiplicity import holm
+from optbench.reports.statistics.scale import REAL, Scale
 
-BETTER, WORSE, TIE, UNDECIDED = "better", "worse", "tie", "undecided"
 DEFAULT_MARGIN = "1%"
+LEAST_SEEDS = 3  # of a verdict of equality
+REAL_SCALE = Scale()
 
 
 @dataclass(frozen=True)
@@ -50,18 +64,34 @@ def parse_margin(text: str) -> Margin:
     return Margin(amount / 100 if relative else amount, relative)
 
 
-def verdicts(arms: Sequence[Arm], margin: Margin, *, level: float = 0.95, sign: float = 1.0) -> list[Pair]:
+def verdicts(
+    arms: Sequence[Arm],
+    margin: Margin,
+    *,
+    level: float = 0.95,
+    sign: float = 1.0,
+    paired: bool = False,
+    undertuned: Collection[str] = (),
+    untrained: Collection[str] = (),
+    scale: Scale = REAL_SCALE,
+) -> list[Pair]:
     """Return the verdict on every pair of arms, in their order.
 
-    `sign` is -1 if the arms' values are negated losses; differences are returned in the metric's own unit."""
+    `sign` is -1 if the arms' values are negated losses; differences are returned in the metric's own unit, whose values
+    `scale` describes. `paired`: the design gives all contenders the same seeds. `undertuned`: names of contenders
+    whose best value is on the edge of their box; they cannot be shown worse. `untrained`: names of contenders that are
+    not shown to beat the trivial answer; they tie with no one."""
     pairs = list(itertools.combinations(arms, 2))
-    found = [difference(a, b) for a, b in pairs]
+    found = [difference(a, b, paired=paired) for a, b in pairs]
     ps = [difference_p(a, b, d) for (a, b), d in zip(pairs, found, strict=True)]
     margins = [margin_between(a, b, margin) for a, b in pairs]
-    ties = [tie_p(a, b, d, m) for (a, b), d, m in zip(pairs, found, margins, strict=True)]
+    ties = [
+        tie_p(a, b, d, m) if not {a.name, b.name} & set(untrained) else None
+        for (a, b), d, m in zip(pairs, found, margins, strict=True)
+    ]
+    settings = Settings(level, max(1, len(pairs)), sign, undertuned, untrained, scale)
     rows = zip(pairs, found, ps, holm(ps), holm(ties), margins, strict=True)
-    family = max(1, len(pairs))
-    return [pair(*row, level=level, family=family, sign=sign) for row in rows]
+    return [pair(Case(a, b, *rest), settings) for (a, b), *rest in rows]
 
 
 def margin_between(a: Arm, b: Arm, margin: Margin) -> float | None:
@@ -86,57 +116,42 @@ def difference_p(a: Arm, b: Arm, found: Difference | None) -> float | None:
     return min(1.0, 2 * min(own, float(of_failures)))
 
 
-def failure_lead(a: Arm, b: Arm) -> float:
-    """Return a positive number if a smaller share of a's seeds failed than of b's."""
-    shares = [arm.failed / max(1, arm.failed + len(arm.values)) for arm in (a, b)]
-    return shares[1] - shares[0]
-
-
 def tie_p(a: Arm, b: Arm, found: Difference | None, margin: float | None) -> float | None:
-    """Return the p-value of a difference beyond the margin, None if a tie is impossible: no results, or failed
-    seeds."""
-    return found.p_beyond(margin) if found and margin is not None and a.failed == b.failed == 0 else None
+    """Return the p-value of a difference beyond the margin, None if a tie is impossible: fewer than three seeds on a
+    side, or failed ones."""
+    few = min(len(a.values), len(b.values)) < LEAST_SEEDS or a.failed or b.failed
+    return None if few or found is None or margin is None else found.p_beyond(margin)
 
 
-def pair(
-    arms: tuple[Arm, Arm],
-    found: Difference | None,
-    p: float | None,
-    adjusted: float | None,
-    tie: float | None,
-    margin: float | None,
-    *,
-    level: float,
-    family: int,
-    sign: float,
-) -> Pair:
+def pair(case: Case, settings: Settings) -> Pair:
     """Return one verdict with its evidence."""
-    a, b = arms
-    alpha = 1 - level
-    verdict = decide(lead(a, b, found), adjusted, tie, alpha)
+    a, b, found = case.a, case.b, case.found
+    alpha = 1 - settings.level
+    verdict = decide(case.lead, case.adjusted, case.tie, alpha)
+    loser = {BETTER: b.name, WORSE: a.name}.get(verdict, "")
+    undertuned = loser if loser in settings.undertuned else ""
+    neither = a.name in settings.untrained and b.name in settings.untrained
+    if undertuned or neither:
+        verdict = UNDECIDED
     more = None
-    if verdict == UNDECIDED and found and a.failed == b.failed == 0:
-        more = more_seeds(found, min(len(a.values), len(b.values)), alpha / family, margin)
+    if verdict == UNDECIDED and found and not (case.failed or undertuned or neither):
+        more = more_seeds(found, min(len(a.values), len(b.values)), alpha / settings.family, case.margin)
     return Pair(
         a=a.name,
         b=b.name,
         verdict=verdict,
-        difference=estimate(a, b, found, 1 - alpha / family, sign),
-        p=p,
-        adjusted_p=adjusted,
-        tie_p=tie,
-        margin=margin,
+        difference=estimate(case, settings),
+        p=case.p,
+        adjusted_p=case.adjusted,
+        tie_p=case.tie,
+        margin=case.margin,
         effect=hedges_g(a, b),
-        improvement=probability_of_improvement(a.values, b.values, level),
+        improvement=probability_of_improvement(a.values, b.values, settings.level),
         more_seeds=more,
-        sentence=sentence(a, b, verdict, found, margin),
-        evidence=tuple(evidence(a, b, found, adjusted, tie, margin, more, verdict)),
+        sentence=sentence(case, verdict, undertuned),
+        evidence=tuple(evidence(case, settings, verdict, more, undertuned)),
+        undertuned=undertuned,
     )
-
-
-def lead(a: Arm, b: Arm, found: Difference | None) -> float:
-    """Return a positive number if a is ahead: by fewer failures first, then by its mean."""
-    return failure_lead(a, b) or (found.value if found else 0.0)
 
 
 def decide(ahead: float, adjusted: float | None, tie: float | None, alpha: float) -> str:
@@ -148,14 +163,28 @@ def decide(ahead: float, adjusted: float | None, tie: float | None, alpha: float
     return UNDECIDED
 
 
-def estimate(a: Arm, b: Arm, found: Difference | None, level: float, sign: float) -> Estimate:
-    """Return the difference of the means with its interval, in the metric's own unit."""
+def estimate(case: Case, settings: Settings) -> Estimate:
+    """Return the difference of the means with its interval, in the metric's own unit and inside what it allows."""
+    a, b, found, sign = case.a, case.b, case.found, settings.sign
     n = min(len(a.values), len(b.values))
     if found is None:
         value = statistics.fmean(a.values) - statistics.fmean(b.values) if n else None
         return Estimate(value if value is None else sign * value, n=n)
+    level = 1 - (1 - settings.level) / settings.family
     half = found.half_width(level)
-    return Estimate(sign * found.value, sign * found.value - half, sign * found.value + half, n)
+    value = sign * found.value
+    low, high = possible_differences(a, b, settings, level)
+    return Estimate(value, min(value, max(value - half, low)), max(value, min(value + half, high)), n)
+
+
+def possible_differences(a: Arm, b: Arm, settings: Settings, level: float) -> tuple[float, float]:
+    """Return the least and the greatest difference that the metric's values allow, given either mean's interval."""
+    if settings.scale.kind == REAL:
+        return -math.inf, math.inf
+    least, most = settings.scale.bounds
+    first, second = (mean_interval([settings.sign * v for v in arm.values], level, settings.scale) for arm in (a, b))
+    assert first.low is not None and first.high is not None and second.low is not None and second.high is not None
+    return max(least - second.high, first.low - most), min(most - second.low, first.high - least)
 
 
 def hedges_g(a: Arm, b: Arm) -> float | None:
@@ -170,47 +199,3 @@ def hedges_g(a: Arm, b: Arm) -> float | None:
         return None
     distance = (statistics.fmean(a.values) - statistics.fmean(b.values)) / math.sqrt(pooled)
     return distance * (1 - 3 / (4 * df - 1))
-
-
-def sentence(a: Arm, b: Arm, verdict: str, found: Difference | None, margin: float | None) -> str:
-    """Return the verdict in words."""
-    if verdict == TIE:
-        return f"{a.name} and {b.name} tie: they differ by less than {margin:.3g}"
-    if verdict == UNDECIDED:
-        return f"{a.name} and {b.name}: undecided"
-    better, other = (a, b) if verdict == BETTER else (b, a)
-    by = f" by {abs(found.value):.3g}" if found and not (a.failed or b.failed) else ""
-    return f"{better.name} is better than {other.name}{by}"
-
-
-def evidence(
-    a: Arm,
-    b: Arm,
-    found: Difference | None,
-    adjusted: float | None,
-    tie: float | None,
-    margin: float | None,
-    more: int | None,
-    verdict: str,
-) -> list[str]:
-    """Return what the verdict rests on and what limits it."""
-    lines = [f"{len(a.values)} seeds of {a.name}, {len(b.values)} of {b.name}"]
-    lines += [f"{arm.failed} seeds of {arm.name} failed" for arm in (a, b) if arm.failed]
-    if found is None:
-        return [*lines, "one side has fewer than two results, so seed noise is unknown"]
-    if adjusted is not None:
-        lines.append(f"p = {adjusted:.2g} of no difference, corrected for all pairs (Welch's t, Holm)")
-    if tie is not None and margin is not None:
-        lines.append(f"p = {tie:.2g} of a difference of {margin:.3g} or more (two one-sided tests, Holm)")
-    if found.seed_variance + found.selection > 0:
-        share = found.selection / (found.seed_variance + found.selection)
-        lines.append(
-            f"{share:.0%} of the variance is selection variance (which trial tuning picked), the rest seed noise"
-        )
-    if verdict == UNDECIDED and not (a.failed or b.failed):
-        lines.append(
-            f"about {more} more seeds each would decide, if the means and the noise stay as they are"
-            if more
-            else "more final seeds alone would not decide; tune with more seeds or trials"
-        )
-    return lines

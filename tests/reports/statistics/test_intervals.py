@@ -16,6 +16,7 @@ from optbench.reports.statistics.intervals import (
     ratio_interval,
     share_interval,
 )
+from optbench.reports.statistics.scale import Scale
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -79,3 +80,25 @@ def test_a_ratio_is_of_geometric_means() -> None:
     assert found.value == pytest.approx(2.0)
     assert found.low < 2.0 < found.high and found.low * found.high == pytest.approx(4.0)
     assert ratio_interval([1.0, -1.0], [1.0]).value is None
+
+
+def test_an_interval_of_shares_is_inside_0_and_1_and_never_a_point() -> None:
+    scale = Scale("share", 360)
+    low = mean_interval([1.0, 0.2, 0.9], scale=scale)  # Student's t says [-0.4, 1.8]
+    assert 0 <= low.low < 0.3 and 0.9 < low.high <= 1
+    perfect = mean_interval([1.0] * 3, scale=scale)
+    assert perfect.high == 1.0 and perfect.low == pytest.approx(1 / (1 + 3.84 / 1080), abs=0.002)
+    alike = mean_interval([0.5] * 3, scale=scale)
+    assert alike.high - alike.low == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(1080), rel=0.02)
+
+
+@given(st.lists(st.integers(0, 360), min_size=2, max_size=8), st.floats(0.5, 0.99))
+def test_shares_of_any_kind_stay_inside(counts: list[int], level: float) -> None:
+    found = mean_interval([k / 360 for k in counts], level, Scale("share", 360))
+    assert 0 <= found.low <= found.value <= found.high <= 1 and found.low < found.high
+
+
+@given(st.lists(st.floats(1e-9, 1e9), min_size=2, max_size=8))
+def test_an_interval_of_positive_values_is_positive(values: list[float]) -> None:
+    found = mean_interval(values, scale=Scale("positive"))
+    assert 0 <= found.low <= found.value <= found.high

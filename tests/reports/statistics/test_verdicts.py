@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from optbench.reports.statistics import verdicts as module
 from optbench.reports.statistics.difference import Arm, difference
 from optbench.reports.statistics.improvement import probability_of_improvement
 from optbench.reports.statistics.multiplicity import holm
+from optbench.reports.statistics.scale import Scale
 from optbench.reports.statistics.selection import selection_variance
 from optbench.reports.statistics.verdicts import Margin, parse_margin, verdicts
 
@@ -22,7 +26,7 @@ NONE = Margin(0.0, relative=False)
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=8)
 
 
-def one(a: Arm, b: Arm, margin: Margin = NONE, **how: float) -> module.Pair:
+def one(a: Arm, b: Arm, margin: Margin = NONE, **how: Any) -> module.Pair:
     return verdicts([a, b], margin, **how)[0]
 
 
@@ -93,8 +97,84 @@ def test_failed_seeds_count_against_a_contender() -> None:
 
 
 def test_without_any_noise_a_difference_is_sure() -> None:
-    assert one(Arm("a", (2.0, 2.0)), Arm("b", (1.0, 1.0))).verdict == "better"
-    assert one(Arm("a", (1.0, 1.0)), Arm("b", (1.0, 1.0)), Margin(0.01, relative=True)).verdict == "tie"
+    ones, twos = Arm("ones", (1.0,) * 3), Arm("twos", (2.0,) * 3)
+    found = one(twos, ones)
+    assert found.verdict == "better" and 0 < found.p < 1e-9 and found.difference.low < 1 < found.difference.high
+    assert one(ones, replace(ones, name="b"), Margin(0.01, relative=True)).verdict == "tie"
+    assert one(Arm("a", (0.0,) * 3), Arm("b", (0.0,) * 3)).p == 1.0
+
+
+def test_two_seeds_show_no_equality() -> None:
+    found = one(Arm("a", (1.0, 1.0)), Arm("b", (1.0, 1.0)), Margin(0.01, relative=True))
+    assert (found.verdict, found.tie_p) == ("undecided", None)
+
+
+def share_arm(name: str, *values: float, samples: int = 360, **how: Any) -> Arm:
+    return Arm(name, values, floor=Scale("share", samples).least_sd(float(np.mean(values))), **how)
+
+
+def test_equal_accuracies_of_three_seeds_are_not_certain() -> None:
+    a, b = share_arm("a", 0.5, 0.5, 0.5), share_arm("b", 0.5, 0.5, 0.5)
+    found = one(a, b, Margin(0.01, relative=True), scale=Scale("share", 360))
+    assert found.verdict == "undecided" and found.tie_p > 0.2
+    assert found.difference.high == pytest.approx(1.96 * math.sqrt(2 * 0.25 / 360 / 3), rel=0.01)
+    assert any("360 samples" in line for line in found.evidence)
+    close = one(share_arm("a", *[349 / 360] * 3), share_arm("b", *[348 / 360] * 3))
+    assert close.verdict == "undecided" and close.p > 0.5
+
+
+def test_a_difference_of_shares_stays_where_shares_can_be() -> None:
+    a, b = share_arm("a", 0.99, 0.2, 0.9), share_arm("b", 0.05, 0.6, 0.1)
+    found = one(a, b, scale=Scale("share", 360)).difference
+    assert -1 <= found.low < found.value < found.high <= 1
+    losses = one(
+        Arm("a", (-0.1, -3.0, -0.2)), Arm("b", (-0.1, -0.2, -0.1)), sign=-1.0, scale=Scale("positive")
+    ).difference
+    assert losses.low > -1 and losses.high > 3
+
+
+def test_common_seeds_are_compared_in_pairs_where_the_design_says_so() -> None:
+    noise = np.random.default_rng(0).normal(0, 1, 5)
+    a, b = (
+        Arm(name, tuple(float(x) for x in mean + noise + extra), seeds=(0, 1, 2, 3, 4))
+        for name, mean, extra in (("a", 0.5, np.array([0.1, 0, -0.1, 0, 0.1])), ("b", 0.0, np.zeros(5)))
+    )
+    assert one(a, b).verdict == "undecided"
+    found = one(a, b, paired=True)
+    from scipy.stats import ttest_rel
+
+    assert found.verdict == "better" and found.p == pytest.approx(ttest_rel(a.values, b.values).pvalue)
+    assert "paired by seed" in found.evidence
+    shorter = replace(b, values=b.values[:3], seeds=b.seeds[:3], failed=2)
+    assert difference(a, shorter, paired=True).value == pytest.approx(
+        np.mean(a.values[:3]) - np.mean(b.values[:3])
+    )  # the failed seeds leave both sides
+    others = replace(b, seeds=(5, 6, 7, 8, 9))
+    assert difference(a, others, paired=True) == difference(a, others)
+
+
+def test_a_constant_difference_of_shares_is_no_certainty() -> None:
+    a = share_arm("a", 350 / 360, 351 / 360, 352 / 360, seeds=(0, 1, 2))
+    b = share_arm("b", 349 / 360, 350 / 360, 351 / 360, seeds=(0, 1, 2))
+    assert one(a, b, paired=True).p > 0.5
+
+
+def test_an_undertuned_loser_is_undecided() -> None:
+    high, low = Arm("high", (5.0, 5.1, 4.9)), Arm("low", (1.0, 1.1, 0.9))
+    found = one(high, low, undertuned={"low"})
+    assert (found.verdict, found.undertuned, found.more_seeds) == ("undecided", "low", None)
+    assert "undecided (undertuned" in found.sentence
+    assert one(high, low, undertuned={"high"}).verdict == "better"
+
+
+def test_untrained_contenders_never_tie() -> None:
+    a, b = Arm("a", (1.0,) * 5), Arm("b", (1.0,) * 5)
+    wide = Margin(0.5, relative=False)
+    assert one(a, b, wide).verdict == "tie"
+    assert one(a, b, wide, untrained={"a"}).verdict == "undecided"
+    both = one(a, b, wide, untrained={"a", "b"})
+    assert both.verdict == "undecided" and "neither beats the trivial answer" in both.evidence
+    assert one(Arm("c", (3.0,) * 5), b, untrained={"b"}).verdict == "better"
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from optbench.reports.statistics.difference import Arm, Difference, arm_selection_variance, tail
+from optbench.reports.statistics.difference import Arm, Difference, arm_selection_variance
 
 
 def trained(arm: Arm, level: float = 0.95, pooled: tuple[float, int] | None = None) -> bool | None:
@@ -27,7 +27,7 @@ def trained(arm: Arm, level: float = 0.95, pooled: tuple[float, int] | None = No
     if variance is None:
         return None
     found = Difference(gain, variance, variance / len(values), arm_selection_variance(arm), df, df)
-    return found.error == 0 or tail(gain / found.error, found.df) <= 1 - level
+    return found.tail_beyond(gain) <= 1 - level
 
 
 def noise_of(values: list[float], floor: float, pooled: tuple[float, int] | None) -> tuple[float | None, float]:

@@ -81,7 +81,8 @@ def reproduce(
 ) -> None:
     """Put a claim to the test: optbench reproduce lion-vit
 
-    Exit code 0 if it is supported, 3 if it is not or if the evidence is inconclusive."""
+    The verdict is one of: supported, not supported, mixed (k of n), undecided, not testable here.
+    Exit code 0 if it is supported, 3 otherwise."""
     output = Output(as_json, quiet)
     asked = [word for word, given in ((slug, slug), ("--all", everything), ("--summary", summary)) if given]
     if len(asked) != 1:

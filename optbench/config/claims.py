@@ -1,6 +1,7 @@
 """A study's `claim:`, one criterion or a list of them that must all hold:
 
 claim:
+  - {measure: diverged_share, of: none, against: 0.1, relation: worse, control: true}
   - {measure: test_metric, of: lion, against: adamw, relation: not_worse, margin: 0.005}
   - {measure: state_bytes, of: lion, against: adamw, relation: better, margin: 0.4, on: {model: vit}, text: "..."}
 
@@ -69,6 +70,8 @@ class Criterion(BaseModel):
     """In the metric's unit; for a ratio a share: 0.1 is a tenth."""
     on: Annotated[Selector, PlainValidator(as_selector)] = {}
     """Only the workloads that have these values."""
+    control: bool = False
+    """True for what must hold for the claim to be testable here: that its baseline fails at all, for example."""
     text: str = ""
 
     @property

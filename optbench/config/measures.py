@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 DIFFERENCE, RATIO = "difference", "ratio"
+ANY, SHARE, NOT_NEGATIVE = (-math.inf, math.inf), (0.0, 1.0), (0.0, math.inf)
+METRIC_BOUNDS = {"share": SHARE, "positive": NOT_NEGATIVE, "decades": NOT_NEGATIVE}
+"""The least and the greatest value of a task's metric, by its scale."""
 
 
 class Measure(NamedTuple):
@@ -15,26 +19,34 @@ class Measure(NamedTuple):
     more_is_better: bool | None
     """None: by the direction of the task's metric."""
     meaning: str
+    bounds: tuple[float, float] | None = ANY
+    """The least and the greatest value. None: those of the task's metric."""
+    of_winner: bool = False
+    """True for the quality of the tuned setting: better tuning may better it, and an untrained network has none."""
 
     @property
     def is_ratio(self) -> bool:
         """True for a measure compared by ratio."""
         return self.comparison == RATIO
 
+    def bounds_on(self, scale: str | None) -> tuple[float, float]:
+        """Return the least and the greatest value where the task's metric has this scale."""
+        return METRIC_BOUNDS.get(scale or "", ANY) if self.bounds is None else self.bounds
+
 
 MEASURES = {
-    "test_metric": Measure(DIFFERENCE, None, "metric on test at the end, by the task's direction"),
-    "val_metric": Measure(DIFFERENCE, None, "metric on validation at the end"),
-    "train_metric": Measure(DIFFERENCE, None, "metric on training samples at the end"),
-    "test_loss": Measure(RATIO, False, "loss on test at the end"),
-    "val_loss": Measure(RATIO, False, "loss on validation at the end"),
-    "train_loss": Measure(RATIO, False, "loss on training samples at the end"),
+    "test_metric": Measure(DIFFERENCE, None, "metric on test at the end, by the task's direction", None, True),
+    "val_metric": Measure(DIFFERENCE, None, "metric on validation at the end", None, True),
+    "train_metric": Measure(DIFFERENCE, None, "metric on training samples at the end", None, True),
+    "test_loss": Measure(RATIO, False, "loss on test at the end", of_winner=True),
+    "val_loss": Measure(RATIO, False, "loss on validation at the end", of_winner=True),
+    "train_loss": Measure(RATIO, False, "loss on training samples at the end", of_winner=True),
     "iqm": Measure(DIFFERENCE, True, "interquartile mean over all workloads: 1 the best contender's, 0 the worst's"),
-    "diverged_share": Measure(DIFFERENCE, False, "share of the tuning runs that failed"),
-    "seed_sd": Measure(RATIO, False, "standard deviation of the final metric over seeds"),
+    "diverged_share": Measure(DIFFERENCE, False, "share of the tuning runs that failed", SHARE),
+    "seed_sd": Measure(RATIO, False, "standard deviation of the final metric over seeds", of_winner=True),
     "trial_sd": Measure(RATIO, False, "standard deviation of the metric over the trials of the tuning"),
     "lr_sensitivity": Measure(DIFFERENCE, False, "metric lost by a learning rate drawn at random from its search box"),
-    "separability": Measure(DIFFERENCE, True, "separability of learning rate and weight decay, 0 to 1"),
+    "separability": Measure(DIFFERENCE, True, "separability of learning rate and weight decay, 0 to 1", SHARE),
     "steps_to_target": Measure(RATIO, False, "steps of the shortest complete schedule that reaches the target"),
     "seconds_to_target": Measure(RATIO, False, "training seconds of that schedule"),
     "train_seconds": Measure(RATIO, False, "seconds of data, forward, backward and optimizer"),

@@ -11,6 +11,8 @@ from optbench.errors import ConfigError
 from optbench.reproducing.document import FILE, REQUIRED, SCHEMA, VerdictDocument
 
 FOLDER = Path("results") / "claims"
+RENAMED = {"inconclusive": "undecided"}
+"""Words of verdicts that were published under another name."""
 COMPARED = {"device": "device", "versions": "versions", "claim": "claim", "level": "level of confidence"}
 
 
@@ -27,6 +29,7 @@ def read(file: Path) -> VerdictDocument:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
     if not isinstance(tree, dict) or tree.get("schema") != SCHEMA or not all(key in tree for key in REQUIRED):
         raise ConfigError(f"{file}: not a published verdict", "Write it again: optbench reproduce SLUG --publish")
+    tree["verdict"] = RENAMED.get(tree["verdict"], tree["verdict"])
     return cast("VerdictDocument", tree)
 
 

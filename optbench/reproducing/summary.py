@@ -18,6 +18,7 @@ START, END = "<!-- results -->", "<!-- /results -->"
 MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device")
 BOARD = ("", "contender", "interquartile mean", "P(best)", "speed", "state")
+ORDER = ("supported", "not supported", "mixed", "undecided", "not testable here")
 LONGEST = 200  # characters of the evidence of a row
 COUNT = re.compile(r", n = \d+ \w+$")
 
@@ -26,8 +27,8 @@ def section(verdicts: Sequence[VerdictDocument], base: str) -> str:
     """Return the table of the verdicts. `base`: the path from the file to the folder of the verdicts."""
     if not verdicts:
         return "No claim has been published yet."
-    words = [word for word in ("supported", "not supported", "inconclusive") if word in map(verdict_of, verdicts)]
-    counts = [f"{word} {sum(verdict_of(tree) == word for tree in verdicts)}" for word in words]
+    kinds = [verdict_of(tree).partition(" (")[0] for tree in verdicts]
+    counts = [f"{word} {kinds.count(word)}" for word in ORDER if word in kinds]
     total = f"Of {len(verdicts)} verdicts: {', '.join(counts)}."
     return "\n".join([*table(HEADER, [row(tree, base) for tree in verdicts]), "", total])
 

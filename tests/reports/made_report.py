@@ -102,7 +102,7 @@ def made_criterion(
     words: str, measure: str, relation: str, margin: float, holds: bool | None, evidence: tuple[Evidence, ...]
 ) -> CriterionVerdict:
     """Return one criterion."""
-    verdict = {True: "supported", False: "not supported", None: "inconclusive"}[holds]
+    verdict = {True: "supported", False: "not supported", None: "undecided"}[holds]
     said = "; ".join(f"{one.where}: {one.words}" for one in evidence)
     return CriterionVerdict(
         words,

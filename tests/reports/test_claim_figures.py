@@ -50,10 +50,10 @@ def shaded(axes) -> tuple[float, float]:
 @pytest.mark.parametrize(
     ("relation", "low", "high"),
     [
-        ("better", 0.0, None),
+        ("better", 0.1, None),
         ("better_by", 0.1, None),
         ("not_worse", -0.1, None),
-        ("worse", None, 0.0),
+        ("worse", None, -0.1),
         ("worse_by", None, -0.1),
         ("not_better", None, 0.1),
         ("tie", -0.1, 0.1),

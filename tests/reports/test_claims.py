@@ -154,9 +154,9 @@ def test_several_criteria(batches: Made) -> None:
     held = batches.decide(kept, lost, title="LAMB keeps its quality")
     assert held.holds is True and held.text == "LAMB keeps its quality" and held.verdict == "supported"
     assert [one.verdict for one in held.criteria] == ["supported", "supported"] and (held.seeds, held.few) == (5, False)
-    assert batches.decide(kept, absent).verdict == "inconclusive"
+    assert batches.decide(kept, absent).verdict == "undecided"
     refuted = batches.decide(kept, lost, claim("lamb", "adamw", "worse_by", on={"batch_size": 512}, margin=0.05))
-    assert refuted.verdict == "not supported" and refuted.lines[2].startswith(
+    assert refuted.verdict == "mixed (2 of 3)" and refuted.lines[2].startswith(
         "not supported: lamb is worse by the margin"
     )
     assert batches.decide(wrong).holds is not True
@@ -179,6 +179,115 @@ def test_a_claim_on_few_seeds_says_so() -> None:
 )
 def test_relations_by_a_margin(word: str, low: float, high: float, holds: bool | None) -> None:
     assert relation(word, Gain(low, high, 0.5)) is holds
+
+
+def test_better_and_worse_hold_beyond_the_margin_alone() -> None:
+    assert relation("better", Gain(0.1, 0.3, 0.2)) is None and relation("better", Gain(0.21, 0.3, 0.2)) is True
+    assert relation("worse", Gain(-0.3, -0.1, 0.2)) is None and relation("worse", Gain(-0.3, -0.21, 0.2)) is True
+    assert relation("better", Gain(0.2, 0.2, 0.2)) is False and relation("better_by", Gain(0.2, 0.2, 0.2)) is True
+
+
+def versus_adamw(*names: str, word: str = "better", **more: Any) -> list[dict[str, Any]]:
+    return [claim(name, "adamw", word, **more) for name in names]
+
+
+@pytest.fixture
+def field() -> Made:
+    made = Made()
+    for name, mean in (("muon", 0.9), ("soap", 0.8), ("adamw", 0.7), ("lion", 0.6), ("twin", 0.7)):
+        made.cell({"optimizer": name}, around(mean))
+    return made
+
+
+def test_a_claim_over_several_optimizers_names_each(field: Made) -> None:
+    found = field.decide(*versus_adamw("muon", "soap", "lion", "twin"))
+    assert found.verdict == "mixed (2 of 4)" and found.holds is False and found.testable
+    assert found.sentence == (
+        "The claim is mixed (2 of 4). Muon and soap beat adamw in test_metric (2 of 4); "
+        "lion doesn't beat adamw in test_metric (1 of 4); twin: undecided."
+    )
+    positive = field.decide(*versus_adamw("muon", "lion", word="not_better")).sentence
+    assert positive.startswith("The claim is mixed (1 of 2). Muon beats adamw in test_metric (1 of 2); lion doesn't")
+    assert field.decide(*versus_adamw("lion")).verdict == "not supported"
+    assert field.decide(*versus_adamw("lion", "twin")).verdict == "not supported"
+    assert field.decide(*versus_adamw("muon", "twin")).verdict == "undecided"
+
+
+def test_a_criterion_that_holds_on_some_workloads_is_mixed(batches: Made) -> None:
+    found = batches.decide(claim("lamb", "adamw", "better_by", margin=0.1))
+    assert found.verdict == "mixed (1 of 2)" and found.criteria[0].verdict == "mixed (1 of 2)"
+
+
+def test_only_supported_needs_no_correction() -> None:
+    made = Made()
+    for name, mean in (("adamw", 0.7), ("lion", 0.713), ("sgd", 0.5)):
+        made.cell({"optimizer": name}, [mean + seed for seed in SEEDS])
+    (alone,) = made.decide(*versus_adamw("lion")).criteria
+    shown = made.decide(claim("lion", "adamw"), *[claim("lion", "sgd")] * 9)
+    mixed = made.decide(claim("lion", "adamw"), *[claim("sgd", "lion")] * 9)
+    low, high = alone.evidence[0].low, alone.evidence[0].high
+    assert low is not None and high is not None
+    assert (shown.level, shown.criteria[0].evidence[0].low) == (0.95, low)
+    assert mixed.level == pytest.approx(1 - 0.05 / 10)
+    wide = mixed.criteria[0].evidence[0]
+    assert wide.low is not None and wide.high is not None and wide.low < low and wide.high > high
+
+
+def test_a_control_that_fails_leaves_nothing_to_test(field: Made) -> None:
+    wins = claim("muon", "adamw")
+    assert field.decide(wins, claim("soap", "adamw", control=True)).verdict == "supported"
+    failed = field.decide(wins, claim("lion", "adamw", control=True, text="Lion wins"))
+    assert failed.verdict == "not testable here" and failed.holds is None
+    assert failed.sentence.startswith("The claim is not testable here. The control fails: Lion wins; supported: muon")
+    open_control = field.decide(wins, claim("twin", "adamw", control=True))
+    assert open_control.verdict == "undecided" and "the control is not shown" in open_control.sentence.lower()
+    assert field.decide(claim("lion", "adamw"), claim("lion", "adamw", control=True)).verdict == "not testable here"
+
+
+def test_a_margin_beyond_the_bound_is_not_testable() -> None:
+    made = Made()
+    fine = [({"optimizer.lr": 0.1}, 0.5)] * 40
+    made.cell({"clip": "agc"}, trials=fine)
+    made.cell({"clip": "none"}, trials=[*fine[:38], *[({"optimizer.lr": 0.1}, None)] * 2])
+    fewer = claim({"clip": "agc"}, {"clip": "none"}, measure="diverged_share", margin=0.1)
+    found = made.decide(fewer)
+    assert found.verdict == "not testable here" and "leaves room for 0.05" in found.sentence
+    assert made.decide(fewer | {"relation": "not_worse"}).verdict == "supported"
+    shares = Made()
+    for name in ("lion", "adamw"):
+        shares.cell({"optimizer": name}, [0.99, 0.995, 1.0], metric_scale="share")
+    assert shares.decide(claim("lion", "adamw", margin=0.05)).verdict == "not testable here"
+    assert shares.decide(claim("lion", "adamw", "worse", margin=0.05)).verdict == "not supported"
+
+
+def test_separability_near_its_ceiling_is_not_testable() -> None:
+    made = Made()
+    grid = [(10.0**x, 10.0**y) for x in range(-5, 0) for y in range(-5, 0)]
+    points = [{"optimizer.lr": x, "optimizer.weight_decay": y} for x, y in grid]
+    apart = [-((math.log10(x) + 3) ** 2) - (math.log10(y) + 3) ** 2 for x, y in grid]
+    for name in ("adamw", "adam"):
+        made.cell({"optimizer": name}, around(0.9), list(zip(points, apart, strict=True)))
+    found = made.decide(claim("adamw", "adam", measure="separability", margin=0.05))
+    assert found.verdict == "not testable here", found.sentence
+
+
+@pytest.mark.parametrize(
+    ("edge_of", "word", "verdict"),
+    [
+        *[("adamw", word, "undecided") for word in ("better", "worse", "not_better", "tie")],
+        *[("lion", "better", "supported"), ("lion", "worse", "not supported"), ("lion", "tie", "not supported")],
+    ],
+)
+def test_an_undertuned_loser_decides_nothing(edge_of: str, word: str, verdict: str) -> None:
+    made = Made()
+    made.cell({"optimizer": "lion"}, around(0.9))
+    made.cell({"optimizer": "adamw"}, around(0.5))
+    made.cells["made", f"optimizer={edge_of} x1"]["edges"] = [["optimizer.lr", "low"]]
+    found = made.decide(claim("lion", "adamw", word, margin=0.01))
+    assert found.verdict == verdict
+    assert ("adamw is undertuned (lr on the low edge)" in found.sentence) == (verdict == "undecided")
+    same = made.decide(claim("lion", "adamw", "tie", "gradient_evaluations"))
+    assert "undertuned" not in same.sentence
 
 
 # -- measures ----------------------------------------------------------------------------------------------------------
@@ -313,7 +422,7 @@ def test_all_workloads_together() -> None:
 
 
 @pytest.mark.parametrize("measure", sorted(MEASURES))
-def test_measures_without_data_are_inconclusive(measure: str) -> None:
+def test_measures_without_data_are_undecided(measure: str) -> None:
     made = Made()
     for name in ("one", "two"):
         made.cell({"optimizer": name}, [0.5], [({"optimizer.lr": 0.1}, 0.5)])

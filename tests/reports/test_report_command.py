@@ -246,7 +246,7 @@ def test_a_study_s_claim_is_decided(tmp_path: Path, call: Call, claim: dict[str,
     study = with_claim(write_study(tmp_path, values), **claim)
     found = json.loads(call("report", study, "--json")[1])["claim"]
     assert found["holds"] is holds
-    assert {True: "is supported", False: "is not supported", None: "is inconclusive"}[holds] in found["sentence"]
+    assert {True: "is supported", False: "is not supported", None: "is undecided"}[holds] in found["sentence"]
 
 
 def test_a_claim_of_several_criteria_is_shown_with_each(tmp_path: Path, call: Call) -> None:
@@ -260,7 +260,7 @@ def test_a_claim_of_several_criteria_is_shown_with_each(tmp_path: Path, call: Ca
     found = json.loads((tmp_path / "out" / "report.json").read_text())["claim"]
     assert found["text"] == "Good & better" and found["holds"] is False and found["few"] and found["seeds"] == 3
     assert [one["holds"] for one in found["criteria"]] == [True, False]
-    assert found["sentence"].startswith("The claim is not supported: of its 2 criteria 1 supported, 1 not supported")
+    assert found["sentence"].startswith("The claim is mixed (1 of 2). Supported: good <wins>; not supported: good is")
     message = "not supported: good is worse than bad in test_metric"
     assert message.replace("_", "\\_") in (tmp_path / "out" / "report.md").read_text()
     page = (tmp_path / "out" / "report.html").read_text()

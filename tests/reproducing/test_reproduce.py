@@ -61,9 +61,9 @@ def stamps(folder: Path) -> dict[str, int]:
     ("claim", "verdict", "code"),
     [
         (STATE, "supported", 0),
-        ([STATE, MORE], "not supported", 3),
-        ([STATE, METRIC], "inconclusive", 3),
-        ([STATE, MORE, METRIC], "not supported", 3),
+        ([STATE, MORE], "mixed (1 of 2)", 3),
+        ([STATE, METRIC], "undecided", 3),
+        ([STATE, MORE, METRIC], "mixed (1 of 3)", 3),
     ],
 )
 def test_verdicts_without_running_anything_again(done: Path, call: Call, claim: Any, verdict: str, code: int) -> None:
@@ -94,12 +94,12 @@ def test_json_output(done: Path, call: Call) -> None:
     code, out, _ = call("reproduce", "tiny", "--scale", "cpu", *options(done), "--json")
     tree = json.loads(out)
     assert code == 3 and (tree["verdict"], tree["holds"], tree["slug"], tree["scale"]) == (
-        "inconclusive",
+        "undecided",
         None,
         "tiny",
         "cpu",
     )
-    assert [one["verdict"] for one in tree["criteria"]] == ["supported", "inconclusive"]
+    assert [one["verdict"] for one in tree["criteria"]] == ["supported", "undecided"]
     assert tree["criteria"][0]["evidence"][0]["n"] == tree["seeds"] == 2 and tree["few_seeds"]
     assert Path(tree["report"]).is_file() and tree["published"] is None and tree["written"] == []
 

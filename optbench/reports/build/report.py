@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from optbench.errors import NoResultsError
 from optbench.reports.build.across import across
 from optbench.reports.build.workload import ReportOptions, at_full_budget, workload
-from optbench.reports.claims.deciding import claims_in, decide_claim
+from optbench.reports.claims.deciding import claims_in, decide_claim, is_paired
 from optbench.reports.claims.sides import sides_of
 from optbench.reports.contenders import OPEN, PRUNED, TUNE, cells_of, succeeded
 from optbench.reports.model.content import Claim, Failure, Report, RunDetail
@@ -73,7 +73,8 @@ def claim(
     if found is None:
         return None
     title, criteria = found
-    return decide_claim(title, criteria, sides_of([run for group in groups.values() for run in group], cells), level)
+    sides = sides_of([run for group in groups.values() for run in group], cells, paired=is_paired(studies))
+    return decide_claim(title, criteria, sides, level)
 
 
 def grouped(runs: Sequence[RunRow]) -> dict[str, list[RunRow]]:

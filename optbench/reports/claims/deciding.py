@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from optbench.config.measures import MEASURES
 from optbench.errors import ConfigError
 from optbench.reports.claims.gains import Gain, Measurement, relation
+from optbench.reports.claims.limits import limited
 from optbench.reports.claims.measuring import measure
+from optbench.reports.claims.sentences import sentence
 from optbench.reports.claims.sides import BUDGET, Side, axes_except, named_keys, pairs_of
 from optbench.reports.claims.together import WHERE, iqm
-from optbench.reports.model.content import Claim, CriterionVerdict, Evidence
+from optbench.reports.model.content import Claim, CriterionVerdict, Evidence, verdict_word
 from optbench.reports.read.study_file import StudyFile
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
 
-WORDS = {True: "supported", False: "not supported", None: "inconclusive"}
 TOGETHER = {"iqm": iqm}
 FEW = 5
 """A claim on fewer seeds than these says so."""
@@ -39,21 +41,52 @@ def claims_in(studies: Mapping[str, StudyFile]) -> tuple[str, tuple[Criterion, .
         return None
 
 
+def is_paired(studies: Mapping[str, StudyFile]) -> bool:
+    """Return True if every study declares that contenders are compared seed by seed."""
+    return bool(studies) and all(tree["settings"].get("paired") is True for tree in studies.values())
+
+
 def decide_claim(title: str, criteria: Sequence[Criterion], sides: Sequence[Side], level: float) -> Claim:
-    """Return the verdict on a claim: that of its criteria together."""
-    found = tuple(decide_criterion(criterion, sides, level) for criterion in criteria)
-    holds = all_hold([one.holds for one in found])
+    """Return the verdict on a claim: that of its criteria together.
+
+    All criteria at `level` show "supported"; any other verdict rests on intervals that hold for all comparisons of the
+    claim at once (see the package)."""
+    found = [decide_criterion(criterion, sides, level) for criterion in criteria]
+    comparisons = sum(len(one.evidence) for one in found if not one.control)
+    if comparisons > 1 and not all(one.holds for one in found if not one.control):
+        level = 1 - (1 - level) / comparisons
+        found = [
+            one if one.control else decide_criterion(criterion, sides, level)
+            for criterion, one in zip(criteria, found, strict=True)
+        ]
+    return claim_of(title, list(zip(criteria, found, strict=True)), level)
+
+
+def claim_of(title: str, decided: Sequence[tuple[Criterion, CriterionVerdict]], level: float) -> Claim:
+    """Return the verdict on a claim whose criteria are decided."""
+    found = tuple(one for _, one in decided)
     seeds = [e.n for one in found for e in one.evidence if e.unit == "seeds" and e.n is not None]
     n = min(seeds, default=None)
     few = n is not None and n < FEW
-    about = title or "; ".join(one.text or one.statement for one in found)
+    holds, testable = together(found)
+    claim = Claim(title, holds, "", found, n, few, testable, level)
     rests = f" It rests on few seeds: {n}." if few else ""
-    if len(found) == 1:
-        sentence = f"The claim that {found[0].statement} is {WORDS[holds]}: {found[0].words}.{rests}"
-    else:
-        counts = [f"{sum(one.holds is key for one in found)} {word}" for key, word in WORDS.items()]
-        sentence = f"The claim is {WORDS[holds]}: of its {len(found)} criteria {', '.join(counts)}.{rests}"
-    return Claim(about, holds, sentence, found, n, few)
+    about = title or "; ".join(one.text or one.statement for one in found)
+    return replace(claim, text=about, sentence=f"{sentence(decided, claim.verdict)}{rests}")
+
+
+def together(found: Sequence[CriterionVerdict]) -> tuple[bool | None, bool]:
+    """Return whether a claim of these criteria holds, and whether it is testable here.
+
+    A control that fails leaves nothing to test; one that is not shown leaves the claim undecided. Without a criterion
+    that can be tested here the claim cannot be supported, but another one may refute it."""
+    controls, counted = ([one for one in found if one.control is which] for which in (True, False))
+    if any(one.holds is False or not one.testable for one in controls):
+        return None, False
+    holds = all_hold([one.holds for one in counted])
+    if not all(one.holds for one in controls):
+        return None, True
+    return holds, holds is not None or all(one.testable for one in counted)
 
 
 def all_hold(found: Sequence[bool | None]) -> bool | None:
@@ -64,9 +97,10 @@ def all_hold(found: Sequence[bool | None]) -> bool | None:
 
 
 def decide_criterion(criterion: Criterion, sides: Sequence[Side], level: float) -> CriterionVerdict:
-    """Return the verdict on one criterion."""
+    """Return the verdict on one criterion: its relation must hold at every place."""
     evidence = evidence_for(criterion, sides, level)
     holds = all_hold([one.holds for one in evidence])
+    testable = holds is not None or all(one.testable for one in evidence)
     words = "; ".join(f"{one.where}: {one.words}" for one in evidence) or "no workload has both sides"
     return CriterionVerdict(
         text=criterion.text,
@@ -76,21 +110,23 @@ def decide_criterion(criterion: Criterion, sides: Sequence[Side], level: float) 
         margin=criterion.margin,
         margin_words=criterion.unit,
         holds=holds,
-        verdict=WORDS[holds],
+        verdict=verdict_word(holds, testable, sum(one.holds is True for one in evidence), len(evidence)),
         words=words,
         evidence=tuple(evidence),
+        testable=testable,
+        control=criterion.control,
     )
 
 
 def evidence_for(criterion: Criterion, sides: Sequence[Side], level: float) -> list[Evidence]:
     """Return the evidence of each pair; a measure over all workloads has one piece of evidence."""
     if criterion.measure in TOGETHER:
-        return [evidence_of(criterion, WHERE, TOGETHER[criterion.measure](criterion, sides, level))]
+        return [evidence_of(criterion, WHERE, TOGETHER[criterion.measure](criterion, sides, level), (), level)]
     found = []
     for where, a, b in named_pairs(criterion, sides):
         known = criterion.against if isinstance(criterion.against, float) else 0.0
-        against = b if b is not None else known
-        found.append(evidence_of(criterion, where, measure(criterion.measure, a, against, level)))
+        measured = measure(criterion.measure, a, b if b is not None else known, level)
+        found.append(evidence_of(criterion, where, measured, (a, b), level))
     return found
 
 
@@ -105,16 +141,19 @@ def named_pairs(criterion: Criterion, sides: Sequence[Side]) -> list[tuple[str, 
     return found
 
 
-def evidence_of(criterion: Criterion, where: str, found: Measurement) -> Evidence:
-    """Return what a measure says of a criterion."""
-    if found.low is None or found.high is None:
-        return Evidence(where, None, found.words, n=found.n, unit=found.unit)
-    holds = relation(criterion.relation, Gain(found.low, found.high, margin_of(criterion)))
-    words = f"{found.words}, n = {found.n} {found.unit}"
+def evidence_of(
+    criterion: Criterion, where: str, found: Measurement, pair: Sequence[Side | None], level: float
+) -> Evidence:
+    """Return what a measure says of a criterion, as far as nothing limits it."""
+    low, high, margin = found.low, found.high, margin_of(criterion)
+    holds = None if low is None or high is None else relation(criterion.relation, Gain(low, high, margin))
+    limit = limited(criterion, holds, found, margin, pair, level)
+    counted = f", n = {found.n} {found.unit}" if low is not None and high is not None else ""
+    words = f"{found.words}{counted}" + (f" ({limit.why})" if limit.why else "")
     low, high, value = (
-        known if known is not None and math.isfinite(known) else None for known in (found.low, found.high, found.value)
+        known if known is not None and math.isfinite(known) else None for known in (low, high, found.value)
     )
-    return Evidence(where, holds, words, low, high, n=found.n, unit=found.unit, value=value)
+    return Evidence(where, limit.holds, words, low, high, found.n, found.unit, value, limit.testable)
 
 
 def margin_of(criterion: Criterion) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optbench.reports.model.content import Estimate
 
@@ -35,21 +35,40 @@ class Measurement:
     """The unit of `n`: seeds, runs or trials."""
     value: float | None = None
     """The gain itself, where it is known."""
+    reach: tuple[float, float] = (-math.inf, math.inf)
+    """The least and the greatest gain that the measure's bounds leave possible."""
+
+    def beside(self, base: float | None, bounds: tuple[float, float], sign: float) -> Measurement:
+        """Return the same with the reach of a measure between `bounds`, against a side whose value is `base`."""
+        if base is None:
+            return self
+        low, high = sorted(sign * (bound - base) for bound in bounds)
+        return replace(self, reach=(low, high))
 
 
 def relation(word: str, gain: Gain) -> bool | None:
-    """Return True if a relation is shown, False if its opposite is, None if neither."""
+    """Return True if a relation is shown, False if its opposite is, None if neither.
+
+    `better` and `better_by` differ at the margin alone: a gain of just the margin is not better, but better by it."""
     low, high, margin = gain.low, gain.high, gain.margin
     if word in OPPOSITE:
         return relation(OPPOSITE[word], Gain(-high, -low, margin))
     if word == "better_by":
         return True if low >= margin else False if high < margin else None
     if word == "better":
-        return True if low > 0 else False if high <= margin else None
+        return True if low > margin else False if high <= margin else None
     if word == "not_worse":
         return True if low >= -margin else False if high < -margin else None
     inside = -margin <= low and high <= margin
     return True if inside else False if low > margin or high < -margin else None
+
+
+def can_hold(word: str, found: Measurement, margin: float) -> bool:
+    """Return False if the measure's bounds rule out a gain as large as a relation asks for."""
+    low, high = found.reach
+    if word in ("worse", "worse_by"):
+        return low < -margin
+    return high > margin if word in ("better", "better_by") else True
 
 
 def of_difference(of: Estimate, sign: float, words: str, n: int, unit: str = "seeds") -> Measurement:

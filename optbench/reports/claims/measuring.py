@@ -46,8 +46,9 @@ def measure(name: str, of: Side, against: Against, level: float) -> Measurement:
 def metric(name: str, of: Side, against: Against, level: float) -> Measurement:
     """Return the difference of the metric over final seeds, with selection variance."""
     a = arm_of(of, METRICS[name])
+    bounds = MEASURES[name].bounds_on(next((run["metric_scale"] for run in of.runs if run["metric_scale"]), None))
     if not isinstance(against, Side):
-        return metric_against(a, of.sign, against, level)
+        return metric_against(a, of.sign, against, level).beside(against, bounds, of.sign)
     b = arm_of(against, METRICS[name])
     n = min(len(a.values), len(b.values))
     if a.failed or b.failed:
@@ -55,7 +56,8 @@ def metric(name: str, of: Side, against: Against, level: float) -> Measurement:
     found = difference(a, b)
     if found is None:
         return Measurement("fewer than two results on a side", n=n)
-    return of_difference(interval_of(found, of.sign, level, n), of.sign, "difference", n)
+    base = of.sign * statistics.fmean(b.values)
+    return of_difference(interval_of(found, of.sign, level, n), of.sign, "difference", n).beside(base, bounds, of.sign)
 
 
 def arm_of(side: Side, column: str) -> Arm:
@@ -126,7 +128,10 @@ def diverged_share(of: Side, against: Against, level: float) -> Measurement:
         found = difference_of(wilson(*counts[0], level), wilson(*counts[1], level))
     else:
         found = shifted(share_interval(*counts[0], level), -against)
-    return of_difference(found, -1.0, f"{said}, difference", n, "runs")
+    failed, total = counts[-1]
+    base = failed / total if isinstance(against, Side) else against
+    bounds = MEASURES["diverged_share"].bounds_on(None)
+    return of_difference(found, -1.0, f"{said}, difference", n, "runs").beside(base, bounds, -1.0)
 
 
 def shifted(of: Estimate, by: float) -> Estimate:

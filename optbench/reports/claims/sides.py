@@ -33,6 +33,10 @@ class Side:
     config: Config
     ladder: tuple[Side, ...] = ()
     """The same cell at every budget."""
+    beside: tuple[Side, ...] = ()
+    """Every cell of the same workload and budget, this one too."""
+    paired: bool = False
+    """True where the study declares that contenders are compared seed by seed."""
 
     @property
     def budget(self) -> float:
@@ -49,6 +53,11 @@ class Side:
         """The tuning runs; the final ones if nothing was tuned."""
         return [run for tried in self.contender.tuning.values() for run in tried] or self.contender.finals
 
+    @property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """The edges (key, "low" or "high") of its search box that the tuned setting lies on."""
+        return tuple((key, end) for key, end in self.contender.cell.get("edges") or ())
+
     def has(self, selector: str | Mapping[str, object] | float) -> bool:
         """Return True if a criterion's selector names this cell."""
         if isinstance(selector, str):
@@ -62,14 +71,14 @@ class Side:
         return self.axes[key] if key in self.axes else value_in(self.config, key)
 
 
-def sides_of(runs: Iterable[RunRow], cells: Cells) -> list[Side]:
-    """Return every cell that has runs, with its ladder."""
+def sides_of(runs: Iterable[RunRow], cells: Cells, *, paired: bool = False) -> list[Side]:
+    """Return every cell that has runs, with its ladder and those beside it."""
     groups: dict[tuple[object, ...], list[RunRow]] = {}
     for run in runs:
         budget = run["budget"] or 1.0
         groups.setdefault((run["workload"], run["contender"], budget, run["cell"]), []).append(run)
     found = [side_of(group, cells) for _, group in sorted(groups.items(), key=lambda item: str(item[0]))]
-    return [with_ladder(side, found) for side in found]
+    return [with_others(replace(side, paired=paired), found) for side in found]
 
 
 def side_of(runs: Sequence[RunRow], cells: Cells) -> Side:
@@ -88,16 +97,15 @@ def side_of(runs: Sequence[RunRow], cells: Cells) -> Side:
     )
 
 
-def with_ladder(side: Side, all_sides: Sequence[Side]) -> Side:
-    """Return the side with the cells that differ from it only by their budget."""
+def with_others(side: Side, all_sides: Sequence[Side]) -> Side:
+    """Return the side with the cells that differ from it only by their budget, and those of its workload and budget."""
+    there = [other for other in all_sides if other.workload == side.workload]
     ladder = [
         other
-        for other in all_sides
-        if other.workload == side.workload
-        and other.contender.name == side.contender.name
-        and axes_except(other, {BUDGET}) == axes_except(side, {BUDGET})
+        for other in there
+        if other.contender.name == side.contender.name and axes_except(other, {BUDGET}) == axes_except(side, {BUDGET})
     ]
-    return replace(side, ladder=tuple(ladder))
+    return replace(side, ladder=tuple(ladder), beside=tuple(one for one in there if one.budget == side.budget))
 
 
 def axes_except(side: Side, named: Collection[str]) -> tuple[tuple[str, str], ...]:

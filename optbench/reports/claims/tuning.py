@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optbench.config.measures import MEASURES
 from optbench.config.values import as_number
 from optbench.reports.claims.gains import Measurement, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
@@ -69,12 +70,13 @@ def separable(of: Side, against: Side | float, level: float) -> Measurement:
     if isinstance(against, Side):
         each = [separability(surface, level) for surface in points]
         said = " against ".join("unknown" if e.value is None else f"{e.value:.3f}" for e in each)
-        return of_difference(
-            separability_difference(points[0], points[1], level), 1.0, f"{said}, difference", n, TRIALS
-        )
-    known = Estimate(against, against, against, n)
-    found = difference_of(separability(points[0], level), known)
-    return of_difference(found, 1.0, f"above {against:g} by", n, TRIALS)
+        found, base = separability_difference(points[0], points[1], level), each[1].value
+        said = f"{said}, difference"
+    else:
+        found = difference_of(separability(points[0], level), Estimate(against, against, against, n))
+        said, base = f"above {against:g} by", against
+    bounds = MEASURES["separability"].bounds_on(None)
+    return of_difference(found, 1.0, said, n, TRIALS).beside(base, bounds, 1.0)
 
 
 def surface_of(side: Side) -> list[Point]:

@@ -25,7 +25,15 @@ from optbench.reports.model.rows import (
     ToTarget,
 )
 
-VERDICTS = {True: "supported", False: "not supported", None: "inconclusive"}
+VERDICTS = {True: "supported", False: "not supported", None: "undecided"}
+NOT_TESTABLE = "not testable here"
+
+
+def verdict_word(holds: bool | None, testable: bool, held: int = 0, of: int = 0) -> str:
+    """Return a verdict in words; `held` of several parts are supported, and others are not: mixed."""
+    if not testable:
+        return NOT_TESTABLE
+    return f"mixed ({held} of {of})" if holds is False and held else VERDICTS[holds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +179,8 @@ class Evidence:
     """The unit of `n`: seeds, runs or trials."""
     value: float | None = None
     """The gain, in the unit of its interval."""
+    testable: bool = True
+    """False where no result could show the relation, or nothing was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +197,13 @@ class CriterionVerdict:
     margin_words: str
     holds: bool | None
     verdict: str
-    """supported, not supported or inconclusive"""
+    """supported, not supported, mixed (k of n workloads), undecided, or not testable here"""
     words: str
     """The evidence in a line."""
     evidence: tuple[Evidence, ...]
+    testable: bool = True
+    control: bool = False
+    """True for what must hold for the claim to be testable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,17 +219,23 @@ class Claim:
     """The fewest of any comparison."""
     few: bool = False
     """True where these are too few for small differences."""
+    testable: bool = True
+    level: float | None = None
+    """The level of confidence of the intervals; higher than the report's where several comparisons are corrected."""
 
     @property
     def verdict(self) -> str:
         """The verdict in words."""
-        return VERDICTS[self.holds]
+        parts = [one for one in self.criteria if not one.control]
+        if len(parts) == 1 and self.testable and self.holds is parts[0].holds:
+            return parts[0].verdict
+        return verdict_word(self.holds, self.testable, sum(one.holds is True for one in parts), len(parts))
 
     @property
     def lines(self) -> tuple[str, ...]:
         """A line for each criterion."""
         return tuple(
-            f"{one.verdict}: {one.text or one.statement}"
+            f"{one.verdict}: {'control: ' if one.control else ''}{one.text or one.statement}"
             + (f" ({one.margin_words})" if one.margin_words else "")
             + f": {one.words}"
             for one in self.criteria

@@ -84,8 +84,6 @@ def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Evidenced]) ->
     start, end = holding(criterion, share)
     axes.axvspan(max(start, low), min(end, high), color=HOLDS, linewidth=0, zorder=0)
     axes.axvline(0.0, color=GREY, linewidth=0.8, zorder=1)
-    if (edge := ruled_out_by(criterion, share)) is not None:
-        axes.axvline(edge, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
     for at, (_, evidence) in enumerate(reversed(rows)):
         interval(axes, at, evidence, low, high)
     axes.set_xlim(low, high)
@@ -128,20 +126,14 @@ def holding(criterion: CriterionVerdict, share: bool) -> tuple[float, float]:
     """Return the region in which the whole interval must lie for the criterion to hold."""
     edge = edge_of(criterion, share)
     return {
-        "better": (0.0, math.inf),
+        "better": (edge, math.inf),
         "better_by": (edge, math.inf),
         "not_worse": (-edge, math.inf),
-        "worse": (-math.inf, 0.0),
+        "worse": (-math.inf, -edge),
         "worse_by": (-math.inf, -edge),
         "not_better": (-math.inf, edge),
         "tie": (-edge, edge),
     }[criterion.relation]
-
-
-def ruled_out_by(criterion: CriterionVerdict, share: bool) -> float | None:
-    """Return the margin of a criterion that a gain below it rules out."""
-    edge = edge_of(criterion, share)
-    return {"better": edge, "worse": -edge}.get(criterion.relation) if edge else None
 
 
 def factors(axes: Axes, low: float, high: float) -> None:
@@ -161,8 +153,7 @@ def label(criterion: CriterionVerdict, share: bool) -> str:
         if share
         else f"gain in {criterion.measure}, right is better"
     )
-    dotted = "dotted: " if ruled_out_by(criterion, share) is not None else ""
-    return f"{what} ({dotted}{criterion.margin_words})" if criterion.margin_words else what
+    return f"{what} ({criterion.margin_words})" if criterion.margin_words else what
 
 
 def wrapped(words: str) -> str:

@@ -163,13 +163,13 @@ def standings(report: Report) -> list[StandingDocument]:
     """Return all contenders over all workloads, best first; empty for a single workload."""
     if report.across is None:
         return []
-    known = [score for score in report.across.scores if score.iqm.value is not None]
-    scores = sorted(known, key=lambda score: -(score.iqm.value or 0.0))
+    known = [score for score in report.across.scores if score.mean.value is not None]
+    scores = sorted(known, key=lambda score: -(score.mean.value or 0.0))
     ranks = report.across.ranks
     return [
         {
             "contender": score.contender,
-            "iqm": estimate_document(score.iqm),
+            "iqm": estimate_document(score.mean),
             "mean_rank": estimate_document(score.mean_rank),
             "first": score.rank_first,
             "ranks": {workload: ranks[workload][score.contender] for workload in ranks},

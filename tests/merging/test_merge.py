@@ -78,7 +78,7 @@ def test_merging_twice_does_nothing_the_second_time(here: Path, call: Call) -> N
         *("lion", "adamw", "sgd")
     ]
     rows = build(read(here / "all" / "made"), ReportOptions()).workloads[0].rows
-    assert [(row.contender, len(row.seeds)) for row in rows] == [("lion", 2), ("adamw", 1), ("sgd", 2)]
+    assert [(row.contender, len(row.seeds)) for row in rows] == [("lion", 2), ("sgd", 2), ("adamw", 1)]
     before = state(here / "all")
     code, out, _ = call("merge", "a", "b", "-o", "all", "--json")
     assert code == 0 and not any(study["copied"] or study["study_json"] for study in json.loads(out)["studies"])

@@ -374,9 +374,11 @@ def made_across(names: tuple[str, ...]) -> Across:
                 who,
                 Estimate(0.9 - 0.2 * k, 0.8 - 0.2 * k, 0.95 - 0.2 * k, 2),
                 Estimate(1.0 + k, max(1, 0.5 + k), 1.5 + k, 2),
-                Estimate(1 - 0.3 * k, 0.9 - 0.3 * k, 1.05 - 0.3 * k, 10),
+                Estimate(1 - 0.3 * k, 0.9 - 0.3 * k, min(1.0, 1.05 - 0.3 * k), 2),
                 Estimate(1.2 / (1 + k), 1.0 / (1 + k), 1.4 / (1 + k), 2),
                 rank_first=0.97 if k == 0 else 0.01,
+                minimum=0.8 - 0.2 * k,
+                weakest=workloads[k % 2],
             )
             for k, who in enumerate(names)
         ),

@@ -15,6 +15,7 @@ def write_study(
     tuning: Mapping[str, Sequence[float | None]] | None = None,
     study: str = "made",
     direction: str = "max",
+    settings: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
     """Write a study of contenders by name: the metric of each final seed and of each trial, None: diverged."""
@@ -38,7 +39,9 @@ def write_study(
                 "edges": [],
             }
         )
-    (root / study / "study.json").write_text(json.dumps({"schema": 1, "study": study, "cells": cells}))
+    (root / study / "study.json").write_text(
+        json.dumps({"schema": 1, "study": study, "settings": settings or {}, "cells": cells})
+    )
     return root / study
 
 
@@ -55,15 +58,21 @@ def write_run(
     steps: int = 100,
     cpu: str = "a cpu",
     evaluations: int | None = None,
+    trivial: float | None = None,
+    scale: str | None = None,
+    samples: int | None = None,
+    loss: float | None = None,
+    given: Sequence[str] = (),
+    data_name: str = "up",
 ) -> Path:
-    """Write one finished run; `evaluations`: its gradient evaluations in total."""
-    run_id = f"{name}-{stage}-{trial}-s{seed}"
+    """Write one run. `evaluations`: its gradient evaluations in total; `trivial`: the metric of the trivial answer."""
+    run_id = f"{name}-{stage}-{trial}-s{seed}" + ("" if data_name == "up" else f"-{data_name}")
     folder = study / run_id
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "optimizer": {"name": name, "lr": 10.0**-trial},
         "model": {"name": "made"},
-        "data": {"name": "up"},
+        "data": {"name": data_name},
         "steps": steps,
         "batch_size": 8,
         "target": None,
@@ -74,17 +83,33 @@ def write_run(
         "stage": stage,
         "seed": seed,
         "config": config,
-        "sweep": {"cell": name, "trial": trial, "budget": 1.0, "shared": False, "searched": ["optimizer.lr"]},
+        "sweep": {
+            "cell": name,
+            "trial": trial,
+            "budget": 1.0,
+            "shared": False,
+            "searched": ["optimizer.lr"],
+            "given": list(given),
+        },
         "versions": {"optbench": "0", "torch": "0"},
         "git": {"commit": commit},
         "hardware": {"cpu": cpu, "cores": 2},
         "implementation": "optbench",
         "metric": "score",
+        "metric_scale": scale,
         "direction": direction,
-        "data": {"sha256": data},
+        "data": {"sha256": data, "sizes": {"validation": samples, "test": samples}},
         "overrides": [f"optimizer={name}", f"optimizer.lr={10.0**-trial}"],
     }
-    end = {"val_metric": value, "test_metric": value, "train_metric": value}
+    end = {
+        "val_metric": value,
+        "test_metric": value,
+        "train_metric": value,
+        "val_trivial": trivial,
+        "test_trivial": trivial,
+        "val_loss": loss,
+        "test_loss": loss,
+    }
     result = {
         "schema": 1,
         "run_id": run_id,

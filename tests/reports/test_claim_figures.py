@@ -145,5 +145,5 @@ def test_the_best_stands_on_top_with_its_ranks() -> None:
     with style():
         left, right = standings(across, {}).axes
     names = [label.get_text() for label in left.get_yticklabels()]
-    best = max(across.scores, key=lambda score: score.iqm.value or 0.0)
+    best = max(across.scores, key=lambda score: score.mean.value or 0.0)
     assert names[-1] == best.contender and len(right.lines) == 2 * len(names) * len(across.ranks)

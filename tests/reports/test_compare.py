@@ -24,7 +24,7 @@ def test_the_better_one_is_named_first(tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     code, out, _ = call("compare", "bad", "good", study)
     assert code == 0
-    assert out.startswith("made-up: use good. It is better than bad in score")
+    assert out.startswith("made-up: use good. It beats bad in score")
     code, out, _ = call("compare", "bad", "good", study, "--json")
     found = json.loads(out)["workloads"][0]
     assert (code, found["verdict"], found["rows"][0]["contender"]) == (0, "worse", "good")

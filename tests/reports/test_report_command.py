@@ -36,7 +36,7 @@ def study(tmp_path: Path) -> Path:
 def test_the_answer_is_printed_and_everything_is_written(study: Path, call: Call, tmp_path: Path) -> None:
     code, out, _ = call("report", study, "-o", tmp_path / "out")
     assert code == 0
-    assert out.startswith("made-up: use good. It is better than bad")
+    assert out.startswith("made-up: use good. It beats bad in score")
     names = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()}
     assert {"report.html", "report.md", "report.json", "tables/leaderboard.csv", "tables/failures.csv"} <= names
     assert {"figures/made-up-leaderboard.png", "figures/made-up-leaderboard.svg"} <= names

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from optbench.reports.build.answers import listed
 from optbench.reports.model.content import Across, Estimate, LeaveOneOut, Profile, Score, ToTarget, Workload
-from optbench.reports.statistics.measures.iqm import iqm_interval, normalised, p_best, scales
+from optbench.reports.statistics.difference import Arm
+from optbench.reports.statistics.measures import scores as measure
 from optbench.reports.statistics.measures.ranks import leave_one_out, mean_ranks, on_every_workload
 from optbench.reports.statistics.measures.to_target import COMPLETE, PASSING
+from optbench.reports.statistics.scale import DECADES
+
+SURE = 0.95  # P(best) from which a contender is said to be first
 
 
-def across(workloads: Sequence[Workload], level: float) -> Across | None:
-    """Return the contenders that are on every workload, over all of them; None for fewer than two of either."""
+def across(workloads: Sequence[Workload], arms: Mapping[str, Sequence[Arm]], level: float) -> Across | None:
+    """Return the contenders that are on every workload, over all of them; None for fewer than two of either.
+
+    `arms`: the contenders for the statistics, by workload."""
     from optbench.reports.statistics import scoring
 
     ranks = {w.name: {row.contender: (row.rank_low, row.rank_high) for row in w.rows} for w in workloads}
@@ -21,46 +27,54 @@ def across(workloads: Sequence[Workload], level: float) -> Across | None:
         return None
     times, note = times_of(workloads, names)
     means = mean_ranks(ranks, level)
-    by_seed = {w.name: {r.contender: (*r.values, *[None] * r.failed) for r in w.rows} for w in workloads}
-    directions = {w.name: w.direction for w in workloads}
-    together, widths = normalised(by_seed, directions), scales(by_seed, directions)
-    selection_sd = {
-        name: {
-            w.name: row.luck / widths[w.name][1]
-            for w in workloads
-            for row in w.rows
-            if row.contender == name and w.name in widths
-        }
-        for name in together
-    }
-    first = p_best(together, selection_sd)
+    scored = measure.scores({w.name: board(w, arms[w.name]) for w in workloads})
     found = scoring.score(times) if times else {}
     reference = next((w.reference for w in workloads if w.reference), None)
     faster = scoring.speed_ups(times, reference) if times and reference in times else {}
-    scores = [
-        Score(
-            contender=name,
-            score=Estimate(found.get(name), n=len(workloads)),
-            mean_rank=means[name],
-            iqm=iqm_interval(together[name], level, selection_sd=selection_sd[name])
-            if name in together
-            else Estimate(None),
-            speed_up=Estimate(faster.get(name), n=len(workloads)),
-            rank_first=first.get(name),
+    scores = []
+    for name in names:
+        own = scored.of(name, level) if name in scored.names and scored.points else None
+        scores.append(
+            Score(
+                contender=name,
+                score=Estimate(found.get(name), n=len(workloads)),
+                mean_rank=means[name],
+                mean=own.score if own else Estimate(None),
+                speed_up=Estimate(faster.get(name), n=len(workloads)),
+                rank_first=own.first if own else None,
+                minimum=own.weakest[1] if own else None,
+                weakest=own.weakest[0] if own else "",
+            )
         )
-        for name in names
-    ]
-    scores.sort(key=lambda score: (score.mean_rank.value or 0.0, -(score.iqm.value or 0.0), score.contender))
+    scores.sort(key=lambda one: (-(one.mean.value or 0.0), one.mean_rank.value or 0.0, one.contender))
     left_out = leave_one_out(ranks)
     profiles: Sequence[Profile] = scoring.profiles(times) if times else ()
     return Across(
-        answer=answer(scores, left_out, len(workloads)),
+        answer=tuple(answer(scores, left_out, workloads)),
         scores=tuple(scores),
         profiles=tuple(profiles),
         leave_one_out=tuple(left_out),
         ranks=ranks,
-        note=note,
+        note=" ".join([*unscored(workloads, scored.points), note]),
     )
+
+
+def board(of: Workload, arms: Sequence[Arm]) -> measure.Board:
+    """Return a workload as it is scored."""
+    untrained = frozenset(row.contender for row in of.rows if row.trained is False)
+    return measure.Board(tuple(arms), of.scale == DECADES, untrained)
+
+
+def unscored(workloads: Sequence[Workload], points: Mapping[str, object]) -> list[str]:
+    """Return which workloads are in no score, and where 0 is not the trivial answer, in sentences."""
+    found = []
+    out = [w.name for w in workloads if w.name not in points]
+    if out:
+        found.append(f"No scores on {listed(out)}: nobody is shown to beat the trivial answer, or all means are equal.")
+    unknown = [w.name for w in workloads if w.name in points and w.trivial is None]
+    if unknown:
+        found.append(f"The trivial answer is unknown on {listed(unknown)}: 0 is the worst contender's mean there.")
+    return found
 
 
 def times_of(workloads: Sequence[Workload], names: Sequence[str]) -> tuple[dict[str, dict[str, float | None]], str]:
@@ -80,15 +94,54 @@ def times_of(workloads: Sequence[Workload], names: Sequence[str]) -> tuple[dict[
     return {name: {w: found[name].train_seconds.value for w, found in timed} for name in names}, note
 
 
-def answer(scores: Sequence[Score], left_out: Sequence[LeaveOneOut], workloads: int) -> tuple[str, ...]:
+def answer(scores: Sequence[Score], left_out: Sequence[LeaveOneOut], workloads: Sequence[Workload]) -> list[str]:
     """Return the conclusion over all workloads in words."""
-    best = scores[0].mean_rank.value
-    first = [score.contender for score in scores if score.mean_rank.value == best]
+    return [
+        *by_score(scores, len(workloads)),
+        *by_rank(scores, left_out, len(workloads)),
+        *untrained(scores, workloads),
+    ]
+
+
+def by_score(scores: Sequence[Score], count: int) -> list[str]:
+    """Return who has the best score, and how sure that is."""
+    best = scores[0]
+    if best.mean.value is None:
+        return []
+    name, likely = best.contender, best.rank_first
+    least = "" if best.minimum is None else f", at least {best.minimum:.2f} (on {best.weakest})"
+    words = f"score {best.mean.value:.2f}{least}"
+    if likely is not None and likely >= SURE:
+        return [f"Over {count} workloads {name} comes first: {words}, P(best) {likely:.0%}."]
+    others = [f"{one.contender} ({one.rank_first:.0%})" for one in scores[1:] if (one.rank_first or 0) > 1 - SURE]
+    chance = f"; P(best) {likely:.0%}, against {listed(others)}" if likely is not None and others else ""
+    return [f"Over {count} workloads no contender is shown to be first. {name} leads: {words}{chance}."]
+
+
+def by_rank(scores: Sequence[Score], left_out: Sequence[LeaveOneOut], count: int) -> list[str]:
+    """Return who has the best mean rank, and without which workload others would have it."""
+    best = min(one.mean_rank.value or 0.0 for one in scores)
+    first = [one.contender for one in scores if one.mean_rank.value == best]
     if len(first) == len(scores):
-        return (f"Over {workloads} workloads no contender has a better mean rank than the others.",)
+        return [f"Over {count} workloads no contender has a better mean rank than the others."]
     have = "has" if len(first) == 1 else "have"
-    lines = [f"Over {workloads} workloads {listed(first)} {have} the best mean rank ({best:.3g})."]
-    changed = [row.without for row in left_out if row.order[0] not in first]
+    lines = [f"Over {count} workloads {listed(sorted(first))} {have} the best mean rank ({best:.3g})."]
+    changed = [row.without for row in left_out if not set(first) & set(leaders(row))]
     if changed:
         lines.append(f"Without {listed(changed, 'or')} another contender would be first.")
-    return tuple(lines)
+    return lines
+
+
+def leaders(row: LeaveOneOut) -> list[str]:
+    """Return the contenders that share the first place."""
+    return [name for name, value in zip(row.order, row.values, strict=True) if value == row.values[0]]
+
+
+def untrained(scores: Sequence[Score], workloads: Sequence[Workload]) -> list[str]:
+    """Return on which workloads contenders did not learn, a sentence for each."""
+    lines = []
+    for one in scores:
+        where = [w.name for w in workloads for row in w.rows if row.contender == one.contender and row.trained is False]
+        if where:
+            lines.append(f"{one.contender} is not trained on {listed(where)}.")
+    return lines

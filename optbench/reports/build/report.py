@@ -30,8 +30,7 @@ def build(results: Results, options: ReportOptions) -> Report:
     Raises NoResultsError if no run has ended, ConfigError if runs must not be compared."""
     from optbench import __version__
 
-    allowed = [tree["settings"].get("allow_unequal") for tree in results.studies.values()]
-    options = replace(options, allow_unequal=bool(allowed) and all(allowed))
+    options = with_settings(options, results.studies)
     runs = results.runs
     ended = [run for run in runs if run["status"] != OPEN]
     if not ended:
@@ -48,17 +47,29 @@ def build(results: Results, options: ReportOptions) -> Report:
         studies=tuple(sorted({run["study"] for run in runs})),
         made_with=f"optbench {__version__}",
         command=options.command,
-        answer=tuple(line for found, _, _ in made for line in found.answer),
-        assumptions=(*assumptions(options), *(note for _, _, notes in made for note in notes)),
-        mixed=tuple(line for _, lines, _ in made for line in lines),
+        answer=tuple(line for one in made for line in one.workload.answer),
+        assumptions=(*assumptions(options), *(note for one in made for note in one.notes)),
+        mixed=tuple(line for one in made for line in one.mixed),
         level=options.level,
-        workloads=tuple(found for found, _, _ in made),
-        across=across([found for found, _, _ in made], options.level),
+        workloads=tuple(one.workload for one in made),
+        across=across([one.workload for one in made], {one.workload.name: one.arms for one in made}, options.level),
         runs=tuple(detail(run) for run in runs),
         failures=tuple(failure(run) for run in ended if run["status"] != PRUNED and not succeeded(run)),
         skipped=(*results.skipped, *damaged),
         claim=claim(groups, cells, results.studies, options.level),
         open_runs=len(runs) - len(ended),
+    )
+
+
+def with_settings(options: ReportOptions, studies: Mapping[str, StudyFile]) -> ReportOptions:
+    """Return the options with what the settings of the studies say; what must hold for all is false without any."""
+    settings = {name: tree["settings"] for name, tree in studies.items()}
+    seeds = {name: found.get("seeds") for name, found in settings.items()}
+    return replace(
+        options,
+        allow_unequal=bool(settings) and all(found.get("allow_unequal") for found in settings.values()),
+        paired=bool(settings) and all(found.get("paired") for found in settings.values()),
+        planned={name: count for name, count in seeds.items() if isinstance(count, int)},
     )
 
 

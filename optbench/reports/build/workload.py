@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from optbench.reports.build import curves
 from optbench.reports.build.answers import answer, warnings
-from optbench.reports.build.leaderboard import ranked, row
+from optbench.reports.build.leaderboard import Entry, entries, ranges, row, trivial_of
 from optbench.reports.build.sections import (
     costs_of,
     ladder_of,
@@ -19,10 +19,12 @@ from optbench.reports.build.sections import (
     tuning_sections,
 )
 from optbench.reports.comparable import Comparability, check, check_tuning
-from optbench.reports.contenders import DONE, Contender, contenders_of, headline_of
+from optbench.reports.contenders import DONE, HEADLINES, Contender, contenders_of, headline_of
 from optbench.reports.model.content import Workload
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.study_file import Cells
+from optbench.reports.statistics.difference import Arm
+from optbench.reports.statistics.scale import REAL, Scale
 from optbench.reports.statistics.verdicts import DEFAULT_MARGIN, Margin, parse_margin, verdicts
 
 if TYPE_CHECKING:
@@ -41,6 +43,10 @@ class ReportOptions:
     """The contender that speed and memory are relative to; the first one if it is not there."""
     allow_unequal: bool = False
     """True if every study allowed unequal tuning budgets."""
+    paired: bool = False
+    """True if every study gives all contenders the same seeds and says so."""
+    planned: Mapping[str, int] = field(default_factory=dict)
+    """Final seeds by study."""
     records: bool = True
     """False leaves out curves and everything else that needs records."""
 
@@ -51,6 +57,18 @@ def at_full_budget(runs: Sequence[RunRow]) -> list[RunRow]:
     return [run for run in runs if (run["budget"] or 1.0) == greatest]
 
 
+@dataclass(frozen=True)
+class Built:
+    """A workload of the report with what the report says of it elsewhere."""
+
+    workload: Workload
+    arms: tuple[Arm, ...]
+    """The contenders for the statistics over all workloads."""
+    mixed: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What was left out."""
+
+
 def workload(
     name: str,
     runs: Sequence[RunRow],
@@ -58,48 +76,84 @@ def workload(
     records: polars.DataFrame | None,
     options: ReportOptions,
     drawn: int,
-) -> tuple[Workload, tuple[str, ...], tuple[str, ...]]:
-    """Return one workload at its full budget, what was mixed in it, and what was left out.
-
-    `drawn`: number of runs in the whole report whose curves are drawn."""
+) -> Built:
+    """Return one workload at its full budget. `drawn`: number of runs in the whole report whose curves are drawn."""
     full = at_full_budget(runs)
     fit = check(name, full, options.mix)
-    known = next((run for run in full if run["metric"]), None)
-    direction = (known["direction"] if known else None) or "max"
-    metric = (known["metric"] if known else None) or "metric"
-    sign = 1.0 if direction == "max" else -1.0
     contenders = contenders_of(full, cells)
     mixed = fit.mixed
     if all(contender.cell.get("stage", DONE) == DONE for contender in contenders):
         mixed += check_tuning(name, {c.name: c.spent for c in contenders}, options.mix, allowed=options.allow_unequal)
-    headline = headline_of(contenders)
-    contenders = ranked(contenders, headline, sign)
-    pairs = verdicts([c.arm(headline, sign) for c in contenders], options.margin, level=options.level, sign=sign)
-    rows = [row(c, headline, pairs, len(contenders) - 1, sign, options.level) for c in contenders]
+    base, found = compared(name, full, contenders, options)
     targets = sorted({run["target"] for run in full if run["target"] is not None})
-    base = Workload(
-        name=name,
-        metric=metric,
-        direction=direction,
-        headline=headline,
+    base = replace(
+        base,
         target=targets[-1] if targets else None,
-        steps=full[0]["steps"],
-        batch_size=full[0]["batch_size"],
         budgets=tuple(sorted({run["budget"] or 1.0 for run in runs})),
-        answer=answer(name, metric, rows, pairs, options.level),
-        warnings=warnings(rows, len({r.trials for r in rows}) > 1),
-        rows=tuple(rows),
-        pairs=tuple(pairs),
+        warnings=warnings(base.rows, len({row.trials for row in base.rows}) > 1),
     )
-    found = with_sections(base, contenders, runs, cells, records, options, drawn, fit)
-    notes = fit.notes
-    for contender in contenders:
-        if contender.outdated:
-            left_out = f"{len(contender.outdated)} final runs of {contender.name} are left out"
-            notes += (f"{name}: {left_out}: another trial has a better score now",)
+    base = replace(base, answer=answer(base, options.level))
+    whole = with_sections(base, [entry.contender for entry in found], runs, cells, records, options, drawn, fit)
+    notes = (*fit.notes, *left_out(name, contenders))
     if len(targets) > 1:
         notes += (f"{name}: runs had different targets; all are held against {targets[-1]:.6g}",)
-    return found, mixed, notes
+    return Built(whole, tuple(entry.arm for entry in found), mixed, notes)
+
+
+def compared(
+    name: str, runs: Sequence[RunRow], contenders: Sequence[Contender], options: ReportOptions
+) -> tuple[Workload, list[Entry]]:
+    """Return leaderboard and verdicts of the runs at the full budget, and the contenders, best first."""
+    known = next((run for run in runs if run["metric"]), None)
+    direction = (known["direction"] if known else None) or "max"
+    sign = 1.0 if direction == "max" else -1.0
+    headline = headline_of(contenders)
+    found = entries(contenders, runs, headline, sign, options.level, options.planned)
+    pairs = verdicts(
+        [entry.arm for entry in found],
+        options.margin,
+        level=options.level,
+        sign=sign,
+        paired=options.paired,
+        undertuned=[entry.name for entry in found if entry.contender.cell.get("edges")],
+        untrained=[entry.name for entry in found if entry.trained is False],
+        scale=scale_of_all(contenders, HEADLINES[headline]),
+    )
+    spans = ranges(found, pairs)
+    base = Workload(
+        name=name,
+        metric=(known["metric"] if known else None) or "metric",
+        direction=direction,
+        headline=headline,
+        target=None,
+        steps=runs[0]["steps"],
+        batch_size=runs[0]["batch_size"],
+        budgets=(),
+        answer=(),
+        warnings=(),
+        rows=tuple(row(entry, headline, spans[entry.name], sign, options.level) for entry in found),
+        trivial=trivial_of(contenders, headline),
+        scale=next((run["metric_scale"] for run in runs if run["metric_scale"]), None) or "real",
+        pairs=tuple(pairs),
+    )
+    return base, found
+
+
+def scale_of_all(contenders: Sequence[Contender], column: str) -> Scale:
+    """Return the values that a column can take, and the least number of samples behind one of any contender."""
+    scales = [contender.scale(column) for contender in contenders]
+    kind = next((scale.kind for scale in scales if scale.kind != REAL), REAL)
+    return Scale(kind, min((scale.samples for scale in scales if scale.samples), default=None))
+
+
+def left_out(name: str, contenders: Sequence[Contender]) -> list[str]:
+    """Return whose final runs are of an earlier winner."""
+    return [
+        f"{name}: {len(contender.outdated)} final runs of {contender.name} are left out: another trial has a better "
+        "score now"
+        for contender in contenders
+        if contender.outdated
+    ]
 
 
 def with_sections(

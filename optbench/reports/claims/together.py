@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optbench.reports.claims.gains import Measurement, of_difference
 from optbench.reports.claims.sides import Side, at_greatest_budget, pairs_of
-from optbench.reports.model.content import Estimate
-from optbench.reports.statistics.difference import arm_selection_variance
-from optbench.reports.statistics.measures.iqm import iqm_interval, normalised, scales
-from optbench.reports.statistics.measures.paired_intervals import difference_of
+from optbench.reports.statistics.measures.scores import Board, scores
+from optbench.reports.statistics.scale import DECADES
+from optbench.reports.statistics.trained import pooled_sd, trained
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
@@ -20,51 +18,34 @@ WHERE = "all workloads"
 
 
 def iqm(criterion: Criterion, sides: Sequence[Side], level: float) -> Measurement:
-    """Return the difference of interquartile means of the normalised headline (measures.iqm).
+    """Return the difference of scores over workloads (measures.scores), by joint draws.
 
-    1 is the best contender's mean of a workload, 0 the worst one's, of all contenders of the study there. The intervals
-    include selection variance and are combined as if independent."""
+    1 is the best contender's mean of a workload, 0 the trivial answer, of all contenders of the study there."""
     pairs = pairs_of(criterion, sides)
     names = [{side.contender.name for pair in pairs if (side := pair[i]) is not None} for i in (0, 1)]
     if any(len(found) > 1 for found in names) or not names[0]:
         return Measurement("each side must be one contender, on every workload")
-    (ours,), theirs = names[0], next(iter(names[1]), None)
+    (ours,), theirs = names[0], next(iter(names[1]), criterion.against)
     used = at_greatest_budget([side for side in sides if side.has(criterion.on)], ())
-    scores = {workload: by_contender(workload, used) for workload in dict.fromkeys(side.workload for side in used)}
-    signs = {side.workload: "max" if side.sign > 0 else "min" for side in used}
-    found = normalised(scores, signs)
-    if ours not in found or (theirs is not None and theirs not in found):
-        return Measurement("a side is not on every workload, or all means are equal on each")
-    n = min(len(values) for name in (ours, theirs) if name in found for values in found[name].values())
-    selection_sd = selection_sd_by_contender(
-        used, {workload: width for workload, (_, width) in scales(scores, signs).items()}
-    )
-    a = iqm_interval(found[ours], level, selection_sd=selection_sd[ours])
-    known = criterion.against
-    if theirs is not None:
-        b = iqm_interval(found[theirs], level, seed=1, selection_sd=selection_sd[theirs])
-    elif isinstance(known, float):
-        b = Estimate(known, known, known, n)
-    else:
+    by_workload = {workload: board(workload, used, level) for workload in dict.fromkeys(side.workload for side in used)}
+    found = scores(by_workload)
+    if not found.points or not {name for name in (ours, theirs) if isinstance(name, str)} <= set(found.names):
+        return Measurement("a side is not on every workload, or nobody is better than another on any")
+    if not isinstance(theirs, (str, float)):
         return Measurement("no workload has both sides")
-    said = f"{a.value:.3f} against {b.value:.3f} over {len(found[ours])} workloads, difference"
-    return of_difference(difference_of(a, b), 1.0, said, n)
+    n = min(len(arm.values) for one in by_workload.values() for arm in one.arms if arm.name in (ours, theirs))
+    a, b = (found.of(name, level).score.value if isinstance(name, str) else name for name in (ours, theirs))
+    said = f"{a:.3f} against {b:.3f} over {len(found.points)} workloads, difference"
+    return of_difference(found.difference(ours, theirs, level), 1.0, said, n)
 
 
-def selection_sd_by_contender(sides: Sequence[Side], widths: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return {contender: {workload: standard deviation by selection, in units of the workload's width}}."""
-    found: dict[str, dict[str, float]] = {}
-    for side in sides:
-        own = found.setdefault(side.contender.name, {})
-        if side.workload in widths:
-            headline = "test_metric" if side.contender.values("test") else "val_metric"
-            own[side.workload] = (
-                math.sqrt(arm_selection_variance(side.contender.arm(headline, side.sign))) / widths[side.workload]
-            )
-    return found
-
-
-def by_contender(workload: str, sides: Sequence[Side]) -> dict[str, list[float | None]]:
-    """Return the headline of each final seed of a workload, None for failed seeds."""
-    there = [side.contender for side in sides if side.workload == workload]
-    return {c.name: [*(c.values("test") or c.values("val")), *[None] * c.failed] for c in there}
+def board(workload: str, sides: Sequence[Side], level: float) -> Board:
+    """Return a workload as it is scored."""
+    there = [side for side in sides if side.workload == workload]
+    tested = all(side.contender.values("test") for side in there if side.contender.succeeded)
+    headline = "test_metric" if tested else "val_metric"
+    arms = [side.contender.arm(headline, side.sign) for side in there]
+    pooled = pooled_sd(arms)
+    untrained = frozenset(arm.name for arm in arms if trained(arm, level, pooled) is False)
+    decades = any(side.contender.scale(headline.removesuffix("_metric")).kind == DECADES for side in there)
+    return Board(tuple(arms), decades, untrained)

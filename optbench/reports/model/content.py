@@ -105,13 +105,17 @@ class Score:
     score: Estimate
     """AlgoPerf's benchmark score of times to target, 0 to 1; None without times."""
     mean_rank: Estimate
-    iqm: Estimate
-    """Interquartile mean over seeds and workloads of the normalised headline: 1 is the best contender's mean, 0 the
-    worst one's. The interval includes the selection variance of tuning."""
+    mean: Estimate
+    """Over workloads, of the headline between 0 (the trivial answer) and 1 (the best contender's mean): the mean, from
+    eight workloads on the interquartile mean. The interval includes the selection variance of tuning."""
     speed_up: Estimate
     """Geometric mean over workloads of the reference's time to target over its own."""
     rank_first: float | None = None
-    """P(best): that its interquartile mean is the greatest."""
+    """P(best): that its score over workloads is the greatest."""
+    minimum: float | None = None
+    """The least score on a workload."""
+    weakest: str = ""
+    """That workload."""
 
 
 @dataclass(frozen=True, slots=True)

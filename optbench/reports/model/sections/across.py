@@ -11,10 +11,11 @@ from optbench.reports.model.flat import records
 from optbench.reports.model.table import CONTENDER, EVERYWHERE, HTML, Table, TableColumn, Whisker, table
 
 TAUS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
-TIMED = "Score: of times to target, 1 is the fastest everywhere. "
+TIMED = "AlgoPerf score: of times to target, 1 is the fastest everywhere. "
 NOTE = (
-    "Interquartile mean (IQM) of the normalised headline: 1 is "
-    "the best contender's mean, 0 the worst one's. P(best): that the contender's IQM is the greatest. "
+    "Score: mean over workloads (from eight on the interquartile mean) of the headline, where 1 is the best "
+    "contender's mean and 0 the trivial answer, or worse; of metrics over decades on a log scale. A contender that is "
+    "not trained scores 0. Least score: on its weakest workload. P(best): that the contender's score is the greatest. "
 )
 
 
@@ -32,15 +33,17 @@ def scores(of: Across) -> Section:
         of.scores,
         (CONTENDER, lambda one: one.contender),
         (TableColumn("mean rank", "estimate"), lambda one: one.mean_rank),
-        (TableColumn("IQM", "estimate"), lambda one: one.iqm),
-        (TableColumn("interval of the IQM", "whisker", HTML), lambda one: Whisker(one.iqm)),
+        (TableColumn("score", "estimate"), lambda one: one.mean),
+        (TableColumn("interval of the score", "whisker", HTML), lambda one: Whisker(one.mean)),
+        (TableColumn("least score", "number", digits=2), lambda one: one.minimum),
+        (TableColumn("on"), lambda one: one.weakest),
         (TableColumn("P(best)", "number", digits=2), lambda one: one.rank_first),
-        (TableColumn("score", "estimate"), lambda one: one.score),
+        (TableColumn("AlgoPerf score", "estimate"), lambda one: one.score),
         (TableColumn("speed-up", "estimate"), lambda one: one.speed_up),
         note=f"{TIMED if timed else ''}{NOTE}{of.note}",
         outputs=EVERYWHERE,
     )
-    known = any(one.iqm.value is not None for one in of.scores)
+    known = any(one.mean.value is not None for one in of.scores)
     parts = present(Figure("standings", "Standings", of) if known else None, found)
     return Section("scores", "Scores", parts, (records("scores", of.scores),))
 

@@ -1,4 +1,4 @@
-"""All contenders over all workloads: interquartile means, and ranks on each workload."""
+"""All contenders over all workloads: scores, and ranks on each workload."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def standings(across: Across, places: Places) -> Figure:
-    """Draw the interquartile means with their intervals on the left, the best on top; ranges of ranks on the right."""
+    """Draw the scores with their intervals on the left, the best on top; ranges of ranks on the right."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    scores = sorted((s for s in across.scores if s.iqm.value is not None), key=lambda s: s.iqm.value or 0.0)
+    scores = sorted((s for s in across.scores if s.mean.value is not None), key=lambda s: s.mean.value or 0.0)
     figure = Figure(figsize=(1.4 * WIDTH, 1.2 + 0.3 * len(scores)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
     for row, score in enumerate(scores):
-        interval(left, row, score.iqm, colour(score.contender, places))
+        interval(left, row, score.mean, colour(score.contender, places))
     count = len(across.ranks)
     for place, (workload, ranks) in enumerate(across.ranks.items()):
         own = look(workload, {name: number for number, name in enumerate(across.ranks)})
@@ -35,7 +35,7 @@ def standings(across: Across, places: Places) -> Figure:
     right.set_xlim(0.5, len(scores) + 0.5)
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_xlabel("rank, as a range")
-    left.set_xlabel("interquartile mean (1: the best mean, 0: the worst)")
+    left.set_xlabel("score (1: the best mean, 0: the trivial answer)")
     for axes in (left, right):
         rows_of(axes, [score.contender for score in scores])
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=min(4, count))

@@ -1,0 +1,222 @@
+"""Scores over workloads, between 0 (the trivial answer, or worse) and 1 (the best contender's mean).
+
+A workload's score is the contender's mean on this scale; over workloads their mean counts, from eight workloads on the
+interquartile mean (Agarwal et al. 2021, arXiv 2108.13264), which would cut off another workload for each contender if
+there were few. Means of metrics over decades are of logarithms. A failed seed counts as the trivial answer. Where the
+trivial answer is unknown, 0 is the worst contender's mean.
+
+Intervals are quantiles of joint draws: in each one the means of all contenders move by Student's t of their seeds and
+by the variance of their selection, and the scores are made anew, so that none leaves [0, 1] and the noise of the best
+contender's mean is in all of them. Draws of contenders are independent: common seeds would make them more alike. The
+slow tests measure coverage.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from optbench.reports.model.content import Estimate
+from optbench.reports.statistics.difference import Arm, arm_selection_variance
+from optbench.reports.statistics.selection import SELECTION_DF
+from optbench.reports.statistics.trained import noise_of, pooled_sd
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+DRAWS = 4000
+MANY = 8  # workloads from which the interquartile mean is taken
+
+
+@dataclass(frozen=True)
+class Board:
+    """The contenders on one workload."""
+
+    arms: tuple[Arm, ...]
+    decades: bool = False
+    """True if the metric is positive and compared by ratio."""
+    untrained: frozenset[str] = frozenset()
+    """Names of those that are not shown to beat the trivial answer; they score 0."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A contender's scores."""
+
+    score: Estimate
+    """Over all workloads."""
+    by_workload: Mapping[str, float]
+    first: float | None = None
+    """P(best): the share of draws in which its score is the greatest."""
+
+    @property
+    def weakest(self) -> tuple[str, float]:
+        """The workload of the least score, and that score."""
+        return min(self.by_workload.items(), key=lambda item: item[1])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of all contenders."""
+
+    names: tuple[str, ...]
+    points: Mapping[str, Sequence[float]]
+    """The scores on each workload, in the order of the names."""
+    draws: Numbers | None
+    """(DRAWS, contenders) over all workloads; None if the noise of a workload is unknown."""
+    single: frozenset[str] = frozenset()
+    """Contenders with fewer than two runs on a workload: they have no interval."""
+
+    def of(self, name: str, level: float) -> Standing:
+        """Return the standing of one contender."""
+        place = self.names.index(name)
+        by_workload = {workload: scores[place] for workload, scores in self.points.items()}
+        score = Estimate(over_workloads(list(by_workload.values())), n=len(by_workload))
+        if self.draws is None or name in self.single:
+            return Standing(score, by_workload)
+        first = None if self.single else float((self.draws.argmax(axis=1) == place).mean())
+        return Standing(with_quantiles(score, self.draws[:, place], level), by_workload, first)
+
+    def difference(self, a: str, b: str | float, level: float) -> Estimate:
+        """Return the score of one contender minus that of another, or minus a number."""
+        one, other = self.of(a, level), self.of(b, level) if isinstance(b, str) else None
+        assert one.score.value is not None
+        known = other.score.value if other else b
+        assert isinstance(known, float)
+        score = Estimate(one.score.value - known, n=one.score.n)
+        if self.draws is None or {a, b} & self.single:
+            return score
+        theirs = self.draws[:, self.names.index(b)] if isinstance(b, str) else b
+        return with_quantiles(score, self.draws[:, self.names.index(a)] - theirs, level)
+
+
+def scores(boards: Mapping[str, Board], seed: int = 0) -> Scores:
+    """Return the scores of the contenders that are on every workload.
+
+    Leaves out a workload on which nobody beats the trivial answer, or all means are equal."""
+    import numpy as np
+
+    names = on_every_workload(boards)
+    used, points = {}, {}
+    for workload, board in sorted(boards.items()):
+        arms, zero = scored_arms(board, names)
+        found = scaled(np.array([[mean_of(arm) for arm in arms]]), zero)[0]
+        found[[name in board.untrained for name in names]] = 0.0
+        if found.any():
+            used[workload], points[workload] = (arms, zero), tuple(found.tolist())
+    random = np.random.default_rng(seed)
+    drawn = [draws_of(arms, zero, random) for arms, zero in used.values()]
+    known = [one for one in drawn if one is not None]
+    draws = over_workloads_of_draws(np.stack(known)) if known and len(known) == len(drawn) else None
+    single = frozenset(arm.name for arms, _ in used.values() for arm in arms if len(arm.values) < 2)
+    return Scores(tuple(names), points, draws, single)
+
+
+def on_every_workload(boards: Mapping[str, Board]) -> list[str]:
+    """Return the contenders with runs on every workload, by name."""
+    there = [{arm.name for arm in board.arms if arm.values or arm.failed} for board in boards.values()]
+    return sorted(set.intersection(*there)) if there else []
+
+
+def scored_arms(board: Board, names: Sequence[str]) -> tuple[list[Arm], float | None]:
+    """Return contenders as they are scored, and the value of score 0, None if the trivial answer is unknown.
+
+    Values are on the metric's scale, and failed seeds have values: the trivial answer's, or else the worst seed's."""
+    arms = [arm for arm in board.arms if arm.name in names]
+    if board.decades:
+        sizes = [abs(value) for arm in arms for value in (*arm.values, *arm.scored) if value]
+        arms = [on_log_scale(arm, min(sizes, default=1.0)) for arm in arms]
+    zero = next((arm.trivial for arm in arms if arm.trivial is not None), None)
+    worst = min((value for arm in arms for value in arm.values), default=0.0)
+    by_name = {arm.name: with_failures(arm, worst if zero is None else zero) for arm in arms}
+    return [by_name[name] for name in names], zero
+
+
+def with_failures(arm: Arm, fallen: float) -> Arm:
+    """Return an arm whose failed seeds have this value; all of its seeds if most failed."""
+    if arm.failed > len(arm.values):
+        return replace(arm, values=(fallen,) * (arm.failed + len(arm.values)), failed=0, floor=0.0, winner=None)
+    return replace(arm, values=(*arm.values, *[fallen] * arm.failed), failed=0)
+
+
+def on_log_scale(arm: Arm, least: float) -> Arm:
+    """Return an arm with logarithms of its values, of `least` where one is smaller; losses are negative before and
+    after."""
+
+    def log(value: float) -> float:
+        return math.log(max(value, least)) if value > 0 else -math.log(max(-value, least))
+
+    return replace(
+        arm,
+        values=tuple(map(log, arm.values)),
+        scores=tuple(None if score is None else log(score) for score in arm.scores),
+        final_scores=tuple(map(log, arm.final_scores)),
+        trivial=None if arm.trivial is None else log(arm.trivial),
+        floor=0.0,
+        score_floor=0.0,
+    )
+
+
+def mean_of(arm: Arm) -> float:
+    """Return the mean of a scored arm."""
+    return statistics.fmean(arm.values)
+
+
+def scaled(means: Numbers, zero: float | None) -> Numbers:
+    """Return the scores (draws, contenders) of means: 1 is the best of a draw, 0 `zero` or else the worst of a draw."""
+    import numpy as np
+
+    low = means.min(axis=1, keepdims=True) if zero is None else zero
+    width = means.max(axis=1, keepdims=True) - low
+    return np.where(width > 0, np.clip((means - low) / np.where(width > 0, width, 1.0), 0.0, 1.0), 0.0)
+
+
+def draws_of(arms: Sequence[Arm], zero: float | None, random: np.random.Generator) -> Numbers | None:
+    """Return scores (DRAWS, contenders) of one workload, None if nothing tells the noise of a single run."""
+    import numpy as np
+
+    pooled = pooled_sd(arms)
+    columns = []
+    for arm in arms:
+        noise = noise_of(arm.values, arm.floor, pooled)
+        if noise is None:
+            return None
+        sd, df = noise
+        seeds = random.standard_t(df, DRAWS) if math.isfinite(df) else random.standard_normal(DRAWS)
+        selection = random.standard_t(SELECTION_DF, DRAWS) * math.sqrt(arm_selection_variance(arm))
+        columns.append(mean_of(arm) + seeds * sd / math.sqrt(len(arm.values)) + selection)
+    return scaled(np.stack(columns, axis=1), zero)
+
+
+def over_workloads(values: Sequence[float]) -> float | None:
+    """Return the mean of scores on workloads, from eight on the interquartile one; None without any."""
+    return (iqm(values) if len(values) >= MANY else statistics.fmean(values)) if values else None
+
+
+def over_workloads_of_draws(found: Numbers) -> Numbers:
+    """Return the same of draws (workloads, DRAWS, contenders), as (DRAWS, contenders)."""
+    import numpy as np
+
+    cut = len(found) // 4 if len(found) >= MANY else 0
+    return np.sort(found, axis=0)[cut : len(found) - cut].mean(axis=0)
+
+
+def iqm(values: Sequence[float]) -> float:
+    """Return the mean of the middle half: a quarter of the values, rounded down, is cut off at each end."""
+    cut = len(values) // 4
+    return statistics.fmean(sorted(values)[cut : len(values) - cut])
+
+
+def with_quantiles(of: Estimate, draws: Numbers, level: float) -> Estimate:
+    """Return the estimate with the quantiles of its draws, which hold it."""
+    import numpy as np
+
+    assert of.value is not None
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(of.value, min(of.value, float(low)), max(of.value, float(high)), of.n)

@@ -100,7 +100,7 @@ def run_study(config: RunConfig, optimizers: str, runs: int, root: Path, workers
 
     words = sweep_overrides(config, optimizers, {"steps": "100"})
     trials = max(1, runs // len(comma_separated(optimizers)))
-    study = replace(make_study(words, {"trials": trials, "seeds": 0}), name=f"of-{runs}-in-{length:g}")
+    study = replace(make_study(words, {"trials": trials, "seeds": 0, "shortlist": 0}), name=f"of-{runs}-in-{length:g}")
     return simulate_sweep(study, expand(study), root, workers, length)
 
 

@@ -44,12 +44,22 @@ SweepWords = Annotated[
         metavar="[STUDY.YAML] [KEY=VALUE]...",
     ),
 ]
-Trials = Annotated[int | None, typer.Option("--trials", help="Trials for every optimizer: points of its search space.")]
+Trials = Annotated[
+    int | None,
+    typer.Option("--trials", help="Points of each optimizer's search space.  [default: 8 if all are 1-D, else 16]"),
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Final runs of each best trial, on fresh seeds.")]
+Shortlist = Annotated[
+    int | None, typer.Option("--shortlist", help="Best trials that get further seeds before one is chosen; 0: none.")
+]
+ShortlistSeeds = Annotated[int | None, typer.Option("--shortlist-seeds", help="Further tuning seeds of each.")]
 TuneSeeds = Annotated[
     int | None, typer.Option("--tune-seeds", help="Seeds per tuning trial; their mean is the trial's score.")
 ]
-Sampler = Annotated[str | None, typer.Option("--sampler", help="sobol, halton, random, grid, tpe, gp or cmaes.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option("--sampler", help="auto, sobol, halton, random, grid, tpe, gp or cmaes; auto: grid in 1-D."),
+]
 SearchSeed = Annotated[int | None, typer.Option("--search-seed", help="Seed of the search points.")]
 Pruner = Annotated[
     str | None, typer.Option("--pruner", help="none, asha, hyperband, median or wilcoxon; prunes tuning runs only.")
@@ -57,9 +67,17 @@ Pruner = Annotated[
 Budgets = Annotated[
     str | None, typer.Option("--budgets", help="Run complete schedules at these shares of the budget, e.g. 0.25,0.5,1.")
 ]
-Protocol = Annotated[str | None, typer.Option("--protocol", help="default, algoperf-external or algoperf-self.")]
+Protocol = Annotated[
+    str | None, typer.Option("--protocol", help="default, classic, algoperf-external or algoperf-self.")
+]
 ExtendEdges = Annotated[
-    bool, typer.Option("--extend-edges", help="Extend the search if a best value lies on an edge, equally for all.")
+    bool | None,
+    typer.Option(
+        "--extend-edges/--no-extend-edges", help="Extend the search if scores rise towards an edge, equally for all."
+    ),
+]
+Recipes = Annotated[
+    bool | None, typer.Option("--recipes/--no-recipes", help="Keep values that one optimizer's recipe alone sets.")
 ]
 AllowUnequal = Annotated[bool, typer.Option("--allow-unequal", help="Allow unequal gradient-evaluation budgets.")]
 Scale = Annotated[str | None, typer.Option("--scale", help="Scale of the study file, e.g. cpu.")]

@@ -174,17 +174,17 @@ def prepare(slug: str, how: SweepOptions, wanted: ReproduceFlags) -> Prepared:
     from optbench.reproducing.find import experiments_folder, find
     from optbench.reproducing.validate import check_claim
     from optbench.store import check_study
-    from optbench.sweeps.study.expand import expand
+    from optbench.sweeps.study.expand import planned
     from optbench.sweeps.study.study import make_study
 
     experiment = find(slug, experiments_folder(wanted.experiments))
     check_kinds(wanted.mix)
-    study = make_study([], {}, file=experiment.file, scale=how.scale, config_dir=how.config_dir)
+    study = make_study([], {}, file=experiment.file, scale=how.scale, config_dir=how.config_dir, root=how.root)
     check_study(study.name)
     if not study.claim:
         raise ConfigError(f"{experiment.file}: `claim` is missing", "It states what the study decides")
     criteria = criteria_of(study.claim, f"{experiment.file}: claim")
-    cells = expand(study, how.config_dir)
+    study, cells = planned(study, how.config_dir)
     check_claim(criteria, cells, str(experiment.file))
     return Prepared(experiment, study, cells, criteria)
 

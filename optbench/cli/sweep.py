@@ -18,9 +18,7 @@ from optbench.errors import ConfigError, ExpectationFailed, Interrupted, Optbenc
 
 if TYPE_CHECKING:
     from optbench.sweeps.executors.registry import ExecutorChoice
-    from optbench.sweeps.scheduler.cell_progress import CellProgress
     from optbench.sweeps.scheduler.scheduler import Scheduler
-    from optbench.sweeps.scheduler.study_progress import OnEdge
     from optbench.sweeps.study.study import Study
 
 log = logging.getLogger(__name__)
@@ -74,12 +72,15 @@ def sweep(
     trials: options.Trials = None,
     seeds: options.Seeds = None,
     tune_seeds: options.TuneSeeds = None,
+    shortlist: options.Shortlist = None,
+    shortlist_seeds: options.ShortlistSeeds = None,
     sampler: options.Sampler = None,
     search_seed: options.SearchSeed = None,
     pruner: options.Pruner = None,
     budgets: options.Budgets = None,
     protocol: options.Protocol = None,
-    extend_edges: options.ExtendEdges = False,
+    extend_edges: options.ExtendEdges = None,
+    recipes: options.Recipes = None,
     allow_unequal: options.AllowUnequal = False,
     scale: options.Scale = None,
     study: options.SweepStudy = None,
@@ -98,16 +99,16 @@ def sweep(
     """Tune with equal budgets, then rerun on fresh seeds: optbench sweep optimizer=lion,adamw model=vit --trials 16
 
     Defaults: conf/protocol/default.yaml. Exit code 3 if a run failed."""
-    from optbench.sweeps.study.expand import expand
+    from optbench.sweeps.study.expand import planned
 
     output = Output(as_json, quiet)
     settings = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
+    settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes}
     settings |= {"search_seed": search_seed, "budgets": numbers("--budgets", budgets)}
-    settings |= {"extend_edges": extend_edges or None, "allow_unequal": allow_unequal or None}
+    settings |= {"extend_edges": extend_edges, "allow_unequal": allow_unequal or None}
     how = SweepOptions(protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir, storage)
     how.executor_choice()
-    asked = asked_study(words or [], settings, how)
-    cells = expand(asked, how.config_dir)
+    asked, cells = planned(asked_study(words or [], settings, how), how.config_dir)
     if dry_run:
         show_plan(asked, cells, how, output)
     else:
@@ -133,6 +134,7 @@ def asked_study(words: Sequence[str], given: Mapping[str, Any], how: SweepOption
         protocol=how.protocol,
         name=how.study,
         config_dir=how.config_dir,
+        root=how.root,
     )
     check_study(asked.name)
     return asked
@@ -158,33 +160,38 @@ def numbers(option: str, text: str | None) -> list[float] | None:
 
 def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> Scheduler:
     """Run what is not finished of a study, and return its scheduler."""
-    from optbench.sweeps.display.live import LiveDisplay
+    from optbench.sweeps.display.live import LiveDisplay, log_edges
     from optbench.sweeps.display.optuna_mirror import OptunaMirror
     from optbench.sweeps.display.optuna_storage import check_storage
     from optbench.sweeps.scheduler import study_file
     from optbench.sweeps.scheduler.scheduler import Scheduler
-    from optbench.sweeps.scheduler.study_progress import total_runs
+    from optbench.sweeps.scheduler.study_progress import runs_by_cell
+    from optbench.sweeps.search.pruning import make_pruning
+    from optbench.sweeps.study.given import dropped_lines
 
     executor, folder = how.executor_choice(), how.root / study.name
     check_storage(how.storage, folder)
     if not study_file.is_done(study_file.read_study_json(folder), study):
         executor.warm_up([cell.config for cell in cells])
-    live = LiveDisplay(total_runs(study, cells), 1, quiet=not output.shows_progress)
+    live = LiveDisplay(runs_by_cell(study, cells), 1, quiet=not output.shows_progress)
+    for line in dropped_lines(cells):
+        log.info(line)
     with study_file.scheduler_lock(folder):
         scheduler = Scheduler(
             study,
             cells,
             how.root,
             live,
-            pruning_of(study, folder),
+            make_pruning(study, folder),
             how.retried,
-            on_edge=edge_notice(study),
+            on_edge=log_edges,
             mirror=OptunaMirror(folder, how.storage).update,
             on_extend=lambda trials: log.info(f"extending: {trials} more trials for every cell"),
         )
         for change in study_file.changed_settings(scheduler.previous, study):
             log.warning(f"the study {study.name} changes: {change}")
         waiting = scheduler.plan()
+        study_file.check_points(scheduler.previous, scheduler.progress.cells)
         scheduler.write_study_file()
         if waiting:
             run_waiting(scheduler, live, executor, how)
@@ -229,29 +236,6 @@ def trackers_off(scheduler: Scheduler) -> None:
     if any(run.config.tracker == "auto" for run in scheduler.planned_runs):
         scheduler.tracker = "none"
         log.warning("No W&B key found: runs are not tracked (tracker=wandb logs them offline)")
-
-
-def pruning_of(study: Study, folder: Path) -> Any:
-    """Return the study's pruner, or None."""
-    if study.pruner == "none":
-        return None
-    from optbench.sweeps.search.pruning import make_pruning
-
-    return make_pruning(study, folder)
-
-
-def edge_notice(study: Study) -> OnEdge:
-    """Return a function that logs the best values that lie on an edge of their search space."""
-
-    def on_edge(cell: CellProgress, edges: list[tuple[str, str]]) -> None:
-        values = cell.winner.values if cell.winner else {}
-        where = ", ".join(
-            f"{key}={values[key]:.4g} on the {side} edge of {cell.box.as_dict()[key]}" for key, side in edges
-        )
-        hint = "" if study.extend_edges else "; --extend-edges extends the search, equally for all"
-        log.info(f"{cell.cell.label}: undertuned: best {where}{hint}")
-
-    return on_edge
 
 
 def report(scheduler: Scheduler, output: Output) -> None:

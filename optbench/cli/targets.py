@@ -71,7 +71,7 @@ def study_of(
     from optbench.config import Composition, parse_sweep
     from optbench.store import check_study
     from optbench.sweeps import targets
-    from optbench.sweeps.study.expand import expand
+    from optbench.sweeps.study.expand import planned
     from optbench.sweeps.study.study import make_study
 
     for text in overrides:
@@ -89,7 +89,7 @@ def study_of(
     check_study(asked.name)
     if asked.seeds < 1:
         raise ConfigError("--seeds 0: a target needs final runs", "Use --seeds 1 or more")
-    cells = expand(asked, how.config_dir)
+    asked, cells = planned(asked, how.config_dir)
     targets.check_one_workload(cells)
     return asked, cells
 

@@ -10,13 +10,16 @@ on a cell, the first one's is kept with a note; the sweep's command corrects it,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Required, TypedDict, cast
 
 from optbench.config import Dimension
-from optbench.sweeps.scheduler.cell_progress import DONE, EDGE, TUNED
+from optbench.sweeps.scheduler.cell_progress import DONE, TUNED
 from optbench.sweeps.scheduler.study_file import HISTORY, trial_state
 from optbench.sweeps.study.cells import FINAL, TUNE
+from optbench.sweeps.study.edges import ScoreNoise, rising_edges, score_noise
 from optbench.sweeps.study.outcomes import Outcome
+from optbench.sweeps.study.shortlist import best_trial
 from optbench.sweeps.study.space import Box
 
 Settings = Mapping[str, object]
@@ -32,6 +35,16 @@ class StudyTrial(TypedDict, total=False):
     runs: Required[list[str]]
     state: str
     score: float | None
+
+
+@dataclass(frozen=True)
+class ScoredTrial:
+    """A trial, as the sweep's rules take it."""
+
+    number: int
+    values: Mapping[str, Any]
+    score: float | None
+    seeds: int
 
 
 class StudyCell(TypedDict, total=False):
@@ -109,7 +122,8 @@ def disagreement(cells: Sequence[StudyCell]) -> str:
         known = {trial["trial"]: trial for trial in first["trials"]}
         for trial in cell["trials"]:
             old = known.get(trial["trial"], trial)
-            if (old["values"], old["runs"]) != (trial["values"], trial["runs"]):
+            shared = min(len(old["runs"]), len(trial["runs"]))  # further seeds of a shortlist may be in one file alone
+            if (old["values"], old["runs"][:shared]) != (trial["values"], trial["runs"][:shared]):
                 return f"trial {trial['trial']} is not the same point and runs"
     return ""
 
@@ -127,17 +141,19 @@ def cell_notes(label: str, wrong: str, same: Sequence[tuple[str, StudyCell]]) ->
 def merge_cells(cells: Sequence[StudyCell], settings: Settings, read: Read) -> StudyCell:
     """Merge cells that agree."""
     furthest = max(cells, key=lambda cell: (cell.get("extensions") or 0, len(cell["trials"])))
-    by_number = {trial["trial"]: trial for cell in (*cells, furthest) for trial in cell["trials"]}
+    known = (trial for cell in (*cells, furthest) for trial in cell["trials"])
+    by_number = {trial["trial"]: trial for trial in sorted(known, key=lambda trial: len(trial["runs"]))}
     if not any(trial["runs"] for trial in by_number.values()):
         return {**furthest}
     trials = [with_outcome(by_number[number], read) for number in sorted(by_number)]
-    scored = [(score, -trial["trial"], trial) for trial in trials if (score := trial.get("score")) is not None]
-    best = max(scored, key=lambda entry: entry[:2])[2] if scored else None
-    winner = best["trial"] if best else None
+    scored = [ScoredTrial(t["trial"], t["values"], t.get("score"), len(t["runs"])) for t in trials]
+    best = best_trial(scored)
+    winner = best.number if best else None
     same_winner = [cell for cell in cells if cell.get("winner") == winner]
     finals = max((cell.get("finals") or [] for cell in same_winner), key=len, default=[])
     measured = next((cell for cell in cells if cell.get("metric")), furthest)
     planned = settings.get("trials") or len(trials)
+    noise = score_noise(scores_of(runs, read) for runs in (*(trial["runs"] for trial in trials), finals))
     return {
         **furthest,
         "metric": measured.get("metric"),
@@ -145,7 +161,7 @@ def merge_cells(cells: Sequence[StudyCell], settings: Settings, read: Read) -> S
         "stage": stage_of(trials, finals, same_winner, read),
         "trials": trials,
         "winner": winner,
-        "edges": edges_of(furthest, best, cast("int", planned)),
+        "edges": edges_of(furthest, best, scored, cast("int", planned), noise),
         "finals": finals,
     }
 
@@ -160,13 +176,20 @@ def with_outcome(trial: StudyTrial, read: Read) -> StudyTrial:
     return cast("StudyTrial", {**trial, **trial_state(outcomes), "score": score})
 
 
-def edges_of(cell: StudyCell, best: StudyTrial | None, trials: int) -> list[list[str]]:
-    """Return the edges of the cell's box that its winner is on (cell_progress.py)."""
+def scores_of(runs: Sequence[str], read: Read) -> list[float]:
+    """Return the scores of the runs that have one."""
+    outcomes = (read(run_id) for run_id in runs)
+    return [outcome.score for outcome in outcomes if outcome is not None and outcome.score is not None]
+
+
+def edges_of(
+    cell: StudyCell, best: ScoredTrial | None, trials: Sequence[ScoredTrial], planned: int, noise: ScoreNoise
+) -> list[list[str]]:
+    """Return the edges of the cell's box that its winner is on and the score rises towards."""
     if best is None:
         return []
     dimensions = [Dimension(**{**d, "values": tuple(d.get("values") or ())}) for d in cell.get("dimensions") or ()]
-    share = min(max(1 / trials, EDGE[0]), EDGE[1])
-    return [list(edge) for edge in Box(tuple(dimensions)).edges(best["values"], share)]
+    return [list(edge) for edge in rising_edges(Box(tuple(dimensions)), best, trials, planned, noise)]
 
 
 def stage_of(trials: Sequence[StudyTrial], finals: Sequence[str], same_winner: Sequence[StudyCell], read: Read) -> str:

@@ -29,7 +29,7 @@ def test_a_study_takes_the_time_of_its_workers_or_of_its_scheduler() -> None:
 
 def test_simulated_workers_finish_a_study(tmp_path: Path) -> None:
     words = ["optimizer=lion,sgd", "model=quadratic", "threads=1", "steps=20"]
-    study = make_study(words, {"trials": 8, "seeds": 0})
+    study = make_study(words, {"trials": 8, "shortlist": 0, "seeds": 0})
     sweep = simulate_sweep(study, expand(study), tmp_path, workers=4, seconds=0.2)
     assert sweep.runs == len(sweep.scheduler.outcomes) == 16
     assert sweep.scheduler.progress.is_done and not sweep.scheduler.failures()

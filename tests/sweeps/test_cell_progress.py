@@ -12,7 +12,7 @@ import pytest
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress
 from optbench.sweeps.scheduler.study_progress import StudyProgress, total_runs
 from optbench.sweeps.study.cells import FINAL, TUNE, PlannedRun
-from optbench.sweeps.study.expand import expand
+from optbench.sweeps.study.expand import planned
 from optbench.sweeps.study.outcomes import Outcome
 from optbench.sweeps.study.study import Study, make_study
 
@@ -21,7 +21,7 @@ Score = Callable[[PlannedRun], Any]
 
 
 def study_of(*overrides: str, **given: Any) -> Study:
-    protocol = given.pop("protocol", None)
+    protocol = given.pop("protocol", "classic")
     return make_study(["model=mlp", *(overrides or ("optimizer=lion,adamw",))], given, protocol=protocol)
 
 
@@ -33,12 +33,13 @@ class Simulation:
     """A study simulated to its end, with everything that happened."""
 
     def __init__(self, study: Study, score: Score) -> None:
-        self.study, self.outcomes = study, {}
+        self.outcomes: dict[str, Outcome] = {}
         self.edges: list[tuple[str, list[tuple[str, str]]]] = []
         self.extended: list[int] = []
-        cells = [CellProgress(cell, study, self.outcomes) for cell in expand(study)]
+        self.study, found = planned(study)
+        cells = [CellProgress(cell, self.study, self.outcomes) for cell in found]
         on_edge = lambda cell, edges: self.edges.append((cell.cell.label, edges))  # noqa: E731
-        self.all = StudyProgress(study, cells, on_edge, self.extended.append)
+        self.all = StudyProgress(self.study, cells, on_edge, self.extended.append)
         self.released: list[list[PlannedRun]] = []
         self.simulate(score)
 

@@ -123,7 +123,7 @@ def test_trials_are_equal_too() -> None:
     found = cells("optimizer=lion,adamw", *fixed)
     assert [len(cell.box) for cell in found] == [0, 0]  # nothing is searched for any
     error = refused("optimizer=lion,sam", *fixed)
-    assert error.args[0] == "unequal budgets: sam has 16 trials, lion has nothing to search"
+    assert error.args[0] == "unequal budgets: sam is tuned, lion has nothing to search"
     assert "--allow-unequal" in error.hint
     assert len(cells("optimizer=lion,sam", *fixed, allow_unequal=True)) == 2
 

@@ -13,7 +13,7 @@ from optbench.sweeps.study.study import make_study
 
 def test_each_workload_has_its_own_metric_and_direction(tmp_path: Path) -> None:
     study = make_study(["optimizer=sgd", "model=mlp,quadratic", "steps=20"], {"trials": 2, "seeds": 0}, name="s")
-    live = LiveDisplay(4, 1, quiet=True)
+    live = LiveDisplay({0: 2, 1: 2}, 1, quiet=True)
     scheduler = Scheduler(study, expand(study), tmp_path, live)
     assert scheduler.plan() == 4
     cells = scheduler.progress.cells

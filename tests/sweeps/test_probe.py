@@ -37,7 +37,9 @@ def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
 
 
 def test_a_plan_counts_and_estimates_and_writes_nothing(sweep: Sweep, tmp_path: Path) -> None:
-    code, tree, said = sweep("optimizer=lion,sam", *DIGITS, "--trials", "4", "--seeds", "2", "--dry-run")
+    code, tree, said = sweep(
+        "optimizer=lion,sam", *DIGITS, "--trials", "4", "--shortlist", "1", "--seeds", "2", "--dry-run"
+    )
     assert code == 0, said
     lion, sam = tree["cells"]
     assert [cell["cell"] for cell in tree["cells"]] == ["lion", "sam"]
@@ -46,18 +48,18 @@ def test_a_plan_counts_and_estimates_and_writes_nothing(sweep: Sweep, tmp_path: 
     assert lion["box"]["optimizer.lr"].startswith("log [")
     for cell in (lion, sam):
         assert cell["trials"] == 4
-        assert cell["runs"] == {"tune": {"planned": 4, "ended": 0}, "final": {"planned": 2, "ended": 0}}
+        assert cell["runs"] == {"tune": {"planned": 6, "ended": 0}, "final": {"planned": 2, "ended": 0}}
         assert cell["run_seconds"] > cell["steps"] * cell["step_seconds"] > 0
         assert cell["resident_bytes"] > 50e6  # Python with torch
         assert cell["disk_bytes"]["final"] > cell["disk_bytes"]["tune"] > 0
         assert f"probing {cell['cell']}: " in said
-    assert tree["runs"] == {"planned": 12, "ended": 0}
-    assert tree["evaluated_samples"] == 12 * lion["evaluated_samples"]
-    sum_of_runs = 6 * (lion["run_seconds"] + sam["run_seconds"])
+    assert tree["runs"] == {"planned": 16, "ended": 0}
+    assert tree["evaluated_samples"] == 16 * lion["evaluated_samples"]
+    sum_of_runs = 8 * (lion["run_seconds"] + sam["run_seconds"])
     assert tree["seconds"] == pytest.approx(tree["start_seconds"] + sum_of_runs)
     of_a_run = [cell["disk_bytes"] for cell in (lion, sam)]
-    assert tree["disk_bytes"] == sum(4 * disk["tune"] + 2 * disk["final"] for disk in of_a_run)
-    assert "12 runs, 0 of them already finished" in tree["lines"][0]
+    assert tree["disk_bytes"] == sum(6 * disk["tune"] + 2 * disk["final"] for disk in of_a_run)
+    assert "16 runs, 0 of them already finished" in tree["lines"][0]
     assert not (tmp_path / "results").exists()
 
 
@@ -75,7 +77,7 @@ def test_the_estimated_disk_is_right_and_ended_runs_cost_nothing(sweep: Sweep, t
     assert after["runs"] == {"planned": 3, "ended": 3}
     assert after["seconds"] == after["disk_bytes"] == after["evaluated_samples"] == 0
     _, more, _ = sweep(*asked[:-3], "4", "--seeds", "1", "--dry-run")
-    assert more["cells"][0]["runs"] == {"tune": {"planned": 4, "ended": 2}, "final": {"planned": 1, "ended": 0}}
+    assert more["cells"][0]["runs"] == {"tune": {"planned": 10, "ended": 2}, "final": {"planned": 1, "ended": 0}}
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "results").rglob("*") if file.is_file()} == before
 
 
@@ -117,10 +119,10 @@ def test_a_plan_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         app.main([*words, "--jobs", "2", "--results-dir", str(tmp_path)])
     out = capsys.readouterr().out
     assert end.value.code in (0, None)
-    assert "4 + 2" in out
-    assert "12 runs, 0 of them already finished" in out
+    assert "10 + 2" in out
+    assert "24 runs, 0 of them already finished" in out
     assert "with 2 at a time" in out
-    assert "--extend-edges may add up to 4 trials to every cell" in out
+    assert "--extend-edges may add up to 16 runs to every cell" in out
 
 
 def test_the_time_of_a_run_computed_by_hand() -> None:

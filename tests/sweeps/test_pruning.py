@@ -256,7 +256,7 @@ def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
 
 
 def test_pruned_runs_stay_pruned_and_can_be_finished(sweep: Sweep, tmp_path: Path) -> None:
-    asked = ("steps=2000", "--trials", "5", "--seeds", "1", "--study", "s")
+    asked = ("steps=2000", "--protocol", "classic", "--trials", "5", "--seeds", "1", "--study", "s")
     first, _ = sweep(*asked, "--pruner", "asha", "--jobs", "2")
     pruned = sorted(file.parent for file in tmp_path.glob("results/s/*/pruned.json"))
     assert 0 < len(pruned) == first["statuses"]["pruned"] < 5

@@ -66,8 +66,8 @@ def test_changed_settings_are_listed() -> None:
     before = {"settings": json.loads(json.dumps(study().as_dict()))}
     assert changed_settings(before, study()) == []
     assert changed_settings(before, study(trials=32, sampler="halton")) == [
-        "trials: 16 -> 32",
-        "sampler: sobol -> halton",
+        "trials: 0 -> 32",
+        "sampler: auto -> halton",
     ]
 
 
@@ -76,7 +76,10 @@ def test_changed_settings_are_listed() -> None:
     [
         ({"trials": 0}, "trials=0: expected a number greater than or equal to 1"),
         ({"seeds": -1}, "seeds=-1: expected a number greater than or equal to 0"),
-        ({"sampler": "sobl"}, "sampler=sobl: expected 'sobol', 'halton', 'random', 'grid', 'tpe', 'gp' or 'cmaes'"),
+        (
+            {"sampler": "sobl"},
+            "sampler=sobl: expected 'auto', 'sobol', 'halton', 'random', 'grid', 'tpe', 'gp' or 'cmaes'",
+        ),
         ({"pruner": "x"}, "pruner=x: expected 'none', 'asha', 'hyperband', 'median' or 'wilcoxon'"),
         ({"budgets": [0.5, 0.5]}, "budgets=[0.5, 0.5]: give one or more different shares, e.g. 0.25,0.5,1"),
         ({"budgets": [0.0]}, "budgets[0]=0.0: expected a number greater than 0"),
@@ -166,7 +169,7 @@ def test_a_custom_protocol(tmp_path: Path) -> None:
     (tmp_path / "protocol").mkdir()
     (tmp_path / "protocol" / "quick.yaml").write_text("trials: 2\nabout: {fixed: [trials]}\n")
     assert study(protocol="quick", config_dir=tmp_path).trials == 2
-    assert study(protocol="quick", config_dir=tmp_path).seeds == 5
+    assert study(protocol="quick", config_dir=tmp_path).seeds == 8
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -241,7 +244,7 @@ def test_no_such_file_or_scale(file: Path, tmp_path: Path) -> None:
 def test_a_file_that_is_not_a_study(file: Path, text: str) -> None:
     file.write_text(text)
     if text == "":
-        assert make_study(["optimizer=lion"], {}, file=file).trials == 16
+        assert make_study(["optimizer=lion"], {}, file=file).trials == 0
         return
     with pytest.raises(ConfigError) as caught:
         make_study(["optimizer=lion"], {}, file=file)

@@ -105,7 +105,7 @@ def test_a_second_sweep_runs_nothing_and_more_trials_and_seeds_reuse_what_is_the
     assert more.tree["study"] == first.tree["study"]
     assert "trials: 2 -> 4" in more.err
     assert "seeds: 1 -> 2" in more.err
-    assert more.tree["runs"]["planned"] == 12
+    assert more.tree["runs"]["planned"] == 2 * (4 + 3 * 2 + 2)
     assert 4 <= more.tree["runs"]["found"] <= 6  # the tuning runs, and the finals of a winner that has stayed
     after = {run: result["wall_seconds"] for run, result in results_of(tmp_path / "results").items()}
     assert {run: after[run] for run in before} == before
@@ -198,7 +198,7 @@ def test_a_failing_optimizer_is_reported_at_once_and_the_sweep_continues(sweep: 
 def test_a_cell_that_cannot_be_built_is_refused_once(sweep: Sweep, own: Path) -> None:
     said = sweep(
         *("optimizer=sgd,./bad.py:Choosy", "optimizer.lr=tag(log,interval(1e-3,1e-1))", *FUNCTION),
-        *("--trials", "8", "--seeds", "1", "--jobs", "1"),
+        *("--trials", "8", "--shortlist", "0", "--seeds", "1", "--jobs", "1"),
     )
     assert said.code == 3, said.err
     assert said.tree["statuses"] == {"completed": 9, "refused": 8}

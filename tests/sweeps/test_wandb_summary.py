@@ -98,7 +98,7 @@ def test_a_sweep_without_a_key_has_no_summary(tmp_path: Path, capsys: pytest.Cap
 def test_a_failing_summary_is_logged_and_fails_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("wandb")
     study = make_study(["optimizer=sgd", "model=quadratic", "tracker=wandb"], {"trials": 1, "seeds": 1}, name="s")
-    scheduler = Scheduler(study, expand(study), tmp_path, LiveDisplay(2, 1, quiet=True))
+    scheduler = Scheduler(study, expand(study), tmp_path, LiveDisplay({0: 2}, 1, quiet=True))
     scheduler.plan()
     wandb_summary.track(scheduler, summary_of(scheduler))
     assert caplog.messages == []  # nothing was run

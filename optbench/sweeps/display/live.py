@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import statistics
 import sys
 import time
 from collections import defaultdict
@@ -11,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optbench.sweeps.display.run_times import RunTimes
 from optbench.sweeps.executors.base import Event, RunEvaluated, RunProgress, RunStarted
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress
 from optbench.sweeps.scheduler.observer import Observer
@@ -32,14 +32,13 @@ REFRESH_SECONDS = 0.25
 class LiveDisplay(Observer):
     """An observer that shows a sweep on stderr. `quiet`: log only failures."""
 
-    def __init__(self, total: int, slots: int, *, quiet: bool = False) -> None:
-        self.total, self.slots, self.quiet = total, slots, quiet
+    def __init__(self, planned: Mapping[int, int], slots: int, *, quiet: bool = False) -> None:
+        """`planned`: number of runs by cell."""
+        self.times, self.slots, self.quiet = RunTimes(planned), slots, quiet
         self.began = self.printed = time.monotonic()
-        self.seconds: list[float] = []  # of the runs that have ended
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, tuple[PlannedRun, int]] = {}  # with the step reached
         self.training_since: dict[str, tuple[float, float]] = {}  # with the share of the run done then
-        self.seen: set[str] = set()
         self._metrics: dict[str, None] = {}  # in order of appearance
         self._live: Live | None = None
         self._progress: StudyProgress | None = None
@@ -49,7 +48,7 @@ class LiveDisplay(Observer):
 
     def planned(self, runs: Sequence[PlannedRun], found: Mapping[str, Outcome]) -> None:
         """Take released runs, and the outcomes of those that ended in an earlier session."""
-        self.seen |= {run.run_id for run in runs}
+        self.times.plan(runs)
         for run in runs:
             if run.run_id in found:
                 self._add(run, found[run.run_id])
@@ -78,14 +77,13 @@ class LiveDisplay(Observer):
         self.running.pop(run.run_id, None)
         self.training_since.pop(run.run_id, None)
         self._add(run, outcome)
-        if outcome.wall_seconds:
-            self.seconds.append(outcome.wall_seconds)
         if not outcome.succeeded and outcome.status != PRUNED and outcome.reason not in self._refusals[run.cell]:
             self._refusals[run.cell] |= {outcome.reason} if outcome.status == REFUSED else set()
             log.warning(f"{run.run_id}: {outcome.status}: {outcome.reason}\n  log: {log_file}")
 
     def _add(self, run: PlannedRun, outcome: Outcome) -> None:
         self.outcomes[run.run_id] = outcome
+        self.times.end(run, outcome.wall_seconds)
         if outcome.metric:
             self._metrics[outcome.metric] = None
 
@@ -125,7 +123,7 @@ class LiveDisplay(Observer):
     @property
     def expected(self) -> int:
         """Number of runs of the whole study, as far as known."""
-        return max(self.total, len(self.seen))
+        return self.times.expected
 
     @property
     def cells(self) -> list[CellProgress]:
@@ -151,27 +149,26 @@ class LiveDisplay(Observer):
         return f"{max(found)[1]:.4g}" if found else "-"
 
     def time_left(self) -> str:
-        """Return the time left in words: the remaining runs at the mean time of the ended ones."""
+        """Return the time left in words."""
         from optbench.trackers.console import duration
 
-        lengths = self.seconds or self._estimated_lengths()
-        if not lengths:
-            return "time left: not known yet"
-        remaining = max(0, self.expected - len(self.outcomes))
-        begun = sum(self._share(run_id) for run_id in self.running)
-        seconds = max(0.0, remaining - begun) * statistics.fmean(lengths) / max(1, self.slots)
-        return f"about {duration(seconds)} left"
+        seconds = self.times.seconds_left(self._running_seconds(), [c.cell for c in self.cells])
+        return "time left: not known yet" if seconds is None else f"about {duration(seconds / self.slots)} left"
 
     def _share(self, run_id: str) -> float:
         """Return the share of a running run that is done."""
         run, step = self.running[run_id]
         return min(1.0, step / run.config.steps)
 
-    def _estimated_lengths(self) -> list[float]:
-        """Return the seconds that the running runs will take at their speed; for use before any has ended."""
-        now = time.monotonic()
-        done = {i: (now - since, self._share(i) - share) for i, (since, share) in self.training_since.items()}
-        return [seconds / share for seconds, share in done.values() if share > LEAST_SHARE]
+    def _running_seconds(self) -> list[tuple[PlannedRun, float, float | None]]:
+        """Return each running run with its share that is done, and the seconds that all of it takes at its speed."""
+        now, found = time.monotonic(), []
+        for run_id, (run, _) in self.running.items():
+            since, at_start = self.training_since[run_id]
+            share = self._share(run_id)
+            done = share - at_start
+            found.append((run, share, (now - since) / done if done > LEAST_SHARE else None))
+        return found
 
     def table(self) -> Table:
         """Return the live table."""
@@ -204,3 +201,12 @@ class LiveDisplay(Observer):
             self.best(progress),
             values,
         ]
+
+
+def log_edges(progress: CellProgress, edges: Sequence[tuple[str, str]]) -> None:
+    """Log the best values towards whose edge of the search space the score still rises."""
+    values = progress.winner.values if progress.winner else {}
+    box = progress.box.as_dict()
+    where = ", ".join(f"{key}={values[key]:.4g} on the {side} edge of {box[key]}" for key, side in edges)
+    hint = "" if progress.study.extend_edges else "; --extend-edges extends the search, equally for all"
+    log.info(f"{progress.cell.label}: undertuned: best {where}{hint}")

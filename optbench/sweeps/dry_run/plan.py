@@ -14,10 +14,11 @@ from optbench.sweeps.dry_run.probe_worker import ProbeResult
 from optbench.sweeps.executors.local import placement
 from optbench.sweeps.executors.registry import LOCAL, ExecutorChoice, ExecutorRequest
 from optbench.sweeps.scheduler.observer import SilentObserver
-from optbench.sweeps.scheduler.scheduler import Scheduler, keeps_checkpoint
+from optbench.sweeps.scheduler.scheduler import Scheduler, is_prunable, keeps_checkpoint
 from optbench.sweeps.search.pruning import NoPruning
 from optbench.sweeps.search.search import LEARNING
 from optbench.sweeps.study.cells import FINAL, TUNE, Cell
+from optbench.sweeps.study.given import dropped_lines
 from optbench.sweeps.study.study import Study
 
 Row = Mapping[str, Any]
@@ -56,6 +57,7 @@ def plan(
         "executor": LOCAL if executor is None else executor.name,
         "stops_early": any(config.stop_at_target for config in configs),
         "cells": rows,
+        "dropped": dropped_lines(cells),
         **totals(study, rows, count, startup),
     }
     tree["lines"] = plan_lines(study, tree, root)
@@ -70,6 +72,7 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError) -
         "cell": cell.label,
         "optimizer": config.optimizer.name,
         "box": cell.box.as_dict(),
+        "given": list(cell.given),
         "trials": study.trials if len(cell.box) else 0,
         "runs": run_counts(scheduler, cell),
         "steps": config.steps,
@@ -96,11 +99,15 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError) -
 def run_counts(scheduler: Scheduler, cell: Cell) -> dict[str, dict[str, int]]:
     """Return how many runs of each stage a cell has, and how many of them ended in an earlier session.
 
-    Not known yet are the points of a sampler that learns and, with finalists=best, the cell of the final runs."""
+    Not known yet are the points of a sampler that learns, the shortlisted trials and, with finalists=best, the cell of
+    the final runs."""
     study = scheduler.study
     released = [run for run in scheduler.planned_runs if run.cell == cell.number]
+    tried = len({run.run_id for run in released if is_prunable(run)}) // study.tune_seeds
+    tried = study.trials if len(cell.box) and study.sampler in LEARNING else tried
+    shortlisted = min(study.shortlisted, tried) if len(cell.box) else 0
     expected = {
-        TUNE: study.trials * study.tune_seeds if len(cell.box) and study.sampler in LEARNING else 0,
+        TUNE: tried * study.tune_seeds + shortlisted * study.shortlist_seeds,
         FINAL: study.seeds if study.finalists == "each" else 0,
     }
     counts = {}

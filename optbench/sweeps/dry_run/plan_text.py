@@ -28,6 +28,8 @@ def plan_lines(study: Study, tree: Mapping[str, Any], root: Path) -> list[str]:
             f"{size(tree['disk_bytes'])} of disk; estimated by timing the first steps of every cell"
         )
     lines += [f"{row['cell']} cannot be run: {row['refused']['error']}" for row in tree["cells"] if row["refused"]]
+    lines += [f"{row['cell']} alone has {', '.join(row['given'])}" for row in tree["cells"] if row["given"]]
+    lines += tree["dropped"]
     lines += reservations(study, tree)
     free, available = free_bytes(root), available_bytes()
     if tree["disk_bytes"] > free:
@@ -46,8 +48,8 @@ def reservations(study: Study, tree: Mapping[str, Any]) -> list[str]:
     if tree["stops_early"]:
         lines.append("stop_at_target=true ends runs at the target, which takes less time")
     if study.extend_edges:
-        more = ROUNDS_OF_EXTENSION * max(1, study.trials // 2)
-        lines.append(f"--extend-edges may add up to {more} trials to every cell")
+        more = ROUNDS_OF_EXTENSION * study.tuning_runs(study.extension_trials)
+        lines.append(f"--extend-edges may add up to {more} runs to every cell")
     return lines
 
 

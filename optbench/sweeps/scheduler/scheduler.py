@@ -105,7 +105,7 @@ class Scheduler:
             known = self.outcomes.get(run.run_id) or self._earlier_outcome(run)
             if known is not None:
                 found[run.run_id] = self.outcomes[run.run_id] = known
-                if self.pruning is not None and run.stage == TUNE:
+                if self.pruning is not None and is_prunable(run):
                     self.pruning.run_ended(run, known)
             elif run.run_id not in self.released:
                 self.open_runs[run.cell] += 1
@@ -143,7 +143,7 @@ class Scheduler:
                 return
             if self.not_before.get(run.run_id, 0.0) > now:
                 continue
-            reason = self.pruning.before_start(run) if self.pruning is not None and run.stage == TUNE else ""
+            reason = self.pruning.before_start(run) if self.pruning is not None and is_prunable(run) else ""
             if reason:
                 self.waiting.remove(run)
                 self._prune(run, reason)
@@ -160,7 +160,8 @@ class Scheduler:
         cell = self.cells[run.cell]
         tracker = self.tracker if self.tracker and run.config.tracker == "auto" else run.config.tracker
         config = replace(run.config, keep_checkpoint=keeps_checkpoint(run.config, run.stage), tracker=tracker)
-        metadata = {**cell.metadata, "trial": run.trial, "protocol": self.study.protocol, **self.sharing}
+        metadata = {**cell.metadata, "trial": run.trial, "group": run.group, "protocol": self.study.protocol}
+        metadata |= self.sharing
         old = read_outcome(self.folder, run.run_id, pruned=False)
         force = old is not None and old.status in self.retry
         return Job(run.run_id, run.stage, config, self.root, self.study.name, force, metadata)
@@ -196,7 +197,7 @@ class Scheduler:
 
     def _evaluated(self, run: PlannedRun, event: RunEvaluated, executor: Executor) -> None:
         self.last_values[run.run_id] = event.value
-        if self.pruning is None or run.stage != TUNE or event.step >= run.config.steps:
+        if self.pruning is None or not is_prunable(run) or event.step >= run.config.steps:
             return
         direction = self.metrics[run.run_id][1]
         reason = self.pruning.after_evaluation(run, event.evaluation, event.value, direction)
@@ -259,7 +260,7 @@ class Scheduler:
         self.running.pop(run.run_id, None)
         self.outcomes[run.run_id] = outcome
         self.ran += 1
-        if self.pruning is not None and run.stage == TUNE:
+        if self.pruning is not None and is_prunable(run):
             self.pruning.run_ended(run, outcome)
         if not quiet:
             log = Job(run.run_id, run.stage, run.config, self.root, self.study.name).log
@@ -290,6 +291,11 @@ class Scheduler:
         """Return the outcomes of runs that neither succeeded nor were pruned."""
         ended = (self.outcomes[run.run_id] for run in self.planned_runs if run.run_id in self.outcomes)
         return [outcome for outcome in ended if not outcome.succeeded and outcome.status != PRUNED]
+
+
+def is_prunable(run: PlannedRun) -> bool:
+    """Return True for a run of the tuning that a pruner may end: not a shortlisted trial's further seed."""
+    return run.stage == TUNE and not run.confirms
 
 
 def keeps_checkpoint(config: RunConfig, stage: str) -> bool:

@@ -13,15 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import Locked
+from optbench.errors import ConfigError, Locked
 from optbench.records import SCHEMA
 from optbench.store import read_json, storage_errors, write_json
 from optbench.sweeps.executors.base import SCHEDULER_LOCK
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress, Trial
 from optbench.sweeps.study.outcomes import PRUNED, Outcome
-from optbench.sweeps.study.study import Study
+from optbench.sweeps.study.study import BEFORE, CLASSIC, DEFAULT, STUDY_FILE, Study
 
-FILE, OWNER = "study.json", ".scheduler.json"
+OWNER = ".scheduler.json"
 HISTORY = 20  # earlier settings that are kept
 
 
@@ -57,8 +57,25 @@ def changed_settings(previous: Mapping[str, Any] | None, study: Study) -> list[s
     old = (previous or {}).get("settings")
     if not old:
         return []
+    if "shortlist" not in old:
+        old = {**BEFORE, **old, "protocol": CLASSIC if old.get("protocol") == DEFAULT else old.get("protocol")}
     new = json.loads(json.dumps(study.as_dict()))
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in new if old.get(key) != new.get(key)]
+
+
+def check_points(previous: Mapping[str, Any] | None, cells: Sequence[CellProgress]) -> None:
+    """Raise ConfigError if a trial of an earlier study.json was at another point: reports would take both for one."""
+    earlier = {cell["label"]: cell for cell in (previous or {}).get("cells", ())}
+    for progress in cells:
+        trials = earlier.get(progress.cell.label, {}).get("trials", ())
+        known = {trial["trial"]: trial["values"] for trial in trials}
+        for trial in progress.trials:
+            if known.get(trial.number, trial.values) != trial.values:
+                raise ConfigError(
+                    f"the study {progress.study.name} has other points for {progress.cell.label}: trial {trial.number} "
+                    f"was at {known[trial.number]} and would be at {dict(trial.values)}",
+                    "Give this search a name of its own: --study NAME; or keep its sampler, points, seed and boxes",
+                )
 
 
 def content_of(study: Study, cells: Sequence[CellProgress], previous: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -100,7 +117,7 @@ def cell_content(progress: CellProgress) -> dict[str, object]:
         "trials": [
             {
                 "trial": trial.number,
-                "group": trial.number % progress.study.groups,
+                "group": trial.group,
                 "values": dict(trial.values),
                 "runs": [run.run_id for run in trial.runs],
                 **trial_state(outcomes_of(trial, progress)),
@@ -140,9 +157,9 @@ def is_done(content: Mapping[str, Any] | None, study: Study) -> bool:
 
 def write_study_json(folder: Path, content: Mapping[str, Any]) -> None:
     """Write study.json."""
-    write_json(folder / FILE, content)
+    write_json(folder / STUDY_FILE, content)
 
 
 def read_study_json(folder: Path) -> dict[str, Any] | None:
     """Return the content of study.json, or None if there is none."""
-    return read_json(folder / FILE)
+    return read_json(folder / STUDY_FILE)

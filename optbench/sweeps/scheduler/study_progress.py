@@ -55,7 +55,7 @@ class StudyProgress:
     def _all_tuned(self) -> list[PlannedRun]:
         extensions = self.cells[0].extensions
         if self.study.extend_edges and extensions < ROUNDS_OF_EXTENSION and any(c.edges() for c in self.cells):
-            count = max(1, self.study.trials // 2)
+            count = self.study.extension_trials
             self.on_extend(count)
             for cell in self.cells:
                 cell.extend(count)
@@ -84,10 +84,17 @@ class StudyProgress:
         return all(cell.stage == DONE for cell in self.cells)
 
 
+def runs_by_cell(study: Study, cells: Sequence[Cell]) -> dict[int, int]:
+    """Return the number of runs of each cell, by its number, without extensions.
+
+    With finalists=best one cell has final runs, and nobody knows which: they are left out."""
+    finals = study.seeds if study.finalists == "each" else 0
+    return {
+        c.number: (study.tuning_runs(study.trials) if len(c.box) else 0 if study.seeds else study.tune_seeds) + finals
+        for c in cells
+    }
+
+
 def total_runs(study: Study, cells: Sequence[Cell]) -> int:
     """Return the number of runs of a study without extensions."""
-    tuning = sum(
-        study.trials * study.tune_seeds if len(c.box) else (study.tune_seeds if not study.seeds else 0) for c in cells
-    )
-    winners = len(cells) if study.finalists == "each" else 1
-    return tuning + winners * study.seeds
+    return sum(runs_by_cell(study, cells).values()) + (study.seeds if study.finalists == "best" else 0)

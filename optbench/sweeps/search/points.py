@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 
 from optbench.errors import ConfigError
 from optbench.sweeps.study.space import Box
@@ -14,7 +15,15 @@ from optbench.sweeps.study.space import Box
 COORDINATES = 16  # of every point, so that a box of two dimensions uses the first two of a box of three
 
 
-def unit_points(sampler: str, coordinates: int, count: int, seed: int) -> list[list[float]]:
+def scrambled_points(sampler: str, coordinates: int, count: int, seed: int, scrambles: int) -> list[list[float]]:
+    """Return `count` points in turns from independent scrambles of the sampler's sequence; the first is that of the
+    seed alone."""
+    each = -(-count // scrambles)
+    sets = [unit_points(sampler, coordinates, each, (seed, number)) for number in range(scrambles)]
+    return [sets[i % scrambles][i // scrambles] for i in range(count)]
+
+
+def unit_points(sampler: str, coordinates: int, count: int, seed: int | Sequence[int]) -> list[list[float]]:
     """Return `count` points of [0, 1)^coordinates: uniform, or SciPy's scrambled Sobol (Owen, 1998; directions by Joe
     and Kuo) or scrambled Halton."""
     import numpy

@@ -44,8 +44,10 @@ class NoPruning:
         return ""
 
 
-def make_pruning(study: Study, folder: Path) -> Pruning:
-    """Return the study's pruner; `folder` holds its runs. Raises MissingError if Optuna is not installed."""
+def make_pruning(study: Study, folder: Path) -> Pruning | None:
+    """Return the study's pruner, None without one; `folder` holds its runs. Raises MissingError without Optuna."""
+    if study.pruner == "none":
+        return None
     from optbench.sweeps.search.curve_pruning import RULES, CurvePruning
     from optbench.sweeps.search.seed_pruning import SeedPruning
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from optbench.errors import ConfigError
-from optbench.sweeps.search.points import COORDINATES, grid, unit_points
+from optbench.sweeps.search.points import COORDINATES, grid, scrambled_points
 from optbench.sweeps.study.space import Box
 
 LEARNING = ("tpe", "gp", "cmaes")
-SAMPLERS = ("sobol", "halton", "random", "grid", *LEARNING)
+SEQUENCES = ("sobol", "halton", "random")
+AUTO, GRID = "auto", "grid"
+SAMPLERS = (AUTO, *SEQUENCES, GRID, *LEARNING)
 
 
 class Search(Protocol):
@@ -39,14 +41,23 @@ class FixedPoints:
         """Ignore the scores."""
 
 
-def make_search(sampler: str, box: Box, trials: int, seed: int, first: int = 0) -> Search:
+def sampler_for(sampler: str, box: Box) -> str:
+    """Return the sampler of a box: `auto` is a grid for one interval, and Sobol points for all else."""
+    if sampler != AUTO:
+        return sampler
+    return GRID if len(box) == 1 and not box.dimensions[0].values else "sobol"
+
+
+def make_search(sampler: str, box: Box, trials: int, seed: int, first: int = 0, scrambles: int = 1) -> Search:
     """Return the search of a box, from the sampler's point number `first` on. Raises ConfigError for an unknown one."""
+    sampler = sampler_for(sampler, box)
     if sampler in LEARNING:
         from optbench.sweeps.search.optuna_search import OptunaSearch
 
         return OptunaSearch(sampler, box, trials, seed + first)
-    if sampler == "grid":
+    if sampler == GRID:
         return FixedPoints(grid(box, trials))
-    if sampler not in SAMPLERS:
+    if sampler not in SEQUENCES:
         raise ConfigError(f"--sampler {sampler}: unknown sampler", f"Known: {', '.join(SAMPLERS)}")
-    return FixedPoints(unit_points(sampler, max(COORDINATES, len(box)), first + trials, seed)[first:])
+    points = scrambled_points(sampler, max(COORDINATES, len(box)), first + trials, seed, scrambles)
+    return FixedPoints(points[first:])

@@ -73,5 +73,5 @@ class SeedPruning:
 
     def _seed(self, run: PlannedRun) -> int:
         """Return the seed that pairs trials; if every trial has fresh seeds, the first trial's in its place."""
-        fresh = run.trial * self._study.tune_seeds if self._study.fresh_seeds else 0
+        fresh = run.trial * self._study.seeds_per_trial if self._study.fresh_seeds else 0
         return run.config.seed - fresh

@@ -16,7 +16,7 @@ def check_searched(study: Study, cells: Sequence[Cell]) -> None:
     fixed = [cell for cell in cells if not len(cell.box)]
     if study.searched and searched and fixed and not study.allow_unequal:
         raise ConfigError(
-            f"unequal budgets: {searched[0].label} has {study.trials} trials, {fixed[0].label} has nothing to search",
+            f"unequal budgets: {searched[0].label} is tuned, {fixed[0].label} has nothing to search",
             "Give it an interval, fix the values of all, or allow it: --allow-unequal",
         )
 

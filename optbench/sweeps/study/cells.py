@@ -28,6 +28,10 @@ class Cell:
     evaluations: float | None
     """Gradient evaluations per step; None if they vary."""
     variation: Variation
+    given: tuple[str, ...] = ()
+    """Values that this cell alone has among those it is compared with, as "key=value (source)"."""
+    dropped: tuple[str, ...] = ()
+    """Values of its recipe that it doesn't have because others have none, in the same form."""
 
     @property
     def config(self) -> RunConfig:
@@ -51,12 +55,13 @@ class Cell:
     def metadata(self) -> dict[str, object]:
         """The cell's part of run.json."""
         shared = {"choices": list(self.choices), "workload": list(self.workload)}
-        return {"cell": self.label, "budget": self.budget, **shared, "searched": [d.key for d in self.box.dimensions]}
+        searched = [d.key for d in self.box.dimensions]
+        return {"cell": self.label, "budget": self.budget, **shared, "searched": searched, "given": list(self.given)}
 
-    def run(self, stage: str, trial: int, seed: int, values: Mapping[str, Any]) -> PlannedRun:
-        """Return the run of this cell at these values and seed."""
+    def run(self, stage: str, trial: int, seed: int, values: Mapping[str, Any], **marks: Any) -> PlannedRun:
+        """Return the run of this cell at these values and seed; `marks` are the last fields of PlannedRun."""
         config = self.variation.at({**values, "seed": seed})
-        return PlannedRun(self.number, stage, trial, config, config.run_id)
+        return PlannedRun(self.number, stage, trial, config, config.run_id, **marks)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,10 @@ class PlannedRun:
     trial: int
     config: RunConfig
     run_id: str
+    group: int | None = None
+    """The scramble of its point, or AlgoPerf's study; None if points are not in groups."""
+    confirms: bool = False
+    """True for a further seed of a shortlisted trial: no pruner ends it."""
 
     @property
     def priority(self) -> tuple[bool, int, int]:

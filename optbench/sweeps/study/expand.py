@@ -25,8 +25,21 @@ from optbench.config.trees import flatten
 from optbench.errors import ConfigError, OptbenchError, suggest
 from optbench.sweeps.study.budgets import check_budgets, check_searched
 from optbench.sweeps.study.cells import Cell
+from optbench.sweeps.study.given import fair_cells
 from optbench.sweeps.study.space import Box
-from optbench.sweeps.study.study import Study
+from optbench.sweeps.study.study import Study, check_groups
+
+FEW, MANY = 8, 16  # trials of a study whose search boxes have one dimension, and of others
+
+
+def planned(study: Study, config_dir: Path | None = None) -> tuple[Study, list[Cell]]:
+    """Return a study with its number of trials, and its cells. Raises ConfigError for a mistake in any of them."""
+    cells = expand(study, config_dir)
+    if study.trials:
+        return study, cells
+    chosen = replace(study, trials=FEW if all(len(cell.box) < 2 for cell in cells) else MANY)
+    check_groups(chosen)
+    return chosen, cells
 
 
 def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
@@ -44,6 +57,11 @@ def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
         make_cell(number, study, parsed, choices, budget, config_dir)
         for number, (choices, budget) in enumerate(itertools.product(combinations, study.budgets))
     ]
+
+    def remake(cell: Cell, more: list[str]) -> Cell:
+        return make_cell(cell.number, study, parsed, cell.choices, cell.budget, config_dir, more)
+
+    cells = fair_cells(cells, study.recipes, remake)
     check_searched(study, cells)
     check_budgets(study, cells)
     return cells
@@ -58,10 +76,16 @@ def check_boxes(study: Study, config_dir: Path | None) -> None:
 
 
 def make_cell(
-    number: int, study: Study, parsed: SweepOverrides, choices: Sequence[str], budget: float, config_dir: Path | None
+    number: int,
+    study: Study,
+    parsed: SweepOverrides,
+    choices: Sequence[str],
+    budget: float,
+    config_dir: Path | None,
+    more: Sequence[str] = (),
 ) -> Cell:
-    """Compose a cell; its steps are the budget divided by the gradient evaluations per step."""
-    overrides = [*parsed.fixed, *choices]
+    """Compose a cell, with `more` overrides; its steps are the budget divided by the gradient evaluations per step."""
+    overrides = [*parsed.fixed, *choices, *more]
     try:
         composition = Composition(overrides, config_dir)
         config = composition.run_config()

@@ -36,10 +36,10 @@ class Box:
                 found.append((dimension.key, "low" if u < share else "high"))
         return found
 
-    def beyond(self, edges: Sequence[tuple[str, str]]) -> Box:
-        """Return the box beyond these edges: half an interval wide, on the interval's own scale."""
+    def beyond(self, edges: Sequence[tuple[str, str]], share: float = 0.5) -> Box:
+        """Return the box beyond these edges: `share` of an interval wide, on the interval's own scale."""
         side = dict(edges)
-        return Box(tuple(neighbour(d, side[d.key]) if d.key in side else d for d in self.dimensions))
+        return Box(tuple(neighbour(d, side[d.key], share) if d.key in side else d for d in self.dimensions))
 
     def joined(self, other: Box) -> Box:
         """Return the smallest box around both; the keys must be the same."""
@@ -82,16 +82,21 @@ def position(dimension: Dimension, value: float) -> float:
     return (value - low) / (high - low)
 
 
-def neighbour(dimension: Dimension, side: str) -> Dimension:
+def width(dimension: Dimension) -> float:
+    """Return the width of an interval on its own scale."""
+    return math.log(dimension.high / dimension.low) if dimension.log else dimension.high - dimension.low
+
+
+def neighbour(dimension: Dimension, side: str, share: float = 0.5) -> Dimension:
     """Return the interval beyond one side of a dimension, with whole bounds for whole numbers.
 
     Where nothing lies beyond (whole numbers below 1 on a logarithmic scale), return the dimension itself."""
     low, high = dimension.low, dimension.high
     if dimension.log:
-        step = math.sqrt(high / low)
+        step = (high / low) ** share
         new = (low / step, low) if side == "low" else (high, high * step)
     else:
-        step = (high - low) / 2
+        step = (high - low) * share
         new = (low - step, low) if side == "low" else (high, high + step)
     if not dimension.integer:
         return replace(dimension, low=rounded(new[0]), high=rounded(new[1]))

@@ -14,9 +14,14 @@ from optbench.config import config_folders, find_option, options, parse_sweep, r
 from optbench.config.runconfig import short_hash
 from optbench.config.validation import config_error
 from optbench.errors import ConfigError, suggest
+from optbench.store import read_json
 from optbench.sweeps.study.study_yaml import read_study_file
 
 GROUP = "protocol"
+DEFAULT, CLASSIC = "default", "classic"
+STUDY_FILE = "study.json"
+BEFORE: Mapping[str, Any] = {"shortlist": 0, "shortlist_seeds": 2, "scrambles": 1, "recipes": True, "paired": False}
+"""The settings of studies from before there were these settings."""
 WILCOXON_SEEDS = 5  # four pairs can be significant at 10 %; only with a fifth seed does that save a run
 
 
@@ -27,10 +32,14 @@ class Study:
     name: str
     protocol: str
     overrides: tuple[str, ...]
-    trials: Annotated[int, Interval(ge=1, le=1_000_000)]
+    trials: Annotated[int, Interval(ge=0, le=1_000_000)]
+    """0 until `planned` (expand.py) has chosen a number by the search boxes."""
     tune_seeds: Annotated[int, Interval(ge=1, le=1000)]
     seeds: Annotated[int, Interval(ge=0, le=1000)]
-    sampler: Literal["sobol", "halton", "random", "grid", "tpe", "gp", "cmaes"]
+    shortlist: Annotated[int, Interval(ge=0, le=1000)]
+    shortlist_seeds: Annotated[int, Interval(ge=1, le=1000)]
+    sampler: Literal["auto", "sobol", "halton", "random", "grid", "tpe", "gp", "cmaes"]
+    scrambles: Annotated[int, Interval(ge=1, le=16)]
     search_seed: Annotated[int, Interval(ge=0, le=2**32 - 1)]
     pruner: Literal["none", "asha", "hyperband", "median", "wilcoxon"]
     budgets: tuple[Annotated[float, Gt(0), Le(1000)], ...]
@@ -40,6 +49,8 @@ class Study:
     finalists: Literal["each", "best"]
     groups: Annotated[int, Interval(ge=1, le=1000)]
     fresh_seeds: bool
+    recipes: bool
+    paired: bool
     needs_target: bool
     boxes: Mapping[str, Mapping[str, str]]
     """Search boxes that replace the published ones, by optimizer: {lion: {lr: "log [1e-5, 1e-3]"}}."""
@@ -47,6 +58,25 @@ class Study:
     """The claim to decide: one criterion or a list of them, see optbench.config.claims."""
     scale: str | None
     title: str | None
+
+    @property
+    def shortlisted(self) -> int:
+        """The number of trials that get further seeds; none where there are no more trials than that."""
+        return self.shortlist if self.trials > self.shortlist else 0
+
+    @property
+    def seeds_per_trial(self) -> int:
+        """The seeds that a trial may take: its own, and those of the shortlist."""
+        return self.tune_seeds + (self.shortlist_seeds if self.shortlisted else 0)
+
+    def tuning_runs(self, trials: int) -> int:
+        """Return the runs of this many trials of a cell, with their shortlist."""
+        return trials * self.tune_seeds + self.shortlisted * self.shortlist_seeds
+
+    @property
+    def extension_trials(self) -> int:
+        """The further trials of each cell where the search is extended beyond an edge."""
+        return max(1, self.trials // 2)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as study.json keeps it."""
@@ -65,13 +95,18 @@ def make_study(
     protocol: str | None = None,
     name: str | None = None,
     config_dir: Path | None = None,
+    root: Path | None = None,
 ) -> Study:
-    """Return the study of a command line: its overrides and `given` settings over those of a study file."""
+    """Return the study of a command line: its overrides and `given` settings over those of a study file.
+
+    A study that exists in the results folder `root` keeps its protocol, unless one is named."""
     if scale and not file:
         raise ConfigError("--scale: only a study file has scales", "Say: optbench sweep PATH/study.yaml --scale NAME")
+    if given.get("trials") == 0:
+        raise ConfigError("trials=0: expected a number greater than or equal to 1", "Leave it out for 8 or 16")
     tree = read_study_file(file, scale) if file else {}
     given = {key: value for key, value in given.items() if value is not None}
-    chosen = protocol or tree.get("protocol") or "default"
+    chosen = protocol or tree.get("protocol") or DEFAULT
     settings, fixed = protocol_settings(chosen, config_dir)
     for key, value in sorted({**tree, **given}.items()):
         if key in fixed and value != settings[key]:
@@ -83,7 +118,19 @@ def make_study(
     values = {"boxes": {}, "claim": None, "scale": None, "title": None, **settings, **tree, **given, **named}
     values["overrides"] = tuple({text.partition("=")[0].lstrip("+"): text for text in words}.values())  # the last wins
     values["name"] = values["name"] or default_name(values["overrides"], config_dir)
+    begun = chosen if protocol or "protocol" in tree else begun_protocol(root, values["name"])
+    if begun != chosen:
+        return make_study(
+            overrides, given, file=file, scale=scale, protocol=begun, name=values["name"], config_dir=config_dir
+        )
     return checked(values, dict.fromkeys(tree.keys() - given.keys(), f"{file}: "))
+
+
+def begun_protocol(root: Path | None, name: str) -> str:
+    """Return the protocol of the study of this name in a results folder; the default one if there is none."""
+    settings = ((read_json(root / name / STUDY_FILE) if root else None) or {}).get("settings") or {}
+    earlier = settings.get("protocol", DEFAULT)
+    return CLASSIC if earlier == DEFAULT and settings and "shortlist" not in settings else earlier
 
 
 def checked(values: Mapping[str, Any], sources: Mapping[str, str]) -> Study:
@@ -101,14 +148,19 @@ def checked(values: Mapping[str, Any], sources: Mapping[str, str]) -> Study:
         raise config_error(error, sources.get(str(error.errors()[0]["loc"][0]), ""), KEYS) from None
     if len(set(study.budgets)) < len(study.budgets) or not study.budgets:
         raise ConfigError(f"budgets={values['budgets']}: give one or more different shares, e.g. 0.25,0.5,1")
-    if study.trials % study.groups:
-        raise ConfigError(f"trials={study.trials}: must be a multiple of groups={study.groups}")
+    check_groups(study)
     if study.pruner == "wilcoxon" and study.tune_seeds < WILCOXON_SEEDS:
         raise ConfigError(
             f"--pruner wilcoxon: compares trials over seeds and needs {WILCOXON_SEEDS} of each",
             f"Say --tune-seeds {WILCOXON_SEEDS} or more",
         )
     return replace(study, budgets=tuple(sorted(study.budgets)))
+
+
+def check_groups(study: Study) -> None:
+    """Raise ConfigError if the trials can't be split into groups of equal size."""
+    if study.trials % study.groups:
+        raise ConfigError(f"trials={study.trials}: must be a multiple of groups={study.groups}")
 
 
 def protocol_settings(name: str, config_dir: Path | None) -> tuple[dict[str, Any], set[str]]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optbench.config.choices import PREFERRED, Choices
+from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
 from optbench.config.files import composed, find_option, options, read_yaml, short_path
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment, root_cause
-from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig
+from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig, TypedIn
 from optbench.config.schema import conform
 from optbench.config.second_player import check_players, first_of, group_of
+from optbench.config.sources import with_source
 from optbench.config.target import off_is_null, with_target
 from optbench.config.trees import Node, flatten, is_mapping, unflatten
 from optbench.config.values import shown
@@ -114,7 +117,9 @@ class Composition(Choices):
         tree = self.tree
         apart = (*GROUPS, *SECOND, *self.modifiers, "about")
         root = self._conformed("", {k: v for k, v in tree.items() if k not in apart}, tree["about"])
-        groups = {group: self._choice(group, self.names[group]) for group in GROUPS}
+        groups = {
+            group: with_content(group, self._choice(group, self.names[group]), root["data_dir"]) for group in GROUPS
+        }
         seconds = {key: self._choice(key, self._second_name(key)) for key in SECOND if key in tree}
         self._check_kinds(groups["model"], groups["data"])
         check_players(groups["model"], seconds)
@@ -124,9 +129,18 @@ class Composition(Choices):
             **seconds,
             "modifiers": active([self._choice(name, name) for name in self.modifiers]),
             "overrides": self.overrides,
+            "typed_in": self._typed_in({**groups, **seconds}),
             "not_identity": tuple(tree["about"]["not_identity"]),
         }
         return with_target(RunConfig(**fields), self.target_file)
+
+    def _typed_in(self, choices: Mapping[str, Choice]) -> TypedIn:
+        """Return where the overrides were typed, as far as they depend on it."""
+        texts = [str(a.value) for a in self.values] + [choice.target for choice in choices.values()]
+        paths = [text.rsplit(":", 1)[0] if ".py:" in text else text for text in texts if "\0" not in text]
+        relative = any(path and not os.path.isabs(path) and os.path.exists(path) for path in paths)
+        own = str(self.folders[0]) if len(self.folders) > 1 else None
+        return TypedIn(own, os.getcwd() if relative else None)
 
     def _second_name(self, key: str) -> str:
         """Return the name of a second player's choice: its own, or that of the first."""
@@ -154,7 +168,8 @@ class Composition(Choices):
         elif group_of(group) == "optimizer":
             node.setdefault("impl", "user")
             about = {**about, "implementations": {"user": about}}
-        return Choice(name=name, settings=self._conformed(f"{group}.", node, about), about=about)
+        choice = Choice(name=name, settings=self._conformed(f"{group}.", node, about), about=about)
+        return with_source(choice)
 
     def _conformed(self, prefix: str, node: Mapping[str, object], about: Node) -> Node:
         valid: Mapping[str, str] = about.get("valid", {})

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 
 from optbench.config import imports
+from optbench.config.sources import source_sha256
 from optbench.config.trees import Node, is_list
 
 
@@ -20,7 +21,7 @@ def custom_optimizer(path: str) -> Node:
     about = {
         "algorithm": path.replace(":", ".").rsplit(".", 1)[1],
         "target": path,
-        "source_sha256": imports.source_sha256(target),
+        "source_sha256": source_sha256(path) or imports.shipped_sha256(target),
         "needs": ["closure"],
         "valid": {"no_decay": "list str"},
     }

@@ -7,10 +7,13 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from optbench.config.sources import own_modules, source_sha256
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line, nearest
 
 
@@ -35,10 +38,11 @@ def load(path: str) -> Any:
 
 
 def file_module(file: Path, path: str) -> ModuleType:
-    """Import a Python file once, under a name derived from its location."""
+    """Import a Python file once per version of it and of the modules beside it, which it imports as a script does."""
     if not file.is_file():
         raise ConfigError(f"{path}: no such file: {file}")
-    name = "optbench_user_" + hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
+    location = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
+    name = f"optbench_user_{location}_{(source_sha256(path) or '')[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
@@ -46,11 +50,29 @@ def file_module(file: Path, path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with modules_beside(file):
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         raise import_error(error, path) from error
     return module
+
+
+@contextmanager
+def modules_beside(file: Path) -> Generator[None]:
+    """Let a file import the modules beside it as they are now, whatever other files have imported by these names.
+
+    No compiled copies are written: they lag behind edits within a second."""
+    for name in own_modules(file):
+        sys.modules.pop(name, None)
+    before, folder = sys.dont_write_bytecode, str(file.resolve().parent)
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+        sys.path.remove(folder)
 
 
 def dotted_module(module: str, path: str) -> ModuleType:
@@ -72,7 +94,7 @@ def import_error(error: BaseException, path: str) -> BaseException:
     return ConfigError(f"{path}: importing it raised {type(error).__name__}: {first_line(error)}")
 
 
-def source_sha256(target: Any) -> str | None:
+def shipped_sha256(target: Any) -> str | None:
     """Return a hash of the source file that defines `target`; None for an object without source (C extensions)."""
     try:
         file = inspect.getsourcefile(target)

@@ -42,6 +42,16 @@ class TargetSource:
     data_sha256: str | None
 
 
+@dataclass(frozen=True)
+class TypedIn:
+    """Where the overrides were typed, as far as they depend on it."""
+
+    config_dir: str | None = None
+    """The user's configuration folder, in full."""
+    folder: str | None = None
+    """The folder that paths in the overrides are relative to; None if there are none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that fixes one run. conf/root/run.yaml documents the fields and their units."""
@@ -88,11 +98,12 @@ class RunConfig:
     tracker: str
     wandb_project: str
     overrides: tuple[str, ...]
+    typed_in: TypedIn = TypedIn()
     not_identity: tuple[str, ...]
 
     def as_dict(self) -> Node:
         """Return the resolved configuration as plain data: groups with their `name`, modifiers, root keys."""
-        apart = (*GROUPS, *SECOND, "modifiers", "overrides", "not_identity", "target_source")
+        apart = (*GROUPS, *SECOND, "modifiers", "overrides", "typed_in", "not_identity", "target_source")
         root = {key: value for key, value in vars(self).items() if key not in apart}
         groups = {group: {"name": choice.name, **choice.settings} for group, choice in self.choices.items()}
         return {**groups, **{modifier.name: dict(modifier.settings) for modifier in self.modifiers}, **root}
@@ -123,11 +134,26 @@ class RunConfig:
     def identity(self) -> Node:
         """The keys that fix the numbers. A null key is absent, so that adding a key doesn't change ids.
 
-        A target fixes numbers only for a run that stops at it."""
+        A target fixes numbers only for a run that stops at it. The content of the user's files replaces their path."""
         apart = self.not_identity if self.stop_at_target else (*self.not_identity, "target")
+        apart = {*apart, *self.content}
         kept = unflatten({key: v for key, v in flatten(self.as_dict()).items() if key not in apart})
-        sources = {group: choice.about.get("source_sha256") for group, choice in self.choices.items()}
-        return without_null({**kept, "sources": sources})
+        return without_null({**kept, "sources": self.sources, "content": self.content})
+
+    @property
+    def sources(self) -> dict[str, str | None]:
+        """The hash of the user's own code behind each choice and modifier, null for packaged code."""
+        choices = {**self.choices, **{modifier.name: modifier for modifier in self.modifiers}}
+        return {name: choice.about.get("source_sha256") for name, choice in choices.items()}
+
+    @property
+    def content(self) -> dict[str, str]:
+        """The fingerprint of each file or folder that a setting names, by dotted key (config/content.py)."""
+        return {
+            f"{group}.{key}": sha256
+            for group, choice in self.choices.items()
+            for key, sha256 in choice.about.get("content_sha256", {}).items()
+        }
 
     @property
     def run_id(self) -> str:

@@ -44,10 +44,10 @@ class Variation:
         return folders[0] if len(folders) > 1 else None
 
     def _is_plain(self, key: str, value: object) -> bool:
-        """Return True for a valid seed, and for a known key that no other value depends on."""
+        """Return True for a valid seed, and for a known key that nothing else depends on."""
         if key == "seed":
             return self._is_seed(value)
-        return key in self._keys and key not in self._references
+        return key in self._keys and key not in self._references and key not in self.base.content
 
     def _is_seed(self, value: object) -> bool:
         try:

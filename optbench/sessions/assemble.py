@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from optbench.config import Choice, RunConfig, imports
+from optbench.config.content import data_folder
 from optbench.contracts import DataSet, Seeds, Task
 from optbench.distributed import TorchCommunicator, shard_parameters, sync_batch_norms
 from optbench.errors import ConfigError
@@ -47,8 +47,7 @@ class Objects:
 
 def data_root(config: RunConfig) -> Path:
     """Return the folder of downloaded data: data_dir, else $OPTBENCH_DATA_DIR, else ~/.cache/optbench/data."""
-    given = config.data_dir or os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data"
-    return Path(given).expanduser()
+    return data_folder(config.data_dir)
 
 
 def assemble(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import torch
 
@@ -37,6 +38,7 @@ def run_facts(
         "seed": config.seed,
         "config": config.as_dict(),
         "overrides": list(config.overrides),
+        "typed_in": asdict(config.typed_in),
         "task": config.task_name,
         "algorithm": config.optimizer.about["algorithm"],
         "implementation": config.optimizer.settings["impl"],
@@ -45,7 +47,8 @@ def run_facts(
         "git": git_state(),
         "hardware": hardware(device),
         "threads": config.threads,
-        "sources": {"optimizer_sha256": config.optimizer.about.get("source_sha256")},
+        "sources": {f"{name}_sha256": sha for name, sha in config.sources.items() if sha or name == "optimizer"},
+        "content": config.content,
         "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **(
             object_facts(objects)

@@ -149,7 +149,7 @@ def test_a_peer_as_shipped_gets_lr_and_weight_decay_only(name: str, impl: str) -
     settings, implementation, target = chosen(name, impl)
     given = shipped_arguments(settings, implementation, target)
     assert given == {key: settings[key] for key in ("lr", "weight_decay")}
-    assert imports.source_sha256(shipped_target(target)) is not None, "a class of the library's, not an adapter"
+    assert imports.shipped_sha256(shipped_target(target)) is not None, "a class of the library's, not an adapter"
 
 
 def test_required_values_are_checked_as_shipped_too() -> None:

@@ -13,7 +13,7 @@ import typer
 from optbench.cli import options
 from optbench.cli.options import AsJson, Debug
 from optbench.cli.output import Output, print_encodable
-from optbench.errors import ConfigError, ExpectationFailed, NoResultsError, suggest
+from optbench.errors import ConfigError, ExpectationFailed, NoResultsError
 
 if TYPE_CHECKING:
     from optbench.reports.model.content import Estimate, Workload
@@ -48,6 +48,7 @@ def compare(
     from optbench.reports.build.workload import ReportOptions
     from optbench.reports.comparable import check_kinds
     from optbench.reports.read.reading import contender_names, read
+    from optbench.reports.read.versions import contender_named
     from optbench.reports.statistics.verdicts import parse_margin
     from optbench.store import results_root
 
@@ -57,8 +58,7 @@ def compare(
     results = read(path or results_root(None))
     for skipped, reason in results.skipped:
         log.warning(f"left out: {skipped}: {reason}")
-    for name in (a, b):
-        check_name(name, contender_names(results.runs))
+    a, b = (contender_named(name, contender_names(results.runs)) for name in (a, b))
     chosen = tuple(run for run in results.runs if run["contender"] in (a, b))
     report = build(replace(results, runs=chosen), asked)
     both = [found for found in report.workloads if {row.contender for row in found.rows} == {a, b}]
@@ -75,13 +75,6 @@ def compare(
     output.answer(tree, lambda: print_encodable(text))
     if checked:
         require(checked, [(found.name, word) for found, word in zip(both, verdicts_of(both, a), strict=True)])
-
-
-def check_name(name: str, known: Sequence[str]) -> None:
-    """Raise NoResultsError if an optimizer has no runs."""
-    if name in known:
-        return
-    raise NoResultsError(f"{name}: no runs", suggest(name, known))
 
 
 def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:

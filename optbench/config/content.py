@@ -1,10 +1,10 @@
 """Fingerprints of the files that a user names: `data.path`, `data.tokenizer`. They are part of a run's identity.
 
 Content decides, not times and not the place: the same files elsewhere are the same data, other content under the same
-name is other data. Looking is quick all the same: names, sizes and times (of change, and of the inode's change, which no
-copying sets back) say whether files may have changed since they were read, and the hash of unchanged ones is found in
-the user's cache folder. Not seen are: hidden files, which no data set reads; in more than WHOLE_BYTES, bytes beyond the
-ends of SAMPLED files; and, within one process, changes for LISTING_SHARE times as long as the listing took.
+name is other data. Looking is quick all the same: names, sizes and times (of change, and of the inode's change, which
+no copying sets back) say whether files may have changed since they were read, and the hash of unchanged ones is found
+in the user's cache folder. Not seen are: hidden files, which no data set reads; in more than WHOLE_BYTES, bytes beyond
+the ends of SAMPLED files; and, within one process, changes soon after a listing that took longer than SLOW_SECONDS.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ SAMPLED, END_BYTES = 1000, 1 << 20
 CACHED_BYTES = 1 << 20  # smaller data are read faster than remembered
 TOLD_BYTES = 1 << 30  # reading this much takes seconds
 CLOCK_SECONDS = 2.0  # files that changed so recently may change again without a new time
-LISTING_SHARE = 20.0  # a listing is trusted for so many times as long as it took, so that looking costs at most 5 %
+SLOW_SECONDS = 0.5  # a slower listing (some 50,000 files) is trusted for TRUST times as long: looking costs at most 5 %
+TRUST = 20.0
 THREADS = 4
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def fingerprint(path: Path) -> str | None:
         sha256 = seen.sha256
     else:
         sha256 = cached(place, stamp) or content_sha256(place, entries, stamp)
-    _seen[place] = Seen(stamp, sha256, time.monotonic() + LISTING_SHARE * took)
+    _seen[place] = Seen(stamp, sha256, time.monotonic() + (TRUST * took if took > SLOW_SECONDS else 0.0))
     return sha256
 
 

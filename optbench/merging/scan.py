@@ -13,12 +13,13 @@ from optbench.reports.read.columns import RunRow
 from optbench.reports.read.plain_runs import name_plain_runs
 from optbench.reports.read.reading import FILES, FIRST_RUN, rows_of, studies_below, study_of
 from optbench.reports.read.run_rows import OPEN, PRUNED
+from optbench.reports.read.versions import MARK, mark
 from optbench.store import check_study, read_json
 from optbench.sweeps.scheduler.scheduler import checkpoint_step
 
 STUDY_FILE = "study.json"
 COLUMNS = ("workload", "contender", "cell", "trial_id", "overrides", "status", "data_sha256", "hardware")
-COLUMNS += ("optbench_version", "torch_version", "git_commit", "config")
+COLUMNS += ("optbench_version", "torch_version", "git_commit", "config", "content_sha256")
 DAMAGED = "damaged"
 
 
@@ -138,5 +139,7 @@ def short_row(row: RunRow) -> RunRow:
 
 
 def name_workloads(runs: Collection[TreeRun]) -> None:
-    """Name the workloads of plain runs of one study; the names depend on all of them."""
-    name_plain_runs([run.row for run in runs if run.row is not None])
+    """Name the workloads of one study; the names depend on all runs."""
+    rows = [run.row for run in runs if run.row is not None]
+    name_plain_runs(rows)
+    mark(rows, "workload", lambda row: row["content_sha256"], MARK + "{}")

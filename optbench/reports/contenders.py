@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 from optbench.records import Status
 from optbench.reports.read.columns import RunRow, number_in
 from optbench.reports.read.run_rows import OPEN, PRUNED
 from optbench.reports.read.settings import searched_keys, settings_of
-from optbench.reports.read.study_file import CellEntry, Cells, StudyFile
+from optbench.reports.read.study_file import CellEntry, Cells, planned_runs
 from optbench.reports.statistics.difference import Arm
 from optbench.reports.statistics.scale import Scale, scale_of
 
 TUNE = "tune"
+OF_EVERY_VERSION = ("label", "choices", "workload", "evaluations_per_step")  # what a cell says of all its versions
 UNKNOWN = -1  # trial of a tuning run that does not say which it is
 DONE = "done"  # stage of a cell whose final runs have ended
 NO_CELL: CellEntry = {"label": ""}  # of plain runs
@@ -37,6 +39,8 @@ class Contender:
     """Ended final runs of a trial that is no longer the winner; excluded from every number."""
     cell: CellEntry = field(default_factory=lambda: NO_CELL)
     """The contender's cell of study.json."""
+    current: bool = True
+    """False for an earlier version of the cell: its study has gone on with another source or other data."""
 
     @property
     def succeeded(self) -> list[RunRow]:
@@ -151,6 +155,7 @@ def contenders_of(runs: Iterable[RunRow], cells: Cells) -> list[Contender]:
         elif run["status"] not in (OPEN, PRUNED):
             contender.finals.append(run)
     for contender in found.values():
+        check_current(contender)
         winner = contender.cell.get("winner")
         if winner is not None and contender.tuning:  # more tuning since the final runs may have changed the winner
             contender.outdated = [run for run in contender.finals if run["trial"] not in (None, winner)]
@@ -159,14 +164,16 @@ def contenders_of(runs: Iterable[RunRow], cells: Cells) -> list[Contender]:
     return [found[name] for name in sorted(found)]
 
 
+def check_current(contender: Contender) -> None:
+    """Take from an earlier version of a cell what study.json says about the runs of the current one."""
+    plan = planned_runs(contender.cell)
+    runs = [*contender.finals, *(run for trial in contender.tuning.values() for run in trial)]
+    if plan and runs and not any(run["run_id"] in plan for run in runs):
+        kept = {key: value for key, value in contender.cell.items() if key in OF_EVERY_VERSION}
+        contender.cell, contender.current = cast("CellEntry", kept), False
+
+
 def headline_of(contenders: Sequence[Contender]) -> str:
     """Return the metric to compare by: on test, or on validation if some final run has none on test."""
     runs = [run for contender in contenders for run in contender.succeeded]
     return "test_metric" if all(run["test"] is not None for run in runs) else "val_metric"
-
-
-def cells_of(studies: Mapping[str, StudyFile]) -> dict[tuple[str, str], CellEntry]:
-    """Return the cells of every study.json by study and label."""
-    return {
-        (study, cell["label"]): cell for study, tree in studies.items() for cell in tree["cells"] if "label" in cell
-    }

@@ -12,11 +12,11 @@ from optbench.reports.build.across import across
 from optbench.reports.build.workload import ReportOptions, at_full_budget, workload
 from optbench.reports.claims.deciding import claims_in, decide_claim, is_paired
 from optbench.reports.claims.sides import sides_of
-from optbench.reports.contenders import OPEN, PRUNED, TUNE, cells_of, succeeded
+from optbench.reports.contenders import OPEN, PRUNED, TUNE, succeeded
 from optbench.reports.model.content import Claim, Failure, Report, RunDetail
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.settings import config_of
-from optbench.reports.read.study_file import Cells, StudyFile
+from optbench.reports.read.study_file import Cells, StudyFile, cells_of
 
 if TYPE_CHECKING:
     import polars
@@ -125,7 +125,6 @@ def assumptions(options: ReportOptions) -> list[str]:
 
 def detail(run: RunRow) -> RunDetail:
     """Return one run with the command that reproduces it."""
-    words = " ".join(shlex.quote(word) for word in run["overrides"] or ())
     return RunDetail(
         run_id=run["run_id"],
         study=run["study"],
@@ -141,10 +140,18 @@ def detail(run: RunRow) -> RunDetail:
         test=run["test"],
         train_seconds=run["train_seconds"],
         hardware=run["hardware"] or "",
-        command=f"optbench run {words}".strip(),
+        command=command_of(run),
         config=config_of(run),
         folder=run["folder"],
     )
+
+
+def command_of(run: RunRow) -> str:
+    """Return the command that reproduces a run, from the folder that its paths are relative to."""
+    words = ["optbench", "run", *(run["overrides"] or ())]
+    words += ["--config-dir", run["config_dir"]] if run["config_dir"] else []
+    command = shlex.join(words)
+    return f"cd {shlex.quote(run['typed_in'])} && {command}" if run["typed_in"] else command
 
 
 def failure(run: RunRow) -> Failure:

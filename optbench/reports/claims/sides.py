@@ -11,6 +11,7 @@ from optbench.reports.contenders import Contender, contenders_of
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.settings import Config, config_of, value_in
 from optbench.reports.read.study_file import Cells
+from optbench.reports.read.versions import plain_name
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
@@ -61,7 +62,7 @@ class Side:
     def has(self, selector: str | Mapping[str, object] | float) -> bool:
         """Return True if a criterion's selector names this cell."""
         if isinstance(selector, str):
-            return self.contender.name == selector
+            return selector in (self.contender.name, plain_name(self.contender.name))
         if not isinstance(selector, Mapping):
             return False
         return all(same(self.value(key), value) for key, value in selector.items())
@@ -78,6 +79,7 @@ def sides_of(runs: Iterable[RunRow], cells: Cells, *, paired: bool = False) -> l
         budget = run["budget"] or 1.0
         groups.setdefault((run["workload"], run["contender"], budget, run["cell"]), []).append(run)
     found = [side_of(group, cells) for _, group in sorted(groups.items(), key=lambda item: str(item[0]))]
+    found = [side for side in found if side.contender.current]
     return [with_others(replace(side, paired=paired), found) for side in found]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
+from optbench.config.trees import flatten
 from optbench.config.values import as_typed
 from optbench.reports.read.columns import Name, RunRow
 from optbench.reports.read.settings import ABSENT, config_of, key_of, value_in
@@ -23,6 +24,7 @@ def name_plain_runs(rows: Iterable[RunRow]) -> None:
         return
     extend(plain, "workload", lambda row: row["workload"], is_workload)
     extend(plain, "contender", lambda row: (row["workload"], row["contender"]), lambda key: not is_workload(key))
+    extend_by_settings(plain)
 
 
 def extend(
@@ -38,6 +40,26 @@ def extend(
         common = set(words[0]).intersection(*words)
         for row, own in zip(group, words, strict=True):
             row[column] = " ".join([row[column], *(word for word in own if word not in common)])
+
+
+def extend_by_settings(rows: Sequence[RunRow]) -> None:
+    """Add what else differs between trials of one name: settings from another configuration folder or version."""
+    groups: dict[tuple[str, str], dict[str | None, list[RunRow]]] = {}
+    for row in rows:
+        trials = groups.setdefault((row["workload"], row["contender"]), {})
+        trials.setdefault(row["trial_id"], []).append(row)
+    for trials in groups.values():
+        configs = {trial: flatten(config_of(same[0])) for trial, same in trials.items()} if len(trials) > 1 else {}
+        leaves = dict.fromkeys(key for config in configs.values() for key in config)
+        kept = [key for key in leaves if key not in keys_without_effect() and key not in (*NAMED_ALREADY, "target")]
+        for key in kept:
+            values = {trial: config.get(key, ABSENT) for trial, config in configs.items()}
+            if len(set(map(repr, values.values()))) == 1:
+                continue
+            column: Name = "workload" if is_workload(key) else "contender"
+            for trial, value in values.items():
+                for row in trials[trial] if value is not ABSENT else ():
+                    row[column] += f" {key}={as_typed(value)}"
 
 
 def typed_keys(rows: Iterable[RunRow]) -> list[str]:

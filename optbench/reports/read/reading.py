@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from optbench.errors import NoResultsError, suggest
 from optbench.reports.read.columns import RunRow
+from optbench.reports.read.kept_runs import completeness, without_abandoned, without_repeats
 from optbench.reports.read.plain_runs import name_plain_runs
-from optbench.reports.read.run_rows import OPEN, MalformedRun, read_object, row_of
-from optbench.reports.read.study_file import StudyFile, check_study_file
+from optbench.reports.read.run_rows import MalformedRun, read_object, row_of
+from optbench.reports.read.study_file import StudyFile, cells_of, check_study_file
+from optbench.reports.read.versions import name_versions
 
 if TYPE_CHECKING:
     import polars
@@ -72,15 +74,23 @@ def read(path: Path) -> Results:
             kept = runs.setdefault(row["run_id"], row)
             if kept is row:
                 continue
-            if kept["status"] == OPEN and row["status"] != OPEN:
+            if completeness(row) > completeness(kept):
                 runs[row["run_id"]], row, kept = row, kept, row
             skipped.append((row["folder"], f"the same run as {kept['folder']}"))
     if not runs:
         if skipped:
             raise NoResultsError(f"{path}: no run can be read ({skipped[0][0]}: {skipped[0][1]})")
         raise NoResultsError(f"No results in {path} yet", FIRST_RUN)
-    name_plain_runs(runs.values())
-    return Results(root, tuple(runs[name] for name in sorted(runs)), studies, tuple(skipped))
+    counted = named([runs[name] for name in sorted(runs)], studies, skipped)
+    return Results(root, tuple(counted), studies, tuple(skipped))
+
+
+def named(rows: list[RunRow], studies: Mapping[str, StudyFile], skipped: list[tuple[str, str]]) -> list[RunRow]:
+    """Return the rows that count, with names that tell contenders and workloads apart."""
+    name_plain_runs(rows)
+    rows, planned = without_abandoned(rows, cells_of(studies), skipped)
+    name_versions(rows)
+    return sorted(without_repeats(rows, planned, skipped), key=lambda row: row["run_id"])
 
 
 def missing(path: Path) -> NoResultsError:

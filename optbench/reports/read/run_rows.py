@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from optbench.config.runconfig import sha256_of
 from optbench.records import SCHEMA
 from optbench.reports.read.columns import COLUMNS, RunRow
 from optbench.reports.read.study_file import CellEntry
 
 OPEN, PRUNED = "open", "pruned"
 NOT_OF_A_WORKLOAD = ("model", "data", "budget")
+OF_A_WORKLOAD = ("model", "data")
 LARGEST = 1e300  # numbers must be smaller; nan is not
 SIGNED = {
     "val",
@@ -71,7 +73,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
     config, sweep, versions = run["config"], run.get("sweep") or {}, run.get("versions") or {}
     hardware = run.get("hardware") or {}
     searched, given = sweep.get("searched"), sweep.get("given")
-    data = run.get("data") or {}
+    data, typed_in = run.get("data") or {}, run.get("typed_in") or {}
     sizes = data.get("sizes") or {}
     row = dict.fromkeys(COLUMNS) | {
         "study": folder.parent.name,
@@ -95,7 +97,8 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "hardware": device_of(run, hardware) if hardware else None,
         "shared": bool(sweep.get("shared")),
         "data_sha256": data.get("sha256"),
-        "source_sha256": (run.get("sources") or {}).get("optimizer_sha256"),
+        **versions_of(run),
+        "started_at": run.get("started_at"),
         "optbench_version": versions.get("optbench"),
         "torch_version": versions.get("torch"),
         "git_commit": (run.get("git") or {}).get("commit"),
@@ -109,6 +112,8 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "searched": None if searched is None else [str(key) for key in searched],
         "given": None if given is None else [str(word) for word in given],
         "overrides": [str(word) for word in run.get("overrides") or ()],
+        "config_dir": typed_in.get("config_dir"),
+        "typed_in": typed_in.get("folder"),
         "config": json.dumps(config),
         "folder": str(folder.relative_to(root)),
         **end_of(folder),
@@ -126,6 +131,20 @@ def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntr
     return {
         "workload": " ".join([f"{config['model']['name']}-{config['data']['name']}", *apart]),
         "contender": " ".join(compared) or config["optimizer"]["name"],
+    }
+
+
+def versions_of(run: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the hashes of the user's files and code: behind the workload, and behind the contender."""
+    hashes = {**(run.get("sources") or {}), **(run.get("content") or {})}
+    found: dict[str, dict[str, str]] = {"content_sha256": {}, "source_sha256": {}}
+    for key, sha256 in hashes.items():
+        group = key.removesuffix("_sha256").partition(".")[0]
+        if sha256:
+            found["content_sha256" if group in OF_A_WORKLOAD else "source_sha256"][key] = str(sha256)
+    return {
+        column: next(iter(of.values())) if len(of) == 1 else sha256_of(of) if of else None
+        for column, of in found.items()
     }
 
 

@@ -48,6 +48,21 @@ def check_study_file(tree: Mapping[str, object]) -> tuple[StudyFile, list[str]]:
     return {"settings": settings if isinstance(settings, Mapping) else {}, "cells": cells}, wrong
 
 
+def cells_of(studies: Mapping[str, StudyFile]) -> dict[tuple[str, str], CellEntry]:
+    """Return the cells of every study.json by study and label."""
+    return {
+        (study, cell["label"]): cell for study, tree in studies.items() for cell in tree["cells"] if "label" in cell
+    }
+
+
+def planned_runs(cell: Mapping[str, object]) -> frozenset[str]:
+    """Return the ids of the runs that a cell of study.json lists; none where it lists none, or nothing readable."""
+    trials = cell.get("trials")
+    parts = [trial.get("runs") for trial in trials if isinstance(trial, Mapping)] if isinstance(trials, list) else []
+    lists = [part for part in (*parts, cell.get("finals")) if isinstance(part, list)]
+    return frozenset(run for listed in lists for run in listed if isinstance(run, str))
+
+
 def is_cell(cell: object) -> TypeGuard[CellEntry]:
     """Return True if a cell has the expected shape."""
     return not fault_of(cell)

@@ -70,10 +70,10 @@ class MalformedRun(Exception):
 def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
     """Return the row of one run. Raises MalformedRun for a damaged file, KeyError and the like for missing parts."""
     run = read_object(folder / "run.json")
-    config, sweep, versions = run["config"], run.get("sweep") or {}, run.get("versions") or {}
+    config, sweep = run["config"], run.get("sweep") or {}
     hardware = run.get("hardware") or {}
     searched, given = sweep.get("searched"), sweep.get("given")
-    data, typed_in = run.get("data") or {}, run.get("typed_in") or {}
+    data = run.get("data") or {}
     sizes = data.get("sizes") or {}
     row = dict.fromkeys(COLUMNS) | {
         "study": folder.parent.name,
@@ -97,11 +97,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "hardware": device_of(run, hardware) if hardware else None,
         "shared": bool(sweep.get("shared")),
         "data_sha256": data.get("sha256"),
-        **versions_of(run),
-        "started_at": run.get("started_at"),
-        "optbench_version": versions.get("optbench"),
-        "torch_version": versions.get("torch"),
-        "git_commit": (run.get("git") or {}).get("commit"),
+        **made_with(run),
         "metric": run.get("metric"),
         "direction": run.get("direction"),
         "metric_scale": run.get("metric_scale") or KNOWN_SCALES.get(run.get("metric") or ""),
@@ -112,8 +108,6 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "searched": None if searched is None else [str(key) for key in searched],
         "given": None if given is None else [str(word) for word in given],
         "overrides": [str(word) for word in run.get("overrides") or ()],
-        "config_dir": typed_in.get("config_dir"),
-        "typed_in": typed_in.get("folder"),
         "config": json.dumps(config),
         "folder": str(folder.relative_to(root)),
         **end_of(folder),
@@ -131,6 +125,20 @@ def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntr
     return {
         "workload": " ".join([f"{config['model']['name']}-{config['data']['name']}", *apart]),
         "contender": " ".join(compared) or config["optimizer"]["name"],
+    }
+
+
+def made_with(run: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the columns that say by which code, when and where a run was made."""
+    versions, typed_in = run.get("versions") or {}, run.get("typed_in") or {}
+    return {
+        **versions_of(run),
+        "optbench_version": versions.get("optbench"),
+        "torch_version": versions.get("torch"),
+        "git_commit": (run.get("git") or {}).get("commit"),
+        "started_at": run.get("started_at"),
+        "config_dir": typed_in.get("config_dir"),
+        "typed_in": typed_in.get("folder"),
     }
 
 

@@ -2,72 +2,64 @@
 
     optbench bench verdicts studies=2000
 
-Each study tunes copies of one optimizer at the same Sobol points with one noisy score per trial, reruns each winner on
-fresh seeds, and computes the verdict. The metric falls quadratically from an optimum in a box of two dimensions. From
-the optimum across the box it falls by 30 to 600 standard deviations of a run: sweeps of three optimizers on
-`model=mlp,logreg` showed about that (with four trials each, the worst lay 14 to 212 standard deviations of a final run
-below the best). With `surface=shallow` it falls by 3 to 30.
+Each study tunes copies of one optimizer at the same Sobol points with noisy scores, reruns each winner on fresh seeds,
+and computes the verdict. The metric falls quadratically from an optimum in a box of two dimensions. From the optimum
+across the box it falls by 30 to 600 standard deviations of a run: sweeps of three optimizers on `model=mlp,logreg`
+showed about that (with four trials each, the worst lay 14 to 212 standard deviations of a final run below the best).
+With `surface=shallow` it falls by 3 to 30.
 
 False verdicts: how often identical optimizers are called better or worse. Power: how often an optimizer that is better
-by `gap` standard deviations is called better. Coverage: how often the interval of a tuned mean contains it.
+by `gap` standard deviations is called better. Both are shown for the verdicts of today, and for verdicts that know
+nothing of a metric's values, pairs, tuning seeds and scrambles ("before"). Coverage: how often the interval of a tuned
+mean contains it.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from optbench.benches import Report
+from optbench.benches import Report, comma_separated
+from optbench.benches.verdict_studies.noise import NOISES
+from optbench.benches.verdict_studies.scenario import SURFACES, Scenario, as_before, draw_study, untuned
 from optbench.config import RunConfig
 from optbench.errors import ConfigError
 from optbench.reports.statistics.difference import Arm
 from optbench.reports.statistics.intervals import mean_interval
+from optbench.reports.statistics.scale import Scale
 from optbench.reports.statistics.verdicts import Margin, verdicts
 
 log = logging.getLogger(__name__)
-SURFACES = {"steep": (30.0, 600.0), "shallow": (3.0, 30.0)}
-SEEDS = (3, 5, 10)
 LEVEL, COVERAGE_TOLERANCE = 0.95, 0.02
 POWER, POWER_SEEDS = 0.8, 5
-LOG_SD = 0.75  # of the lognormal noise: skewness 3.3
-MARGIN = Margin(0.5, relative=False)  # half a standard deviation is negligible
-Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
-"""Draws errors of mean 0 and variance 1."""
-
-
-def normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw standard normal errors."""
-    return random.standard_normal(shape)
-
-
-def student(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw from Student's t with three degrees of freedom, scaled to variance 1."""
-    return random.standard_t(3, shape) / math.sqrt(3)
-
-
-def lognormal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw lognormal errors of mean 0 and variance 1."""
-    mean = math.exp(LOG_SD**2 / 2)
-    return (random.lognormal(0, LOG_SD, shape) - mean) / (mean * math.sqrt(math.exp(LOG_SD**2) - 1))
-
-
-NOISES: dict[str, Noise] = {"normal": normal, "t3": student, "lognormal": lognormal}
-WITH_GOAL = ("normal", "t3")  # the goal does not cover the others
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """The settings of the simulated studies."""
-
-    studies: int
-    trials: int
-    gap: float
-    copies: int
-    surface: str
+MARGIN = 0.5  # of a standard deviation: negligible
+WITHOUT_GOAL = ("lognormal", "one scramble, optima elsewhere", "boxes of different width")
+PLAIN = [Scenario(f"{noise}, {seeds} seeds", noise, seeds) for noise in NOISES for seeds in (3, 5, 10)]
+POWERFUL = tuple(s.name for s in PLAIN if s.seeds == POWER_SEEDS and s.noise not in WITHOUT_GOAL)
+OTHER = [
+    Scenario("three tuning seeds", tune_seeds=3),
+    Scenario("five tuning seeds", tune_seeds=5),
+    Scenario("shortlist of three", shortlist=3),
+    Scenario("shortlist, 8 finals, pairs r = 0.6", shortlist=3, seeds=8, correlation=0.6),
+    Scenario("pairs, r = 0.3", correlation=0.3),
+    Scenario("pairs, r = 0.9", correlation=0.9),
+    Scenario("noise 1 : 3", ratio=3.0),
+    Scenario("noise 1 : 3, 3 seeds", ratio=3.0, seeds=3),
+    Scenario("a tenth of the runs fails", failures=0.1),
+    Scenario("accuracy 0.9", accuracy=0.9),
+    Scenario("accuracy 0.99", accuracy=0.99),
+    Scenario("accuracy 0.99, 3 seeds", accuracy=0.99, seeds=3),
+    Scenario("accuracy 0.997, 3 seeds", accuracy=0.997, seeds=3),
+    Scenario("accuracy 0.997, 10 seeds", accuracy=0.997, seeds=10),
+    Scenario("one scramble, optima elsewhere", elsewhere=True),
+    Scenario("two scrambles, optima elsewhere", elsewhere=True, scrambles=2),
+    Scenario("two scrambles, shortlist, elsewhere", elsewhere=True, scrambles=2, shortlist=3, seeds=8),
+    Scenario("boxes of different width", width=2.0),
+    Scenario("two scrambles, boxes 1 : 2, elsewhere", width=2.0, scrambles=2, elsewhere=True),
+]
 
 
 def measure(
@@ -78,20 +70,25 @@ def measure(
     copies: int = 2,
     surface: str = "steep",
     draw: int = 0,
+    only: str = "",
 ) -> Report:
-    """Return the rates of false verdicts, coverage and power by noise and number of seeds.
+    """Return the rates of false verdicts, coverage and power of each scenario.
 
     `studies`: simulated studies. `trials`: trials of each copy. `gap`: the better optimizer's lead in standard
-    deviations. `copies`: copies of one optimizer, compared pair by pair. `surface`: steep or shallow. `draw`: seed."""
+    deviations. `copies`: copies of one optimizer, compared pair by pair. `surface`: steep or shallow. `draw`: seed.
+    `only`: scenarios whose names contain one of these words."""
     if surface not in SURFACES:
         raise ConfigError(f"surface={surface}: unknown surface", f"Choose from {', '.join(SURFACES)}")
-    simulation = Simulation(studies, trials, gap, copies, surface)
+    words = comma_separated(only)
+    chosen = [s for s in (*PLAIN, *OTHER) if not words or any(word in s.name for word in words)]
+    if not chosen:
+        raise ConfigError(f"only={only}: no scenario has such a name", "; ".join(s.name for s in (*PLAIN, *OTHER)))
     rows = []
-    for name, noise in NOISES.items():
-        for seeds in SEEDS:
-            random = np.random.default_rng([draw, seeds])
-            rows.append({"errors": name, "seeds": seeds, **simulate(random, noise, seeds, simulation)})
-            log.info(f"{name}, {seeds} seeds: done")
+    for scenario in chosen:
+        random = np.random.default_rng([draw, scenario.seeds])
+        scenario = replace(scenario, trials=trials, copies=copies, surface=surface)
+        rows.append({"scenario": scenario.name, "seeds": scenario.seeds, **simulate(random, scenario, studies, gap)})
+        log.info(f"{scenario.name}: done")
     return {
         "studies": studies,
         "trials": trials,
@@ -102,49 +99,34 @@ def measure(
     }
 
 
-def simulate(random: np.random.Generator, noise: Noise, seeds: int, simulation: Simulation) -> dict[str, float]:
-    """Return the shares of studies with false verdicts (also of a plain Welch test), ties, coverage and power."""
-    wrong = plain = covered = found = ties = 0
-    for _ in range(simulation.studies):
-        arms, means = draw_study(random, noise, seeds, simulation)
-        pairs = verdicts(arms, MARGIN, level=LEVEL)
-        wrong += any(pair.verdict in ("better", "worse") for pair in pairs)
-        ties += any(pair.verdict == "tie" for pair in pairs)
-        untuned = [Arm(arm.name, arm.values) for arm in arms]
-        plain += any(pair.verdict in ("better", "worse") for pair in verdicts(untuned, MARGIN, level=LEVEL))
-        interval = mean_interval(arms[0].values, LEVEL)
-        covered += interval.low <= means[0] <= interval.high  # type: ignore[operator]
-        ahead = raised(arms[0], simulation.gap)
-        found += verdicts([ahead, arms[1]], MARGIN, level=LEVEL)[0].verdict == "better"
-    counts = {"wrong": wrong, "plain_wrong": plain, "covered": covered, "found": found, "tied": ties}
-    return {name: count / simulation.studies for name, count in counts.items()}
+def simulate(random: np.random.Generator, scenario: Scenario, studies: int, gap: float) -> dict[str, float]:
+    """Return the shares of studies with false verdicts (also of verdicts as they were, and of a plain Welch test),
+    ties, coverage and power."""
+    counts = dict.fromkeys(("wrong", "before_wrong", "plain_wrong", "covered", "found", "before_found", "tied"), 0)
+    margin = Margin(MARGIN * scenario.sd, relative=False)
 
+    def found(arms: list[Arm], *, now: bool = True) -> set[str]:
+        scale = scenario.scale if now else Scale()
+        pairs = verdicts(arms, margin, level=LEVEL, paired=now and scenario.paired, scale=scale)
+        return {pair.verdict for pair in pairs}
 
-def draw_study(
-    random: np.random.Generator, noise: Noise, seeds: int, simulation: Simulation
-) -> tuple[list[Arm], list[float]]:
-    """Return copies of one optimizer, tuned and rerun, and their true means."""
-    from scipy.stats import qmc
-
-    steepness = math.exp(random.uniform(*np.log(SURFACES[simulation.surface])))
-    optimum = random.uniform(0.2, 0.8, 2)
-    points = qmc.Sobol(2, rng=random).random(simulation.trials)
-    truth = -steepness * ((points - optimum) ** 2).sum(1)
-    arms, means = [], []
-    for number in range(simulation.copies):
-        scores = truth + noise(random, (simulation.trials,))
-        winner = int(scores.argmax())
-        finals = truth[winner] + noise(random, (seeds,))
-        arms.append(Arm(f"copy {number}", tuple(finals.tolist()), scores=tuple(scores.tolist()), winner=winner))
-        means.append(float(truth[winner]))
-    return arms, means
-
-
-def raised(arm: Arm, gap: float) -> Arm:
-    """Return the same optimizer with every value higher by `gap`."""
-    return replace(
-        arm, values=tuple(v + gap for v in arm.values), scores=tuple(s + gap for s in arm.scores if s is not None)
-    )
+    for _ in range(studies):
+        arms, means = draw_study(random, scenario)
+        now = found(arms)
+        counts["wrong"] += bool(now & {"better", "worse"})
+        counts["tied"] += "tie" in now
+        before = found([as_before(arm) for arm in arms], now=False) if scenario.has_news else now
+        counts["before_wrong"] += bool(before & {"better", "worse"})
+        counts["plain_wrong"] += bool(found([untuned(arm) for arm in arms], now=False) & {"better", "worse"})
+        interval = mean_interval(arms[0].values, LEVEL, scenario.scale)
+        if interval.low is not None and interval.high is not None:
+            counts["covered"] += interval.low <= means[0] <= interval.high
+        ahead, _ = draw_study(random, replace(scenario, copies=2), gap)
+        now = found(ahead)
+        before = found([as_before(arm) for arm in ahead], now=False) if scenario.has_news else now
+        counts["found"] += now == {"better"}
+        counts["before_found"] += before == {"better"}
+    return {name: count / studies for name, count in counts.items()}
 
 
 def with_goal(rows: list[Report], studies: int) -> Report:
@@ -152,12 +134,14 @@ def with_goal(rows: list[Report], studies: int) -> Report:
     error = 2 * math.sqrt(0.05 * 0.95 / studies)
     broken = []
     for row in rows:
-        where = f"{row['errors']}, {row['seeds']} seeds"
-        if row["errors"] in WITH_GOAL and row["wrong"] > 1 - LEVEL + error:
+        where = row["scenario"]
+        if where.startswith(WITHOUT_GOAL):
+            continue
+        if row["wrong"] > 1 - LEVEL + error:
             broken.append(f"{where}: {row['wrong']:.1%} false verdicts")
-        if row["errors"] in WITH_GOAL and abs(row["covered"] - LEVEL) > COVERAGE_TOLERANCE + error:
+        if abs(row["covered"] - LEVEL) > COVERAGE_TOLERANCE + error:
             broken.append(f"{where}: coverage {row['covered']:.1%}")
-        if row["errors"] in WITH_GOAL and row["seeds"] == POWER_SEEDS and row["found"] < POWER:
+        if row["scenario"] in POWERFUL and row["found"] < POWER:
             broken.append(f"{where}: power {row['found']:.1%}")
     return {"rows": rows, "allowed": 1 - LEVEL + error, "broken": broken, "goal_holds": not broken}
 
@@ -165,18 +149,20 @@ def with_goal(rows: list[Report], studies: int) -> Report:
 def lines(report: Report) -> list[str]:
     """Return the report as text."""
     rows = [
-        f"  {row['errors']:<10}{row['seeds']:>6}{row['wrong']:>16.1%}{row['plain_wrong']:>12.1%}"
-        f"{row['covered']:>11.1%}{row['found']:>9.1%}"
+        f"  {row['scenario']:<38}{row['wrong']:>8.1%}{row['before_wrong']:>8.1%}{row['plain_wrong']:>8.1%}"
+        f"{row['covered']:>10.1%}{row['found']:>8.1%}{row['before_found']:>8.1%}{row['tied']:>8.1%}"
         for row in report["rows"]
     ]
     return [
         f"{report['studies']} simulated studies, {report['copies']} copies of one optimizer, "
         f"{report['trials']} trials, {report['surface']} surface",
-        f"  {'noise':<10}{'seeds':>6}{'false verdicts':>16}{'plain test':>12}{'coverage':>11}{'power':>9}",
+        f"  {'':<38}{'false':>8}{'before':>8}{'plain':>8}{'coverage':>10}{'power':>8}{'before':>8}{'ties':>8}",
         *rows,
-        "  false verdicts: studies that call identical optimizers better or worse; plain test: the same for Welch's",
-        f"  test without selection variance; power: studies that find a gap of {report['gap']:g} standard deviations",
-        f"  goal        for normal and t3 noise: at most {report['allowed']:.1%} false verdicts, coverage within 2",
-        f"              points of 95 %, power of at least 80 % at {POWER_SEEDS} seeds: "
+        "  false: studies that call identical optimizers better or worse; before: without what verdicts know of a",
+        "  metric's values, pairs, tuning seeds and scrambles; plain: Welch's test without selection variance; power:",
+        f"  studies that find a gap of {report['gap']:g} standard deviations; 5 final seeds unless named",
+        f"  goal        but for {', '.join(WITHOUT_GOAL)}:",
+        f"              at most {report['allowed']:.1%} false verdicts, coverage within 2 points of 95 %;",
+        f"              power of at least 80 % for {' and '.join(POWERFUL)}: "
         f"{'met' if report['goal_holds'] else 'not met: ' + '; '.join(report['broken'])}",
     ]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from optbench.reports.statistics.intervals import t_quantile
+from optbench.reports.statistics.points import POINTS_DF, points_variance
 from optbench.reports.statistics.scale import RESOLUTION, spread
 from optbench.reports.statistics.selection import SELECTION_DF, selection_variance
 
 POWER = 0.8
 MOST_SEEDS = 1000
+STEPS_A_DOUBLING = 16  # of the noise in `cached_selection`: within 2.2 %
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,13 @@ class Difference:
     """Least squared standard error of the seeds that the metric allows; known, not estimated."""
     pairs: int = 0
     """Number of common seeds if compared in pairs, else 0."""
+    points: float = 0.0
+    """Variance added by the points that were searched; 0 also if it is unknown."""
+
+    @property
+    def tuning(self) -> float:
+        """Variance that more final seeds do not reduce."""
+        return self.selection + self.points
 
     @property
     def errors(self) -> tuple[tuple[float, float], ...]:
@@ -80,8 +91,8 @@ class Difference:
 
     def with_seeds(self, variance: float, df: float) -> tuple[float, float]:
         """Return the standard error and its degrees of freedom for this variance from the seeds."""
-        parts = variance**2 / df + self.selection**2 / min(SELECTION_DF, self.df_pooled)
-        total = variance + self.selection
+        parts = variance**2 / df + self.selection**2 / min(SELECTION_DF, self.df_pooled) + self.points**2 / POINTS_DF
+        total = variance + self.tuning
         return math.sqrt(total), total**2 / parts if parts else math.inf
 
     def p_no_difference(self) -> float:
@@ -106,13 +117,13 @@ def difference(a: Arm, b: Arm, *, paired: bool = False) -> Difference | None:
     """Return the difference between two arms, None if either has fewer than two results.
 
     `paired`: the design gives both the same seeds; where one failed, the pair is left out."""
-    pairs = common_seeds(a, b) if paired else []
-    selection = pair_selection_variance(a, b) if min(len(a.values), len(b.values)) > 1 else 0.0
-    if len(pairs) > 1:
-        return paired_difference(pairs, a.floor**2 + b.floor**2, selection)
     n, m = len(a.values), len(b.values)
     if min(n, m) < 2:
         return None
+    selection, points = tuning_variances(a, b)
+    pairs = common_seeds(a, b) if paired else []
+    if len(pairs) > 1:
+        return paired_difference(pairs, a.floor**2 + b.floor**2, selection, points)
     va, vb = spread(a.values) ** 2, spread(b.values) ** 2
     sa, sb = va / n, vb / m
     return Difference(
@@ -123,6 +134,7 @@ def difference(a: Arm, b: Arm, *, paired: bool = False) -> Difference | None:
         df_seeds=satterthwaite((sa, n - 1), (sb, m - 1)),
         df_pooled=n + m - 2.0,
         floor=a.floor**2 / n + b.floor**2 / m,
+        points=points,
     )
 
 
@@ -136,7 +148,9 @@ def common_seeds(a: Arm, b: Arm) -> list[tuple[float, float]]:
     return [(first[seed], second[seed]) for seed in common] if len(common) + a.failed + b.failed >= planned else []
 
 
-def paired_difference(pairs: Sequence[tuple[float, float]], floor: float, selection: float) -> Difference:
+def paired_difference(
+    pairs: Sequence[tuple[float, float]], floor: float, selection: float, points: float
+) -> Difference:
     """Return the difference of pairs by seed; `floor` is the least variance of one pair's difference."""
     n = len(pairs)
     differences = [x - y for x, y in pairs]
@@ -151,6 +165,7 @@ def paired_difference(pairs: Sequence[tuple[float, float]], floor: float, select
         df_pooled=2.0 * (n - 1),
         floor=floor / n,
         pairs=n,
+        points=points,
     )
 
 
@@ -160,14 +175,16 @@ def difference_from(arm: Arm, known: float) -> Difference | None:
     if n < 2:
         return None
     variance = spread(arm.values) ** 2
+    selection, points = tuning_variances(arm)
     return Difference(
         value=statistics.fmean(arm.values) - known,
         run_variance=max(variance, arm.floor**2),
         seed_variance=variance / n,
-        selection=arm_selection_variance(arm),
+        selection=selection,
         df_seeds=n - 1.0,
         df_pooled=n - 1.0,
         floor=arm.floor**2 / n,
+        points=points,
     )
 
 
@@ -177,27 +194,42 @@ def satterthwaite(*parts: tuple[float, float]) -> float:
     return sum(variance for variance, _ in parts) ** 2 / squares if squares else math.inf
 
 
-def pair_selection_variance(a: Arm, b: Arm) -> float:
-    """Return the variance that selecting both winners adds; the noise of a run is pooled over both."""
-    scored = [arm.scored for arm in (a, b)]
+def tuning_variances(*arms: Arm) -> tuple[float, float]:
+    """Return the variance that selecting the winners adds, and that of the points; the noise of a run is pooled over
+    the arms."""
+    scored = [arm.scored for arm in arms if len(arm.scored) > 1]
     df = sum(len(values) - 1 for values in scored)
-    sd = math.sqrt(sum(statistics.variance(v) * (len(v) - 1) for v in scored) / df)
-    return sum(winner_variance(arm, sd) for arm in (a, b))
+    noise = sum(statistics.variance(v) * (len(v) - 1) for v in scored) / df if df else 0.0
+    selection = sum(winner_variance(arm, math.sqrt(noise)) for arm in arms)
+    tuned = [arm for arm in arms if arm.winner is not None]
+    points = sum(
+        points_variance(arm.scores, arm.groups, max(noise, arm.score_floor**2), arm.score_seeds) for arm in tuned
+    )
+    return selection, points
 
 
 def arm_selection_variance(arm: Arm) -> float:
-    """Return the variance that selecting one winner adds to its mean; 0 if nothing was selected."""
-    return winner_variance(arm, statistics.stdev(arm.scored) if len(arm.scored) > 1 else 0.0) if arm.scored else 0.0
+    """Return the variance that selecting one winner and the points that were searched add to its mean; 0 if nothing
+    was selected."""
+    return sum(tuning_variances(arm)) if arm.scored else 0.0
 
 
 def winner_variance(arm: Arm, sd: float) -> float:
-    """Return the same for this standard deviation of a run; its least one if that is larger."""
-    if arm.winner is None:
-        return 0.0
+    """Return the variance that the selection of one winner adds; `sd` of a run, its least one if that is larger."""
     noise = max(sd, arm.score_floor)
-    return selection_variance(
-        arm.scores, arm.winner, statistics.fmean(arm.scored), len(arm.scored), noise, arm.score_seeds
-    )
+    if arm.winner is None or noise == 0:
+        return 0.0
+    rounded = 2.0 ** (round(STEPS_A_DOUBLING * math.log2(noise)) / STEPS_A_DOUBLING)
+    final = statistics.fmean(arm.scored)
+    return cached_selection(arm.scores, arm.winner, final, len(arm.scored), rounded, arm.score_seeds)
+
+
+@lru_cache(maxsize=10_000)
+def cached_selection(
+    scores: tuple[float | None, ...], winner: int, final: float, finals: int, sd: float, seeds: tuple[int, ...]
+) -> float:
+    """Return `selection_variance`; of many pairs with one contender each noise is computed once."""
+    return selection_variance(scores, winner, final, finals, sd, seeds)
 
 
 def tail(t: float, df: float) -> float:
@@ -215,15 +247,11 @@ def more_seeds(found: Difference, now: int, alpha: float, margin: float | None) 
     size = abs(found.value)
     equivalence = margin is not None and size < margin
     distance, share = (margin - size, 1 - alpha) if equivalence and margin is not None else (size, 1 - alpha / 2)
-    for n in seed_counts(now):
-        error = math.sqrt(found.run_variance / n + found.selection)
-        df = float(n - 1) if found.pairs else 2.0 * (n - 1)
-        if distance >= (t_quantile(share, df) + t_quantile(POWER, df)) * error:
-            return n - now
-    return None
 
+    def decides(n: int) -> bool:
+        error, df = math.sqrt(found.run_variance / n + found.tuning), (n - 1.0) * (1 if found.pairs else 2)
+        return distance >= (t_quantile(share, df) + t_quantile(POWER, df)) * error
 
-def seed_counts(now: int) -> Sequence[int]:
-    """Return the seed counts to try above `now`: one by one up to a hundred, then in steps of ten."""
-    first = max(now + 1, 2)
-    return [*range(first, 101), *range(max(first, 110), MOST_SEEDS + 1, 10)]
+    counts = range(max(now + 1, 2), MOST_SEEDS + 1)
+    first = bisect.bisect_left(counts, True, key=decides)
+    return counts[first] - now if first < len(counts) else None

@@ -108,10 +108,12 @@ def noise(found: Difference, scale: Scale) -> list[str]:
     seeds = max(found.seed_variance, found.floor)
     if scale.kind == SHARE and scale.samples:
         lines.append(f"test set of {scale.samples} samples: its noise is the least that a run can have")
-    if seeds + found.selection > 0:
-        share = found.selection / (seeds + found.selection)
+    total = seeds + found.tuning
+    if total > 0:
+        points = f", {found.points / total:.0%} luck of the points (what was searched)" if found.points else ""
         lines.append(
-            f"{share:.0%} of the variance is selection variance (which trial tuning picked), the rest seed noise"
+            f"{found.selection / total:.0%} of the variance is selection variance (which trial tuning picked){points}, "
+            "the rest seed noise"
         )
     return lines
 

@@ -13,6 +13,7 @@ Wolfowitz, 1956), by expectation maximisation, and each trial's posterior under 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,8 @@ def selection_variance(
     """Return the variance of the winner's true mean over repeated searches at the same points, in squared score units.
 
     `scores` of the trials, larger is better, None: failed. `final_mean` of the winner's `finals` runs on fresh seeds,
-    in the same unit. `sd` of one run over seeds, taken as the score's noise too.
+    in the same unit. `sd` of one run over seeds, taken as a score's noise too. `seeds` behind each score, one each if
+    empty; if some have more than the others, they were the best few by their first seeds (the shortlist).
 
     A weighted mean of two answers: how much two further selections would differ from each other, and how much one would
     differ from the winner as its fresh seeds measured it. The second one notices a winner with a lucky score."""
@@ -48,48 +50,73 @@ def selection_variance(
         return 0.0
     place = [index for index, _ in known].index(winner)
     values = np.array([score for _, score in known])
-    rows, offset = np.arange(DRAWS), np.arange(len(values))
-    grid, cost_distribution = plausible_means(values, sd)
-    ladder = (np.minimum(cost_distribution.cumsum(1), 1.0) + offset[:, None]).ravel()  # all distributions in one
-    first, noise, other_noise, second, of_final, again = chance(len(values))
-
-    def means(uniform: np.ndarray) -> np.ndarray:
-        index = np.searchsorted(ladder, uniform + offset) - GRID * offset
-        return grid[np.clip(index, 0, GRID - 1)]
-
-    true = means(first)
-    one, other = (true + sd * noise).argmax(1), (true + sd * other_noise).argmax(1)
+    counts = np.array([seeds[index] if seeds else 1 for index, _ in known])
+    rows, columns = np.arange(DRAWS), np.arange(len(values))
+    plausible, random = plausible_means(values, sd / counts**0.5), chance(len(values))
+    true = plausible[random.order[0], columns]
+    one, other = (chosen(true, noise, sd, counts) for noise in random.noise[:2])
     between = ((true[rows, one] - true[rows, other]) ** 2).mean() / 2
-    true = means(second)
-    true[:, place] = final_mean + sd / finals**0.5 * of_final
-    from_winner = ((true[rows, (true + sd * again).argmax(1)] - true[:, place]) ** 2).mean() / 2
+    true = plausible[random.order[1], columns]
+    true[:, place] = final_mean + sd / finals**0.5 * random.of_final
+    again = chosen(true, random.noise[2], sd, counts)
+    from_winner = ((true[rows, again] - true[:, place]) ** 2).mean() / 2
     return float((1 - WINNER_WEIGHT) * between + WINNER_WEIGHT * from_winner)
 
 
-@lru_cache(maxsize=4)
-def chance(trials: int) -> tuple[np.ndarray, ...]:
-    """Return the random numbers for so many trials, the same each time.
+def chosen(true: np.ndarray, noise: np.ndarray, sd: float, counts: np.ndarray) -> np.ndarray:
+    """Return the winners (DRAWS,) of searches with these true means (DRAWS, trials): the best score, of the shortlist
+    if there is one.
 
-    Uniform, normal, normal, uniform (DRAWS, trials), normal (DRAWS,), normal (DRAWS, trials)."""
+    `noise`: standard normal numbers (2, DRAWS, trials), of the first score and of the further seeds."""
+    import numpy as np
+
+    least, most = int(counts.min()), int(counts.max())
+    scores = true + sd / least**0.5 * noise[0]
+    if least == most:
+        return scores.argmax(1)
+    shortlist = int((counts > least).sum())
+    best = np.argpartition(scores, -shortlist, axis=1)[:, -shortlist:]
+    further = true + sd / (most - least) ** 0.5 * noise[1]
+    joint = np.take_along_axis(least * scores + (most - least) * further, best, axis=1)
+    return np.take_along_axis(best, joint.argmax(1)[:, None], axis=1)[:, 0]
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Random numbers for so many trials."""
+
+    order: np.ndarray
+    """Permutations of the draws (2, DRAWS, trials)."""
+    noise: np.ndarray
+    """Normal (3, 2, DRAWS, trials)."""
+    of_final: np.ndarray
+    """Normal (DRAWS,)."""
+
+
+@lru_cache(maxsize=4)
+def chance(trials: int) -> Chances:
+    """Return the random numbers for so many trials, the same each time."""
     import numpy as np
 
     random, shape = np.random.default_rng(SEED), (DRAWS, trials)
-    uniform, normal = random.random, random.standard_normal
-    return uniform(shape), normal(shape), normal(shape), uniform(shape), normal(DRAWS), normal(shape)
+    order = random.permuted(np.broadcast_to(np.arange(DRAWS)[:, None], (2, *shape)), axis=1)
+    return Chances(order, random.standard_normal((3, 2, *shape)), random.standard_normal(DRAWS))
 
 
-def plausible_means(values: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return a grid of true means (GRID,) and the posterior of each trial (trials, GRID), for scores with normal noise
-    `sd`."""
+def plausible_means(values: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Return evenly spaced quantiles of each trial's true mean (DRAWS, trials), for scores with normal noise `sd`
+    each."""
     import numpy as np
 
     grid = np.linspace(values.min(), values.max(), GRID)
-    likelihood = np.exp(-0.5 * ((values[:, None] - grid) / sd) ** 2) + np.finfo(float).tiny
+    likelihood = np.exp(-0.5 * ((values[:, None] - grid) / sd[:, None]) ** 2) + np.finfo(float).tiny
     weights = np.full(GRID, 1 / GRID)
-    posterior = likelihood
     for _ in range(ROUNDS):
         posterior = likelihood * weights
-        posterior /= posterior.sum(1, keepdims=True)
-        weights = posterior.mean(0)
+        weights = (posterior / posterior.sum(1, keepdims=True)).mean(0)
     posterior = likelihood * ((1 - FLAT_WEIGHT) * weights + FLAT_WEIGHT / GRID)
-    return grid, posterior / posterior.sum(1, keepdims=True)
+    shares = np.minimum((posterior / posterior.sum(1, keepdims=True)).cumsum(1), 1.0)
+    offset = np.arange(len(values))[:, None]  # lines the distributions up, so that one search serves all
+    levels = (np.arange(DRAWS) + 0.5) / DRAWS + offset
+    index = np.searchsorted((shares + offset).ravel(), levels.ravel()).reshape(levels.shape) - GRID * offset
+    return grid[np.clip(index, 0, GRID - 1)].T

@@ -10,33 +10,76 @@ from optbench.reports.model.content import Estimate
 from optbench.reports.statistics.intervals import t_quantile
 
 LEAST_TRIALS = 6
+LEAST_SEEDS = 4  # of an interval: one value may be left out, and three tell of tails
 
 
 def sd_ratio(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Estimate:
-    """Return the standard deviation of a over that of b, with the F interval of the ratio of variances.
+    """Return the standard deviation of a over that of b, with Bonett's interval (2006), which allows for heavy tails.
 
-    Assumes normal values; with five on each side the interval spans a factor of nine. None if either side has fewer
-    than two values or no spread."""
+    A ratio must not hang on a single run: the interval also covers what remains without the most extreme value of the
+    wider side. None if either side has fewer than two values or no spread; no interval for fewer than four."""
     n = min(len(a), len(b))
     if n < 2 or not (statistics.pstdev(a) and statistics.pstdev(b)):
         return Estimate(None, n=n)
-    from scipy.stats import f
+    ratio = statistics.stdev(a) / statistics.stdev(b)
+    if n < LEAST_SEEDS:
+        return Estimate(ratio, n=n)
+    wider, other = (a, b) if ratio > 1 else (b, a)
+    (low, high), (low_without, high_without) = log_ends(wider, other, level), log_ends(tamer(wider), other, level)
+    ends = sorted((1 if wider is a else -1) * end for end in (min(low, low_without), max(high, high_without)))
+    return Estimate(ratio, math.exp(ends[0]), math.exp(ends[1]), n)
 
-    ratio, tail = statistics.variance(a) / statistics.variance(b), (1 - level) / 2
-    low, high = (ratio / float(f.ppf(q, len(a) - 1, len(b) - 1)) for q in (1 - tail, tail))
-    return Estimate(math.sqrt(ratio), math.sqrt(low), math.sqrt(high), n)
+
+def log_ends(a: Sequence[float], b: Sequence[float], level: float) -> tuple[float, float]:
+    """Return both ends of Bonett's interval of the logarithm of the ratio of standard deviations."""
+    if not statistics.pstdev(a):
+        return -math.inf, 0.0
+    z = statistics.NormalDist().inv_cdf(0.5 + level / 2)
+    tails = kurtosis(a, b)
+    variance = sum((tails - (len(v) - 3) / len(v)) / (len(v) - 1) for v in (a, b))
+    middle = math.log(statistics.stdev(a) / statistics.stdev(b)) + (small(len(a), z) - small(len(b), z)) / 2
+    half = z * math.sqrt(max(0.0, variance)) / 2
+    return middle - half, middle + half
+
+
+def small(n: int, z: float) -> float:
+    """Return the logarithm of Bonett's correction of a variance of n values, a factor of at most 2."""
+    return math.log(n / (n - min(z, n / 2)))
+
+
+def kurtosis(*sides: Sequence[float]) -> float:
+    """Return the pooled kurtosis about trimmed means; 3 for normal values."""
+    fourth = sum(sum((x - trimmed_mean(values)) ** 4 for x in values) for values in sides)
+    second = sum(statistics.variance(values) * (len(values) - 1) for values in sides)
+    return sum(map(len, sides)) * fourth / second**2
+
+
+def trimmed_mean(values: Sequence[float]) -> float:
+    """Return the mean without a share of 1 / (2 sqrt(n - 4)) of the values at each end."""
+    n = len(values)
+    cut = min(int(n / (2 * math.sqrt(n - 4))) if n > 4 else 0, (n - 1) // 2)
+    return statistics.fmean(sorted(values)[cut : n - cut])
+
+
+def tamer(values: Sequence[float]) -> list[float]:
+    """Return the values without the one that is furthest from the median."""
+    middle = statistics.median(values)
+    furthest = max(range(len(values)), key=lambda i: abs(values[i] - middle))
+    return [value for i, value in enumerate(values) if i != furthest]
 
 
 def sd_against(a: Sequence[float], known: float, level: float = 0.95) -> Estimate:
-    """Return the standard deviation of a over a known one, with the chi-square interval."""
-    if len(a) < 2 or known <= 0:
-        return Estimate(None, n=len(a))
-    from scipy.special import chdtri
-
-    df, tail = len(a) - 1, (1 - level) / 2
-    low, high = (math.sqrt(df / float(chdtri(df, q))) for q in (tail, 1 - tail))
+    """Return the standard deviation of a over a known one, with Bonett's interval; none for fewer than four values."""
+    n = len(a)
+    if n < 2 or known <= 0:
+        return Estimate(None, n=n)
     ratio = statistics.stdev(a) / known
-    return Estimate(ratio, ratio * low, ratio * high, len(a))
+    if n < LEAST_SEEDS or ratio == 0:
+        return Estimate(ratio, n=n)
+    z = statistics.NormalDist().inv_cdf(0.5 + level / 2)
+    error = math.sqrt(max(0.0, kurtosis(a) - (n - 3) / n) / (n - 1)) * math.exp(small(n, z))
+    middle, half = math.log(ratio) + small(n, z) / 2, z * error / 2
+    return Estimate(ratio, math.exp(middle - half), math.exp(middle + half), n)
 
 
 def trial_sd_ratio(a: Sequence[float], b: Sequence[float], level: float = 0.95, *, paired: bool = True) -> Estimate:

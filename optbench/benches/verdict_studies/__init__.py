@@ -1,0 +1,1 @@
+"""Parts of `optbench bench verdicts`: simulated studies."""

@@ -288,14 +288,13 @@ def print_summary(tree: Mapping[str, Any]) -> None:
 
     table(tree["study"], [summary.table_row(cell) for cell in tree["cells"]])
     counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
-    pruned = f"; pruner {tree['pruner']} (tuning only)" if tree["pruner"] != "none" else ""
     budgets = sorted({round(cell["evaluated_samples"]) for cell in tree["cells"]})
     budget = " or ".join(f"{samples:,}" for samples in budgets) if len(budgets) < 4 else f"{len(budgets)} budgets of"
     print(
-        f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; tuned by {tree['trials']} "
-        f"{tree['sampler']} points{pruned}, {budget} samples through gradient evaluations a run; "
-        f"95 % intervals over final seeds\nresults  {tree['folder']}"
+        f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; {summary.tuning_text(tree)}, "
+        f"{budget} samples through gradient evaluations a run; 95 % intervals over final seeds"
     )
+    print("\n".join([*summary.given_lines(tree["cells"]), f"results  {tree['folder']}"]))
 
 
 def show_plan(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> None:

@@ -39,7 +39,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def study(*overrides: str, **given: Any) -> Study:
-    options = {key: given.pop(key) for key in ("protocol", "scale", "name", "file", "config_dir") if key in given}
+    options = {
+        key: given.pop(key) for key in ("protocol", "scale", "name", "file", "config_dir", "root") if key in given
+    }
     return make_study(overrides or ("optimizer=lion,adamw", "model=mlp"), given, **options)
 
 
@@ -249,3 +251,42 @@ def test_a_file_that_is_not_a_study(file: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_study(["optimizer=lion"], {}, file=file)
     assert str(file) in caught.value.args[0]
+
+
+# -- studies from before -----------------------------------------------------------------------------------------------
+
+NEW = {"shortlist", "shortlist_seeds", "scrambles", "recipes", "paired"}  # settings that it did not have
+
+
+def old_study(root: Path, **given: Any) -> Study:
+    """Write the study.json of an old version, and return its settings."""
+    begun = study(protocol="classic", name="s", **given)
+    settings = {**{key: value for key, value in begun.as_dict().items() if key not in NEW}, "protocol": "default"}
+    (root / "s").mkdir()
+    (root / "s" / "study.json").write_text(json.dumps({"settings": settings, "cells": []}))
+    return begun
+
+
+def test_a_study_from_before_goes_on_by_its_own_rules(tmp_path: Path) -> None:
+    begun = old_study(tmp_path)
+    again = study(name="s", root=tmp_path)
+    assert again == begun
+    assert (again.trials, again.seeds, again.sampler, again.shortlist, again.paired) == (16, 5, "sobol", 0, False)
+    previous = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert changed_settings(previous, again) == []
+    more = study(name="s", root=tmp_path, trials=32, shortlist=3)
+    assert changed_settings(previous, more) == ["trials: 16 -> 32", "shortlist: 0 -> 3"]
+    new = study(name="s", root=tmp_path, protocol="default")
+    assert "sampler: sobol -> auto" in changed_settings(previous, new)
+
+
+def test_a_study_keeps_its_protocol_the_next_times_too(tmp_path: Path) -> None:
+    begun = old_study(tmp_path)
+    (tmp_path / "s" / "study.json").write_text(json.dumps({"settings": begun.as_dict(), "cells": []}))
+    assert study(name="s", root=tmp_path) == begun
+    assert study(name="t", root=tmp_path).protocol == "default"
+
+
+def test_a_file_that_names_its_protocol_is_obeyed(tmp_path: Path, file: Path) -> None:
+    old_study(tmp_path)
+    assert study(file=file, name="s", root=tmp_path).protocol == "default"

@@ -111,6 +111,18 @@ def test_a_second_sweep_runs_nothing_and_more_trials_and_seeds_reuse_what_is_the
     assert {run: after[run] for run in before} == before
 
 
+def test_other_points_under_the_name_of_a_study_are_refused_before_anything_runs(sweep: Sweep, tmp_path: Path) -> None:
+    asked = ("optimizer=sgd", "optimizer.weight_decay=0", *FUNCTION, "--seeds", "0", "--shortlist", "0")
+    assert sweep(*asked, "--trials", "2").code == 0  # a grid, whose points all move with their number
+    before = sorted(path.name for path in (tmp_path / "results").glob("*/*"))
+    said = sweep(*asked, "--trials", "4")
+    assert said.code == 2
+    assert "has other points for sgd: trial 0 was at {'optimizer.lr': " in said.err
+    assert "--study NAME" in said.err
+    assert sorted(path.name for path in (tmp_path / "results").glob("*/*")) == before
+    assert sweep(*asked, "--trials", "4", "--study", "another").code == 0
+
+
 def test_final_seeds_differ_from_tuning_seeds(sweep: Sweep, tmp_path: Path) -> None:
     said = sweep("optimizer=adamw", *FUNCTION, "--trials", "2", "--tune-seeds", "2", "--seeds", "2")
     assert said.code == 0, said.err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optbench.sweeps.scheduler.cell_progress import CellProgress
@@ -24,6 +24,8 @@ def summary_of(scheduler: Scheduler) -> dict[str, Any]:
         "pruner": study.pruner,
         "trials": study.trials,
         "tune_seeds": study.tune_seeds,
+        "shortlist": study.shortlisted,
+        "shortlist_seeds": study.shortlist_seeds,
         "seeds": study.seeds,
         "runs": {"planned": len(planned), "ran": scheduler.ran, "found": scheduler.found},
         "statuses": status_counts(ended),
@@ -41,6 +43,7 @@ def cell_summary(progress: CellProgress, outcomes: Mapping[str, Outcome]) -> dic
     sign = -1.0 if measured and measured.direction == "min" else 1.0
     return {
         "cell": progress.cell.label,
+        "given": list(progress.cell.given),
         "metric": measured.metric if measured else None,
         "direction": measured.direction if measured else None,
         "steps": progress.cell.config.steps,
@@ -99,3 +102,16 @@ def spread_text(found: Mapping[str, Any] | None) -> str:
         return "-"
     half = f" ± {found['half_width']:.2g}" if found["half_width"] is not None else ""
     return f"{found['mean']:.4g}{half} (n={found['n']})"
+
+
+def tuning_text(tree: Mapping[str, Any]) -> str:
+    """Return how the cells of a study were tuned."""
+    kinds = {"auto": "grid or Sobol"}
+    more = f", the best {tree['shortlist']} on {tree['shortlist_seeds']} more seeds" if tree["shortlist"] else ""
+    pruned = f"; pruner {tree['pruner']} (tuning only)" if tree["pruner"] != "none" else ""
+    return f"tuned by {tree['trials']} {kinds.get(tree['sampler'], tree['sampler'])} points{more}{pruned}"
+
+
+def given_lines(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what some cell alone was given, a line each."""
+    return [f"{cell['cell']} alone has {', '.join(cell['given'])}" for cell in cells if cell["given"]]

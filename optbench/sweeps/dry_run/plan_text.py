@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from optbench.sweeps.display.summary import given_lines
 from optbench.sweeps.executors.machine import available_bytes
 from optbench.sweeps.executors.registry import LOCAL
 from optbench.sweeps.scheduler.study_progress import ROUNDS_OF_EXTENSION
@@ -28,7 +29,7 @@ def plan_lines(study: Study, tree: Mapping[str, Any], root: Path) -> list[str]:
             f"{size(tree['disk_bytes'])} of disk; estimated by timing the first steps of every cell"
         )
     lines += [f"{row['cell']} cannot be run: {row['refused']['error']}" for row in tree["cells"] if row["refused"]]
-    lines += [f"{row['cell']} alone has {', '.join(row['given'])}" for row in tree["cells"] if row["given"]]
+    lines += given_lines(tree["cells"])
     lines += tree["dropped"]
     lines += reservations(study, tree)
     free, available = free_bytes(root), available_bytes()

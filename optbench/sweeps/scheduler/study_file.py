@@ -105,6 +105,7 @@ def cell_content(progress: CellProgress) -> dict[str, object]:
         "model": cell.config.model.name,
         "data": cell.config.data.name,
         "workload": list(cell.workload),
+        "given": list(cell.given),
         "budget": cell.budget,
         "steps": cell.config.steps,
         "batch_size": cell.config.batch_size,

@@ -82,8 +82,8 @@ def fair_cells(cells: Sequence[Cell], recipes: bool, remake: Callable[[Cell, lis
 def dropped_lines(cells: Sequence[Cell]) -> list[str]:
     """Return a sentence for each cell whose recipe is not used, with how to have it or to give it to all."""
     return [
-        f"{cell.label}: its published values, not {', '.join(cell.dropped)}, since the others have no such recipe; "
-        f"give all the same by an override, or keep it by --recipes"
+        f"{cell.label}: published values in place of {', '.join(cell.dropped)}, which the others don't have; "
+        "an override gives the same to all, --recipes keeps it"
         for cell in cells
         if cell.dropped
     ]

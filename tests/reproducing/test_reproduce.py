@@ -26,6 +26,7 @@ MORE = STATE | {"of": "adamw", "against": "lion", "text": "AdamW has less state"
 METRIC = {"measure": "test_metric", "of": "lion", "against": "adamw", "relation": "tie", "margin": 1e-6}
 STUDY = {
     "title": "Lion has half the state",
+    "protocol": "classic",
     "overrides": ["optimizer=lion,adamw", "model=mlp", "data=digits", "tracker=none", "threads=1"],
     "scales": {"cpu": {"trials": 2, "seeds": 2, "overrides": ["steps=20"]}, "other": {"trials": 2}},
 }

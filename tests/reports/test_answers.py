@@ -10,6 +10,7 @@ import pytest
 from conftest import Call
 from made_runs import write_run, write_study
 
+from optbench.errors import ConfigError
 from optbench.reports.build.report import build
 from optbench.reports.build.workload import ReportOptions
 from optbench.reports.model.content import Workload
@@ -132,7 +133,9 @@ def test_what_one_contender_alone_was_given_is_said(tmp_path: Path) -> None:
     words = ["betas=[0.5, 0.999] (recipe dcgan-digits-adamw)"]
     for seed in range(1000, 1005):
         write_run(study, "good", "final", seed, 0, 0.9, "max", given=words)
-    assert f"good alone was given {words[0]}." in made(study).warnings
+    report = build(read(study), ReportOptions(records=False))
+    assert f"good alone was given {words[0]}." in report.workloads[0].warnings
+    assert f"made-up: good alone was given {words[0]}" in report.assumptions
 
 
 def test_paired_studies_are_compared_by_seed(tmp_path: Path) -> None:
@@ -141,6 +144,73 @@ def test_paired_studies_are_compared_by_seed(tmp_path: Path) -> None:
     assert made(write_study(tmp_path, finals)).pairs[0].verdict == "undecided"
     paired = write_study(tmp_path, finals, study="paired", settings={"paired": True})
     assert made(paired).pairs[0].verdict == "better"
+
+
+def write_losses(study: Path, losses: dict[str, list[float]]) -> None:
+    """Write final seeds of equal accuracy with these test losses."""
+    for name, own in losses.items():
+        for seed, loss in enumerate(own):
+            write_run(study, name, "final", 1000 + seed, 0, 0.9, "max", scale="share", samples=360, loss=loss)
+
+
+def test_the_test_loss_decides_what_accuracy_leaves_open(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"lion": [0.9] * 5, "adamw": [0.9] * 5})
+    write_losses(study, {"lion": [0.20, 0.21, 0.20, 0.19, 0.20], "adamw": [0.40, 0.41, 0.40, 0.39, 0.40]})
+    found = made(study)
+    assert found.pairs[0].verdict == "undecided"  # two binomial errors of 360 images are 0.032
+    assert len(found.loss_pairs) == 1 and found.rows[0].loss.value == pytest.approx(0.4)
+    assert found.answer[-1].startswith("made-up: by log test loss lion beats adamw (p = ")
+    assert found.answer[0].startswith("made-up: adamw has the best mean; its lead over lion is not significant")
+    write_losses(study, {"lion": [0.20, 0.21, 0.20, 0.19, 0.0]})
+    assert made(study).loss_pairs == ()  # a loss of 0 has no logarithm
+
+
+def test_the_selection_of_the_winner_counts_in_the_loss(tmp_path: Path) -> None:
+    """Trials that could have won differ by a factor of two in their loss."""
+    finals = {"lion": [0.90, 0.91, 0.90, 0.92, 0.90], "adamw": [0.90, 0.91, 0.92, 0.90, 0.91]}
+    study = write_study(tmp_path, finals, tuning=dict.fromkeys(finals, (0.90, 0.91, 0.92, 0.91)))
+    losses = {"lion": [0.20, 0.21, 0.20, 0.19, 0.20], "adamw": [0.24, 0.25, 0.24, 0.23, 0.24]}
+    for name, own in losses.items():
+        for seed, (value, loss) in enumerate(zip(finals[name], own, strict=True)):
+            write_run(study, name, "final", 1000 + seed, 2, value, "max", scale="share", samples=360, loss=loss)
+    assert made(study).loss_pairs[0].verdict != "undecided"
+    for name in finals:
+        for trial, (value, loss) in enumerate([(0.90, 0.2), (0.91, 0.4), (0.92, 0.2), (0.91, 0.4)]):
+            write_run(study, name, "tune", 0, trial, value, "max", scale="share", samples=360, loss=loss)
+    assert made(study).loss_pairs[0].verdict == "undecided"
+
+
+def test_other_metrics_have_no_verdict_by_loss(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"lion": GOOD, "adamw": BAD}, scale="positive", loss=0.5)
+    assert made(study).loss_pairs == () and made(study).rows[0].loss.value is None
+
+
+def test_plain_runs_of_other_budgets_are_workloads_of_their_own(tmp_path: Path) -> None:
+    study = tmp_path / "runs"
+    for steps in (100, 200):
+        for name in ("lion", "adamw"):
+            for seed in range(2):
+                folder = write_run(study, name, "", seed + steps, 0, 0.9, "max", steps=steps)
+                run = json.loads((folder / "run.json").read_text())
+                (folder / "run.json").write_text(json.dumps(run | {"stage": "", "sweep": {}}))
+    report = build(read(study), ReportOptions(records=False))
+    assert [workload.name for workload in report.workloads] == ["made-up steps=100", "made-up steps=200"]
+    assert {run.workload for run in report.runs} == {"made-up steps=100", "made-up steps=200"}
+    assert [workload.steps for workload in report.workloads] == [100, 200]
+    mixed = build(read(study), ReportOptions(records=False, mix=frozenset({"budgets"})))
+    assert [workload.name for workload in mixed.workloads] == ["made-up"]
+
+
+def test_studies_of_other_budgets_are_not_compared_and_unequal_ones_refused(tmp_path: Path) -> None:
+    for study, steps in (("short", 100), ("long", 300)):
+        for name, value in (("lion", 0.9), ("adamw", 0.5)):
+            for seed in range(3):
+                write_run(tmp_path / study, f"{name}", "final", steps + seed, 0, value, "max", steps=steps)
+    report = build(read(tmp_path), ReportOptions(records=False))
+    assert [workload.name for workload in report.workloads] == ["made-up steps=100", "made-up steps=300"]
+    write_run(tmp_path / "short", "adamw", "final", 9, 0, 0.5, "max", steps=200)
+    with pytest.raises(ConfigError, match="runs of different budgets"):
+        build(read(tmp_path), ReportOptions(records=False))
 
 
 @pytest.mark.parametrize("names", [("good",), ("good", "bad")])

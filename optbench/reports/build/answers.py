@@ -140,6 +140,11 @@ def marked(row: Row) -> str:
     return f"{row.contender} ({', '.join(marks)})" if marks else row.contender
 
 
+def given_words(row: Row) -> str:
+    """Return what one contender alone was given, in words."""
+    return f"{row.contender} alone was given {listed(row.given)}"
+
+
 def have(rows: Sequence[Row]) -> str:
     """Return has or have."""
     return "has" if len(rows) == 1 else "have"
@@ -198,7 +203,7 @@ def warnings(rows: Sequence[Row], trials_differ: bool) -> tuple[str, ...]:
         found.append(f"Fewer than {FEW_SEEDS} final seeds of {listed(few)}: only large differences can be seen.")
     for row in rows:
         if row.given:
-            found.append(f"{row.contender} alone was given {listed(row.given)}.")
+            found.append(f"{given_words(row)}.")
         if row.failed:
             found.append(f"{row.failed} of {ended(row)} final seeds of {row.contender} failed.")
         if row.edges:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 from optbench.errors import NoResultsError
 from optbench.reports.build.across import across
+from optbench.reports.build.budgets import apart
 from optbench.reports.build.workload import ReportOptions, at_full_budget, workload
 from optbench.reports.claims.deciding import claims_in, decide_claim, is_paired
 from optbench.reports.claims.sides import sides_of
 from optbench.reports.contenders import OPEN, PRUNED, TUNE, succeeded
 from optbench.reports.model.content import Claim, Failure, Report, RunDetail
+from optbench.reports.model.table import capital
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.settings import config_of
 from optbench.reports.read.study_file import Cells, StudyFile, cells_of
+from optbench.reports.statistics.difference import Arm
+from optbench.reports.statistics.evidence import uncovered
 
 if TYPE_CHECKING:
     import polars
@@ -31,12 +35,12 @@ def build(results: Results, options: ReportOptions) -> Report:
     from optbench import __version__
 
     options = with_settings(options, results.studies)
-    runs = results.runs
+    groups = apart(grouped(results.runs), options.mix)
+    runs = sorted((run for group in groups.values() for run in group), key=lambda run: run["run_id"])
     ended = [run for run in runs if run["status"] != OPEN]
     if not ended:
         raise NoResultsError(f"{results.root}: none of the {len(runs)} runs has ended yet")
     cells = cells_of(results.studies)
-    groups = grouped(runs)
     drawn = [run["run_id"] for group in groups.values() for run in at_full_budget(group) if run["stage"] != TUNE]
     records, damaged = results.records(drawn) if options.records and drawn else (None, ())
     made = [
@@ -48,7 +52,10 @@ def build(results: Results, options: ReportOptions) -> Report:
         made_with=f"optbench {__version__}",
         command=options.command,
         answer=tuple(line for one in made for line in one.workload.answer),
-        assumptions=(*assumptions(options), *(note for one in made for note in one.notes)),
+        assumptions=(
+            *assumptions(options, [arm for one in made for arm in one.arms]),
+            *(note for one in made for note in one.notes),
+        ),
         mixed=tuple(line for one in made for line in one.mixed),
         level=options.level,
         workloads=tuple(one.workload for one in made),
@@ -105,21 +112,30 @@ def records_of(runs: Sequence[RunRow], records: polars.DataFrame | None) -> pola
     return records.filter(pl.col("run_id").is_in([run["run_id"] for run in runs]))
 
 
-def assumptions(options: ReportOptions) -> list[str]:
-    """Return how the numbers are computed, a sentence each."""
+def assumptions(options: ReportOptions, arms: Sequence[Arm]) -> list[str]:
+    """Return how the numbers are computed and what they do not cover, a sentence each."""
     margin = (
         f"{options.margin.amount:.3g}"
         if not options.margin.relative
         else f"{options.margin.amount:.3g} of the better mean"
     )
+    tested = (
+        "in pairs, as the studies give all contenders the same seeds (paired: true)"
+        if options.paired
+        else "by Welch's t"
+    )
     return [
         "Optimizers are compared at the end of a complete schedule, on fresh seeds that tuning has not seen.",
         "Validation chose the hyperparameters; test is reported.",
-        f"Intervals of means are Student's t at {options.level:.0%}; those of differences hold for all pairs at once.",
-        "Differences are tested by Welch's t with the variance that the selection of the winners adds, at the points "
-        "that were searched; p-values are corrected by Holm over the pairs of a workload.",
-        f"A tie is a difference that is shown to be smaller than {margin}.",
+        f"Intervals of means are Student's t at {options.level:.0%}, inside the values that a metric can take; those "
+        "of differences hold for all pairs at once.",
+        "Seeds vary at least by the resolution of the metric: the binomial noise of a share on its test set.",
+        f"Differences are tested {tested}, with the variance that the selection of the winners adds; p-values are "
+        "corrected by Holm over the pairs of a workload.",
+        f"A tie is a difference that is shown to be smaller than {margin}, with three seeds or more of each.",
+        f"Trained: the mean is shown to beat the trivial answer, one-sided at {1 - options.level:.0%}.",
         "A failed seed counts as worse than any that has a result.",
+        *(f"{capital(line)}." for line in uncovered(arms)),
     ]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from optbench.reports.build import curves
-from optbench.reports.build.answers import answer, warnings
+from optbench.reports.build.answers import answer, given_words, warnings
 from optbench.reports.build.leaderboard import Entry, entries, ranges, row, trivial_of
+from optbench.reports.build.losses import loss_arms, of_ratios
 from optbench.reports.build.sections import (
     costs_of,
     ladder_of,
@@ -24,7 +26,7 @@ from optbench.reports.model.content import Workload
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.study_file import Cells
 from optbench.reports.statistics.difference import Arm
-from optbench.reports.statistics.scale import REAL, Scale
+from optbench.reports.statistics.scale import REAL, SHARE, Scale
 from optbench.reports.statistics.verdicts import DEFAULT_MARGIN, Margin, parse_margin, verdicts
 
 if TYPE_CHECKING:
@@ -85,16 +87,18 @@ def workload(
     if all(contender.cell.get("stage", DONE) == DONE for contender in contenders):
         mixed += check_tuning(name, {c.name: c.spent for c in contenders}, options.mix, allowed=options.allow_unequal)
     base, found = compared(name, full, contenders, options)
+    rows = base.rows
     targets = sorted({run["target"] for run in full if run["target"] is not None})
     base = replace(
         base,
         target=targets[-1] if targets else None,
         budgets=tuple(sorted({run["budget"] or 1.0 for run in runs})),
-        warnings=warnings(base.rows, len({row.trials for row in base.rows}) > 1),
+        warnings=warnings(rows, len({row.trials for row in rows}) > 1),
     )
     base = replace(base, answer=answer(base, options.level))
     whole = with_sections(base, [entry.contender for entry in found], runs, cells, records, options, drawn, fit)
-    notes = (*fit.notes, *left_out(name, contenders))
+    alone = [f"{name}: {given_words(row)}" for row in rows if row.given]
+    notes = (*fit.notes, *alone, *left_out(name, contenders))
     if len(targets) > 1:
         notes += (f"{name}: runs had different targets; all are held against {targets[-1]:.6g}",)
     return Built(whole, tuple(entry.arm for entry in found), mixed, notes)
@@ -109,16 +113,16 @@ def compared(
     sign = 1.0 if direction == "max" else -1.0
     headline = headline_of(contenders)
     found = entries(contenders, runs, headline, sign, options.level, options.planned)
-    pairs = verdicts(
-        [entry.arm for entry in found],
-        options.margin,
+    arms, scale = [entry.arm for entry in found], scale_of_all(contenders, HEADLINES[headline])
+    judge = partial(
+        verdicts,
         level=options.level,
-        sign=sign,
         paired=options.paired,
         undertuned=[entry.name for entry in found if entry.contender.cell.get("edges")],
         untrained=[entry.name for entry in found if entry.trained is False],
-        scale=scale_of_all(contenders, HEADLINES[headline]),
     )
+    pairs = judge(arms, options.margin, sign=sign, scale=scale)
+    by_loss = loss_arms([entry.contender for entry in found], arms, headline, sign) if scale.kind == SHARE else []
     spans = ranges(found, pairs)
     base = Workload(
         name=name,
@@ -135,6 +139,7 @@ def compared(
         trivial=trivial_of(contenders, headline),
         scale=next((run["metric_scale"] for run in runs if run["metric_scale"]), None) or "real",
         pairs=tuple(pairs),
+        loss_pairs=tuple(judge(by_loss, of_ratios(options.margin))),
     )
     return base, found
 

@@ -62,7 +62,7 @@ class Workload:
     """The values of the metric: share, positive, decades or real."""
     pairs: tuple[Pair, ...] = ()
     loss_pairs: tuple[Pair, ...] = ()
-    """Verdicts on the test loss where the metric is a share; empty otherwise."""
+    """Verdicts by -log(test loss), larger is better, where the headline is a share on test; empty otherwise."""
     curves: tuple[Curve, ...] = ()
     """Curves of the final runs at the full budget, by seed."""
     bands: tuple[Curve, ...] = ()

@@ -161,8 +161,8 @@ def test_the_best_is_sure_where_it_is_far_ahead_and_shared_among_equals() -> Non
 def test_the_selection_of_the_winner_widens_the_interval() -> None:
     def found(winner: int | None) -> float:
         trials = (0.30, 0.38, 0.42, 0.5)
-        lucky = Arm("a", (0.39, 0.45, 0.43), scores=trials, winner=winner, trivial=0.1)
-        best = Arm("b", (0.90, 0.91, 0.89), trivial=0.1)
+        lucky = Arm("a", (0.39, 0.45, 0.43, 0.41, 0.44, 0.40, 0.43, 0.42), scores=trials, winner=winner, trivial=0.1)
+        best = Arm("b", (0.90, 0.91, 0.89, 0.9, 0.9), trivial=0.1)
         one = scores({"w": Board((lucky, best))}).of("a", LEVEL).score
         return (one.high or 0) - (one.low or 0)
 
@@ -194,7 +194,7 @@ MEANS = {"best": [0.9, 0.8, 0.95, 0.7], "near": [0.85, 0.82, 0.9, 0.6], "far": [
 @pytest.mark.parametrize("n", [3, 5, 10])
 @pytest.mark.parametrize("kind", ["normal", "t3", "lognormal"])
 def test_it_covers(kind: str, n: int, sd: float) -> None:
-    """Simulate 1,000 studies of three contenders on four workloads."""
+    """Simulate 1,000 studies of three contenders on four workloads, with an error of 0.7 %."""
     draw = np.random.default_rng(n)
     zero, hits = 0.1, dict.fromkeys(MEANS, 0)
     best = [max(own[w] for own in MEANS.values()) for w in range(4)]
@@ -208,4 +208,5 @@ def test_it_covers(kind: str, n: int, sd: float) -> None:
         for name in MEANS:
             one = found.of(name, LEVEL).score
             hits[name] += bool((one.low or 0) <= real[name] <= (one.high or 0))
-    print(kind, n, sd, hits)
+    least = 0.88 if kind == "lognormal" else 0.93
+    assert all(1000 * least - 15 <= hit <= (1000 if n == 3 else 985) for hit in hits.values()), hits

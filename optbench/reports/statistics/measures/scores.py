@@ -5,10 +5,12 @@ interquartile mean (Agarwal et al. 2021, arXiv 2108.13264), which would cut off 
 there were few. Means of metrics over decades are of logarithms. A failed seed counts as the trivial answer. Where the
 trivial answer is unknown, 0 is the worst contender's mean.
 
-Intervals are quantiles of joint draws: in each one the means of all contenders move by Student's t of their seeds and
-by the variance of their selection, and the scores are made anew, so that none leaves [0, 1] and the noise of the best
-contender's mean is in all of them. Draws of contenders are independent: common seeds would make them more alike. The
-slow tests measure coverage.
+Intervals are quantiles of joint draws: in each one the means of all contenders move by the noise of their seeds and of
+their selection, and the scores are made anew, so that none leaves [0, 1] and the noise of the best contender's mean is
+in all of them. A contender's draws have Student's t tails with Satterthwaite's degrees of freedom over its workloads (t
+of each workload's few seeds covers 99 to 100 % instead of 95). The greatest of several noisy means is too great, and
+greater still in a draw: quantiles are moved by twice the distance between the draws' median and the score. Contenders
+are drawn independently: common seeds would make them more alike. The slow tests measure coverage.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from optbench.reports.model.content import Estimate
-from optbench.reports.statistics.difference import Arm, arm_selection_variance
+from optbench.reports.statistics.difference import Arm, arm_selection_variance, satterthwaite
 from optbench.reports.statistics.selection import SELECTION_DF
 from optbench.reports.statistics.trained import noise_of, pooled_sd
 
@@ -70,6 +72,8 @@ class Scores:
     """The scores on each workload, in the order of the names."""
     draws: Numbers | None
     """(DRAWS, contenders) over all workloads; None if the noise of a workload is unknown."""
+    centers: Sequence[float] = ()
+    """The scores over all workloads that the draws are about, where no contender scores 0 for not being trained."""
     single: frozenset[str] = frozenset()
     """Contenders with fewer than two runs on a workload: they have no interval."""
 
@@ -81,7 +85,8 @@ class Scores:
         if self.draws is None or name in self.single:
             return Standing(score, by_workload)
         first = None if self.single else float((self.draws.argmax(axis=1) == place).mean())
-        return Standing(with_quantiles(score, self.draws[:, place], level), by_workload, first)
+        found = with_quantiles(score, self.draws[:, place], self.centers[place], (0.0, 1.0), level)
+        return Standing(found, by_workload, first)
 
     def difference(self, a: str, b: str | float, level: float) -> Estimate:
         """Return the score of one contender minus that of another, or minus a number."""
@@ -92,8 +97,11 @@ class Scores:
         score = Estimate(one.score.value - known, n=one.score.n)
         if self.draws is None or {a, b} & self.single:
             return score
-        theirs = self.draws[:, self.names.index(b)] if isinstance(b, str) else b
-        return with_quantiles(score, self.draws[:, self.names.index(a)] - theirs, level)
+        mine = self.names.index(a)
+        theirs = self.names.index(b) if isinstance(b, str) else None
+        draws = self.draws[:, mine] - (known if theirs is None else self.draws[:, theirs])
+        center = self.centers[mine] - (known if theirs is None else self.centers[theirs])
+        return with_quantiles(score, draws, center, (-known, 1 - known) if theirs is None else (-1.0, 1.0), level)
 
 
 def scores(boards: Mapping[str, Board], seed: int = 0) -> Scores:
@@ -103,19 +111,19 @@ def scores(boards: Mapping[str, Board], seed: int = 0) -> Scores:
     import numpy as np
 
     names = on_every_workload(boards)
-    used, points = {}, {}
+    used: dict[str, tuple[list[Arm], float | None]] = {}
+    points, natural = {}, []
     for workload, board in sorted(boards.items()):
         arms, zero = scored_arms(board, names)
-        found = scaled(np.array([[mean_of(arm) for arm in arms]]), zero)[0]
-        found[[name in board.untrained for name in names]] = 0.0
-        if found.any():
-            used[workload], points[workload] = (arms, zero), tuple(found.tolist())
-    random = np.random.default_rng(seed)
-    drawn = [draws_of(arms, zero, random) for arms, zero in used.values()]
-    known = [one for one in drawn if one is not None]
-    draws = over_workloads_of_draws(np.stack(known)) if known and len(known) == len(drawn) else None
+        free = scaled(np.array([[mean_of(arm) for arm in arms]]), zero)[0].tolist()
+        found = [0.0 if name in board.untrained else one for name, one in zip(names, free, strict=True)]
+        if any(found):
+            used[workload], points[workload] = (arms, zero), found
+            natural.append(free)
     single = frozenset(arm.name for arms, _ in used.values() for arm in arms if len(arm.values) < 2)
-    return Scores(tuple(names), points, draws, single)
+    draws = draws_of(list(used.values()), np.random.default_rng(seed)) if used else None
+    centers = [over_workloads(one) or 0.0 for one in zip(*natural, strict=True)]
+    return Scores(tuple(names), points, draws, centers, single)
 
 
 def on_every_workload(boards: Mapping[str, Board]) -> list[str]:
@@ -177,21 +185,39 @@ def scaled(means: Numbers, zero: float | None) -> Numbers:
     return np.where(width > 0, np.clip((means - low) / np.where(width > 0, width, 1.0), 0.0, 1.0), 0.0)
 
 
-def draws_of(arms: Sequence[Arm], zero: float | None, random: np.random.Generator) -> Numbers | None:
-    """Return scores (DRAWS, contenders) of one workload, None if nothing tells the noise of a single run."""
+Part = tuple[float, float]
+"""A variance and its degrees of freedom."""
+
+
+def draws_of(used: Sequence[tuple[list[Arm], float | None]], random: np.random.Generator) -> Numbers | None:
+    """Return scores (DRAWS, contenders) over all workloads, None if nothing tells the noise of a single run."""
     import numpy as np
 
-    pooled = pooled_sd(arms)
-    columns = []
-    for arm in arms:
-        noise = noise_of(arm.values, arm.floor, pooled)
-        if noise is None:
-            return None
-        sd, df = noise
-        seeds = random.standard_t(df, DRAWS) if math.isfinite(df) else random.standard_normal(DRAWS)
-        selection = random.standard_t(SELECTION_DF, DRAWS) * math.sqrt(arm_selection_variance(arm))
-        columns.append(mean_of(arm) + seeds * sd / math.sqrt(len(arm.values)) + selection)
-    return scaled(np.stack(columns, axis=1), zero)
+    parts = [[variance_parts(arm, pooled_sd(arms)) for arm in arms] for arms, _ in used]
+    if any(part is None for own in parts for part in own):
+        return None
+    means = np.array([[mean_of(arm) for arm in arms] for arms, _ in used])  # (workloads, contenders)
+    errors = np.sqrt([[sum(variance for variance, _ in part or ()) for part in own] for own in parts])
+    zeros = np.array([own.min() if zero is None else zero for own, (_, zero) in zip(means, used, strict=True)])
+    widths = means.max(axis=1) - zeros
+    tails = []
+    for contender in range(means.shape[1]):
+        own = [(v / width**2, df) for row, width in zip(parts, widths, strict=True) for v, df in row[contender] or ()]
+        df = satterthwaite(*own)
+        tails.append(np.sqrt(df / random.chisquare(df, DRAWS)) if math.isfinite(df) else np.ones(DRAWS))
+    found = []
+    for own, error, (_, zero) in zip(means, errors, used, strict=True):
+        found.append(scaled(own + random.standard_normal((DRAWS, len(own))) * error * np.stack(tails, axis=1), zero))
+    return over_workloads_of_draws(np.stack(found))
+
+
+def variance_parts(arm: Arm, pooled: Part | None) -> tuple[Part, Part] | None:
+    """Return the variance of a mean by seeds and by selection, each with its degrees of freedom."""
+    noise = noise_of(arm.values, arm.floor, pooled)
+    if noise is None:
+        return None
+    sd, df = noise
+    return (sd**2 / len(arm.values), df), (arm_selection_variance(arm), SELECTION_DF)
 
 
 def over_workloads(values: Sequence[float]) -> float | None:
@@ -213,10 +239,11 @@ def iqm(values: Sequence[float]) -> float:
     return statistics.fmean(sorted(values)[cut : len(values) - cut])
 
 
-def with_quantiles(of: Estimate, draws: Numbers, level: float) -> Estimate:
-    """Return the estimate with the quantiles of its draws, which hold it."""
+def with_quantiles(of: Estimate, draws: Numbers, center: float, bounds: tuple[float, float], level: float) -> Estimate:
+    """Return the estimate with the quantiles of its draws about `center`, inside the bounds; they hold the estimate."""
     import numpy as np
 
     assert of.value is not None
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, middle, high = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    low, high = np.clip([low, high] - 2 * (middle - center), *bounds)
     return Estimate(of.value, min(of.value, float(low)), max(of.value, float(high)), of.n)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optbench.reports.model.numbers import counted
 from optbench.store import results_root
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Frames:
         return self.read.skipped
 
     def __repr__(self) -> str:
-        return f"<{len(self.read.runs)} runs of {len({run['study'] for run in self.read.runs})} studies>"
+        runs, studies = len(self.read.runs), len({run["study"] for run in self.read.runs})
+        return f"<{counted(runs, 'run')} of {counted(studies, 'study', 'studies')}>"
 
 
 def results(path: str | Path | None = None) -> Frames:

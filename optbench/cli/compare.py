@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +13,15 @@ import typer
 from optbench.cli import options
 from optbench.cli.options import AsJson, Debug
 from optbench.cli.output import Output, print_encodable
-from optbench.errors import ConfigError, ExpectationFailed, NoResultsError
+from optbench.errors import ConfigError, ExpectationFailed, NoResultsError, OptbenchError
+from optbench.reports.model.numbers import MINUS, counted, estimate_text
+from optbench.reports.model.sections.verdicts import sentence
 
 if TYPE_CHECKING:
-    from optbench.reports.model.content import Estimate, Workload
+    from optbench.reports.build.workload import ReportOptions
+    from optbench.reports.model.content import Report, Workload
+    from optbench.reports.model.rows import Pair, Row
+    from optbench.reports.read.reading import Results
 
 log = logging.getLogger(__name__)
 ASSERTION = r"^\s*(.+?)\s*(>=|<=|==|>|<)\s*(.+?)\s*$"
@@ -32,9 +37,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 def compare(
     a: Annotated[str, typer.Argument(help="An optimizer, as the study names it: lion")],
     b: Annotated[str, typer.Argument(help="Another one")],
-    path: Annotated[
-        Path | None, typer.Argument(metavar="[RESULTS]", help="A study's folder, or the results folder")
-    ] = None,
+    path: options.StudyPath = None,
     margin: options.Margin = "1%",
     mix: options.Mix = "",
     asserted: Annotated[
@@ -44,37 +47,102 @@ def compare(
     debug: Debug = False,
 ) -> None:
     """Give the verdict between two, with its evidence: optbench compare lion adamw results/NAME"""
-    from optbench.reports.build.report import build
     from optbench.reports.build.workload import ReportOptions
     from optbench.reports.comparable import check_kinds
-    from optbench.reports.read.reading import contender_names, read
-    from optbench.reports.read.versions import contender_named
+    from optbench.reports.read.locate import located
     from optbench.reports.statistics.verdicts import parse_margin
-    from optbench.store import results_root
 
     output = Output(as_json)
     checked = parse_assertion(asserted, a, b) if asserted else None
     asked = ReportOptions(margin=parse_margin(margin), mix=check_kinds(options.split(mix)), records=False)
-    results = read(path or results_root(None))
-    for skipped, reason in results.skipped:
-        log.warning(f"left out: {skipped}: {reason}")
-    a, b = (contender_named(name, contender_names(results.runs)) for name in (a, b))
-    chosen = tuple(run for run in results.runs if run["contender"] in (a, b))
-    report = build(replace(results, runs=chosen), asked)
-    both = [found for found in report.workloads if {row.contender for row in found.rows} == {a, b}]
-    if not both:
-        raise NoResultsError(f"{a} and {b} have no workload in common")
+    studies = studies_of(located(path))
+    a, b = (named(name, studies) for name in (a, b))
+    if a == b:
+        raise ConfigError(f"{a} and {b} are the same contender", "Name two that differ")
+    found = compared(a, b, reports_of(a, b, studies, asked))
     tree = {
         "a": a,
         "b": b,
-        "workloads": [workload_tree(found, a) for found in both],
-        "assumptions": list(report.assumptions),
-        "mixed": list(report.mixed),
+        "workloads": [workload_tree(one) for one in found],
+        "assumptions": unique(one.report.assumptions for one in found),
+        "mixed": unique(one.report.mixed for one in found),
     }
-    text = "\n".join(lines(both, report.assumptions, report.mixed))
+    text = "\n".join(lines(found, tree["assumptions"], tree["mixed"]))
     output.answer(tree, lambda: print_encodable(text))
     if checked:
-        require(checked, [(found.name, word) for found, word in zip(both, verdicts_of(both, a), strict=True)])
+        require(checked, [(one.title, one.pair.verdict) for one in found])
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two contenders on one workload of a study."""
+
+    report: Report
+    workload: Workload
+    pair: Pair
+    """The verdict on the first one."""
+    title: str
+    """The workload; of several studies, with the study before it."""
+
+
+def studies_of(path: Path) -> list[Results]:
+    """Read every study of a folder. Raises NoResultsError if none can be read."""
+    from optbench.reports.read.locate import read_studies
+
+    studies = [found for _, found in read_studies(path)]
+    readable = [found for found in studies if not isinstance(found, NoResultsError)]
+    if not readable:
+        raise next(found for found in studies if isinstance(found, NoResultsError))
+    for left_out, reason in (skipped for results in readable for skipped in results.skipped):
+        log.warning(f"left out: {left_out}: {reason}")
+    return readable
+
+
+def named(name: str, studies: Sequence[Results]) -> str:
+    """Return the contender of some study that a name stands for. Raises NoResultsError."""
+    from optbench.reports.read.reading import contender_names
+    from optbench.reports.read.versions import contender_named
+
+    return contender_named(name, sorted({known for one in studies for known in contender_names(one.runs)}))
+
+
+def reports_of(a: str, b: str, studies: Sequence[Results], asked: ReportOptions) -> list[Report]:
+    """Return the reports of the studies that have both. They hold all contenders, so that verdicts and seeds are those
+    of `optbench report`. Raises the first refusal if none can be made."""
+    from optbench.reports.build.report import build
+    from optbench.reports.read.reading import contender_names
+
+    reports, refused = [], []
+    for results in studies:
+        if {a, b} <= set(contender_names(results.runs)):
+            try:
+                reports.append(build(results, asked))
+            except OptbenchError as error:
+                refused.append(error)
+    if refused and not reports:
+        raise refused[0]
+    for error in refused:
+        log.warning(f"left out: {error.message}")
+    return reports
+
+
+def compared(a: str, b: str, reports: Sequence[Report]) -> list[Compared]:
+    """Return the verdict on every workload that has both. Raises NoResultsError if none has."""
+    found = []
+    for report in reports:
+        for workload in report.workloads:
+            pair = next((one for one in workload.pairs if {one.a, one.b} == {a, b}), None)
+            title = workload.name if len(reports) == 1 else f"{report.title}: {workload.name}"
+            if pair is not None:
+                found.append(Compared(report, workload, pair.of(a), title))
+    if not found:
+        raise NoResultsError(f"{a} and {b} have no workload in common")
+    return found
+
+
+def unique(groups: Iterable[Sequence[str]]) -> list[str]:
+    """Return sentences, each once."""
+    return list(dict.fromkeys(line for lines in groups for line in lines))
 
 
 def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:
@@ -94,13 +162,6 @@ def parse_assertion(text: str, a: str, b: str) -> tuple[str, tuple[str, ...]]:
     return text, tuple(turned.get(word, word) for word in allowed)
 
 
-def verdicts_of(workloads: Sequence[Workload], a: str) -> list[str]:
-    """Return the verdict of a on each workload."""
-    from optbench.reports.build.answers import verdict_of
-
-    return [verdict_of(a, next(r.contender for r in w.rows if r.contender != a), w.pairs) for w in workloads]
-
-
 def require(checked: tuple[str, tuple[str, ...]], found: Sequence[tuple[str, str]]) -> None:
     """Raise ExpectationFailed if the verdict of a workload is not allowed by the assertion."""
     text, allowed = checked
@@ -109,41 +170,55 @@ def require(checked: tuple[str, tuple[str, ...]], found: Sequence[tuple[str, str
         raise ExpectationFailed(f"{text} is not shown ({'; '.join(against)})")
 
 
-def workload_tree(found: Workload, a: str) -> dict[str, Any]:
+def workload_tree(of: Compared) -> dict[str, Any]:
     """Return one workload as plain data."""
+    found = of.workload
     return {
+        "study": of.report.title,
         "workload": found.name,
         "metric": found.metric,
         "direction": found.direction,
         "headline": found.headline,
-        "verdict": verdicts_of([found], a)[0],
-        "answer": list(found.answer),
-        "warnings": list(found.warnings),
-        "rows": [asdict(row) for row in found.rows],
-        "pair": asdict(found.pairs[0]),
+        "verdict": of.pair.verdict,
+        "answer": sentence(of.pair),
+        "warnings": warnings(of),
+        "rows": [asdict(row) for row in rows(of)],
+        "pair": asdict(of.pair),
+        "loss_pair": next((asdict(one) for one in loss_pairs(of)), None),
     }
 
 
-def lines(workloads: Sequence[Workload], assumptions: Sequence[str], mixed: Sequence[str]) -> list[str]:
+def rows(of: Compared) -> list[Row]:
+    """Return the rows of the two, the better one first."""
+    return [row for row in of.workload.rows if row.contender in (of.pair.a, of.pair.b)]
+
+
+def loss_pairs(of: Compared) -> list[Pair]:
+    """Return the verdict on the test loss, where the metric is a share."""
+    both = {of.pair.a, of.pair.b}
+    return [one.of(of.pair.a) for one in of.workload.loss_pairs if {one.a, one.b} == both]
+
+
+def warnings(of: Compared) -> list[str]:
+    """Return the limits of the answer that concern the two."""
+    others = {row.contender for row in of.workload.rows} - {of.pair.a, of.pair.b}
+    return [line for line in of.workload.warnings if not any(line.startswith(f"{name} ") for name in others)]
+
+
+def lines(found: Sequence[Compared], assumptions: Sequence[str], mixed: Sequence[str]) -> list[str]:
     """Return the lines to print: the answer first, then the evidence."""
-    found = []
-    for workload in workloads:
-        pair, unit = workload.pairs[0], f"{workload.metric} on {workload.headline.partition('_')[0]}"
-        found += [*workload.answer, ""]
-        for row in workload.rows:
-            estimate = row.test if workload.headline == "test_metric" else row.val
-            found.append(f"  {row.contender:<20} {words(estimate)} {unit}, n={len(row.values)}, {row.trials} trials")
-        found.append(f"  difference           {words(pair.difference)} ({pair.a} - {pair.b})")
+    said = []
+    for one in found:
+        workload, pair = one.workload, one.pair
+        said += [f"{one.title}: {sentence(pair)}", ""]
+        for row in rows(one):
+            value = estimate_text(workload.headline_of(row))
+            counts = f"{counted(len(row.values), 'seed')}, {counted(row.trials, 'trial')}"
+            said.append(f"  {row.contender:<20} {value} {workload.headline_name}, {counts}")
+        said.append(f"  difference           {estimate_text(pair.difference)} ({pair.a} {MINUS} {pair.b})")
         chance = f"  a run of {pair.a} is better than one of {pair.b} with probability"
-        found.append(f"{chance} {words(pair.improvement)}")
-        found += [f"  {line}" for line in (*pair.evidence, *workload.warnings)]
-        found.append("")
-    return [*found, *(f"mixed on request: {line}" for line in mixed), *assumptions]
-
-
-def words(estimate: Estimate) -> str:
-    """Format a number with its interval."""
-    if estimate.value is None:
-        return "-"
-    inner = "" if estimate.low is None else f" [{estimate.low:.4g}, {estimate.high:.4g}]"
-    return f"{estimate.value:.4g}{inner}"
+        said.append(f"{chance} {estimate_text(pair.improvement)}")
+        said += [f"  test loss: {sentence(other)}" for other in loss_pairs(one)]
+        said += [f"  {line}" for line in (*pair.evidence, *warnings(one))]
+        said.append("")
+    return [*said, *(f"mixed on request: {line}" for line in mixed), *assumptions]

@@ -25,6 +25,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 Debug = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only warnings.")]
 
+StudyPath = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[RESULTS]", help="A study, by its name or its folder, or a results folder.  [default: results]"
+    ),
+]
 Margin = Annotated[str, typer.Option(help="Smallest difference that matters: 1% of the better value, or 0.005")]
 Mix = Annotated[str, typer.Option(help="Compare in spite of different hardware, budgets, data, versions")]
 

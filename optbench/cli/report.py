@@ -16,15 +16,15 @@ from optbench.cli.output import Output, print_encodable
 from optbench.errors import ConfigError, NoResultsError
 
 if TYPE_CHECKING:
+    from optbench.reports.build.studies import StudyReport
     from optbench.reports.build.workload import ReportOptions
-    from optbench.reports.model.content import Report
 
 log = logging.getLogger(__name__)
-DEFAULT_OUTPUT = Path("report")
+DEFAULT_OUTPUT, TITLE = Path("report"), "Studies"
 
 
 def report(
-    results: Annotated[Path | None, typer.Argument(help="A study's folder, or the results folder")] = None,
+    results: options.StudyPath = None,
     folder: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the files.  [default: report]")
     ] = None,
@@ -46,27 +46,20 @@ def report(
 ) -> None:
     """Say which optimizer to use, and how sure that is: optbench report results/NAME -o report/"""
     output = Output(as_json)
-    line = " ".join(["optbench", "report", *map(str, filter(None, [results]))])
-    wanted = ReportFlags(margin, options.split(mix), reference, level, folder, options.split(only), wandb, line)
+    wanted = ReportFlags(margin, options.split(mix), reference, level, folder, options.split(only), wandb)
     if watch:
         keep_writing(results, wanted, every)
         return
-    from optbench.reports.build.report import build
-    from optbench.reports.read.reading import read
-    from optbench.reports.render.terminal import print_report
-    from optbench.reports.render.write import plain
+    from optbench.reports.build.studies import build_studies
 
-    how = wanted.how()
-    runs = read(source(results, wanted))
-    made = build(runs, how)
-    for path, reason in made.skipped:
-        log.warning(f"left out: {path}: {reason}")
+    made = build_studies(source(results, wanted), wanted.how())
+    warn(made)
     printed = text or as_json
-    files = written(made, wanted, runs.root) if folder is not None or not printed else []
+    files = written(made, wanted) if folder is not None or not printed else []
     if printed:
-        output.answer(plain(made) if as_json else None, lambda: print_report(made))
+        output.answer(tree_of(made) if as_json else None, lambda: print_text(made))
     else:
-        print_encodable("\n".join(first_lines(made, files)))
+        print_encodable("\n".join([*first_lines(made), written_line(files)]))
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,6 @@ class ReportFlags:
     folder: Path | None
     only: Sequence[str]
     wandb: str | None
-    command: str
 
     def how(self) -> ReportOptions:
         """Return how the report is made. Raise ConfigError for an option that cannot be used."""
@@ -96,7 +88,6 @@ class ReportFlags:
             level=self.level,
             margin=parse_margin(self.margin),
             mix=check_kinds(self.mix),
-            command=self.command,
             reference=self.reference,
         )
 
@@ -104,38 +95,37 @@ class ReportFlags:
 def source(path: Path | None, wanted: ReportFlags) -> Path:
     """Return the folder to read. With --wandb, fetch the project's runs into it first."""
     from optbench.reports.read.from_wandb import fetch
+    from optbench.reports.read.locate import located
     from optbench.store import results_root
 
     if wanted.wandb is None:
-        return path or results_root(None)
+        return located(path)
     if path is not None:
         raise ConfigError(f"--wandb {wanted.wandb} and {path} are mutually exclusive")
     return fetch(wanted.wandb, results_root(None))
 
 
 def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
-    """Write the files again whenever something has changed, until the study ends or Ctrl-C."""
-    from optbench.reports.build.report import build
-    from optbench.reports.read.reading import read
+    """Write the files again whenever something has changed, until all studies end or Ctrl-C."""
+    from optbench.reports.build.studies import build_studies
+    from optbench.reports.read.locate import located
     from optbench.reports.watch import all_finished, changes
-    from optbench.store import results_root
 
     if every <= 0:
         raise ConfigError(f"--every {every:g}: expected seconds above 0")
     if wanted.wandb is not None:
         raise ConfigError("--watch and --wandb are mutually exclusive: only a results folder can be watched")
-    how, root, printed = wanted.how(), path or results_root(None), ""
+    how, root, printed = wanted.how(), located(path), ""
     try:
         for _ in changes(root, every):
             try:
-                results = read(root)
-                made = build(results, how)
+                made = build_studies(root, how)
             except NoResultsError as error:
                 words, ended = str(error), False
             else:
-                ended = all_finished(results)
-                files = written(made, wanted, results.root, refresh=None if ended else max(1, round(every)))
-                words = "\n".join(first_lines(made, files))
+                ended = all(one.results is not None and all_finished(one.results) for one in made)
+                files = written(made, wanted, refresh=None if ended else max(1, round(every)))
+                words = "\n".join([*first_lines(made), written_line(files)])
             if words != printed:
                 print_encodable(words)
             printed = words
@@ -145,23 +135,74 @@ def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
         log.warning("stopped watching; the last report stays")
 
 
-def written(made: Report, wanted: ReportFlags, root: Path, refresh: int | None = None) -> list[Path]:
-    """Write the files of a report and return them."""
-    from optbench.reports.render.write import KINDS, write_report
+def warn(made: Sequence[StudyReport]) -> None:
+    """Log what could not be read or reported."""
+    for one in made:
+        if one.problem:
+            log.warning(f"{one.name}: no report: {one.problem}")
+        for path, reason in one.report.skipped if one.report else ():
+            log.warning(f"left out: {path}: {reason}")
 
-    folder = wanted.folder or DEFAULT_OUTPUT
-    return write_report(made, folder, root=root, kinds=wanted.only or KINDS, refresh=refresh)
+
+def written(made: Sequence[StudyReport], wanted: ReportFlags, refresh: int | None = None) -> list[Path]:
+    """Write the files of a report, or of several with their list, and return them."""
+    from optbench.reports.build.studies import entries
+    from optbench.reports.render.write import KINDS, write_index, write_report
+
+    folder, kinds = wanted.folder or DEFAULT_OUTPUT, wanted.only or KINDS
+    files = []
+    for one in made:
+        if one.report and one.results:
+            own = folder if len(made) == 1 else folder / one.name
+            files += write_report(one.report, own, root=one.results.root, kinds=kinds, refresh=refresh)
+    if len(made) > 1:
+        files = write_index(entries(made), folder, title=TITLE, kinds=kinds, refresh=refresh) + files
+    return files
 
 
-def first_lines(made: Report, files: Sequence[Path]) -> list[str]:
-    """Return the answer and the names of the files."""
+def tree_of(made: Sequence[StudyReport]) -> object:
+    """Return the report as plain data; of several studies, by name."""
+    from optbench.reports.render.write import plain
+
+    if len(made) == 1:
+        return plain(made[0].report)
+    return {"studies": {one.name: plain(one.report) if one.report else {"problem": one.problem} for one in made}}
+
+
+def print_text(made: Sequence[StudyReport]) -> None:
+    """Print a report; of several studies, their list and the first screen of each."""
+    from optbench.reports.build.studies import entries
+    from optbench.reports.render.terminal import print_first_screen, print_index, print_report
+
+    if len(made) == 1 and made[0].report:
+        print_report(made[0].report)
+        return
+    print_index(entries(made))
+    for one in made:
+        if one.report:
+            print_encodable(f"\n== {one.name} ==")
+            print_first_screen(one.report)
+
+
+def first_lines(made: Sequence[StudyReport]) -> list[str]:
+    """Return the claim, the answer, the caveats and what to type next; of several studies, a line each."""
+    from optbench.reports.build.studies import entries
+    from optbench.reports.model.overview import overview
     from optbench.reports.render.terminal import clean
 
-    found = [clean(line) for line in (*made.answer, *(made.across.answer if made.across else ()))]
-    found += [clean(made.claim.sentence)] if made.claim else []
-    found += [clean(f"mixed on request: {line}") for line in made.mixed]
-    found += [f"{made.open_runs} runs have not ended yet"] if made.open_runs else []
+    if len(made) > 1:
+        return [clean(f"{one.study}: {' '.join(one.answer)}") for one in entries(made)]
+    report = made[0].report
+    first = overview(report) if report else None
+    if first is None:
+        return [clean(made[0].problem)]
+    next_lines = (line for step in first.steps for line in (f"next: {step.reason}", f"  {step.command}"))
+    return [clean(line) for line in (*filter(None, [first.claim]), *first.answer, *first.caveats, *next_lines)]
+
+
+def written_line(files: Sequence[Path]) -> str:
+    """Return the names of the files in a line: the pages first, tables and figures as a number."""
     shown = [path for path in files if path.suffix in (".html", ".md", ".json")]
-    others = len(files) - len(shown)
-    written = ", ".join(map(str, shown)) + (f" and {others} tables and figures" if others else "")
-    return [*found, f"written: {written}"]
+    listed = [path for path in shown if path.stem == "index"] or shown
+    others = len(files) - len(listed)
+    return f"written: {', '.join(map(str, listed))}" + (f" and {others} more files" if others else "")

@@ -12,7 +12,7 @@ import json
 import math
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -73,7 +73,8 @@ def publish(of: ReproducedClaim, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     pictures = draw(of.report, of.claim, of.spec, folder)
     written = [file for file, _ in pictures]
-    opening, _, rest = to_markdown(document(of.report), {}).partition("\n\n")
+    local = replace(of.report, next_steps=())  # what to type next is for this machine
+    opening, _claim, rest = to_markdown(document(local), {}).split("\n\n", 2)  # the heading below has the claim
     shown = [f"![{words}]({file.name})" for file, words in pictures]
     whole = "\n\n".join(part for part in (opening, heading(of), *shown, rest) if part)
     written.append(write_text(folder / REPORT, truncated(whole, command_of(of.slug, of.scale))))

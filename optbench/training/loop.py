@@ -175,16 +175,16 @@ class Trainer:
         self.clock.resolve()
         values: dict[str, float | int | None] = {}
         for name, player in self.players.items():
-            prefix = "" if len(self.players) == 1 else f"{name}_"
+            alone = len(self.players) == 1
             measured = player.values()
-            values |= {prefix + key: value for key, value in measured.items()}
-            self._check_diverged(measured["train_loss"], prefix)
+            values |= {key if alone else f"{name}_{key}": value for key, value in measured.items()}
+            self._check_diverged(measured["train_loss"], "" if alone else f"{name}: ")
         return self._record(Split.TRAIN, {**values, **self.task.measures(), **self._speed(), **self._memory()})
 
-    def _check_diverged(self, loss: float | None, prefix: str) -> None:
+    def _check_diverged(self, loss: float | None, who: str) -> None:
         reason = self.task.diverged(loss) if loss is not None else ""
         if reason:
-            self._end(Status.DIVERGED, f"{prefix}{reason} at step {self.progress.step}")
+            self._end(Status.DIVERGED, f"{who}{reason} at step {self.progress.step}")
 
     def _speed(self) -> dict[str, float | None]:
         progress, clock = self.progress, self.clock

@@ -358,7 +358,7 @@ def made_pictures(names: tuple[str, ...], root: Path) -> tuple[Picture, ...]:
             path = Path("lion-vit") / f"run-{k}" / "pictures" / f"generated-step-{step:09d}.png"
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (32, 32), (60 * k % 256, 5 * step, 120)).save(root / path)
-            found.append(Picture(who, f"run-{k}", "generated", step, str(path)))
+            found.append(Picture(who, f"run-{k}", "generated", step, str(path), 1000 + k))
     return tuple(found)
 
 

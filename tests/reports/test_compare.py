@@ -24,11 +24,58 @@ def test_the_better_one_is_named_first(tmp_path: Path, call: Call) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     code, out, _ = call("compare", "bad", "good", study)
     assert code == 0
-    assert out.startswith("made-up: use good. It beats bad in score")
+    assert out.startswith("made-up: good is better than bad by 0.4\n")
+    assert "(bad \u2212 good)" in out
     code, out, _ = call("compare", "bad", "good", study, "--json")
     found = json.loads(out)["workloads"][0]
     assert (code, found["verdict"], found["rows"][0]["contender"]) == (0, "worse", "good")
-    assert found["pair"]["difference"]["value"] == pytest.approx(0.4)
+    assert found["pair"]["difference"]["value"] == pytest.approx(-0.4)
+    assert (found["pair"]["a"], found["pair"]["b"]) == ("bad", "good")
+
+
+def test_the_verdict_and_the_seeds_are_those_of_the_report(tmp_path: Path, call: Call) -> None:
+    near, wide = [0.92, 0.90, 0.93, 0.88, 0.91], [0.5, 0.7, 0.6, 0.65, 0.8]
+    study = write_study(tmp_path, {"good": GOOD, "near": near, "wide": wide, "bad": BAD})
+    pairs = json.loads(call("report", study, "--json")[1])["workloads"][0]["pairs"]
+    assert any(pair["more_seeds"] for pair in pairs)
+    for pair in pairs:
+        for a, b in ((pair["a"], pair["b"]), (pair["b"], pair["a"])):
+            code, out, _ = call("compare", a, b, study, "--json")
+            found = json.loads(out)["workloads"][0]["pair"]
+            assert code == 0 and (found["a"], found["b"]) == (a, b)
+            for key in ("adjusted_p", "more_seeds", "sentence", "evidence"):
+                assert found[key] == pair[key]
+            turned = {"better": "worse", "worse": "better"} if a != pair["a"] else {}
+            assert found["verdict"] == turned.get(pair["verdict"], pair["verdict"])
+
+
+def test_turning_a_pair_twice_changes_nothing(tmp_path: Path) -> None:
+    pair = build(read(write_study(tmp_path, {"good": GOOD, "bad": BAD})), ReportOptions()).workloads[0].pairs[0]
+    turned = pair.of(pair.b)
+    assert pair.of(pair.a) is pair and turned.of(pair.a) == pair
+    assert turned.difference.value == -(pair.difference.value or 0) and turned.difference.low == -(
+        pair.difference.high or 0
+    )
+    assert (turned.verdict, turned.improvement.value) == ("worse", 1 - (pair.improvement.value or 0))
+    assert turned.effect == -(pair.effect or 0)
+
+
+def test_of_several_studies_those_with_both_are_compared(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "results", {"good": GOOD, "bad": BAD}, study="one")
+    write_study(tmp_path / "results", {"good": GOOD, "same": GOOD}, study="two")
+    write_study(tmp_path / "results", {"good": BAD, "bad": GOOD}, study="three")
+    tree = json.loads(call("compare", "good", "bad", "--json")[1])
+    assert [(one["study"], one["verdict"]) for one in tree["workloads"]] == [("one", "better"), ("three", "worse")]
+    _, out, _ = call("compare", "good", "bad")
+    assert "one: made-up: good is better than bad" in out and "three: made-up: bad is better than good" in out
+    tree = json.loads(call("compare", "good", "bad", "one", "--json")[1])
+    assert [one["study"] for one in tree["workloads"]] == ["one"]
+    assert call("compare", "same", "bad")[0] == 5
+    code, _, err = call("compare", "good", "bad", "--assert", "good > bad")
+    assert code == 3 and "three: made-up: worse" in err
 
 
 def test_of_losses_the_smaller_is_better(tmp_path: Path) -> None:
@@ -181,6 +228,7 @@ def test_an_empty_folder_has_no_results(tmp_path: Path) -> None:
     ("words", "code", "text"),
     [
         (["good", "bat"], 5, "Did you mean bad?"),
+        (["good", "good"], 2, "good and good are the same contender"),
         (["good", "bad", "--margin", "much"], 2, "--margin much"),
         (["good", "bad", "--assert", "good"], 2, "--assert good"),
         (["good", "bad", "--assert", "good > other"], 2, "must be about good and bad"),

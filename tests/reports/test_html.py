@@ -320,10 +320,10 @@ def test_files_that_are_no_picture_are_left_out(tmp_path: Path) -> None:
 
 def test_a_scale_spans_all_ends_and_a_near_target() -> None:
     one = Estimate(1.0, 0.5, 1.5, 3)
-    found = scale([Whisker(one, (0.4,), 2.0)])
+    found = scale([Whisker(one, (0.4,), (2.0,))])
     assert found and (found.low, found.high) == (0.4, 2.0)
     assert scale([Whisker(Estimate(None))]) is None
-    far = scale([Whisker(one, (), 20.0)])
+    far = scale([Whisker(one, (), (20.0,))])
     assert far and far.high == 1.5
 
 

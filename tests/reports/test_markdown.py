@@ -25,7 +25,8 @@ def test_the_answer_comes_first_and_every_section_follows() -> None:
     report = made_report()
     lines = written(report, {"mlp-on-digits-ladder": "figures/mlp-on-digits-ladder.png"}).split("\n")
     assert lines[0] == "# lion-vit"
-    assert lines[2] == "- **mlp on digits: use lion. Its test accuracy of 0.960 is better than all others' (95 %).**"
+    assert lines[2] == "lion \\>= adamw: supported."
+    assert lines[4] == "- **mlp on digits: use lion. Its test accuracy of 0.960 is better than all others' (95 %).**"
     headings = [line for line in lines if line.startswith("#")]
     for title in ("Leaderboard", "Pairwise verdicts", "Time to target", "Budget ladder", "Tuning budget"):
         assert headings.count(f"### {title}") == 2

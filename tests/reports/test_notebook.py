@@ -32,7 +32,7 @@ def test_a_run_and_its_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     last = records.filter(pl.col("split") == "validation").row(-1, named=True)
     assert (last["step"], last["val_metric"]) == (20, first["final"]["val_metric"])
     assert capsys.readouterr().out == ""
-    assert repr(found) == "<1 runs of 1 studies>"
+    assert repr(found) == "<1 run of 1 study>"
 
 
 def test_bad_input_raises_an_optbench_error(tmp_path: Path) -> None:

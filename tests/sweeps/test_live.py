@@ -23,8 +23,11 @@ def test_each_workload_has_its_own_metric_and_direction(tmp_path: Path) -> None:
         runs = [run for trial in cells[number].trials for run in trial.runs]
         for run, value in zip(runs, values, strict=True):
             live._add(run, Outcome(run.run_id, "completed", metric=metric, direction=direction, val=value))
-    assert live.metric == "accuracy/gap"
-    assert [live.best(cell) for cell in cells] == ["0.5", "0.1"]
+    assert live.metric == ""
+    assert [live.best(cell) for cell in cells] == ["0.5 accuracy", "0.1 gap"]
+    live._progress = scheduler.progress
+    assert "best so far" in [column.header for column in live.table().columns]
+    assert "; best so far: mlp 0.5 accuracy, quadratic 0.1 gap;" in live.summary()
 
 
 def test_the_time_left_is_estimated_by_cell(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from optbench.errors import NoResultsError
 from optbench.reports.build.across import across
 from optbench.reports.build.budgets import apart
+from optbench.reports.build.next_steps import next_steps
 from optbench.reports.build.workload import ReportOptions, at_full_budget, workload
 from optbench.reports.claims.deciding import claims_in, decide_claim, is_paired
 from optbench.reports.claims.sides import sides_of
@@ -46,6 +47,8 @@ def build(results: Results, options: ReportOptions) -> Report:
     made = [
         workload(name, group, cells, records_of(group, records), options, len(drawn)) for name, group in groups.items()
     ]
+    found = tuple(one.workload for one in made)
+    failures = tuple(failure(run) for run in ended if run["status"] != PRUNED and not succeeded(run))
     return Report(
         title=", ".join(sorted({run["study"] for run in runs})),
         studies=tuple(sorted({run["study"] for run in runs})),
@@ -58,13 +61,14 @@ def build(results: Results, options: ReportOptions) -> Report:
         ),
         mixed=tuple(line for one in made for line in one.mixed),
         level=options.level,
-        workloads=tuple(one.workload for one in made),
-        across=across([one.workload for one in made], {one.workload.name: one.arms for one in made}, options.level),
+        workloads=found,
+        across=across(found, {one.workload.name: one.arms for one in made}, options.level),
         runs=tuple(detail(run) for run in runs),
-        failures=tuple(failure(run) for run in ended if run["status"] != PRUNED and not succeeded(run)),
+        failures=failures,
         skipped=(*results.skipped, *damaged),
         claim=claim(groups, cells, results.studies, options.level),
         open_runs=len(runs) - len(ended),
+        next_steps=next_steps(results, found, failures),
     )
 
 

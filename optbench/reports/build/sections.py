@@ -193,6 +193,6 @@ def pictures_of(contenders: Sequence[Contender]) -> tuple[Picture, ...]:
             for path in run["pictures"] or ():
                 name, _, step = path.rpartition("/")[2].removesuffix(".png").rpartition("-step-")
                 if step.isdigit():
-                    last[name] = Picture(contender.name, run["run_id"], name, int(step), path)
+                    last[name] = Picture(contender.name, run["run_id"], name, int(step), path, run["seed"])
             found += last.values()
     return tuple(found)

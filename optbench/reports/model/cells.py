@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from optbench.reports.model.numbers import DASH, MISSING, bytes_text, estimate_text, p_text, short
 from optbench.reports.model.rows import Estimate
-from optbench.reports.model.table import Flagged, Table, TableColumn, Whisker
+from optbench.reports.model.table import Flagged, Link, Table, TableColumn, Whisker
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 BLOCKS_IN_A_ROW = 16
@@ -23,6 +23,8 @@ def cell_text(cell: object, column: TableColumn) -> str:
     if isinstance(cell, Flagged):
         text = cell_text(cell.value, column)
         return f"{text} ({cell.flag})" if cell.flag else text
+    if isinstance(cell, Link):
+        return cell.text
     if isinstance(cell, (Estimate, Whisker)):
         return estimate_text(cell.of if isinstance(cell, Whisker) else cell)
     if isinstance(cell, tuple):

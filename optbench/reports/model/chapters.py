@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from optbench.reports.model.content import Report, Workload
-from optbench.reports.model.document import ACROSS, Chapter, Document, Gallery, Section, present
+from optbench.reports.model.document import ACROSS, OVERVIEW, Chapter, Document, Gallery, Section, present
 from optbench.reports.model.numbers import short
+from optbench.reports.model.overview import Overview, overview
 from optbench.reports.model.sections import costs, curves, leaderboard, sensitivity, targets, tuning, verdicts, whole
 from optbench.reports.model.sections.across import across
 from optbench.reports.model.table import capital
@@ -14,32 +15,31 @@ from optbench.reports.model.table import capital
 
 def document(report: Report) -> Document:
     """Return the report in reading order."""
-    claim = (report.claim.sentence,) if report.claim else ()
-    answer = (*report.answer, *(report.across.answer if report.across else ()), *claim)
-    return Document(report, answer, tuple(whole.warnings(report)), tuple(chapters(report)), contenders(report))
+    first = overview(report)
+    return Document(report, first, tuple(chapters(report, first)), contenders(report))
 
 
-def chapters(report: Report) -> Iterator[Chapter]:
+def chapters(report: Report, first: Overview) -> Iterator[Chapter]:
     """Yield the chapters in reading order."""
     if report.claim:
         yield whole.claim(report.claim)
     starts = figure_starts(report.workloads)
     for number, (workload, start) in enumerate(zip(report.workloads, starts, strict=True), 1):
-        yield workload_chapter(workload, f"w{number}", start, report)
+        yield workload_chapter(workload, f"w{number}", start, report, first)
     if report.across:
         yield across(report.across)
-    yield from whole.closing(report)
+    yield from whole.closing(report, first.further)
 
 
-def workload_chapter(workload: Workload, key: str, start: str, report: Report) -> Chapter:
+def workload_chapter(workload: Workload, key: str, start: str, report: Report, first: Overview) -> Chapter:
     """Return everything of one workload. `start`: what the names of its figures start with."""
-    alone = len(report.workloads) == 1
+    rest = [sentence for sentence in workload.answer if sentence not in first.answer]
     return Chapter(
         key,
         workload.name,
         tuple(sections(workload, report.level)),
         facts=facts(workload),
-        answer=() if alone else tuple(unnamed(sentence, workload) for sentence in workload.answer),
+        answer=tuple(unnamed(sentence, workload) for sentence in rest),
         warnings=workload.warnings,
         figures_start=start,
         labels={"workload": workload.name},
@@ -88,7 +88,7 @@ def figure_starts(workloads: Sequence[Workload]) -> list[str]:
     found: list[str] = []
     for workload in workloads:
         start = slug(workload.name)
-        while start in (*found, ACROSS):
+        while start in (*found, ACROSS, OVERVIEW):
             start += "-x"
         found.append(start)
     return found

@@ -247,6 +247,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class NextStep:
+    """What to type next."""
+
+    reason: str
+    """What it would bring."""
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The content of a report."""
 
@@ -273,4 +282,5 @@ class Report:
     claim: Claim | None = None
     open_runs: int = 0
     """Runs that have not ended."""
+    next_steps: tuple[NextStep, ...] = ()
     schema: int = 1

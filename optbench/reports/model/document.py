@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from optbench.reports.model.content import Report
 from optbench.reports.model.figure import Figure
+from optbench.reports.model.overview import Overview
 from optbench.reports.model.rows import Picture
 from optbench.reports.model.table import Table
 
-ACROSS = "across"
+ACROSS, OVERVIEW = "across", "overview"
 FlatRow = Mapping[str, object]
 Places = Mapping[str, int]
 
@@ -80,13 +81,18 @@ class Document:
     """A report in reading order."""
 
     report: Report
-    answer: tuple[str, ...]
-    """Read first: which optimizer for which workload, and how sure that is."""
-    warnings: tuple[str, ...]
-    """Limits of the whole answer."""
+    overview: Overview
+    """The first screen."""
     chapters: tuple[Chapter, ...]
     contenders: tuple[str, ...]
     """The contenders, sorted by name."""
+
+    @property
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """(name, figure) of the first screen and of every chapter."""
+        if self.overview.figure:
+            yield OVERVIEW, self.overview.figure
+        yield from (found for chapter in self.chapters for found in chapter.figures)
 
     @property
     def places(self) -> Places:

@@ -99,6 +99,17 @@ class Intervals:
 
     axis: str
     rows: tuple[tuple[str, Estimate, tuple[float, ...]], ...]
+    line: float | None = None
+    """The trivial answer's value, marked across all rows."""
+    log: bool = False
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """The same contenders on several workloads, a small panel each."""
+
+    panels: tuple[Intervals, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,5 +118,5 @@ class Figure:
 
     key: str
     title: str
-    data: Lines | Curves | Bars | HeatMaps | Intervals | Claim | Across
+    data: Lines | Curves | Bars | HeatMaps | Intervals | Panels | Claim | Across
     caption: str = ""

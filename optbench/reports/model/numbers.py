@@ -85,6 +85,11 @@ def p_text(p: float | None) -> str:
     return "< 0.001" if p is not None and p < 0.001 else short(p, 2)
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Write a number of things: 1 run, 2 runs."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def bytes_text(count: float | None) -> str:
     """Write a number of bytes."""
     if count is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,29 @@ class Pair:
     """The evidence for the verdict and its limits, in sentences."""
     undertuned: str = ""
     """The loser, if it is undecided because the loser's best value is on the edge of its search box."""
+
+    def of(self, a: str) -> Pair:
+        """Return the same verdict as one on `a`, which is either of the two."""
+        if a == self.a:
+            return self
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            verdict=REVERSED.get(self.verdict, self.verdict),
+            difference=mirrored(self.difference, 0.0),
+            effect=None if self.effect is None else -self.effect,
+            improvement=mirrored(self.improvement, 1.0),
+        )
+
+
+REVERSED = {"better": "worse", "worse": "better"}
+
+
+def mirrored(of: Estimate, total: float) -> Estimate:
+    """Return `total` minus an estimate."""
+    value, low, high = (None if end is None else total - end for end in (of.value, of.high, of.low))
+    return Estimate(value, low, high, of.n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +270,4 @@ class Picture:
     name: str
     step: int
     path: str
+    seed: int

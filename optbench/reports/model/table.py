@@ -19,11 +19,13 @@ Kind = Literal[
     "code",
     "long",  # several sentences
     "contender",
+    "link",
     "verdict",
     "sign",  # a verdict as its sign alone
     "value",  # of a hyperparameter: any type
     "count",
     "number",
+    "cost",  # text with a number, as 0.5\u00d7
     "bytes",
     "p",  # a p-value
     "estimate",  # with its interval
@@ -32,14 +34,14 @@ Kind = Literal[
     "ranks",  # (lowest, highest)
     "heat",  # the same, the better the darker
 ]
-RIGHT: frozenset[Kind] = frozenset({"value", "count", "number", "bytes", "p", "estimate"})
+RIGHT: frozenset[Kind] = frozenset({"value", "count", "number", "cost", "bytes", "p", "estimate"})
 
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
     """A value with a warning behind it, or none."""
 
-    value: object
+    value: Cell
     flag: str = ""
 
 
@@ -49,10 +51,19 @@ class Whisker:
 
     of: Estimate
     values: tuple[float, ...] = ()
-    target: float | None = None
+    marks: tuple[float, ...] = ()
+    """Values to mark, where they are near."""
 
 
-Cell = str | float | None | Estimate | Flagged | Whisker | tuple[int, int] | tuple[float | None, ...]
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Text that leads to another file of the report."""
+
+    text: str
+    address: str
+
+
+Cell = Link | str | float | None | Estimate | Flagged | Whisker | tuple[int, int] | tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,13 @@ class TableColumn:
     outputs: tuple[Output, ...] = EVERYWHERE
     digits: int = 4
     """Significant digits of a number."""
+    group: str = ""
+    """A head over neighbouring columns."""
+
+    @property
+    def whole_title(self) -> str:
+        """The title with that of its group."""
+        return f"{self.group}: {self.title}" if self.group else self.title
 
     @property
     def right(self) -> bool:

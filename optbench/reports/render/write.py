@@ -5,13 +5,15 @@ report.md           the same in Markdown, with the figures
 report.json         the same for machines
 tables/NAME.csv     every table at full precision
 figures/NAME.png    and .svg: for papers
+
+Of several studies, each in a folder of its own, with index.html, index.md and index.json beside them.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,7 @@ from optbench.errors import ConfigError
 from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Report
 from optbench.reports.model.document import Document
+from optbench.reports.model.index import INDEX, IndexEntry, index_table
 from optbench.store import storage_errors, write_atomically
 
 SCALARS = frozenset((int, str, bool, type(None)))
@@ -68,6 +71,26 @@ def write_report(
         written.append(write_text(folder / "report.json", json.dumps(plain(report), allow_nan=False) + "\n"))
     if "csv" in kinds:
         written += write_tables(made, folder / "tables")
+    return written
+
+
+def write_index(
+    entries: Sequence[IndexEntry], folder: Path, *, title: str, kinds: Collection[str], refresh: int | None = None
+) -> list[Path]:
+    """Write the list of several studies, whose reports lie in folders of their own beside it. Return its files."""
+    from optbench import __version__
+    from optbench.reports.render.html.page import to_html_index
+    from optbench.reports.render.markdown import to_markdown_index
+
+    written = []
+    if "html" in kinds:
+        page = to_html_index(entries, title, f"optbench {__version__}", refresh)
+        written.append(write_text(folder / f"{INDEX}.html", page))
+    if "md" in kinds:
+        written.append(write_text(folder / f"{INDEX}.md", to_markdown_index(title, index_table(entries, "md"))))
+    if "json" in kinds:
+        listed = json.dumps({"studies": plain(entries)}, allow_nan=False)
+        written.append(write_text(folder / f"{INDEX}.json", f"{listed}\n"))
     return written
 
 

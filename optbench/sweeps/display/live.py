@@ -117,8 +117,8 @@ class LiveDisplay(Observer):
 
     @property
     def metric(self) -> str:
-        """The name of the metric; all names, if workloads differ in it."""
-        return "/".join(self._metrics)
+        """The name of the metric; empty where workloads differ in it."""
+        return next(iter(self._metrics)) if len(self._metrics) == 1 else ""
 
     @property
     def expected(self) -> int:
@@ -138,7 +138,7 @@ class LiveDisplay(Observer):
         failed = f", {failures} failed" if failures else ""
         best = ", ".join(f"{cell.cell.label} {self.best(cell)}" for cell in self.cells[:4])
         more = f", ... ({len(self.cells)} cells)" if len(self.cells) > 4 else ""
-        scores = f"; best {self.metric}: {best}{more}" if self.metric and best else ""
+        scores = f"; best {self.metric or 'so far'}: {best}{more}" if self._metrics and best else ""
         return f"{len(self.outcomes)}/{self.expected} done{failed}, {running}{scores}; {self.time_left()}"
 
     def best(self, progress: CellProgress) -> str:
@@ -146,7 +146,8 @@ class LiveDisplay(Observer):
         runs = [run.run_id for trial in progress.trials for run in trial.runs]
         outcomes = [self.outcomes[run_id] for run_id in runs if run_id in self.outcomes]
         found = [(o.score, o.val) for o in outcomes if o.score is not None]
-        return f"{max(found)[1]:.4g}" if found else "-"
+        metric = "" if self.metric else next((f" {o.metric}" for o in outcomes if o.metric), "")
+        return f"{max(found)[1]:.4g}{metric}" if found else "-"
 
     def time_left(self) -> str:
         """Return the time left in words."""

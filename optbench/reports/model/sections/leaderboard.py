@@ -11,6 +11,7 @@ from optbench.reports.model.document import Section, present
 from optbench.reports.model.figure import Figure, Intervals
 from optbench.reports.model.flat import records
 from optbench.reports.model.numbers import short
+from optbench.reports.model.overview import rank
 from optbench.reports.model.table import (
     CONTENDER,
     EVERYWHERE,
@@ -24,6 +25,7 @@ from optbench.reports.model.table import (
     table,
 )
 
+TRAINED = {True: "yes", False: "not shown", None: ""}
 AIMS = {"max": "higher is better", "min": "lower is better"}
 READING = (
     "A rank such as 1\u20133 is a range: one more than the contenders shown to be better, to one more than those not "
@@ -43,22 +45,25 @@ def drawn(workload: Workload) -> Figure | None:
     if all(estimate.value is None for _, estimate, _ in rows):
         return None
     axis = f"{workload.headline_name} ({AIMS.get(workload.direction, workload.direction)})"
-    return Figure("leaderboard", "Leaderboard", Intervals(axis, rows))
+    data = Intervals(axis, rows, workload.trivial, workload.scale == "decades")
+    caption = "The dotted line is the trivial answer." if workload.trivial is not None else ""
+    return Figure("leaderboard", "Leaderboard", data, caption)
 
 
 def standings(workload: Workload, level: float) -> Table:
     """Return one row for each contender, best first."""
     letters = letter_groups(workload.rows, workload.pairs)
     curves = {band.contender: tuple(band.value) for band in workload.bands if band.column == "val_metric"}
-    target = workload.target if workload.headline.startswith("val") else None
     return table(
         f"{capital(workload.headline_name)} at the end of the schedule",
         workload.rows,
         (CONTENDER, lambda row: row.contender),
-        (TableColumn("rank", "ranks"), lambda row: (row.rank_low, row.rank_high)),
+        (TableColumn("rank", "ranks"), lambda row: rank(row, len(workload.rows))),
         (TableColumn("group"), lambda row: letters.get(row.contender, "")),
         (TableColumn(workload.headline_name, "estimate"), workload.headline_of),
-        (TableColumn("interval", "whisker", HTML), lambda row: Whisker(workload.headline_of(row), row.values, target)),
+        (TableColumn("interval", "whisker", HTML), partial(whisker, workload)),
+        (TableColumn("trivial answer", "number"), lambda row: workload.trivial),
+        (TableColumn("trained"), lambda row: TRAINED[row.trained]),
         (TableColumn("seeds", "count"), lambda row: len(row.values)),
         (TableColumn("failed", "count"), lambda row: row.failed),
         (TableColumn("trials", "count"), lambda row: row.trials or None),
@@ -67,6 +72,12 @@ def standings(workload: Workload, level: float) -> Table:
         note=f"Mean over seeds with its {short(100 * level)} % interval; thin marks are single seeds. {READING}",
         outputs=EVERYWHERE,
     )
+
+
+def whisker(workload: Workload, row: Row) -> Whisker:
+    """Return a contender's interval with its seeds; target and trivial answer are marked where they are near."""
+    marks = (workload.target if workload.headline.startswith("val") else None, workload.trivial)
+    return Whisker(workload.headline_of(row), row.values, tuple(mark for mark in marks if mark is not None))
 
 
 def tuned_values(row: Row) -> str:
@@ -112,7 +123,9 @@ def tuned(workload: Workload) -> Table | None:
 def chosen(row: Row, key: str) -> Flagged:
     """Return the tuned value of a hyperparameter, flagged on the edge of the search range."""
     edge = dict(row.edges).get(key)
-    return Flagged(row.tuned.get(key), f"{edge} edge" if edge else "")
+    value = row.tuned.get(key)
+    shown = value if isinstance(value, (str, float, int)) or value is None else str(value)
+    return Flagged(shown, f"{edge} edge" if edge else "")
 
 
 def letter_groups(rows: Sequence[Row], pairs: Sequence[Pair]) -> dict[str, str]:

@@ -8,9 +8,9 @@ from optbench.reports.model.content import Pair, Workload
 from optbench.reports.model.document import Section, present
 from optbench.reports.model.flat import records
 from optbench.reports.model.numbers import MINUS
+from optbench.reports.model.rows import REVERSED
 from optbench.reports.model.table import CONTENDER, DOCUMENTS, EVERYWHERE, HTML, Table, TableColumn, table
 
-REVERSED = {"better": "worse", "worse": "better"}
 OPEN_PAIRS = 6  # more are shown on a click
 WORDS_UP_TO = 7  # contenders; verdicts of more are signs alone
 

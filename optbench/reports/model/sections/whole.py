@@ -1,8 +1,7 @@
-"""Chapters on the whole report: claim, failures, assumptions, what was mixed and what was skipped."""
+"""Chapters on the whole report: claim, further limits, failures, assumptions, what was mixed and what was skipped."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from optbench.reports.model.content import Claim, Report
@@ -12,28 +11,18 @@ from optbench.reports.model.flat import flat, records
 from optbench.reports.model.table import CONTENDER, EVERYWHERE, TERMINAL, Table, TableColumn, table
 
 
-def warnings(report: Report) -> Iterator[str]:
-    """Yield what weakens the whole report."""
-    if report.open_runs:
-        yield f"{report.open_runs} run{'s have' if report.open_runs > 1 else ' has'} not ended yet."
-    for line in report.mixed:
-        yield f"Mixed on request: {line}"
-    if report.failures:
-        counts = Counter(failure.status for failure in report.failures)
-        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
-        yield f"{len(report.failures)} run{'s' if len(report.failures) > 1 else ''} failed: {listed}."
-    if report.skipped:
-        yield f"{len(report.skipped)} files or folders were skipped."
-
-
 def claim(of: Claim) -> Chapter:
     """Return the study's claim and its verdict, a line for each criterion where there are several."""
     drawable = any(e.low is not None or e.high is not None for one in of.criteria for e in one.evidence)
     figure = Figure("claim", "The claim's criteria", of) if drawable else None
     stated = f"{of.text}: {of.verdict}." if of.text else ""
     lines = of.lines if len(of.criteria) > 1 else ()
-    on_terminal = table("Criteria", lines, (TableColumn("criterion"), str), outputs=TERMINAL)
-    return chapter("claim", "Claim", stated, of.sentence, lines, figure, on_terminal)
+    return chapter("claim", "Claim", stated, of.sentence, lines, figure, sentences("Criteria", lines))
+
+
+def sentences(title: str, lines: tuple[str, ...]) -> Table:
+    """Return sentences for the terminal, a line each."""
+    return table(title, lines, (TableColumn("sentence"), str), outputs=TERMINAL)
 
 
 def failures(report: Report) -> Chapter:
@@ -53,8 +42,9 @@ def failures(report: Report) -> Chapter:
     return chapter("failures", "Failures", found, records=(runs, records("failures", report.failures)))
 
 
-def closing(report: Report) -> Iterator[Chapter]:
-    """Yield what follows the results."""
+def closing(report: Report, further: tuple[str, ...]) -> Iterator[Chapter]:
+    """Yield what follows the results. `further`: caveats that the first screen leaves out."""
+    yield chapter("limits", "Further limits", further, sentences("Further limits", further))
     yield failures(report)
     yield chapter("assumptions", "Assumptions", report.assumptions)
     yield chapter("mixed", "Mixed on request", report.mixed)

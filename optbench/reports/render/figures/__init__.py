@@ -24,7 +24,7 @@ def write_figures(document: Document, folder: Path) -> list[Path]:
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         before, now = drawn_before(folder), {}
-        for name, figure in (found for chapter in document.chapters for found in chapter.figures):
+        for name, figure in document.figures:
             now[name] = hashlib.sha256(repr((VERSION, figure, places)).encode()).hexdigest()
             files = [folder / f"{name}.{ending}" for ending in ("png", "svg")]
             if before.get(name) != now[name] or not all(file.exists() for file in files):
@@ -49,6 +49,7 @@ def draw(figure: Figure, places: Places, files: list[Path]) -> None:
         kinds.Curves: lines.curves,
         kinds.Bars: bars.bars,
         kinds.Intervals: bars.intervals,
+        kinds.Panels: bars.panels,
         kinds.HeatMaps: heat.heat,
         kinds.Claim: forest.forest,
         kinds.Across: standings.standings,

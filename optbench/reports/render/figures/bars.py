@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from optbench.reports.model.document import Places
-from optbench.reports.model.figure import Bars, Intervals
+from optbench.reports.model.figure import Bars, Intervals, Panels
 from optbench.reports.model.rows import Estimate
-from optbench.reports.render.figures.style import GREY, colour, legend, new, rows_of
+from optbench.reports.render.figures.style import GREY, WIDTH, colour, legend, log, new, rows_of
+from optbench.reports.render.palette import PHASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PARTS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#999999", "#7a5195", "#d55e00", "#bbbbbb")
 ROW = 0.34  # inches
+IN_A_ROW = 3
 
 
 def bars(data: Bars, places: Places) -> Figure:
@@ -25,7 +27,7 @@ def bars(data: Bars, places: Places) -> Figure:
     for number, (title, values) in enumerate(data.parts):
         lengths = values[::-1]
         alone = len(data.parts) == 1
-        colours = [colour(name, places) for name in names] if alone else PARTS[number % len(PARTS)]
+        colours = [colour(name, places) for name in names] if alone else PHASES[number % len(PHASES)]
         axes.barh(range(len(names)), lengths, left=start, color=colours, label="" if alone else title, height=0.7)
         start = [a + b for a, b in zip(start, lengths, strict=True)]
     if data.line is not None:
@@ -39,14 +41,41 @@ def bars(data: Bars, places: Places) -> Figure:
 def intervals(data: Intervals, places: Places) -> Figure:
     """Draw means with their intervals, single values as thin marks; the first on top."""
     figure, axes = new(1.0 + ROW * len(data.rows))
+    panel(axes, data, places)
+    return figure
+
+
+def panels(data: Panels, places: Places) -> Figure:
+    """Draw a small panel for each workload."""
+    from matplotlib.figure import Figure
+
+    columns = min(len(data.panels), IN_A_ROW)
+    rows = math.ceil(len(data.panels) / columns)
+    height = 1.0 + ROW * max(len(one.rows) for one in data.panels)
+    figure = Figure(figsize=(WIDTH * (0.4 + 0.6 * columns), rows * height), layout="constrained")
+    drawn = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, one in zip(drawn, data.panels, strict=False):
+        panel(axes, one, places)
+        axes.set_title(one.title, fontsize=9)
+    for empty in drawn[len(data.panels) :]:
+        empty.remove()
+    return figure
+
+
+def panel(axes: Axes, data: Intervals, places: Places) -> None:
+    """Draw one workload; the trivial answer as a dotted line."""
     rows = data.rows[::-1]
     for y, (name, estimate, values) in enumerate(rows):
         own = colour(name, places)
         axes.plot(values, [y] * len(values), "|", color=own, alpha=0.6, markersize=9)
         interval(axes, y, estimate, own)
+    if data.line is not None and (data.line > 0 or not data.log):
+        axes.axvline(data.line, color=GREY, linewidth=1, linestyle=":")
+    if data.log and all(end is None or end > 0 for _, one, _ in rows for end in (one.value, one.low)):
+        axes.set_xscale("log")
+        log(axes.xaxis)
     rows_of(axes, [name for name, _, _ in rows])
-    axes.set_xlabel(data.axis)
-    return figure
+    axes.set_xlabel(data.axis + (" (dotted: trivial answer)" if data.line is not None else ""))
 
 
 def interval(axes: Axes, y: float, estimate: Estimate, own: str) -> None:

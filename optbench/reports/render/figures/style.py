@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from optbench.reports.model.document import Places
+from optbench.reports.render.palette import palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-VERSION = 4  # of the look: a new one draws every figure anew
-COLOURS = ("#0072b2", "#d55e00", "#008f68", "#b4508b", "#a06f00", "#3b8fc2", "#6a55a3", "#5c6670")  # as in page.css
+VERSION = 5  # of the look: a new one draws every figure anew
 MARKERS = "osD^vPX*"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 GREY = "#777777"
@@ -70,9 +70,9 @@ def look(name: str, places: Places) -> dict[str, Any]:
     """Return a contender's colour, dash and marker."""
     place = places.get(name, len(places))
     return {
-        "color": COLOURS[place % len(COLOURS)],
-        "linestyle": DASHES[(place // len(COLOURS) + place) % len(DASHES)],
-        "marker": MARKERS[(place // len(COLOURS) + place) % len(MARKERS)],
+        "color": palette(1 + max(place, len(places)))[place][0],
+        "linestyle": DASHES[(place // len(MARKERS) + place) % len(DASHES)],
+        "marker": MARKERS[(place // len(MARKERS) + place) % len(MARKERS)],
     }
 
 

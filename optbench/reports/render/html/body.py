@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from markupsafe import Markup
 
+from optbench.reports.model.content import NextStep
 from optbench.reports.model.document import Chapter, Document, Gallery, Part
 from optbench.reports.model.figure import Curves, Figure
-from optbench.reports.render.html.markup import folded, items, join, tag
+from optbench.reports.render.html.markup import items, join, tag
+from optbench.reports.render.html.panels import panels
 from optbench.reports.render.html.pictures import Album, gallery
 from optbench.reports.render.html.plots import Plot, curves, plots
 from optbench.reports.render.html.runs import listing
 from optbench.reports.render.html.table import html_table
-
-OPEN_WARNINGS = 8  # of all workloads; more are shown on a click
 
 
 class Body:
@@ -36,34 +36,28 @@ class Body:
         return self.places.get(contender, len(self.places))
 
     def drawn(self) -> Iterator[Markup]:
-        """Yield the verdict, every chapter with content, and the list of runs."""
-        yield self.verdict()
+        """Yield the first screen, every chapter with content, and the list of runs."""
+        yield self.first_screen()
         for chapter in self.document.chapters:
             yield self.chapter(chapter)
         if self.document.report.runs:
             self.contents.append((2, "runs", "Runs"))
             yield tag("section", tag("h2", "Runs"), listing(self.document.report), id="runs")
 
-    def verdict(self) -> Markup:
-        """Return what is read first: the answer, and what weakens it."""
+    def first_screen(self) -> Markup:
+        """Return what is read first: claim, answer, standings with their figure, caveats, what to type."""
         self.contents.append((2, "verdict", "Verdict"))
-        answer = tag("div", *(tag("p", sentence) for sentence in self.document.answer), class_="answer")
-        found = [*self.document.warnings, *self.warnings_of_chapters()]
-        warnings = tag("div", tag("h3", "What weakens it"), items(found), class_="warnings") if found else None
-        return tag("section", tag("h2", "Verdict"), answer, warnings, id="verdict")
-
-    def warnings_of_chapters(self) -> Iterator[object]:
-        """Yield the warnings of workloads: by name if there are several, on a click where there are many."""
-        chapters = [chapter for chapter in self.document.chapters if chapter.warnings]
-        many = sum(len(chapter.warnings) for chapter in chapters) > OPEN_WARNINGS
-        for chapter in chapters:
-            name, found = tag("b", chapter.title), chapter.warnings
-            if len(self.document.report.workloads) == 1:
-                yield from found
-            elif many and len(found) > 1:
-                yield folded(join([name, f": {len(found)} warnings"]), items(found))
-            else:
-                yield from (join([name, ": ", text]) for text in found)
+        of = self.document.overview
+        claim = tag("p", of.claim, class_="claim") if of.claim else None
+        answer = tag("div", *(tag("p", sentence) for sentence in of.answer), class_="answer")
+        shown = of.standings.shown_in("html")
+        standings = tag("div", html_table(shown, self.places)) if shown else None
+        figure = panels(of.figure, self.places) if of.figure else None
+        caveats = tag("div", tag("h3", "What weakens it"), items(of.caveats), class_="warnings") if of.caveats else None
+        side_by_side = tag("div", standings, figure, class_="standings")
+        return tag(
+            "section", tag("h2", "Verdict"), claim, answer, side_by_side, caveats, next_steps(of.steps), id="verdict"
+        )
 
     def chapter(self, chapter: Chapter) -> Markup:
         """Return a chapter, nothing where it has no content."""
@@ -74,7 +68,8 @@ class Body:
         self.contents.insert(place, (2, chapter.key, chapter.title))
         facts = tag("p", chapter.facts, class_="facts") if chapter.facts else None
         answer = tag("div", *(tag("p", sentence) for sentence in chapter.answer), class_="answer small")
-        head = [tag("h2", chapter.title), facts, answer if chapter.answer else None]
+        warnings = tag("div", items(chapter.warnings), class_="warnings") if chapter.warnings else None
+        head = [tag("h2", chapter.title), facts, answer if chapter.answer else None, warnings]
         return tag("section", *head, *inner, id=chapter.key, class_="chapter")
 
     def sections(self, chapter: Chapter) -> Iterator[Markup]:
@@ -116,6 +111,19 @@ class Body:
         self.plots.append(data)
         plot = tag("div", class_="plot", data_figure=len(self.plots) - 1, role="img", aria_label=caption)
         return tag("figure", plot, tag("figcaption", caption))
+
+
+def next_steps(steps: Sequence[NextStep]) -> Markup | None:
+    """Return what to type next, and why."""
+    if not steps:
+        return None
+    shown = (tag("li", step.reason, tag("pre", command(step.command), tabindex="0")) for step in steps)
+    return tag("div", tag("h3", "Next"), tag("ul", *shown), class_="next")
+
+
+def command(text: str) -> Markup:
+    """Return a command that breaks into lines between its words alone."""
+    return tag("code", join((tag("span", word, class_="word") for word in text.split(" ")), " "))
 
 
 def has_curves(part: Part) -> bool:

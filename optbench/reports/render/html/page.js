@@ -30,7 +30,7 @@ async function unpack() {
 const wish = window.matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => !printing && (root.dataset.theme ? root.dataset.theme === "dark" : wish.matches);
 const variable = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-const colour = (who) => variable("--c" + (who % 8));
+const colour = (who) => variable("--c" + who);
 const faint = (hex, share) => {
   const part = (at) => parseInt(hex.slice(at, at + 2), 16);
   return `rgba(${part(1)},${part(3)},${part(5)},${share})`;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from markupsafe import Markup
 
 from optbench.reports.model.content import Report
 from optbench.reports.model.document import Document
-from optbench.reports.model.numbers import DASH
+from optbench.reports.model.index import IndexEntry, index_table
+from optbench.reports.model.numbers import DASH, counted
 from optbench.reports.render.html.body import Body
 from optbench.reports.render.html.markup import UNSHOWN, join, tag
 from optbench.reports.render.html.packing import packed
 from optbench.reports.render.html.runs import run_data
+from optbench.reports.render.html.table import html_table
+from optbench.reports.render.palette import PHASES, palette
 
 POLICY = "; ".join(
     (
@@ -38,8 +42,36 @@ def to_html(document: Document, root: Path, refresh: int | None = None) -> str:
     main = tag("main", *body.drawn(), id="main")
     runs = [run_data(run, body.place(run.contender)) for run in report.runs]
     island = packed({"names": document.contenders, "figures": body.plots, "runs": runs})
-    scripts = [script(asset("vendor/plotly-basic.min.js")), script(own_script())]
-    policy = POLICY.format(" ".join(digest for _, digest in scripts))
+    return page(
+        report.title,
+        join([header(report), contents(body.contents), main, footer(report)]),
+        data=tag("script", island, type="application/octet-stream", id="data"),
+        sources=[asset("vendor/plotly-basic.min.js"), own_script()],
+        style=colours(len(document.contenders) + 1),
+        refresh=refresh,
+    )
+
+
+def to_html_index(entries: Sequence[IndexEntry], title: str, made_with: str, refresh: int | None = None) -> str:
+    """Return the page that lists several studies; it has no script, its theme is the system's."""
+    about = tag("p", counted(len(entries), "study", "studies"), class_="facts")
+    head = tag("header", tag("div", tag("p", "optbench report", class_="over"), tag("h1", title), about))
+    main = tag("main", tag("section", html_table(index_table(entries), {}), class_="index"), id="main")
+    footer = tag("footer", tag("p", f"Made with {made_with}."))
+    return page(title, join([head, main, footer]), refresh=refresh)
+
+
+def page(
+    title: str,
+    shown: Markup,
+    data: Markup | None = None,
+    sources: Sequence[str] = (),
+    style: str = "",
+    refresh: int | None = None,
+) -> str:
+    """Return a whole page around what it shows, with its data and its scripts."""
+    scripts = [script(source) for source in sources]
+    policy = POLICY.format(" ".join(digest for _, digest in scripts) or "'none'")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -47,13 +79,21 @@ def to_html(document: Document, root: Path, refresh: int | None = None) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", http_equiv="refresh", content=str(refresh)) if refresh else None,
-        tag("title", f"{report.title} {DASH} optbench"),
-        tag("style", Markup(asset("page.css"))),
+        tag("title", f"{title} {DASH} optbench"),
+        tag("style", Markup(asset("page.css")), Markup(style)),
     )
-    shown = join([header(report), contents(body.contents), main, footer(report)])
     start = UNSHOWN.sub("\ufffd", f'<!DOCTYPE html>\n<html lang="en">{head}<body>{shown}')
-    data = tag("script", island, type="application/octet-stream", id="data")
-    return f"{start}{data}{''.join(text for text, _ in scripts)}</body></html>\n"
+    return f"{start}{data or ''}{''.join(text for text, _ in scripts)}</body></html>\n"
+
+
+def colours(contenders: int) -> str:
+    """Return the contenders' colours as CSS; for dark paper twice, for the system's wish and the page's switch."""
+    found = palette(contenders)
+    light, dark = ("".join(f"--c{n}:{pair[on]};" for n, pair in enumerate(found)) for on in (0, 1))
+    phases = "".join(f"--p{n}:{colour};" for n, colour in enumerate(PHASES))
+    classes = "".join(f".c{n}{{color:var(--c{n})}}" for n in range(contenders))
+    system = f'@media (prefers-color-scheme: dark) {{:root:not([data-theme="light"]) {{{dark}}}}}'
+    return f':root {{{light}{phases}}}{system}:root[data-theme="dark"] {{{dark}}}{classes}'
 
 
 def asset(name: str) -> str:
@@ -78,7 +118,7 @@ def script(source: str) -> tuple[Markup, str]:
 def header(report: Report) -> Markup:
     """Return the title and the switch between light and dark."""
     studies, workloads = len(report.studies), len(report.workloads)
-    about = [f"{len(report.runs):,} runs", f"{workloads} workload{'s' if workloads != 1 else ''}"]
+    about = [counted(len(report.runs), "run"), counted(workloads, "workload")]
     about += [f"stud{'ies' if studies != 1 else 'y'} {', '.join(report.studies)}"] if studies else []
     return tag(
         "header",

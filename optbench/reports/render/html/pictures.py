@@ -75,8 +75,7 @@ def by_worth(pictures: Sequence[Picture]) -> list[Picture]:
 
 def drawn(picture: Picture, address: str, places: Places) -> Markup:
     """Return a picture with its caption."""
-    text = f"{picture.name} of {picture.contender} at step {picture.step}, run {picture.run_id}"
-    caption = tag(
-        "figcaption", contender(picture.contender, places), tag("small", f"{picture.name}, step {picture.step:,}")
-    )
+    text = f"{picture.name} of {picture.contender}, seed {picture.seed}, step {picture.step}, run {picture.run_id}"
+    about = f"{picture.name}, seed {picture.seed}, step {picture.step:,}"
+    caption = tag("figcaption", contender(picture.contender, places), tag("small", about))
     return tag("figure", tag("img", src=address, alt=text, title=text), caption)

@@ -31,7 +31,7 @@ function list() {
 
 function who(run) {
   const box = element("span", null, { class: "who" });
-  box.append(element("i", null, { class: "dot c" + (run.who % 8), "aria-hidden": "true" }), element("bdi", run.contender));
+  box.append(element("i", null, { class: "dot c" + run.who, "aria-hidden": "true" }), element("bdi", run.contender));
   return box;
 }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from urllib.parse import quote
+
 from markupsafe import Markup, escape
 
 from optbench.reports.model.cells import cell_text
 from optbench.reports.model.document import Places
 from optbench.reports.model.numbers import interval_text, value_text
 from optbench.reports.model.rows import Estimate
-from optbench.reports.model.table import Cell, Flagged, Table, TableColumn, Whisker
+from optbench.reports.model.table import Cell, Flagged, Link, Table, TableColumn, Whisker
 from optbench.reports.render.html.markup import folded, join, tag
-from optbench.reports.render.html.whisker import COLOURS, drawn, scale
+from optbench.reports.render.html.whisker import drawn, scale
 
 SIGNS = {"better": "▲", "worse": "▼", "tie": "=", "undecided": "?"}
 CLASSES = {"verdict": "middle", "sign": "middle", "heat": "middle", "ranks": "rank"}
@@ -30,10 +33,18 @@ def html_table(of: Table, places: Places) -> Markup:
         for row in zip(*columns, strict=True)
     ]
     caption = None if of.folded else tag("caption", tag("span", of.title))
-    inner = tag("table", caption, tag("thead", tag("tr", *heads)), tag("tbody", *body))
+    inner = tag("table", caption, tag("thead", groups(of), tag("tr", *heads)), tag("tbody", *body))
     box = tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=of.title)
     note = tag("p", of.note, class_="note") if of.note else None
     return folded(of.title, box, note, class_="numbers") if of.folded else join([box, note])
+
+
+def groups(of: Table) -> Markup | None:
+    """Return the row of heads over groups of columns, None without groups."""
+    if not any(column.group for column in of.columns):
+        return None
+    found = [(name, len(list(inner))) for name, inner in itertools.groupby(of.columns, lambda column: column.group)]
+    return tag("tr", *(tag("th", n, scope="colgroup", colspan=k, class_="group" if n else None) for n, k in found))
 
 
 def title(column: TableColumn, places: Places) -> Markup:
@@ -62,8 +73,11 @@ def written(of: Table, k: int, places: Places) -> list[Markup]:
 def html_cell(cell: Cell, column: TableColumn, places: Places) -> Markup:
     """Return one cell."""
     text = cell_text(cell, column)
-    if isinstance(cell, Flagged) and cell.flag:
-        return join([cell_text(cell.value, column), tag("span", cell.flag, class_="badge worse")], " ")
+    if isinstance(cell, Flagged):
+        value = None if cell.value is None else html_cell(cell.value, column, places)
+        return join([value, tag("span", cell.flag, class_="badge worse") if cell.flag else None], " ")
+    if isinstance(cell, Link):
+        return tag("a", text, href=quote(cell.address))
     if isinstance(cell, Estimate) and (interval := interval_text(cell)):
         return join([value_text(cell), tag("small", interval)], " ")
     if not text:
@@ -83,7 +97,7 @@ def html_cell(cell: Cell, column: TableColumn, places: Places) -> Markup:
 
 def contender(name: str, places: Places) -> Markup:
     """Return a contender's name with its colour."""
-    dot = tag("i", class_=f"dot c{places.get(name, len(places)) % COLOURS}", aria_hidden="true")
+    dot = tag("i", class_=f"dot c{places[name]}", aria_hidden="true") if name in places else None
     return tag("span", dot, tag("bdi", name), class_="who")
 
 

@@ -12,7 +12,6 @@ from optbench.reports.model.numbers import estimate_text
 from optbench.reports.model.table import Whisker
 from optbench.reports.render.html.markup import tag
 
-COLOURS = 8  # --c0 ... --c7 of page.css
 WIDTH, HEIGHT, EDGE = 168, 20, 8  # pixels
 
 
@@ -30,15 +29,15 @@ class Scale:
 
 
 def scale(whiskers: Sequence[Whisker]) -> Scale | None:
-    """Return the scale from the least to the greatest that is drawn; it includes targets that are near."""
+    """Return the scale from the least to the greatest that is drawn; it includes marks that are near."""
     ends = [end for one in whiskers for end in (one.of.value, one.of.low, one.of.high, *one.values) if end is not None]
     ends = [end for end in ends if math.isfinite(end)]
     if not ends:
         return None
     low, high = min(ends), max(ends)
     reach = (high - low) or abs(high) or 1.0
-    targets = [one.target for one in whiskers if one.target is not None and low - reach <= one.target <= high + reach]
-    return Scale(min([low, *targets]), max([high, *targets]))
+    marks = [mark for one in whiskers for mark in one.marks if low - reach <= mark <= high + reach]
+    return Scale(min([low, *marks]), max([high, *marks]))
 
 
 def drawn(one: Whisker, on: Scale | None, place: int) -> Markup:
@@ -49,11 +48,10 @@ def drawn(one: Whisker, on: Scale | None, place: int) -> Markup:
     middle = HEIGHT / 2
     seeds = sorted({on.x(value) for value in one.values if math.isfinite(value)})
     parts = [tag("line", x1=x, x2=x, y1=3, y2=HEIGHT - 3, class_="seed") for x in seeds]
-    if one.target is not None and on.low <= one.target <= on.high:
-        x = on.x(one.target)
+    for x in (on.x(mark) for mark in one.marks if on.low <= mark <= on.high):
         parts.append(tag("line", x1=x, x2=x, y1=1, y2=HEIGHT - 1, class_="mark"))
     if of.low is not None and of.high is not None:
         parts.append(tag("line", x1=on.x(of.low), x2=on.x(of.high), y1=middle, y2=middle, class_="whisker"))
     parts.append(tag("circle", cx=on.x(of.value), cy=middle, r=4.5))
     size = {"width": WIDTH, "height": HEIGHT, "viewBox": f"0 0 {WIDTH} {HEIGHT}"}
-    return tag("svg", *parts, class_=f"whisk c{place % COLOURS}", role="img", aria_label=estimate_text(of), **size)
+    return tag("svg", *parts, class_=f"whisk c{place}", role="img", aria_label=estimate_text(of), **size)

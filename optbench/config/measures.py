@@ -45,7 +45,9 @@ MEASURES = {
     "diverged_share": Measure(DIFFERENCE, False, "share of the tuning runs that failed", SHARE),
     "seed_sd": Measure(RATIO, False, "standard deviation of the final metric over seeds", of_winner=True),
     "trial_sd": Measure(RATIO, False, "standard deviation of the metric over the trials of the tuning"),
-    "lr_sensitivity": Measure(DIFFERENCE, False, "metric lost by a learning rate drawn at random from its search box"),
+    "lr_sensitivity": Measure(
+        DIFFERENCE, True, "decades of learning rate that end near the contender's own best", NOT_NEGATIVE
+    ),
     "separability": Measure(DIFFERENCE, True, "separability of learning rate and weight decay, 0 to 1", SHARE),
     "steps_to_target": Measure(RATIO, False, "steps of the shortest complete schedule that reaches the target"),
     "seconds_to_target": Measure(RATIO, False, "training seconds of that schedule"),

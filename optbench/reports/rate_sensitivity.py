@@ -8,6 +8,7 @@ from optbench.config.values import as_number
 from optbench.reports.contenders import Contender
 from optbench.reports.model.content import Sensitivity
 from optbench.reports.statistics.measures.sensitivity import sensitivity
+from optbench.reports.statistics.scale import DECADES
 
 
 def learning_rate_key(keys: Iterable[str]) -> str | None:
@@ -33,6 +34,7 @@ def sensitivity_of(contender: Contender, key: str, direction: str, level: float)
         noise=contender.values("val"),
         chosen=tried.get(winner) if winner is not None else None,
         second=second_key(contender, key, list(tried)),
+        ratios=contender.scale("val").kind == DECADES,
     )
 
 

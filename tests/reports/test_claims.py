@@ -365,12 +365,86 @@ def test_spread_over_trials_and_learning_rates() -> None:
     made = Made()
     rates = [{"optimizer.lr": 10.0 ** (-i / 4)} for i in range(12)]
     flat = [(rate, 0.9 - 0.001 * i) for i, rate in enumerate(rates)]
-    steep = [(rate, None if i > 8 else 0.9 - 0.05 * i) for i, rate in enumerate(rates)]
+    steep = [(rate, None if i > 8 else 0.9 - 0.05 * abs(i - 3)) for i, rate in enumerate(rates)]
     made.cell({"optimizer": "flat"}, around(0.9), flat, val_trivial=0.1)
     made.cell({"optimizer": "steep"}, around(0.9), steep, val_trivial=0.1)
     assert made.decide(claim("flat", "steep", measure="trial_sd")).holds is True
     assert made.decide(claim("flat", "steep", measure="lr_sensitivity")).holds is True
-    assert made.decide(claim("steep", 0.01, "worse", measure="lr_sensitivity")).holds is True
+    assert made.decide(claim("steep", 2.0, "worse", measure="lr_sensitivity")).holds is True
+    assert "at least 2.75 decades against 0." in made.decide(claim("flat", "steep", measure="lr_sensitivity")).sentence
+
+
+@pytest.mark.parametrize("extra", [0, 8])
+def test_decades_of_learning_rate_do_not_depend_on_the_box(extra: int) -> None:
+    made = Made()
+    rates = [10.0 ** (-i / 4) for i in range(-extra, 13)]
+    for name, slope in (("wide", 0.1), ("narrow", 0.4)):
+        values = [0.9 - slope * abs(math.log10(rate) + 1.5) for rate in rates]
+        trials = [({"optimizer.lr": rate}, max(0.1, value)) for rate, value in zip(rates, values, strict=True)]
+        made.cell({"optimizer": name}, [0.9, 0.9001, 0.8999], trials, val_trivial=0.1)
+    found = made.decide(claim("wide", "narrow", measure="lr_sensitivity", margin=0.1))
+    assert found.verdict == "supported" and "0.80 decades against 0.20 decades" in found.sentence
+
+
+def test_a_range_that_is_cut_off_has_no_upper_end() -> None:
+    made = Made()
+    rates = [10.0 ** (-i / 4) for i in range(9)]
+    made.cell({"optimizer": "a"}, around(0.9), [({"optimizer.lr": rate}, 0.9) for rate in rates], val_trivial=0.1)
+    falling = [({"optimizer.lr": rate}, 0.9 - 0.1 * abs(i - 4)) for i, rate in enumerate(rates)]
+    made.cell({"optimizer": "b"}, [0.9, 0.9001, 0.8999], falling, val_trivial=0.1)
+    wide = made.decide(claim("a", "b", measure="lr_sensitivity"))
+    assert wide.holds is True and wide.criteria[0].evidence[0].high is None
+    assert made.decide(claim("b", "a", "tie", "lr_sensitivity", margin=9.0)).verdict == "undecided"
+    assert made.decide(claim("b", "a", measure="lr_sensitivity")).verdict == "not testable here"  # a fills the box
+
+
+def test_losses_carry_the_luck_of_tuning() -> None:
+    """Five seeds that agree to a thousandth, of winners chosen by noisy scores among trials of unlike losses."""
+    made = Made()
+    random = [0.31, -0.72, 0.55, -0.18, 0.93, -0.44, 0.12, -0.87]
+    for name, loss in (("a", 1.0), ("b", 1.05)):
+        trials = [({"optimizer.lr": 10.0**-i}, 0.7 + 0.002 * noise) for i, noise in enumerate(random)]
+        made.cell({"optimizer": name}, around(0.7), trials)
+        for run in made.runs:
+            if run["contender"] == name:
+                factor = 1 + 0.3 * run["trial"] if run["stage"] == "tune" else 1 + run["seed"] / 1e4
+                run["train_loss"] = run["test_loss"] = loss * factor
+    for measure in ("train_loss", "test_loss"):
+        assert made.decide(claim("a", "b", measure=measure)).holds is None
+        assert made.decide(claim("a", 1.05, measure=measure)).holds is None
+    made.runs = [run for run in made.runs if run["stage"] == "final"]  # nothing was chosen: the same seeds decide
+    assert made.decide(claim("a", "b", measure="train_loss")).holds is True
+
+
+def test_failed_seeds_count_in_losses() -> None:
+    made = Made()
+    made.cell({"optimizer": "lamb"}, around(0.9), train_loss=1.0)
+    made.cell({"optimizer": "sgd"}, [None] * 6, train_loss=None)
+    assert made.decide(claim("lamb", "sgd", measure="train_loss")).holds is True
+
+
+def test_seeds_are_compared_in_pairs_where_the_study_declares_it() -> None:
+    made = Made()
+    luck = [0.0, 0.1, -0.1, 0.05, -0.05]
+    for name, lead in (("lion", 0.02), ("adamw", 0.0)):
+        made.cell({"optimizer": name}, [0.7 + lead + seed for seed in luck])
+    assert made.decide(claim("lion", "adamw")).holds is None
+    paired = decide_claim("", criteria_of([claim("lion", "adamw")]), sides_of(made.runs, made.cells, paired=True), 0.95)
+    assert paired.holds is True and "difference by seed" in paired.sentence
+
+
+def test_contenders_that_learned_nothing_prove_nothing() -> None:
+    made = Made()
+    for name in ("lion", "adamw"):
+        made.cell({"optimizer": name}, around(0.1), val_trivial=0.1, test_trivial=0.1)
+    for word in ("better", "tie", "worse", "not_worse"):
+        found = made.decide(claim("lion", "adamw", word, margin=0.05))
+        assert found.verdict == "not testable here" and "trivial answer" in found.sentence
+    made.cell({"optimizer": "muon"}, around(0.9), val_trivial=0.1, test_trivial=0.1)
+    found = made.decide(claim("lion", "adamw", "tie", margin=0.05))
+    assert found.verdict == "undecided" and "lion is not shown to beat the trivial answer" in found.sentence
+    assert made.decide(claim("muon", "lion")).verdict == "supported"
+    assert made.decide(claim("lion", "muon", "worse")).verdict == "supported"
 
 
 def test_separability_of_rate_and_decay() -> None:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from optbench.config.measures import MEASURES
 from optbench.reports.claims.gains import TINY, Measurement, of_difference, of_ratio
+from optbench.reports.claims.losses import negative_log, outcome, outcome_difference
 from optbench.reports.claims.sides import Side
 from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
 from optbench.reports.contenders import OPEN, PRUNED, succeeded
 from optbench.reports.model.content import Estimate
-from optbench.reports.statistics.difference import Arm, Difference, arm_selection_variance, difference
+from optbench.reports.statistics.difference import Arm, Difference, difference, difference_from
 from optbench.reports.statistics.intervals import ratio_interval, share_interval
 from optbench.reports.statistics.measures.ladder import Rung, cost_ratio
 from optbench.reports.statistics.measures.paired_intervals import difference_of, wilson
@@ -27,6 +28,7 @@ from optbench.reports.statistics.verdicts import Margin, verdicts
 Against = Side | float
 Measure = Callable[[Side, Against, float], Measurement]
 METRICS = {"test_metric": "test", "val_metric": "val", "train_metric": "train"}
+LOSSES = {"test_loss", "val_loss", "train_loss"}
 COLUMNS = {"step_ms": "step_ms_median"}  # a measure's column, where it has another name
 TIMES = {"train_seconds", "wall_seconds", "optimizer_seconds", "step_ms", "samples_per_second", "seconds_to_target"}
 
@@ -40,61 +42,83 @@ def measure(name: str, of: Side, against: Against, level: float) -> Measurement:
     special = SPECIAL.get(name)
     if special is not None:
         return special(of, against, level)
-    return metric(name, of, against, level) if name in METRICS else column(name, of, against, level)
+    kind = metric if name in METRICS else loss if name in LOSSES else column
+    return kind(name, of, against, level)
 
 
 def metric(name: str, of: Side, against: Against, level: float) -> Measurement:
     """Return the difference of the metric over final seeds, with selection variance."""
-    a = arm_of(of, METRICS[name])
+    sides = [side for side in (of, against) if isinstance(side, Side)]
+    arms = [arm_of(side, METRICS[name]) for side in sides]
     bounds = MEASURES[name].bounds_on(next((run["metric_scale"] for run in of.runs if run["metric_scale"]), None))
-    if not isinstance(against, Side):
-        return metric_against(a, of.sign, against, level).beside(against, bounds, of.sign)
-    b = arm_of(against, METRICS[name])
-    n = min(len(a.values), len(b.values))
-    if a.failed or b.failed:
-        return by_ranks(a, b, level)
-    found = difference(a, b)
+    n = min(len(arm.values) for arm in arms)
+    if any(arm.failed for arm in arms):
+        return with_failures(arms, level, paired=of.paired)
+    found = metric_difference(of, against, METRICS[name])
     if found is None:
         return Measurement("fewer than two results on a side", n=n)
-    base = of.sign * statistics.fmean(b.values)
-    return of_difference(interval_of(found, of.sign, level, n), of.sign, "difference", n).beside(base, bounds, of.sign)
+    half = found.half_width(level)
+    if not isinstance(against, Side):
+        center = against + of.sign * found.value
+        words = f"{center:.4g} [{center - half:.4g}, {center + half:.4g}] against {against:g}"
+        gain = Measurement(words, found.value - half, found.value + half, n, value=found.value)
+        return gain.beside(against, bounds, of.sign)
+    difference = Estimate(of.sign * found.value, of.sign * found.value - half, of.sign * found.value + half, n)
+    base = of.sign * statistics.fmean(arms[1].values)
+    how = "difference by seed" if found.pairs else "difference"
+    return of_difference(difference, of.sign, how, n).beside(base, bounds, of.sign)
+
+
+def metric_difference(of: Side, against: Against, column: str) -> Difference | None:
+    """Return the difference between two sides, or from a number, None for fewer than two results."""
+    if column == "train":
+        return outcome_difference(of, against, column, of.signed)
+    a = arm_of(of, column)
+    if isinstance(against, Side):
+        return difference(a, arm_of(against, column), paired=of.paired)
+    return difference_from(a, of.signed(against))
 
 
 def arm_of(side: Side, column: str) -> Arm:
     """Return a side for the statistics."""
-    if column == "train":  # nothing was selected by it
-        values = tuple(side.sign * value for value in side.contender.values(column))
-        return Arm(side.contender.name, values, side.contender.failed)
+    if column == "train":
+        return outcome(side, column, side.signed)
     return side.contender.arm(f"{column}_metric", side.sign)
 
 
-def interval_of(found: Difference, sign: float, level: float, n: int) -> Estimate:
-    """Return a difference in the metric's own unit."""
-    half = found.half_width(level)
-    return Estimate(sign * found.value, sign * found.value - half, sign * found.value + half, n)
+def with_failures(arms: Sequence[Arm], level: float, *, paired: bool) -> Measurement:
+    """Return the measurement of sides of which some seeds failed: their mean has no value."""
+    if len(arms) == 2:
+        return by_ranks(arms[0], arms[1], level, paired=paired)
+    failed, n = arms[0].failed, len(arms[0].values)
+    return Measurement(f"{failed} of {n + failed} seeds failed", n=n)
 
 
-def metric_against(a: Arm, sign: float, known: float, level: float) -> Measurement:
-    """Return the mean minus a number, with selection variance. A failed seed has no value, so the mean has none."""
-    n = len(a.values)
-    if n < 2 or a.failed:
-        return Measurement(f"{a.failed} of {n + a.failed} seeds failed" if a.failed else "fewer than two results", n=n)
-    variance = statistics.variance(a.values)
-    value = statistics.fmean(a.values) - sign * known
-    found = Difference(value, variance, variance / n, arm_selection_variance(a), n - 1.0, n - 1.0)
-    half = found.half_width(level)
-    center = known + sign * value
-    words = f"{center:.4g} [{center - half:.4g}, {center + half:.4g}] against {known:g}"
-    return Measurement(words, value - half, value + half, n, value=value)
-
-
-def by_ranks(a: Arm, b: Arm, level: float) -> Measurement:
+def by_ranks(a: Arm, b: Arm, level: float, *, paired: bool) -> Measurement:
     """Return the order of two sides with failed seeds: a failed seed is worse than any result."""
-    pair = verdicts([a, b], Margin(0.0, False), level=level)[0]
+    pair = verdicts([a, b], Margin(0.0, False), level=level, paired=paired)[0]
     words = f"failed seeds: {a.failed} of {a.failed + len(a.values)} against {b.failed} of {b.failed + len(b.values)}"
     n = min(a.failed + len(a.values), b.failed + len(b.values))
     low, high = {"better": (TINY, math.inf), "worse": (-math.inf, -TINY)}.get(pair.verdict, (-math.inf, math.inf))
     return Measurement(f"{words}, by ranks {pair.verdict}", low, high, n)
+
+
+def loss(name: str, of: Side, against: Against, level: float) -> Measurement:
+    """Return the ratio of geometric means of a loss of the final runs, with selection variance."""
+    sides = [side for side in (of, against) if isinstance(side, Side)]
+    arms = [outcome(side, name, negative_log) for side in sides]
+    n = min(len(arm.values) for arm in arms)
+    if any(arm.failed for arm in arms):
+        return with_failures(arms, level, paired=of.paired)
+    if not all(math.isfinite(value) for arm in arms for value in arm.values):
+        return Measurement("a loss is not above zero", n=n)
+    found = outcome_difference(of, against, name, negative_log)
+    if found is None:
+        return Measurement("fewer than two results on a side", n=n)
+    half = found.half_width(level)
+    value, low, high = (math.exp(-end) for end in (found.value, found.value + half, found.value - half))
+    whose = f"that of {against.contender.name}" if isinstance(against, Side) else f"{against:g}"
+    return of_ratio(Estimate(value, low, high, n), -1.0, whose, n)
 
 
 def column(name: str, of: Side, against: Against, level: float) -> Measurement:

@@ -59,6 +59,10 @@ class Side:
         """The edges (key, "low" or "high") of its search box that the tuned setting lies on."""
         return tuple((key, end) for key, end in self.contender.cell.get("edges") or ())
 
+    def signed(self, value: float) -> float:
+        """Return a value of the task's metric, larger is better."""
+        return self.sign * value
+
     def has(self, selector: str | Mapping[str, object] | float) -> bool:
         """Return True if a criterion's selector names this cell."""
         if isinstance(selector, str):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from optbench.config.measures import MEASURES
 from optbench.config.values import as_number
 from optbench.reports.claims.gains import Measurement, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
-from optbench.reports.model.content import Estimate
+from optbench.reports.model.content import Estimate, Sensitivity
 from optbench.reports.rate_sensitivity import learning_rate_key, sensitivity_of
 from optbench.reports.statistics.measures.paired_intervals import difference_of
 from optbench.reports.statistics.measures.separability import Point, separability, separability_difference
@@ -45,22 +47,43 @@ def scores_of(side: Side, floor: float | None) -> list[float]:
 
 
 def lr_sensitivity(of: Side, against: Side | float, level: float) -> Measurement:
-    """Return the difference of what a learning rate drawn from the box costs (measures.sensitivity)."""
-    numbers = [rate_cost(side, level) for side in (of, against) if isinstance(side, Side)]
-    n = min(number.n for number in numbers)
+    """Return the difference in decades of learning rate near a side's own best (measures.sensitivity).
+
+    A side whose range tried cuts the good rates off has at least its number: its gain has no upper end."""
+    found = rates_of(of, level)
+    if found is None:
+        return Measurement("no learning rate was searched", n=0, unit=TRIALS)
+    beside = rates_of(against, level) if isinstance(against, Side) else None
     if isinstance(against, Side):
-        said = " against ".join("unknown" if n.value is None else f"{n.value:.4g}" for n in numbers)
-        return of_difference(difference_of(*numbers), -1.0, f"{said}, difference", n, TRIALS)
-    known = Estimate(against, against, against, n)
-    return of_difference(difference_of(numbers[0], known), -1.0, f"above {against:g} by", n, TRIALS)
+        base = beside.decades if beside is not None else Estimate(None)
+        said = f"{in_decades(found.decades)} against {in_decades(base)}, difference"
+    else:
+        base, said = Estimate(against, against, against, found.decades.n), f"{in_decades(found.decades)}, above"
+    box = math.log10(max(found.x) / min(found.x))
+    gain = of_difference(open_difference(found.decades, base), 1.0, said, min(found.decades.n, base.n), TRIALS)
+    return gain.beside(base.value, (0.0, box), 1.0)
 
 
-def rate_cost(side: Side, level: float) -> Estimate:
-    """Return the sensitivity of one side."""
+def rates_of(side: Side, level: float) -> Sensitivity | None:
+    """Return the trials of one side by learning rate; None if it was not searched."""
     key = learning_rate_key(side.contender.searched)
-    if key is None:
-        return Estimate(None)
-    return sensitivity_of(side.contender, key, "max" if side.sign > 0 else "min", level).number
+    found = sensitivity_of(side.contender, key, "max" if side.sign > 0 else "min", level) if key else None
+    return found if found is not None and found.x and min(found.x) > 0 else None
+
+
+def in_decades(of: Estimate) -> str:
+    """Return a number of decades in words."""
+    if of.value is None:
+        return "unknown"
+    return f"{'at least ' if of.low is not None and of.high is None else ''}{of.value:.2f} decades"
+
+
+def open_difference(a: Estimate, b: Estimate) -> Estimate:
+    """Return a minus b; an upper end of None is unbounded, a lower one unknown."""
+    if a.low is None or b.low is None:
+        return Estimate(None if a.value is None or b.value is None else a.value - b.value)
+    ends = [replace(one, high=math.inf if one.high is None else one.high) for one in (a, b)]
+    return difference_of(*ends)
 
 
 def separable(of: Side, against: Side | float, level: float) -> Measurement:

@@ -163,6 +163,8 @@ class Sensitivity:
     number: Estimate
     """Mean loss of metric over the searched range, on a log scale, against the best (Wortsman et al., 2023). None where
     no trial beats the trivial answer."""
+    decades: Estimate = Estimate(None)
+    """Decades of learning rate near the best; the upper end is None where the range tried cuts them off."""
     chosen: float | None = None
     second: str = ""
     """The first other hyperparameter searched over numbers above 0: optimizer.weight_decay."""

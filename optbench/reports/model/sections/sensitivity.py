@@ -9,7 +9,8 @@ from optbench.reports.model.content import Workload
 from optbench.reports.model.document import FlatRow, Records, Section, present
 from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, HeatMaps, Lines
 from optbench.reports.model.flat import spread
-from optbench.reports.model.rows import Sensitivity
+from optbench.reports.model.numbers import MISSING, estimate_text, short
+from optbench.reports.model.rows import Estimate, Sensitivity
 from optbench.reports.model.table import CONTENDER, HTML, Table, TableColumn, Whisker, table
 
 LEAST_TRIALS = 8  # fewer are no map
@@ -31,13 +32,23 @@ def numbers(found: Sequence[Sensitivity]) -> Table:
         found,
         (CONTENDER, lambda one: one.contender),
         (TableColumn("hyperparameter", "code"), lambda one: one.key),
-        (TableColumn("sensitivity", "estimate"), lambda one: one.number),
+        (TableColumn("decades near the best"), lambda one: decades(one.decades)),
+        (TableColumn("loss of a random rate", "estimate"), lambda one: one.number),
         (TableColumn("interval", "whisker", HTML), lambda one: Whisker(one.number)),
         (TableColumn("trials", "count"), lambda one: len(one.x)),
         (TableColumn("failed", "count"), lambda one: one.value.count(None)),
         (TableColumn("chosen", "number"), lambda one: one.chosen),
-        note="Mean loss of metric over the searched range, on a log scale, against the best; 0 would be best.",
+        note="Decades of learning rate that lose at most a twentieth of the way from the trivial answer to the best; "
+        "more is better, at least: the range tried ends before the good rates do. Loss of a random rate: the mean loss "
+        "of metric over the range tried, which depends on where that range lies (Wortsman et al., 2023); 0 is best.",
     )
+
+
+def decades(of: Estimate) -> str:
+    """Return a number of decades in words; without an upper end it is a lower bound."""
+    if of.value is None:
+        return MISSING
+    return f"at least {short(of.value, 2)}" if of.low is not None and of.high is None else estimate_text(of)
 
 
 def by_rate(workload: Workload) -> Figure | None:
@@ -98,4 +109,5 @@ def trials(found: Sequence[Sensitivity]) -> Iterator[FlatRow]:
     for one in found:
         for x, y, value in zip(one.x, one.y or (None,) * len(one.x), one.value, strict=True):
             row = {"contender": one.contender, "key": one.key, "x": x, "second": one.second, "y": y}
-            yield row | {"val_metric": value, "chosen": x == one.chosen} | spread("sensitivity", one.number)
+            row |= {"val_metric": value, "chosen": x == one.chosen}
+            yield row | spread("sensitivity", one.number) | spread("decades", one.decades)

@@ -40,6 +40,9 @@ Published = Annotated[
 Summary = Annotated[
     bool, typer.Option("--summary", help="Write the table of published claims into README.md; run nothing.")
 ]
+DecideOnly = Annotated[
+    bool, typer.Option("--decide-only", help="Decide published claims again from their runs.csv; run nothing.")
+]
 Check = Annotated[bool, typer.Option("--check", help="With --summary: write nothing, exit 3 if it is out of date.")]
 Experiments = Annotated[
     Path | None, typer.Option("--experiments-dir", help="Folder of claims.  [default: experiments, or the package's]")
@@ -66,6 +69,7 @@ def reproduce(
     published: Published = None,
     summary: Summary = False,
     check: Check = False,
+    decide_only: DecideOnly = False,
     jobs: options.Jobs = None,
     per_device: options.PerDevice = 1,
     executor: options.Executor = "local",
@@ -92,12 +96,18 @@ def reproduce(
         )
     if check and not summary:
         raise ConfigError("--check works with --summary only")
+    if decide_only and (summary or dry_run):
+        raise ConfigError("--decide-only works with a claim or --all, and runs nothing")
     if summary:
         summarise(experiments_dir, published, check=check)
         return
     how = SweepOptions(None, scale, None, jobs, per_device, executor, retry, results_dir, config_dir)
     wanted = ReproduceFlags(experiments_dir, publish, published, options.split(mix), dry_run)
-    if everything:
+    if decide_only:
+        from optbench.cli.decide import decide_stored
+
+        decide_stored(slug, how, wanted, output)
+    elif everything:
         reproduce_all(how, wanted, output)
     else:
         reproduce_one(slug, how, wanted, output)

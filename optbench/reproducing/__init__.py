@@ -6,4 +6,6 @@ document     verdict.json, typed
 publish      write what a reader needs of a claim that was run
 figure       its pictures
 published    the committed verdicts
-summary      their table, in README.md and results/README.md"""
+stored       the runs of a published claim, read back from its table
+again        decide it again from them
+summary      the table of verdicts, in README.md and results/README.md"""

@@ -38,6 +38,19 @@ class EvidenceDocument(TypedDict, total=False):
     where: str
     holds: bool | None
     words: str
+    low: float | None
+    high: float | None
+    n: int | None
+
+
+class DecidedAgain(TypedDict):
+    """When and from what a published claim was decided again."""
+
+    date: str
+    source: str
+    before: str
+    """The verdict that was published first."""
+    optbench: str
 
 
 class CriterionDocument(TypedDict, total=False):
@@ -46,6 +59,7 @@ class CriterionDocument(TypedDict, total=False):
     text: str
     statement: str
     holds: bool | None
+    verdict: str
     words: str
     evidence: list[EvidenceDocument]
 
@@ -67,6 +81,8 @@ class VerdictDocument(TypedDict, total=False):
     criteria: list[CriterionDocument]
     standings: list[StandingDocument]
     level: float
+    interval_level: float | None
+    """Of the criteria's intervals; higher where several comparisons are corrected. Absent from old files: `level`."""
     device: str
     precision: list[str]
     versions: dict[str, list[str]]
@@ -75,6 +91,9 @@ class VerdictDocument(TypedDict, total=False):
     run_seconds: float
     mixed: list[str]
     date: str | None
+    """The day on which the last run ended."""
+    again: DecidedAgain
+    """Only for a claim that was decided again from its stored runs."""
     command: str
 
 

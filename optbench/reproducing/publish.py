@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 LARGEST = 1_000_000  # bytes of a file
 LEFT_OUT = {"config", "pictures", "searched", "seconds", "folder", "study", "run_id", "trial_id"}
 REPORT, RUNS = "report.md", "runs"
+OPTIMIZER_SECONDS = "optimizer_seconds"
+"""The one phase whose seconds are published: a claim may compare it."""
+KEPT = ("device", "precision", "versions", "git_commits", "runs", "run_seconds", "date", "command")
+"""What a claim that is decided again keeps of the published verdict."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class ReproducedClaim:
     """`claim:` of the study file."""
     report: Report
     results: Results
+    before: VerdictDocument | None = None
+    """The published verdict, if this one is decided again from the stored runs."""
 
     @property
     def claim(self) -> Claim:
@@ -78,8 +84,10 @@ def publish(of: ReproducedClaim, folder: Path) -> list[Path]:
     shown = [f"![{words}]({file.name})" for file, words in pictures]
     whole = "\n\n".join(part for part in (opening, heading(of), *shown, rest) if part)
     written.append(write_text(folder / REPORT, truncated(whole, command_of(of.slug, of.scale))))
-    written.append(write_runs(of.results.runs, folder))
-    verdict = json.dumps(plain(verdict_document(of)), indent=2, allow_nan=False)
+    if of.before is None:
+        written.append(write_runs(of.results.runs, folder))
+    tree = verdict_document(of) if of.before is None else redecided_document(of, of.before)
+    verdict = json.dumps(plain(tree), indent=2, allow_nan=False)
     return [*written, write_text(folder / FILE, f"{verdict}\n")]
 
 
@@ -87,7 +95,11 @@ def heading(of: ReproducedClaim) -> str:
     """Return the claim, its verdict, and the command that runs it again."""
     verdict = f"{of.title or of.claim.text}: **{of.claim.verdict}**."
     again = command_of(of.slug, of.scale)
-    return f"{verdict} Question and criteria: `experiments/{of.slug}/README.md`; to run it again: `{again}`."
+    text = f"{verdict} Question and criteria: `experiments/{of.slug}/README.md`; to run it again: `{again}`."
+    if of.before is None:
+        return text
+    runs = f"from the runs of {of.before.get('date') or 'before'} in `{RUNS}.csv`"
+    return f"{text} Decided again on {today()} {runs}; curves need their records, which are not kept."
 
 
 def truncated(text: str, command: str, largest: int = LARGEST) -> str:
@@ -123,6 +135,7 @@ def write_runs(runs: Sequence[RunRow], folder: Path) -> Path:
 def columns_of(run: RunRow) -> dict[str, object]:
     """Return the published columns of a run, with the overrides that reproduce it."""
     kept: dict[str, object] = {name: run[name] for name in COLUMNS if name not in LEFT_OUT}
+    kept |= {OPTIMIZER_SECONDS: (run["seconds"] or {}).get("optimizer")}
     return kept | {"overrides": shlex.join(run["overrides"] or ())}
 
 
@@ -145,6 +158,7 @@ def verdict_document(of: ReproducedClaim) -> VerdictDocument:
         "criteria": [cast("CriterionDocument", asdict(one)) for one in claim.criteria],
         "standings": standings(of.report),
         "level": of.report.level,
+        "interval_level": claim.level,
         "device": "; ".join(distinct(run["hardware"] for run in runs)),
         "precision": distinct(run["precision"] for run in runs),
         "versions": {
@@ -158,6 +172,21 @@ def verdict_document(of: ReproducedClaim) -> VerdictDocument:
         "date": last_end(of.results),
         "command": command_of(of.slug, of.scale),
     }
+
+
+def redecided_document(of: ReproducedClaim, before: VerdictDocument) -> VerdictDocument:
+    """Return verdict.json of a claim that was decided again; where and when it ran stays as published."""
+    from optbench import __version__
+
+    kept = {key: value for key, value in before.items() if key in KEPT}
+    first = before.get("again", {}).get("before") or before.get("verdict", "")
+    again = {"date": today(), "source": f"{RUNS}.csv", "before": first, "optbench": __version__}
+    return cast("VerdictDocument", {**verdict_document(of), **kept, "again": again})
+
+
+def today() -> str:
+    """Return the day, UTC."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def standings(report: Report) -> list[StandingDocument]:

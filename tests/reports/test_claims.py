@@ -203,11 +203,11 @@ def test_a_claim_over_several_optimizers_names_each(field: Made) -> None:
     found = field.decide(*versus_adamw("muon", "soap", "lion", "twin"))
     assert found.verdict == "mixed (2 of 4)" and found.holds is False and found.testable
     assert found.sentence == (
-        "The claim is mixed (2 of 4). Muon and soap beat adamw in test_metric (2 of 4); "
-        "lion doesn't beat adamw in test_metric (1 of 4); twin: undecided."
+        "The claim is mixed (2 of 4). In test_metric muon and soap beat adamw (2 of 4), "
+        "lion doesn't beat adamw (1 of 4), twin is undecided."
     )
     positive = field.decide(*versus_adamw("muon", "lion", word="not_better")).sentence
-    assert positive.startswith("The claim is mixed (1 of 2). Muon beats adamw in test_metric (1 of 2); lion doesn't")
+    assert positive.startswith("The claim is mixed (1 of 2). In test_metric muon beats adamw (1 of 2), lion doesn't")
     assert field.decide(*versus_adamw("lion")).verdict == "not supported"
     assert field.decide(*versus_adamw("lion", "twin")).verdict == "not supported"
     assert field.decide(*versus_adamw("muon", "twin")).verdict == "undecided"

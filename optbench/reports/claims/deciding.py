@@ -98,7 +98,11 @@ def all_hold(found: Sequence[bool | None]) -> bool | None:
 
 def decide_criterion(criterion: Criterion, sides: Sequence[Side], level: float) -> CriterionVerdict:
     """Return the verdict on one criterion: its relation must hold at every place."""
-    evidence = evidence_for(criterion, sides, level)
+    return decided_places(criterion, evidence_for(criterion, sides, level))
+
+
+def decided_places(criterion: Criterion, evidence: Sequence[Evidence]) -> CriterionVerdict:
+    """Return the verdict on one criterion from its evidence at each place."""
     holds = all_hold([one.holds for one in evidence])
     testable = holds is not None or all(one.testable for one in evidence)
     words = "; ".join(f"{one.where}: {one.words}" for one in evidence) or "no workload has both sides"

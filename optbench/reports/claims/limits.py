@@ -1,8 +1,8 @@
 """What keeps a comparison from deciding a criterion, whatever its interval says.
 
 bounds      no result could reach the margin: the other side is nearer to the measure's bound than that
-trained     a workload on which no contender is shown to beat the trivial answer tests nothing, and a side that is not
-            shown to beat it is neither better nor equal
+trained     a workload on which no contender is shown to beat the trivial answer compares nothing (a number is what it
+            is), and a side that is not shown to beat it is neither better nor equal
 undertuned  the loser's best setting lies on the edge of its search box: a wider box might have changed the result
 """
 
@@ -45,7 +45,7 @@ def limited(
     """Return whether a relation may count as shown. `sides`: both; None instead of a number."""
     of, against = (*sides, None, None)[:2]
     measure = MEASURES[criterion.measure]
-    if measure.of_winner and of is not None and not anyone_trained(of.beside, level):
+    if measure.of_winner and of is not None and against is not None and not anyone_trained(of.beside, level):
         return Limited(None, False, "no contender there is shown to beat the trivial answer")
     if holds is not True and not can_hold(criterion.relation, found, margin):
         room = found.reach[1] if criterion.relation in GOOD else -found.reach[0]

@@ -1,9 +1,9 @@
 """Losses and metrics that tuning did not choose by: the winner was still chosen, so that its luck is in them too.
 
-Selection variance is known in the unit of the validation score (statistics.selection). A column of other values moves
-with the score over the trials: its standard deviation over those that could have won, over that of their scores, is
-the factor between the units. Where a column moves apart from the score (training loss, of a network that overfits), the
-trials differ in it all the same, so that no correlation is asked for.
+Another search at the same points, with other seeds, may pick another trial, and with it another loss. Which trials it
+may pick follows from their scores: each is scored again with the noise of a run, the winner around the mean of its
+fresh seeds. Half the mean squared distance between the losses of the trials that come out and the winner's is the
+variance that selection adds. It asks for no relation between the loss and the score.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import replace
 from optbench.reports.claims.sides import Side
 from optbench.reports.contenders import Contender, succeeded
 from optbench.reports.read.columns import number_in
-from optbench.reports.statistics.difference import Arm, Difference, arm_selection_variance, difference, difference_from
+from optbench.reports.statistics.difference import Arm, Difference, difference, difference_from
 
-LEAST_TRIALS = 4  # or all, of those that could have won
+DRAWS, SEED = 2000, 0
 Unit = Callable[[float], float]
 """From a value to the unit of the comparison, larger is better."""
 
@@ -53,22 +53,31 @@ def outcome_difference(of: Side, against: Side | float, column: str, unit: Unit)
 
 def selection(side: Side, column: str, unit: Unit) -> float:
     """Return the variance that selecting a winner adds to a column; 0 if nothing was selected."""
+    import numpy as np
+
     headline = "test_metric" if side.contender.values("test") else "val_metric"
-    arm = side.contender.arm(headline, side.sign)
-    variance = arm_selection_variance(arm)
-    trials = could_have_won(side.contender, column, unit, side.sign) if arm.winner is not None else []
-    if len(trials) < 2:
-        return variance
-    of_scores, of_column = (statistics.pstdev(values) for values in zip(*trials, strict=True))
-    return variance * (of_column / of_scores) ** 2 if of_scores else of_column**2
+    arm, own = side.contender.arm(headline, side.sign), outcome(side, column, unit).values
+    if arm.winner is None or not arm.scored or not own:
+        return 0.0
+    columns = [column_of(side.contender, trial, column, unit) for trial in sorted(side.contender.tuning)]
+    known = [
+        (index, score, value)
+        for index, (score, value) in enumerate(zip(arm.scores, columns, strict=True))
+        if score is not None and value is not None
+    ]
+    if arm.winner not in [index for index, _, _ in known]:
+        return 0.0
+    noise = max(statistics.stdev(arm.scored) if len(arm.scored) > 1 else 0.0, arm.score_floor)
+    scores = np.array([statistics.fmean(arm.scored) if index == arm.winner else score for index, score, _ in known])
+    counts = np.array([arm.score_seeds[index] if arm.score_seeds else 1 for index, _, _ in known])
+    random = np.random.default_rng(SEED).standard_normal((DRAWS, len(known)))
+    picked = (scores + noise / np.sqrt(counts) * random).argmax(1)
+    values = np.array([statistics.fmean(own) if index == arm.winner else value for index, _, value in known])
+    return float(((values[picked] - statistics.fmean(own)) ** 2).mean() / 2)
 
 
-def could_have_won(contender: Contender, column: str, unit: Unit, sign: float) -> list[tuple[float, float]]:
-    """Return (score, mean of the column) of the better half of the trials, larger is better in both."""
-    found = []
-    for trial, runs in contender.tuning.items():
-        score, values = contender.score(trial), [number_in(run, column) for run in runs if succeeded(run)]
-        known = [unit(value) for value in values if value is not None]
-        if score is not None and known and all(map(math.isfinite, known)):
-            found.append((sign * score, statistics.fmean(known)))
-    return sorted(found, reverse=True)[: max(LEAST_TRIALS, len(found) // 2)]
+def column_of(contender: Contender, trial: int, column: str, unit: Unit) -> float | None:
+    """Return the mean of a column over a trial's runs; None where it is unknown."""
+    values = [number_in(run, column) for run in contender.tuning[trial] if succeeded(run)]
+    known = [unit(value) for value in values if value is not None]
+    return statistics.fmean(known) if known and all(map(math.isfinite, known)) else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from optbench.reports.model.content import VERDICTS, CriterionVerdict
 
 if TYPE_CHECKING:
-    from optbench.config.claims import Criterion
+    from optbench.config.claims import Criterion, Plain
 
 VERBS = {  # relation: what the sides do where it is shown, and where its opposite is
     "better": ("beat {}", "don't beat {}"),
@@ -33,7 +33,7 @@ def sentence(decided: Sequence[Decided], verdict: str) -> str:
         return f"The claim that {found.statement} is {verdict}: {found.words}."
     parts = [f"the control {'fails' if one.holds is False else 'is not shown'}: {name_of(one)}" for one in failed]
     groups = alike(counted)
-    parts += [part for group in groups for part in several(group)] if groups else each(counted)
+    parts += [several(group) for group in groups] if groups else each(counted)
     listing = "; ".join(parts)
     return f"The claim is {verdict}. {listing[:1].upper()}{listing[1:]}."
 
@@ -47,20 +47,22 @@ def alike(decided: Sequence[Decided]) -> list[list[Decided]]:
     return list(groups.values()) if min(map(len, groups.values()), default=0) > 1 else []
 
 
-def several(decided: Sequence[Decided]) -> Iterator[str]:
-    """Yield who does and who doesn't, of contenders that the same is asked of: who beats something comes first."""
+def several(decided: Sequence[Decided]) -> str:
+    """Return who does and who doesn't, of contenders that the same is asked of; who beats something comes first."""
     from optbench.config.claims import words_of
 
     criterion = decided[0][0]
     verbs = dict(zip((VERDICTS[True], VERDICTS[False]), VERBS[criterion.relation], strict=True))
     order = [*verbs] if criterion.relation != "not_better" else [*verbs][::-1]
+    parts = []
     for verdict in dict.fromkeys((*order, *(found.verdict for _, found in decided))):
-        names = [short(one) for one, found in decided if found.verdict == verdict]
+        names = [short(one.of) for one, found in decided if found.verdict == verdict]
         if names and verdict in verbs:
-            what = agreeing(verbs[verdict].format(words_of(criterion.against)), names)
-            yield f"{listed(names)} {what} in {criterion.measure} ({len(names)} of {len(decided)})"
+            what = agreeing(verbs[verdict].format(words_of(criterion.against).removeprefix("optimizer=")), names)
+            parts.append(f"{listed(names)} {what} ({len(names)} of {len(decided)})")
         elif names:
-            yield f"{listed(names)}: {verdict}"
+            parts.append(f"{listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
+    return f"in {criterion.measure} {', '.join(parts)}"
 
 
 def agreeing(what: str, names: Sequence[str]) -> str:
@@ -83,11 +85,13 @@ def name_of(found: CriterionVerdict) -> str:
     return found.text or found.statement
 
 
-def short(criterion: Criterion) -> str:
-    """Return the first side of a criterion without the key of its optimizer."""
+def short(side: str | dict[str, Plain]) -> str:
+    """Return a side without its key if it has just one, and without that of its optimizer."""
     from optbench.config.claims import words_of
 
-    return words_of(criterion.of).removeprefix("optimizer=")
+    if isinstance(side, dict) and len(side) == 1:
+        return f"{next(iter(side.values()))}"
+    return words_of(side).removeprefix("optimizer=")
 
 
 def listed(names: Sequence[str]) -> str:

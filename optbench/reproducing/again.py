@@ -16,7 +16,7 @@ from optbench.reports.model.content import Claim, CriterionVerdict, Evidence
 from optbench.reports.statistics.intervals import t_quantile
 from optbench.reproducing.document import EvidenceDocument, VerdictDocument
 from optbench.reproducing.publish import ReproducedClaim, command_of
-from optbench.reproducing.stored import stored_results
+from optbench.reproducing.stored import NOT_STORED, stored_results
 
 if TYPE_CHECKING:
     from optbench.sweeps.study.cells import Cell
@@ -81,7 +81,9 @@ def with_published(claim: Claim, criteria: Sequence[Criterion], before: VerdictD
 def filled(
     criterion: Criterion, of: CriterionVerdict, published: Sequence[EvidenceDocument], level: float, was: float
 ) -> CriterionVerdict:
-    """Return a criterion with published intervals at the places where there is none now."""
+    """Return a criterion with published intervals where its numbers are not stored."""
+    if criterion.measure not in NOT_STORED:
+        return of
     by_place = {one.get("where"): one for one in published}
     evidence = tuple(
         of_published(criterion, one, by_place[one.where], level, was)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from optbench.sweeps.study.study import Study
 
 TABLES = ("runs.csv", "runs.parquet")
+NOT_STORED = ("optimizer_seconds",)
+"""Measures whose numbers older tables of runs do not have."""
 
 
 @dataclass(frozen=True)

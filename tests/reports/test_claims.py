@@ -351,6 +351,21 @@ def test_share_of_diverged_runs() -> None:
     assert made.decide(claim({"clip": "agc"}, 0.2, "better", "diverged_share")).holds is None  # 12 runs show < 0.26
 
 
+def test_runs_at_the_same_points_are_compared_in_pairs() -> None:
+    made = Made()
+    rates = [{"optimizer.lr": 10.0**-i} for i in range(12)]
+    for name, lost in (("agc", 3), ("none", 9)):
+        made.cell({"clip": name}, trials=[(rate, None if i < lost else 0.5) for i, rate in enumerate(rates)])
+    apart = [{"optimizer.lr": 3 * rate["optimizer.lr"]} for rate in rates]
+    made.cell({"clip": "other"}, trials=[(rate, None if i < 9 else 0.5) for i, rate in enumerate(apart)])
+    paired, unpaired = (
+        made.decide(claim({"clip": "agc"}, {"clip": name}, measure="diverged_share")).criteria[0].evidence[0]
+        for name in ("none", "other")
+    )
+    assert paired.low is not None and unpaired.low is not None and paired.value == unpaired.value == 0.5
+    assert paired.low > unpaired.low
+
+
 def test_spread_over_seeds() -> None:
     made = Made()
     made.cell({"lookahead": "true"}, [0.5 + s for s in SEEDS * 2])

@@ -27,7 +27,7 @@ LOSS = {"measure": "test_loss", "of": "lion", "against": "adamw", "relation": "t
 STUDY = {
     "title": "Lion has half the state",
     "overrides": ["optimizer=lion,adamw", "model=mlp", "data=digits", "tracker=none", "threads=1"],
-    "scales": {"cpu": {"trials": 4, "seeds": 3, "overrides": ["steps=20"]}},
+    "scales": {"cpu": {"trials": 4, "seeds": 4, "overrides": ["steps=20"]}},
 }
 
 

@@ -28,7 +28,7 @@ STUDY = {
     "title": "Lion has half the state",
     "protocol": "classic",
     "overrides": ["optimizer=lion,adamw", "model=mlp", "data=digits", "tracker=none", "threads=1"],
-    "scales": {"cpu": {"trials": 2, "seeds": 2, "overrides": ["steps=20"]}, "other": {"trials": 2}},
+    "scales": {"cpu": {"trials": 2, "seeds": 2, "overrides": ["steps=80"]}, "other": {"trials": 2}},
 }
 
 

@@ -17,10 +17,11 @@ from optbench.reports.claims.sides import Side
 from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
 from optbench.reports.contenders import OPEN, PRUNED, succeeded
 from optbench.reports.model.content import Estimate
+from optbench.reports.read.settings import settings_of
 from optbench.reports.statistics.difference import Arm, Difference, difference, difference_from
 from optbench.reports.statistics.intervals import ratio_interval, share_interval
 from optbench.reports.statistics.measures.ladder import Rung, cost_ratio
-from optbench.reports.statistics.measures.paired_intervals import difference_of, wilson
+from optbench.reports.statistics.measures.paired_intervals import difference_of, paired_share_difference, wilson
 from optbench.reports.statistics.measures.spread import sd_against, sd_ratio
 from optbench.reports.statistics.measures.to_target import reaches
 from optbench.reports.statistics.verdicts import Margin, verdicts
@@ -142,18 +143,21 @@ def values_of(name: str, side: Side) -> list[float]:
 def diverged_share(of: Side, against: Against, level: float) -> Measurement:
     """Return the difference of the shares of failed runs, by Newcombe's interval; pruned and open runs do not count.
 
-    Both sides were tried at the same points, which makes the interval wider than needed."""
-    counts = [counted(side) for side in (of, against) if isinstance(side, Side)]
-    n = min(total for _, total in counts)
-    said = " against ".join(f"{failed} of {total} runs failed" for failed, total in counts)
+    Runs of the same values and seed on both sides are compared in pairs, if every run has its partner."""
+    outcomes = [failures(side) for side in (of, against) if isinstance(side, Side)]
+    n = min(map(len, outcomes))
+    said = " against ".join(f"{sum(failed.values())} of {len(failed)} runs failed" for failed in outcomes)
     if n == 0:
         return Measurement("no runs", n=0, unit="runs")
-    if isinstance(against, Side):
-        found = difference_of(wilson(*counts[0], level), wilson(*counts[1], level))
+    shares = [wilson(sum(failed.values()), len(failed), level) for failed in outcomes]
+    if not isinstance(against, Side):
+        found = shifted(share_interval(sum(outcomes[0].values()), n, level), -against)
+    elif outcomes[0].keys() == outcomes[1].keys():
+        ours, theirs = ([failed[key] for key in sorted(failed)] for failed in outcomes)
+        found = paired_share_difference(ours, theirs, level)
     else:
-        found = shifted(share_interval(*counts[0], level), -against)
-    failed, total = counts[-1]
-    base = failed / total if isinstance(against, Side) else against
+        found = difference_of(*shares)
+    base = shares[1].value if isinstance(against, Side) else against
     bounds = MEASURES["diverged_share"].bounds_on(None)
     return of_difference(found, -1.0, f"{said}, difference", n, "runs").beside(base, bounds, -1.0)
 
@@ -164,10 +168,15 @@ def shifted(of: Estimate, by: float) -> Estimate:
     return Estimate(value, low, high, of.n)
 
 
-def counted(side: Side) -> tuple[int, int]:
-    """Return failed and ended runs of the tuning."""
+def failures(side: Side) -> dict[str, bool]:
+    """Return whether each ended run of the tuning failed, by its searched values and its seed."""
+    keys = side.contender.searched
     ended = [run for run in side.tried if run["status"] not in (OPEN, PRUNED)]
-    return sum(not succeeded(run) for run in ended), len(ended)
+    found: dict[str, bool] = {}
+    for number, run in enumerate(ended):
+        key = f"{run['seed']} {settings_of(run, keys)}"
+        found[f"{key} {number}" if key in found else key] = not succeeded(run)
+    return found
 
 
 def seed_sd(of: Side, against: Against, level: float) -> Measurement:

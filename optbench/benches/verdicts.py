@@ -87,7 +87,8 @@ def measure(
     for scenario in chosen:
         random = np.random.default_rng([draw, scenario.seeds])
         scenario = replace(scenario, trials=trials, copies=copies, surface=surface)
-        rows.append({"scenario": scenario.name, "seeds": scenario.seeds, **simulate(random, scenario, studies, gap)})
+        found = simulate(random, scenario, studies, gap)
+        rows.append({"scenario": scenario.name, "share": scenario.accuracy is not None, **found})
         log.info(f"{scenario.name}: done")
     return {
         "studies": studies,
@@ -139,7 +140,8 @@ def with_goal(rows: list[Report], studies: int) -> Report:
             continue
         if row["wrong"] > 1 - LEVEL + error:
             broken.append(f"{where}: {row['wrong']:.1%} false verdicts")
-        if abs(row["covered"] - LEVEL) > COVERAGE_TOLERANCE + error:
+        beyond = abs(row["covered"] - LEVEL) > COVERAGE_TOLERANCE + error
+        if beyond and not (row["share"] and row["covered"] > LEVEL):  # the least noise of shares may only widen
             broken.append(f"{where}: coverage {row['covered']:.1%}")
         if row["scenario"] in POWERFUL and row["found"] < POWER:
             broken.append(f"{where}: power {row['found']:.1%}")
@@ -162,7 +164,7 @@ def lines(report: Report) -> list[str]:
         "  metric's values, pairs, tuning seeds and scrambles; plain: Welch's test without selection variance; power:",
         f"  studies that find a gap of {report['gap']:g} standard deviations; 5 final seeds unless named",
         f"  goal        but for {', '.join(WITHOUT_GOAL)}:",
-        f"              at most {report['allowed']:.1%} false verdicts, coverage within 2 points of 95 %;",
-        f"              power of at least 80 % for {' and '.join(POWERFUL)}: "
+        f"              at most {report['allowed']:.1%} false verdicts; coverage within 2 points of 95 %,",
+        f"              of shares also more; power of at least 80 % for {' and '.join(POWERFUL)}: "
         f"{'met' if report['goal_holds'] else 'not met: ' + '; '.join(report['broken'])}",
     ]

@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from optbench.reports.statistics.intervals import t_quantile
 from optbench.reports.statistics.points import POINTS_DF, points_variance
@@ -52,6 +52,16 @@ class Arm:
     def scored(self) -> tuple[float, ...]:
         """The final runs in the unit of the tuning scores."""
         return self.final_scores or self.values
+
+    @cached_property
+    def variance(self) -> float:
+        """Variance of two or more values."""
+        return spread(self.values) ** 2
+
+    @cached_property
+    def scored_variance(self) -> float:
+        """Variance of two or more final runs in the unit of the tuning scores."""
+        return statistics.variance(self.scored)
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ def difference(a: Arm, b: Arm, *, paired: bool = False) -> Difference | None:
     pairs = common_seeds(a, b) if paired else []
     if len(pairs) > 1:
         return paired_difference(pairs, a.floor**2 + b.floor**2, selection, points)
-    va, vb = spread(a.values) ** 2, spread(b.values) ** 2
+    va, vb = a.variance, b.variance
     sa, sb = va / n, vb / m
     return Difference(
         value=statistics.fmean(a.values) - statistics.fmean(b.values),
@@ -174,7 +184,7 @@ def difference_from(arm: Arm, known: float) -> Difference | None:
     n = len(arm.values)
     if n < 2:
         return None
-    variance = spread(arm.values) ** 2
+    variance = arm.variance
     selection, points = tuning_variances(arm)
     return Difference(
         value=statistics.fmean(arm.values) - known,
@@ -197,9 +207,9 @@ def satterthwaite(*parts: tuple[float, float]) -> float:
 def tuning_variances(*arms: Arm) -> tuple[float, float]:
     """Return the variance that selecting the winners adds, and that of the points; the noise of a run is pooled over
     the arms."""
-    scored = [arm.scored for arm in arms if len(arm.scored) > 1]
-    df = sum(len(values) - 1 for values in scored)
-    noise = sum(statistics.variance(v) * (len(v) - 1) for v in scored) / df if df else 0.0
+    weights = [(arm, len(arm.scored) - 1) for arm in arms if len(arm.scored) > 1]
+    df = sum(weight for _, weight in weights)
+    noise = sum(arm.scored_variance * weight for arm, weight in weights) / df if df else 0.0
     selection = sum(winner_variance(arm, math.sqrt(noise)) for arm in arms)
     tuned = [arm for arm in arms if arm.winner is not None]
     points = sum(

@@ -191,11 +191,9 @@ def hedges_g(a: Arm, b: Arm) -> float | None:
     """Return Hedges' g (1981): the difference in pooled standard deviations, corrected for few values; positive: a is
     better."""
     n, m = len(a.values), len(b.values)
-    if min(n, m) < 2:
+    if min(n, m) < 2 or len(set(a.values)) == len(set(b.values)) == 1:
         return None
     df = n + m - 2
-    pooled = ((n - 1) * statistics.variance(a.values) + (m - 1) * statistics.variance(b.values)) / df
-    if pooled == 0:
-        return None
+    pooled = ((n - 1) * a.variance + (m - 1) * b.variance) / df
     distance = (statistics.fmean(a.values) - statistics.fmean(b.values)) / math.sqrt(pooled)
     return distance * (1 - 3 / (4 * df - 1))

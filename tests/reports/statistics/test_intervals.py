@@ -102,3 +102,28 @@ def test_shares_of_any_kind_stay_inside(counts: list[int], level: float) -> None
 def test_an_interval_of_positive_values_is_positive(values: list[float]) -> None:
     found = mean_interval(values, scale=Scale("positive"))
     assert 0 <= found.low <= found.value <= found.high
+
+
+@pytest.mark.parametrize("accuracy", [0.9, 0.99, 0.997])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_interval_of_an_accuracy_covers_it_even_near_1(accuracy: float, seeds: int) -> None:
+    random, hits, studies = np.random.default_rng(seeds), 0, 300
+    spread = 0.003  # of the accuracy over seeds, beside the binomial noise of 360 samples
+    size = accuracy * (1 - accuracy) / spread**2 - 1
+    for _ in range(studies):
+        true = random.beta(accuracy * size, (1 - accuracy) * size, seeds)
+        found = mean_interval((random.binomial(360, true) / 360).tolist(), scale=Scale("share", 360))
+        hits += found.low <= accuracy <= found.high
+        assert found.low >= 0 and found.high <= 1
+    assert hits / studies >= 0.93
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_interval_of_skewed_positive_values_covers_more_than_students(seeds: int) -> None:
+    random, hits, plain, studies = np.random.default_rng(seeds), 0, 0, 500
+    for _ in range(studies):
+        values = random.exponential(1, seeds).tolist()
+        found, students = mean_interval(values, scale=Scale("positive")), mean_interval(values)
+        hits += found.low <= 1 <= found.high
+        plain += students.low <= 1 <= students.high
+    assert hits / studies >= 0.9 and hits > plain

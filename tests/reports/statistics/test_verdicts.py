@@ -102,6 +102,7 @@ def test_without_any_noise_a_difference_is_sure() -> None:
     ones, twos = Arm("ones", (1.0,) * 3), Arm("twos", (2.0,) * 3)
     found = one(twos, ones)
     assert found.verdict == "better" and 0 < found.p < 1e-9 and found.difference.low < 1 < found.difference.high
+    assert found.effect is None
     assert one(ones, replace(ones, name="b"), Margin(0.01, relative=True)).verdict == "tie"
     assert one(Arm("a", (0.0,) * 3), Arm("b", (0.0,) * 3)).p == 1.0
 
@@ -253,11 +254,13 @@ def test_an_unknown_scenario_is_refused() -> None:
 
 
 def test_the_simulation_refuses_verdicts_that_are_always_undecided_or_too_bold() -> None:
-    row = {"scenario": "normal, 5 seeds", "seeds": 5, "wrong": 0.0, "covered": 0.95, "found": 0.9}
+    row = {"scenario": "normal, 5 seeds", "share": False, "wrong": 0.0, "covered": 0.95, "found": 0.9}
     assert with_goal([row], 2000)["goal_holds"]
     assert not with_goal([{**row, "found": 0.0}], 2000)["goal_holds"]  # always undecided
     assert not with_goal([{**row, "wrong": 0.08}], 2000)["goal_holds"]
     assert not with_goal([{**row, "covered": 0.9}], 2000)["goal_holds"]
+    assert not with_goal([{**row, "covered": 0.99}], 2000)["goal_holds"]
+    assert with_goal([{**row, "share": True, "covered": 0.99}], 2000)["goal_holds"]
 
 
 @pytest.mark.slow

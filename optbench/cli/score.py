@@ -108,7 +108,8 @@ def leave_one_out_words(found: ScoreTable) -> list[str]:
         if scores[first] > scores[best]:
             against = f"{scores[first]:.3f} against {scores[best]:.3f} of {best}"
             lines.append(f"without {row.without}: {first} is first ({against})")
-    if found.leave_one_out and not lines and len(found.rows) > 1:
+    alone = len(found.rows) > 1 and (found.rows[0].score.value or 0.0) > (found.rows[1].score.value or 0.0)
+    if found.leave_one_out and not lines and alone:
         lines.append(f"{best} stays first without any one workload")
     return lines
 

@@ -23,9 +23,10 @@ class StandingDocument(TypedDict):
 
     contender: str
     iqm: EstimateDocument
+    """The score over workloads. The key is from when it was always an interquartile mean."""
     mean_rank: EstimateDocument
     first: float | None
-    """P(best) by interquartile mean."""
+    """P(best) by this score."""
     ranks: dict[str, Sequence[int]]
     failed: int
     speed: float | None

@@ -17,7 +17,7 @@ from optbench.reproducing.document import EstimateDocument, VerdictDocument, fol
 START, END = "<!-- results -->", "<!-- /results -->"
 MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device")
-BOARD = ("", "contender", "interquartile mean", "P(best)", "speed", "state")
+BOARD = ("", "contender", "score", "P(best)", "speed", "state")
 ORDER = ("supported", "not supported", "mixed", "undecided", "not testable here")
 LONGEST = 200  # characters of the evidence of a row
 COUNT = re.compile(r", n = \d+ \w+$")

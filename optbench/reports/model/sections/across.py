@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optbench.reports.model.content import Across, Profile
+from optbench.reports.model.content import Across, LeaveOneOut, Profile
 from optbench.reports.model.document import ACROSS, Chapter, FlatRow, Records, Section, present
 from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.flat import records
@@ -93,10 +93,19 @@ def leave_one_out(of: Across) -> Section:
     """Return the order of the contenders without each workload."""
     longest = max((len(one.order) for one in of.leave_one_out), default=0)
     columns = (TableColumn("without"), *(TableColumn(f"{n}.", "text") for n in range(1, longest + 1)))
-    rows = tuple((one.without, *one.order, *[""] * (longest - len(one.order))) for one in of.leave_one_out)
-    orders = Table("Order by mean rank without one workload", columns, rows)
+    rows = tuple((one.without, *with_ties(one), *[""] * (longest - len(one.order))) for one in of.leave_one_out)
+    note = "=: the same mean rank as the contender before."
+    orders = Table("Order by mean rank without one workload", columns, rows, note=note)
     found = (Records("leave_one_out", lambda: places(of)),)
     return Section("without", "Leave one workload out", present(orders), found)
+
+
+def with_ties(row: LeaveOneOut) -> list[str]:
+    """Return the names in their order, marked where one shares the place of the one before."""
+    before = (None, *row.values[:-1])
+    return [
+        f"= {name}" if value == last else name for name, value, last in zip(row.order, row.values, before, strict=True)
+    ]
 
 
 def places(of: Across) -> Iterator[FlatRow]:

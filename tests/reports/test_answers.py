@@ -113,6 +113,15 @@ def test_fewer_failed_seeds_come_before_a_better_mean(tmp_path: Path) -> None:
     assert found.answer == ("made-up: safe has the fewest failed seeds; its lead over wild is not significant.",)
 
 
+def test_whom_others_beat_is_said_positively(tmp_path: Path) -> None:
+    finals = {"soap": [0.90, 0.91, 0.90, 0.92, 0.90], "muon": [0.90, 0.91, 0.90, 0.91, 0.91], "adamw": BAD}
+    assert made(write_study(tmp_path, finals)).answer == (
+        "made-up: muon has the best mean; its lead over soap is not significant (8 more seeds each would decide).",
+        "made-up: muon beats adamw in score (false alarms in at most 5% of studies).",
+        "made-up: soap beats adamw.",
+    )
+
+
 def test_failures_of_the_recommended_one_are_said(tmp_path: Path) -> None:
     found = made(write_study(tmp_path, {"good": [*GOOD, None], "bad": [*BAD[:5], None]}))
     assert found.answer[0].startswith("made-up: use good (1 of 6 seeds failed). It beats bad in score")

@@ -50,9 +50,17 @@ def recommendation(of: Workload, level: float) -> list[str]:
         lines.append(
             f"{marked(best)} beats {listed([row.contender for row in beaten])} in {of.metric} ({error_rate(level)})."
         )
+    lines += wins_of([row for row in ready if row in (*equal, *unknown)], of)
     if single:
         lines.append(f"{listed([row.contender for row in single])} {have(single)} one result: no verdict yet.")
     return lines
+
+
+def wins_of(rows: Sequence[Row], of: Workload) -> list[str]:
+    """Return whom the contenders beat that the best one does not beat, in a sentence."""
+    beaten = {row.contender: [other.contender for other in of.rows if beats(row, other, of.pairs)] for row in rows}
+    found = [f"{name} beats {listed(names)}" for name, names in beaten.items() if names]
+    return [f"{'; '.join(found)}."] if found else []
 
 
 def nothing_yet(rows: Sequence[Row]) -> list[str]:

@@ -23,7 +23,8 @@ def trained(arm: Arm, level: float = 0.95, pooled: Noise | None = None) -> bool 
         return None
     if arm.failed > len(arm.values):
         return False
-    whole = replace(arm, values=(*arm.values, *[min(arm.trivial, *arm.values)] * arm.failed), failed=0)
+    values = (*arm.values, *[min(arm.trivial, *arm.values)] * arm.failed)
+    whole = replace(arm, values=values, failed=0, groups=())  # other points would not undo what was learned here
     found = difference_from(whole, arm.trivial) or difference_of_one(whole, arm.trivial, pooled)
     if found is None:
         return None if arm.values[0] > arm.trivial else False

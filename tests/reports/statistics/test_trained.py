@@ -55,6 +55,12 @@ def test_the_selection_of_the_winner_counts() -> None:
     assert trained(arm(*values, scores=scores, winner=3)) is False
 
 
+def test_what_other_points_might_have_found_does_not_count() -> None:
+    """One scramble of the points found a setting that trains, the other one nothing."""
+    scores, groups = (0.95, 0.1, 0.1, 0.1), (0, 1, 0, 1)
+    assert trained(arm(0.95, 0.94, 0.95, 0.96, 0.95, scores=scores, winner=0, groups=groups), 0.99) is True
+
+
 def test_a_contender_that_learned_nothing_is_called_trained_in_one_study_of_twenty() -> None:
     draw = np.random.default_rng(0)
     found = [trained(arm(*(0.1 + 0.02 * draw.standard_normal(3)))) for _ in range(2000)]

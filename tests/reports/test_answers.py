@@ -90,6 +90,16 @@ def test_without_final_seeds_nobody_is_first(tmp_path: Path) -> None:
     )
 
 
+def test_who_has_no_final_runs_to_wait_for_is_said(tmp_path: Path) -> None:
+    """Every trial of it failed, so that nothing was run again."""
+    finals = {"good": GOOD, "lost": []}
+    found = made(write_study(tmp_path, finals, tuning={"good": [0.9, 0.1], "lost": [None, None]}))
+    assert found.answer == (
+        "made-up: only good has results (n = 5); there is nothing to compare it with yet.",
+        "made-up: lost has no final runs.",
+    )
+
+
 def test_open_runs_wait_without_a_study_file_too(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD})
     (study / "bad-final-0-s1004" / "result.json").unlink()

@@ -124,9 +124,12 @@ def by_loss(of: Workload) -> list[str]:
 
 
 def unfinished(of: Workload) -> list[str]:
-    """Return who waits for final runs and of whom every run failed."""
+    """Return who waits for final runs, who has none to wait for and of whom every run failed."""
     waiting = [f"{row.contender} ({ended(row)} of {ended(row) + row.waiting} ended)" for row in of.rows if row.waiting]
     lines = [f"waiting for final runs: {listed(waiting)}."] if waiting else []
+    none = [row for row in of.rows if not (ended(row) or row.waiting)]
+    if none and len(none) < len(of.rows):
+        lines.append(f"{listed([row.contender for row in none])} {have(none)} no final runs.")
     gone = [row for row in of.rows if row.failed and not row.values]
     return lines + [f"{count_of(row)} of {row.contender} failed." for row in gone]
 

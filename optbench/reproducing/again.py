@@ -16,6 +16,7 @@ from optbench.reports.model.content import Claim, CriterionVerdict, Evidence
 from optbench.reports.statistics.intervals import t_quantile
 from optbench.reproducing.document import EvidenceDocument, VerdictDocument
 from optbench.reproducing.publish import ReproducedClaim, command_of
+from optbench.reproducing.published import RENAMED
 from optbench.reproducing.stored import NOT_STORED, stored_results
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Redecided:
         for one in self.now.claim.criteria:
             name = one.text or one.statement
             was = old.get(name, {}).get("verdict", "not asked")
+            was = RENAMED.get(was, was)
             if was != one.verdict:
                 lines.append(f"{name}: {was} -> {one.verdict} ({one.words})")
         return lines

@@ -12,7 +12,7 @@ from optbench.reports.model.content import Claim, Evidence, Workload
 from optbench.reports.model.figure import Figure, HeatMaps
 from optbench.reports.model.sections.sensitivity import heat_maps
 from optbench.reports.model.sections.whole import claim as claim_chapter
-from optbench.reports.render.figures.forest import HOLDS, MOST, forest
+from optbench.reports.render.figures.forest import COLOURS, HOLDS, MOST, forest
 from optbench.reports.render.figures.heat import CELLS, heat, nearest
 from optbench.reports.render.figures.standings import standings
 from optbench.reports.render.figures.style import style
@@ -147,3 +147,14 @@ def test_the_best_stands_on_top_with_its_ranks() -> None:
     names = [label.get_text() for label in left.get_yticklabels()]
     best = max(across.scores, key=lambda score: score.mean.value or 0.0)
     assert names[-1] == best.contender and len(right.lines) == 2 * len(names) * len(across.ranks)
+
+
+def test_a_row_that_cannot_be_tested_is_told_from_an_undecided_one() -> None:
+    evidence = (Evidence("u", None, "w", -0.1, 0.1, 5), Evidence("v", None, "w", -0.1, 0.1, 5, testable=False))
+    criterion = made_criterion("a", "test_metric", "better", 0.2, None, evidence)
+    with style():
+        figure = forest(replace(made_claim(("a", "b")), criteria=(criterion,)), {})
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[:2] == ["undecided", "not testable here"]
+    colours = {line.get_color() for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 2}
+    assert {COLOURS[label] for label in labels[:2]} <= colours

@@ -72,6 +72,9 @@ def claim_of(title: str, decided: Sequence[tuple[Criterion, CriterionVerdict]], 
     claim = Claim(title, holds, "", found, n, few, testable, level)
     rests = f" It rests on few seeds: {n}." if few else ""
     about = title or "; ".join(one.text or one.statement for one in found)
+    comparisons = sum(len(one.evidence) for one in found if not one.control)
+    if comparisons > 1 and holds is not True:
+        rests = f" The intervals, at {100 * level:.4g} %, hold for all {comparisons} comparisons together.{rests}"
     return replace(claim, text=about, sentence=f"{sentence(decided, claim.verdict)}{rests}")
 
 

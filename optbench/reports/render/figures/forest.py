@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optbench.config.measures import MEASURES
-from optbench.reports.model.content import VERDICTS, Claim, CriterionVerdict, Evidence
+from optbench.reports.model.content import NOT_TESTABLE, VERDICTS, Claim, CriterionVerdict, Evidence, verdict_word
 from optbench.reports.model.document import Places
 from optbench.reports.render.figures.style import GREY
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {True: "#008f68", False: "#d55e00", None: "#5c6670"}
-MARKS = {True: "o", False: "X", None: "D"}
+COLOURS = {VERDICTS[True]: "#008f68", VERDICTS[False]: "#d55e00", VERDICTS[None]: "#5c6670", NOT_TESTABLE: "#a3acb3"}
+MARKS = {VERDICTS[True]: "o", VERDICTS[False]: "X", VERDICTS[None]: "D", NOT_TESTABLE: "s"}
 HOLDS = "#d9efe6"  # where the criterion holds
 WIDTH, ROW, AXIS = 8.4, 0.46, 0.62  # inches: a figure, a row, an axis with its words
 LINE = 52  # characters of a row's words
@@ -52,7 +52,7 @@ def forest(claim: Claim, places: Places) -> Figure:
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (criterion, rows) in zip(panels, groups, strict=True):
         panel(axes, criterion, rows)
-    verdicts = {one.holds for one in claim.criteria}
+    verdicts = {word_of(evidence) for _, rows in groups for _, evidence in rows}
     figure.legend(handles=keys(verdicts), loc="outside upper left", ncols=4, fontsize=8)
     return figure
 
@@ -99,14 +99,14 @@ def panel(axes: Axes, criterion: CriterionVerdict, rows: Sequence[Evidenced]) ->
 
 def interval(axes: Axes, at: int, of: Evidence, low: float, high: float) -> None:
     """Draw one row: the interval, an arrow where it has no end, the gain itself."""
-    colour = COLOURS[of.holds]
+    colour = COLOURS[word_of(of)]
     ends = [of.low if of.low is not None else low, of.high if of.high is not None else high]
     axes.plot(ends, [at, at], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
     for end, known, mark in ((low, of.low, "<"), (high, of.high, ">")):
         if known is None:
             axes.plot([end], [at], mark, color=colour, markersize=6, clip_on=False, zorder=3)
     if of.value is not None:
-        axes.plot([of.value], [at], MARKS[of.holds], color=colour, markersize=6, zorder=4)
+        axes.plot([of.value], [at], MARKS[word_of(of)], color=colour, markersize=6, zorder=4)
 
 
 def span(criterion: CriterionVerdict, rows: Sequence[Evidenced]) -> tuple[float, float]:
@@ -162,14 +162,19 @@ def wrapped(words: str) -> str:
     return "\n".join(lines[:3])
 
 
-def keys(verdicts: set[bool | None]) -> list[object]:
+def word_of(of: Evidence) -> str:
+    """Return the verdict of one row in words."""
+    return verdict_word(of.holds, of.testable)
+
+
+def keys(verdicts: set[str]) -> list[object]:
     """Return the legend: the verdicts that occur, and the region."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     lines = [
-        Line2D([], [], color=COLOURS[holds], marker=MARKS[holds], linewidth=2.2, label=VERDICTS[holds])
-        for holds in (True, False, None)
-        if holds in verdicts
+        Line2D([], [], color=COLOURS[word], marker=MARKS[word], linewidth=2.2, label=word)
+        for word in COLOURS
+        if word in verdicts
     ]
     return [*lines, Patch(color=HOLDS, label="where the criterion holds")]

@@ -252,3 +252,61 @@ def test_text_and_colours_stand_out(tab: Tab, folder: Path, dark: bool) -> None:
     assert tab.value(CONTRAST) == {}  # 4.5 for text, 3 for graphics: WCAG 2.1, 1.4.3 and 1.4.11
     tab.value("document.querySelector('.facts').style.color = 'rgb(127, 127, 127)'")
     assert list(tab.value(CONTRAST)) == ["P.facts"]
+
+
+HIDDEN = """(() => {
+  const cut = [];
+  for (const box of document.querySelectorAll('.scroll')) {
+    if (!box.offsetParent) continue;
+    if (getComputedStyle(box).overflowX !== 'auto') cut.push('no scroll: ' + box.getAttribute('aria-label'));
+    box.scrollLeft = 1e6;
+    const right = box.getBoundingClientRect().right + 1;
+    for (const cell of box.querySelectorAll('tr > :last-child')) {
+      if (cell.getBoundingClientRect().right > right) cut.push(cell.textContent);
+    }
+  }
+  for (const cell of document.querySelectorAll('td, td button, td code, th')) {
+    const hides = cell.offsetParent && getComputedStyle(cell).overflowX === 'hidden';
+    if (hides && cell.scrollWidth > cell.clientWidth) cut.push(cell.textContent);
+  }
+  return cut;
+})()"""
+FIRST = "Array.from(document.querySelectorAll('#runs .scroll, #verdict .scroll'))"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_cell_is_cut_off(tab: Tab, folder: Path, width: int) -> None:
+    show(tab, folder / "made.html", width=width)
+    assert tab.value(HIDDEN) == []
+    if width == 1280:
+        assert not tab.value(f"{FIRST}.some((box) => box.scrollWidth > box.clientWidth)")  # they fit
+    style = "const s = document.createElement('style'); s.textContent = '.scroll { overflow: hidden !important }'; "
+    assert tab.value(f"{{ {style} document.head.append(s) }}; {HIDDEN}") != []
+
+
+def test_the_first_screen_is_in_order_and_in_sight(tab: Tab, folder: Path) -> None:
+    show(tab, folder / "made.html")
+    places = [
+        tab.value(f"document.querySelector('#verdict {part}').getBoundingClientRect().top")
+        for part in (".claim", ".answer", ".standings table", ".warnings")
+    ]
+    assert places == sorted(places) and places[-1] < 900
+    assert tab.value("document.querySelectorAll('#verdict .warnings li').length") == 3
+    assert tab.value("document.querySelectorAll('#verdict .panels svg').length") == 2
+    drawn = "document.querySelectorAll('#verdict .panels g')"
+    found = tab.value(f"Array.from({drawn}, (part) => getComputedStyle(part).color)")
+    assert len(set(found)) == 4  # one for each contender, the same in both panels
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_the_list_of_studies_opens_without_errors(tab: Tab, tmp_path: Path, width: int, dark: bool) -> None:
+    from optbench.reports.model.index import IndexEntry
+    from optbench.reports.render.write import write_index
+
+    entry = IndexEntry("study", "Is <b>it</b> better?", "undecided", ("Nobody knows.",) * 9, "2026-01-31", 3, 1, True)
+    (page,) = write_index([entry, replace(entry, has_report=False)], tmp_path, title="Studies", kinds=("html",))
+    tab.open(page, width=width, dark=dark, mobile=width < 500)
+    tab.wait("document.querySelectorAll('.index tbody tr').length === 2")
+    assert tab.messages == [] and other_requests(tab, page) == [] and not tab.value(SIDEWAYS)
+    assert tab.value("document.querySelectorAll('.index a').length") == 1
+    assert tab.value(INK) == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SHOWN = ("val_metric", "val_loss", "train_loss")
 PLAYER_LOSS = "_train_loss"
 POINTS, LEAST, MOST = 60_000, 60, 1000  # of all curves of a report together, and of one
+BAND_POINTS = 300  # of a band at most
 
 
 def shown_columns(records: polars.DataFrame) -> list[str]:
@@ -32,13 +34,16 @@ def losses_of(found: Mapping[str, Mapping[str, RunSeries]]) -> Mapping[str, RunS
 
 
 def curves(
-    contenders: Sequence[Contender], found: Mapping[str, Mapping[str, RunSeries]], points: int
+    contenders: Sequence[Contender], found: Mapping[str, Mapping[str, RunSeries]], drawn: int
 ) -> tuple[Curve, ...]:
-    """Return a curve for each final run and column; `found`: by column and run_id."""
-    made = []
+    """Return a curve for each final run and column; of very many runs for the first seeds of each contender alone.
+
+    `found`: by column and run_id. `drawn`: final runs of the whole report."""
+    made, count = [], drawn * len(found)
+    points, share = points_each(count), min(1.0, POINTS / LEAST / max(1, count))
     for column, by_run in found.items():
         for contender in contenders:
-            for run in contender.finals:
+            for run in contender.finals[: math.ceil(share * len(contender.finals))]:
                 series = by_run.get(run["run_id"])
                 if series is not None:
                     kept = series.take(thin(series.value, points))
@@ -47,16 +52,18 @@ def curves(
 
 
 def bands(
-    contenders: Sequence[Contender], found: Mapping[str, Mapping[str, RunSeries]], points: int
+    contenders: Sequence[Contender], found: Mapping[str, Mapping[str, RunSeries]], drawn: int
 ) -> tuple[Curve, ...]:
-    """Return a band for each contender and column over the seeds that succeeded."""
+    """Return a band for each contender and column over the seeds that succeeded. `drawn`: as in `curves`."""
+    seeds = max((len(contender.finals) for contender in contenders), default=1)
+    points = min(BAND_POINTS, points_each(drawn * len(found) // max(1, seeds)))
     made = []
     for column, by_run in found.items():
         for contender in contenders:
             own = [by_run[run["run_id"]] for run in contender.finals if succeeded(run) and run["run_id"] in by_run]
-            drawn = band_of(contender.name, column, own, points)
-            if drawn is not None:
-                made.append(drawn)
+            one = band_of(contender.name, column, own, points)
+            if one is not None:
+                made.append(one)
     return tuple(made)
 
 

@@ -174,15 +174,14 @@ def with_sections(
     """Return the workload with every section beside leaderboard and verdicts."""
     level, direction = options.level, base.direction
     series = curves.found_series(records) if records is not None else {}
-    points = curves.points_each(drawn * len(series))
     ladder = ladder_of(runs, cells)
     budget_curves, sensitivities = tuning_sections(contenders, direction, level)
     evaluated = series.get("val_metric", {})
     costs = costs_of(contenders, base.headline, direction, options.reference, level, times=fit.times)
     return replace(
         base,
-        curves=curves.curves(contenders, series, points),
-        bands=curves.bands(contenders, series, max(points, 300)),
+        curves=curves.curves(contenders, series, drawn),
+        bands=curves.bands(contenders, series, drawn),
         budget_curves=budget_curves,
         sensitivity=sensitivities,
         to_target=target_section(contenders, ladder, evaluated, base.target, direction, level, times=fit.times),

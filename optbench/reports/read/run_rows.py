@@ -122,10 +122,11 @@ def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntr
     choices, workload = cell.get("choices") or [], cell.get("workload") or []
     apart = [word for word in workload if word.partition("=")[0] not in NOT_OF_A_WORKLOAD]
     compared = [word.removeprefix("optimizer=") for word in choices if word not in workload]
-    return {
+    names = {
         "workload": " ".join([f"{config['model']['name']}-{config['data']['name']}", *apart]),
         "contender": " ".join(compared) or config["optimizer"]["name"],
     }
+    return {column: name.replace("\\:", ":") for column, name in names.items()}  # a typed path escapes its colon
 
 
 def made_with(run: Mapping[str, Any]) -> dict[str, str | None]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Call
 from made_report import bare_report, made_report
-from made_runs import write_study
+from made_runs import write_run, write_study
 
 from optbench.reports.build.report import build
 from optbench.reports.build.workload import ReportOptions
@@ -106,6 +106,20 @@ def test_the_answer_has_at_most_two_sentences() -> None:
     assert overview(replace(more, across=None)).answer == ("a", "b")
 
 
+def test_where_nobody_learned_the_answer_says_so_first() -> None:
+    report = replace(made_report(), answer=("a", "b", "c"))
+    rows = [tuple(replace(row, trained=False) for row in one.rows) for one in report.workloads]
+    first, second = (replace(one, rows=own) for one, own in zip(report.workloads, rows, strict=True))
+    assert report.across
+    one = overview(replace(report, workloads=(first, report.workloads[1]))).answer
+    assert one == (
+        "Nobody learned on mlp on digits: no contender is shown to beat the trivial answer.",
+        report.across.answer[0],
+    )
+    (both,) = overview(replace(report, workloads=(first, second))).answer
+    assert both.startswith("Nobody learned: no contender")
+
+
 # -- what to type next -------------------------------------------------------------------------------------------------
 
 SWEEP = ("optimizer=good,near,bad", "model=made")
@@ -151,6 +165,19 @@ def test_the_seeds_that_would_decide_are_those_of_compare(study: Path, call: Cal
 def test_a_half_finished_study_is_continued_by_the_same_command(study: Path) -> None:
     next(study.glob("near-final-*/result.json")).unlink()
     assert steps(study) == [START]
+
+
+def test_a_study_without_a_final_run_on_two_workloads_has_a_report(study: Path) -> None:
+    for file in study.glob("*-final-*/result.json"):
+        file.unlink()
+    for n, name in enumerate(("good", "near", "bad") * 2):
+        folder = write_run(study, name, "tune", n, n, 0.5, "max")
+        tree = json.loads((folder / "run.json").read_text())
+        tree["config"]["model"]["name"] = "made" if n < 3 else "other"
+        (folder / "run.json").write_text(json.dumps(tree))
+    report = build(read(study), ReportOptions(records=False))
+    assert len(report.workloads) == 2 and report.next_steps[0].command == START
+    assert overview(report).caveats[0] == "15 runs have not ended yet."
 
 
 def test_edges_are_extended(study: Path) -> None:

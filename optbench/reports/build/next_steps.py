@@ -12,6 +12,7 @@ from optbench.records import Status
 from optbench.reports.contenders import DONE, OPEN
 from optbench.reports.model.content import Failure, NextStep, Workload
 from optbench.reports.model.numbers import counted
+from optbench.reports.model.overview import nobody_trained
 from optbench.reports.read.columns import RunRow
 from optbench.reports.statistics.verdicts import UNDECIDED
 
@@ -82,12 +83,6 @@ def deciding(command: Command, workloads: Sequence[Workload]) -> Iterator[NextSt
         more = MORE_TUNE_SEEDS * (tune_seeds if isinstance(tune_seeds, int) else 1)
         reason = "More final seeds alone would not decide who is best: tune with more seeds for each trial."
         yield NextStep(reason, command.line(tune_seeds=more))
-
-
-def nobody_trained(workload: Workload) -> bool:
-    """Return True if no contender is shown to beat the trivial answer, and some were tried."""
-    known = {row.trained for row in workload.rows}
-    return False in known and True not in known
 
 
 def more_seeds(workload: Workload) -> list[int | None]:

@@ -53,9 +53,19 @@ def overview(report: Report) -> Overview:
 
 def answer(report: Report) -> tuple[str, ...]:
     """Return the answer in one or two sentences: over all workloads if they do not all have room."""
-    if report.across and len(report.answer) > SENTENCES:
-        return report.across.answer[:SENTENCES]
-    return report.answer[:SENTENCES]
+    if not report.across or len(report.answer) <= SENTENCES:
+        return report.answer[:SENTENCES]
+    idle = [workload.name for workload in report.workloads if nobody_trained(workload)]
+    if len(idle) == len(report.workloads):
+        return (f"Nobody learned: no contender is shown to beat the {TRIVIAL} on any workload.",)
+    first = [f"Nobody learned on {', '.join(idle)}: no contender is shown to beat the {TRIVIAL}."] if idle else []
+    return (*first, *report.across.answer)[:SENTENCES]
+
+
+def nobody_trained(workload: Workload) -> bool:
+    """Return True if no contender is shown to beat the trivial answer, and some were tried."""
+    known = {row.trained for row in workload.rows}
+    return False in known and True not in known
 
 
 def contenders(workloads: Sequence[Workload]) -> list[str]:

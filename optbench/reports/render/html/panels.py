@@ -14,8 +14,8 @@ from optbench.reports.model.numbers import estimate_text, short
 from optbench.reports.model.rows import Estimate
 from optbench.reports.render.html.markup import tag
 
-WIDTH, ROW, TOP, BOTTOM, EDGE = 340, 22, 6, 34, 10  # pixels
-NAMES = 112  # pixels for the contenders' names
+WIDTH, ROW, TOP, BOTTOM, EDGE = 312, 22, 6, 34, 10  # pixels
+NAMES = 104  # pixels for the contenders' names
 LONGEST = 16  # characters of a name
 REACH = 2.0  # spans of the values beyond which the trivial answer is only named at the edge
 

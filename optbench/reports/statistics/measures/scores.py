@@ -111,6 +111,8 @@ def scores(boards: Mapping[str, Board], seed: int = 0) -> Scores:
     import numpy as np
 
     names = on_every_workload(boards)
+    if not names:
+        return Scores((), {}, None)
     used: dict[str, tuple[list[Arm], float | None]] = {}
     points, natural = {}, []
     for workload, board in sorted(boards.items()):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optbench.config.content import fingerprint
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ def open_stream(name: str, path: str, configuration: str | None, split: str, rev
             revision=revision,
             streaming=True,
         )
+
+
+def local_mark(path: str) -> str:
+    """Return the first digits of the content of a local folder, so that its text is kept apart; "" for a hub's name."""
+    folder = Path(path).expanduser()
+    return (fingerprint(folder) or "")[:8] if folder.is_dir() else ""
 
 
 def require_hub(name: str) -> None:

@@ -27,7 +27,7 @@ from optbench.data.hub_shards import (
     write_shard,
     write_state,
 )
-from optbench.data.hub_stream import download_errors, open_stream, text_column
+from optbench.data.hub_stream import download_errors, local_mark, open_stream, text_column
 from optbench.data.text_source import TextSource
 from optbench.errors import MissingError, first_line
 
@@ -53,7 +53,7 @@ class HubText(TextSource):
 
     def folder(self, root: Path) -> Path:
         """Return the folder of the shards."""
-        words = [Path(self.path).name, self.name or "", self.revision or ""]
+        words = [Path(self.path).name, local_mark(self.path), self.name or "", self.revision or ""]
         return root / self.data_name / re.sub(r"[^\w.-]+", "_", "-".join(word for word in words if word))
 
     def locate(self, root: Path) -> Path | None:

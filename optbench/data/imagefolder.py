@@ -74,17 +74,22 @@ def part_folder(folder: Path, part: str) -> Path | None:
 
 def class_names(folder: Path) -> list[str]:
     """Return the sorted names of the class folders. Raises ConfigError if there are fewer than two."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = folders_in(folder)
     if len(names) < 2:
         raise ConfigError(f"{folder} has {len(names)} class folders; classification needs two or more")
     return names
+
+
+def folders_in(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted and without hidden ones."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def files_of(folder: Path, names: Sequence[str]) -> ImageFiles:
     """Return the sorted image files of one split.
 
     Raises ConfigError for an empty split or a class that the training split lacks."""
-    extra = {entry.name for entry in folder.iterdir() if entry.is_dir()} - set(names)
+    extra = set(folders_in(folder)) - set(names)
     if extra:
         raise ConfigError(f"{folder} has a class that the training part lacks: {min(extra)}")
     paths: list[str] = []
@@ -99,11 +104,12 @@ def files_of(folder: Path, names: Sequence[str]) -> ImageFiles:
 
 
 def image_files(folder: Path) -> list[str]:
-    """Return the image files below a folder, sorted. For a million files, os.walk is much faster than pathlib."""
-    found = [
-        os.path.join(place, file)
-        for place, _, files in os.walk(folder)
-        for file in files
-        if os.path.splitext(file)[1].lower() in SUFFIXES
-    ]
+    """Return the image files below a folder, sorted and without hidden ones.
+
+    For a million files, os.walk is much faster than pathlib."""
+    found: list[str] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names = (name for name in files if not name.startswith("."))
+        found += [os.path.join(place, name) for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
     return sorted(found)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from optbench.contracts import Progress
 from optbench.data.corpus import SPLITS, Corpus
-from optbench.data.hub_stream import download_errors, open_stream, text_column
+from optbench.data.hub_stream import download_errors, local_mark, open_stream, text_column
 from optbench.data.text_files import corpus_of_files, split_files
 from optbench.data.text_source import TextSource
 from optbench.errors import ConfigError, MissingError, first_line
@@ -32,15 +32,20 @@ class WikiText(TextSource):
 
     def locate(self, root: Path) -> Path | None:
         """Return the first folder with all three splits: ours, or the archive's (wikitext-2-raw/wiki.train.raw)."""
-        folders = [root / "wikitext" / self.name, root / self.name, root / self.name.removesuffix("-v1")]
+        own = [self.folder(root)]
+        folders = own if local_mark(self.path) else [*own, root / self.name, root / self.name.removesuffix("-v1")]
         return next((folder for folder in folders if is_complete(folder)), None)
+
+    def folder(self, root: Path) -> Path:
+        """Return the folder that `get` fills; the text of a local folder gets one of its own."""
+        return root / "wikitext" / "-".join(filter(None, [self.name, local_mark(self.path)]))
 
     def get(self, root: Path, progress: Progress) -> Path:
         """Download the three splits unless they exist."""
         found = self.locate(root)
         if found:
             return found
-        folder = root / "wikitext" / self.name
+        folder = self.folder(root)
         streams = [open_stream("wikitext", self.path, self.name, split, None) for split in SPLITS]
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +74,7 @@ class WikiText(TextSource):
     def missing(self, root: Path) -> MissingError:
         """Describe the missing folder."""
         return MissingError(
-            f"data=wikitext not found: {root / 'wikitext' / self.name} lacks one of its three splits",
+            f"data=wikitext not found: {self.folder(root)} lacks one of its three splits",
             "Run: optbench data get wikitext   (or put train.txt, valid.txt and test.txt there)",
         )
 

@@ -78,7 +78,7 @@ def object_facts(objects: Objects) -> Document:
 
 def result_before_start(config: RunConfig, status: Status, reason: str) -> Document:
     """Return result.json of a run that ended before its first step: all keys, without measurements."""
-    unknown = ("metric", "direction", "best", "target", "train_seconds", "wall_seconds", "data_verified")
+    unknown = ("metric", "direction", "best", "target", "train_seconds", "wall_seconds", "data_verified", "data_sha256")
     return {
         "schema": SCHEMA,
         "run_id": config.run_id,
@@ -132,6 +132,7 @@ def result_facts(config: RunConfig, objects: Objects, status: Status, reason: st
         "throughput": throughput(objects, config.precision),
         "resumed_from_steps": resumed_from,
         "data_verified": objects.data.verified,
+        "data_sha256": objects.data.sha256,
         "weights_sha256": None if broken and trainer.sharded else trainer.weights_sha256(),  # other ranks are gone
     }
 

@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from optbench.config import RunConfig
+from optbench.config.unchanged import require_unchanged
 from optbench.contracts import Sink
 from optbench.distributed import TorchCommunicator, open_launcher, rank_info_of
 from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
-from optbench.sessions.assemble import assemble
+from optbench.sessions.assemble import assemble, load_data
 from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
 from optbench.sessions.follower import follow_torchrun, run_helper
 from optbench.sessions.rank_session import FinishedRun, RankSession
@@ -27,6 +28,7 @@ from optbench.sessions.run_documents import result_before_start, result_facts, r
 from optbench.store import Document, RunFolder
 from optbench.training.clock import CHECKPOINT, LOGGING
 from optbench.training.loop import Trainer
+from optbench.training.seeding import seeds_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,26 @@ def execute(
         return follow_torchrun(config, rank_info, folder)
     make = functools.partial(Session, config, folder, study, stage, sweep)
     with open_launcher(rank_info, config, run_helper) as start_ranks:
-        return unless_finished(folder, force, lambda: make(start_ranks()).run(list(sinks(folder))))
+        done = unless_finished(folder, force, lambda: make(start_ranks()).run(list(sinks(folder))))
+    if done.was_there:
+        require_same_data(config, done.run)
+    return done
+
+
+def require_same_data(config: RunConfig, run: Document) -> None:
+    """Raise ConfigError if embedded data are no longer those of a stored run: a library that brings them has changed.
+
+    Content of the user's files is part of the id, downloads have published checksums."""
+    stored = (run.get("data") or {}).get("sha256")
+    if stored is None or not config.data.about.get("embedded"):
+        return
+    found = load_data(config, torch.device("cpu"), seeds_of(config.seed)).sha256
+    if found != stored:
+        raise ConfigError(
+            f"{config.run_id} is finished, but data={config.data.name} is no longer what it was trained on "
+            f"({stored[:12]}, now {found[:12]})",
+            "Train on the present data with --force (the earlier results are kept aside), or in another --study",
+        )
 
 
 def unless_finished(folder: RunFolder, force: bool, train: Callable[[], FinishedRun]) -> FinishedRun:
@@ -82,6 +103,7 @@ class Session(RankSession):
         sweep: Mapping[str, object] | None = None,
         comm: TorchCommunicator | None = None,
     ) -> None:
+        require_unchanged(config)
         super().__init__(config, comm)
         self.folder, self.study, self.stage, self.sweep = folder, study, stage, sweep
         self.resumed_from: list[int] = []

@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from optbench import config
+from optbench.config.sources import own_modules
 from optbench.data.text_files import read_text
+from optbench.errors import ConfigError
+from optbench.sessions.session import execute
 
 Call = Callable[..., tuple[int, str, str]]
 QUICK = ("steps=2", "threads=1", "tracker=none", "device=cpu")
@@ -191,6 +195,82 @@ def test_the_command_of_a_run_works_as_printed(is_relative: bool, tmp_path: Path
     (before,) = (tmp_path / "first" / "runs").glob("*/result.json")
     first, second = json.loads(before.read_text()), json.loads(done.stdout)
     assert (second["run_id"], second["weights_sha256"]) == (first["run_id"], first["weights_sha256"])
+
+
+def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a JSON file."""
+    tree = json.loads(file.read_text())
+    change(tree)
+    file.write_text(json.dumps(tree))
+
+
+def test_embedded_data_that_another_library_changed_are_no_finished_run(call: Call, tmp_path: Path) -> None:
+    words = ("run", "model=mlp", *QUICK, "--results-dir", tmp_path / "results")
+    assert call(*words)[0] == 0
+    (file,) = (tmp_path / "results" / "runs").glob("*/run.json")
+    edit(file, lambda run: run["data"].update(sha256="0" * 64))  # as another scikit-learn would have had it
+    code, _, err = call(*words)
+    assert code == 2
+    assert "is finished, but data=digits is no longer what it was trained on" in err
+    assert call(*words, "--force")[0] == 0
+    assert call(*words)[0] == 0
+
+
+def test_a_sweep_continues_on_no_other_data(call: Call, tmp_path: Path) -> None:
+    words = ("sweep", "optimizer=sgd", "model=mlp", *QUICK, "--trials", "2", "--jobs", "1", "--study", "s")
+    assert call(*words, "--seeds", "1", "--results-dir", tmp_path)[0] == 0
+    for file in (tmp_path / "s").glob("*/result.json"):
+        edit(file, lambda result: result.update(data_sha256="0" * 64))
+    code, _, err = call(*words, "--seeds", "2", "--results-dir", tmp_path)
+    assert code == 2
+    assert "data=digits is not what earlier runs of the study were trained on" in err
+
+
+@pytest.mark.parametrize("what", ["code", "data"])
+def test_what_changed_after_the_planning_is_not_run_under_the_old_id(what: str, tmp_path: Path) -> None:
+    file = write_own(tmp_path, 1.0)
+    words = [*IMAGES, f"optimizer={file}:Mine", f"data.path={write_images(tmp_path / 'images', 10)}"]
+    planned = config.load(words)
+    if what == "code":
+        write_own(tmp_path, 2.0)
+    else:
+        write_images(tmp_path / "images", 90)
+    with pytest.raises(ConfigError, match="changed after this run was planned"):
+        execute(planned, tmp_path / "results")
+    assert not (tmp_path / "results" / "runs" / planned.run_id).exists()
+
+
+def test_a_users_own_model_task_and_data_count_by_their_source(tmp_path: Path) -> None:
+    for folder in ("model", "data"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "net.py").write_text("import torch\ndef build(data): return torch.nn.Linear(64, 10)\n")
+    (tmp_path / "loss.py").write_text("from optbench.tasks.image_classification import ImageClassification as Own\n")
+    (tmp_path / "table.py").write_text("class Table: ...\n")
+    (tmp_path / "rows.csv").write_text("1,2\n")
+    model = {"task": {"target": f"{tmp_path}/loss.py:Own"}, "about": {"target": f"{tmp_path}/net.py:build"}}
+    data = {"rows": f"{tmp_path}/rows.csv", "about": {"target": f"{tmp_path}/table.py:Table"}}
+    (tmp_path / "model" / "net.yaml").write_text(json.dumps(model))
+    (tmp_path / "data" / "table.yaml").write_text(json.dumps(data))
+    ids = []
+    for name in ("", "net.py", "loss.py", "table.py", "rows.csv"):
+        if name:
+            (tmp_path / name).write_text((tmp_path / name).read_text() + ("# edited\n" if ".py" in name else "3,4\n"))
+        ids.append(config.load(["model=net", "data=table"], tmp_path).run_id)
+    assert len(set(ids)) == 5
+
+
+def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "parts" / "deep").mkdir(parents=True)
+    (tmp_path / "parts" / "__init__.py").write_text("")
+    (tmp_path / "parts" / "deep" / "one.py").write_text("from ..two import X\n")  # without __init__.py
+    (tmp_path / "parts" / "two.py").write_text("X = 1\n")
+    (tmp_path / "late.py").write_text("import mine\n")  # a circle
+    (tmp_path / "named.py").write_text("")
+    (tmp_path / "other.py").write_text("")
+    lines = ("import torch, json", "import parts.deep.one", "def f():", "    import late")
+    (tmp_path / "mine.py").write_text("\n".join([*lines, "    importlib.import_module('named')\n"]))
+    found = {path.relative_to(tmp_path) for path in own_modules(tmp_path / "mine.py").values()}
+    assert {*map(str, found)} == {"parts/__init__.py", "parts/deep/one.py", "parts/two.py", "late.py", "named.py"}
 
 
 def optbench(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

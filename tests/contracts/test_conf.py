@@ -45,6 +45,12 @@ def test_a_file_has_a_title_facts_and_a_comment_for_every_key(group: str, name: 
     assert config.load([f"{group}={name}"]).choices[group].name == name
 
 
+@pytest.mark.parametrize("name", names("data"))
+def test_a_data_set_lists_the_keys_that_name_files(name: str) -> None:
+    choice = config.load([f"data={name}"]).data
+    assert set(choice.about["files"]) == {"path", "tokenizer"} & set(choice.settings)
+
+
 @pytest.mark.parametrize("name", names("modifier"))
 def test_a_modifier_has_all_facts_and_can_be_switched_on(name: str) -> None:
     file = CONF / "modifier" / f"{name}.yaml"

@@ -22,6 +22,7 @@ from PIL import Image
 from optbench import config
 from optbench.cli import app
 from optbench.config import imports
+from optbench.config.content import fingerprint
 from optbench.contracts import Seeds
 from optbench.data.crops import RandomCrop
 from optbench.data.decode import center_crop, decode, decode_reduced, to_rgb
@@ -53,6 +54,15 @@ def folder_of(root: Path, suffix: str = ".jpg", images: int = 6) -> Path:
             for number in range(images):
                 photograph(seed=number).save(place / f"{number}{suffix}")
     return root
+
+
+def test_hidden_files_are_no_images_and_no_content(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "images")
+    made = source("data=imagefolder", f"data.path={folder}")
+    before = (made.load(tmp_path, CPU, SEEDS).sha256, fingerprint(folder))
+    (folder / "train" / "cat" / "._0.jpg").write_bytes(b"left by a file manager")
+    (folder / "val" / ".cache").mkdir()
+    assert (made.load(tmp_path, CPU, SEEDS).sha256, fingerprint(folder)) == before
 
 
 # -- formats -----------------------------------------------------------------------------------------------------------

@@ -76,6 +76,13 @@ def test_a_larger_download_continues_and_a_smaller_one_uses_less(origin: Path, t
     assert documents(small, tmp_path) == before
 
 
+def test_the_text_of_another_local_folder_is_not_taken_for_this_ones(origin: Path, tmp_path: Path) -> None:
+    c4(origin, 2000).get(tmp_path / "data", silent)
+    (origin / "train-0.jsonl").write_text('{"text": "something else"}\n')
+    with pytest.raises(MissingError, match="data=c4 is incomplete"):
+        c4(origin, 2000).load(tmp_path / "data", torch.device("cpu"), Seeds(1, 2, 3))
+
+
 class Stop(BaseException):
     """As raised by a signal handler."""
 
@@ -158,7 +165,7 @@ def test_wikitext_rows_become_three_files(tmp_path: Path) -> None:
     folder = made.get(tmp_path / "data", silent)
     assert (folder / "validation.txt").read_text() == "\n = validation = \n\n words \n"
     assert made.locate(tmp_path / "data") == folder
-    assert [file.name for file in folder.parent.iterdir()] == ["default"]
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_without_a_network_it_exits_with_4_at_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import RunConfig
-from optbench.errors import OptbenchError, StorageError
+from optbench.errors import ConfigError, OptbenchError, StorageError
 from optbench.records import Status
 from optbench.store import RunFolder
 from optbench.sweeps.executors.base import (
@@ -78,6 +78,7 @@ class Scheduler:
         self.deaths: dict[str, tuple[int, int]] = {}  # step and number of deaths on it, by run
         self.metrics: dict[str, tuple[str, str]] = {}  # metric and direction, by run
         self.last_values: dict[str, float | None] = {}
+        self.data: dict[int, str | None] = {}  # hash of the samples, by cell
         self.ran = self.found = 0
         self.fatal_error: OptbenchError | None = None
         self.refusals: list[Exception] = []
@@ -105,6 +106,7 @@ class Scheduler:
             known = self.outcomes.get(run.run_id) or self._earlier_outcome(run)
             if known is not None:
                 found[run.run_id] = self.outcomes[run.run_id] = known
+                self.data[run.cell] = known.data_sha256 or self.data.get(run.cell)
                 if self.pruning is not None and is_prunable(run):
                     self.pruning.run_ended(run, known)
             elif run.run_id not in self.released:
@@ -185,6 +187,7 @@ class Scheduler:
                 self._evaluated(run, event, executor)
             case RunEnded():
                 outcome = read_outcome(self.folder, run.run_id)
+                self._require_same_data(run, outcome)
                 self._end(run, outcome or Outcome(run.run_id, str(Status.FAILED), "its result cannot be read"))
             case RunStopped():
                 self._stopped(run, event)
@@ -194,6 +197,17 @@ class Scheduler:
                 self._requeue(run, BUSY_SECONDS)
             case WorkerDied():
                 self._died(run, event.how)
+
+    def _require_same_data(self, run: PlannedRun, outcome: Outcome | None) -> None:
+        """Stop the sweep if a run had other data than the earlier ones of its cell: its table would mix both."""
+        now = outcome.data_sha256 if outcome is not None else None
+        before = self.data.get(run.cell)
+        self.data[run.cell] = before or now
+        if now is not None and before not in (None, now):
+            self.fatal_error = ConfigError(
+                f"{run.run_id}: data={run.config.data.name} is not what earlier runs of the study were trained on",
+                "Choose another --study, or restore the data",
+            )
 
     def _evaluated(self, run: PlannedRun, event: RunEvaluated, executor: Executor) -> None:
         self.last_values[run.run_id] = event.value

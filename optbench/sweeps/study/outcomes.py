@@ -34,6 +34,8 @@ class Outcome:
     wall_seconds: float = 0.0
     resident_bytes: int = 0
     resumed_from: tuple[int, ...] = ()
+    data_sha256: str | None = None
+    """Hash of the samples; None if unknown."""
 
     @property
     def succeeded(self) -> bool:
@@ -73,6 +75,7 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         wall_seconds=result.get("wall_seconds") or 0.0,
         resident_bytes=held.get("resident") or 0,
         resumed_from=tuple(result.get("resumed_from_steps") or ()),
+        data_sha256=result.get("data_sha256"),
     )
 
 

@@ -114,6 +114,10 @@ class Composition(Choices):
 
     def run_config(self) -> RunConfig:
         """Return the checked, typed configuration."""
+        return self._run_config
+
+    @functools.cached_property
+    def _run_config(self) -> RunConfig:
         tree = self.tree
         apart = (*GROUPS, *SECOND, *self.modifiers, "about")
         root = self._conformed("", {k: v for k, v in tree.items() if k not in apart}, tree["about"])

@@ -158,6 +158,13 @@ def test_a_sweep_of_an_edited_optimizer_pools_no_seeds(tmp_path: Path, call: Cal
     assert call("compare", "Mine @ 9", "Mine @ 3", study)[0] == 0
 
 
+def test_an_optimizer_of_a_file_has_its_own_name_in_a_sweep(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "s", "Mine", "final", 1000, 0, 0.5, "max")
+    choices = ["optimizer=./a\\:b/mine.py:Mine", "optimizer.lr=0.1", "model=made"]
+    change(folder, sweep={"cell": "c", "trial": 0, "choices": choices, "workload": ["model=made"]})
+    assert set(names(read(tmp_path))) == {"Mine optimizer.lr=0.1"}
+
+
 def test_the_tuning_of_a_version_that_was_given_up_is_left_out(tmp_path: Path) -> None:
     results = read(edited_study(tmp_path, finals_before=False))
     assert names(results) == {"Mine": 4}

@@ -66,7 +66,8 @@ class Side:
     def has(self, selector: str | Mapping[str, object] | float) -> bool:
         """Return True if a criterion's selector names this cell."""
         if isinstance(selector, str):
-            return selector in (self.contender.name, plain_name(self.contender.name))
+            typed = self.axes.get("optimizer", "").replace("\\:", ":") if ".py:" in selector else None
+            return selector in (self.contender.name, plain_name(self.contender.name), typed)
         if not isinstance(selector, Mapping):
             return False
         return all(same(self.value(key), value) for key, value in selector.items())

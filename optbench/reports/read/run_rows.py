@@ -121,12 +121,15 @@ def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntr
     cell = sweep if sweep.get("choices") else cells.get(str(sweep.get("cell")), {})
     choices, workload = cell.get("choices") or [], cell.get("workload") or []
     apart = [word for word in workload if word.partition("=")[0] not in NOT_OF_A_WORKLOAD]
-    compared = [word.removeprefix("optimizer=") for word in choices if word not in workload]
+    own = config["optimizer"]["name"]  # ./mine.py:Mine is called Mine
+    compared = [
+        own if word.startswith("optimizer=") and ".py" in word else word for word in choices if word not in workload
+    ]
     names = {
         "workload": " ".join([f"{config['model']['name']}-{config['data']['name']}", *apart]),
-        "contender": " ".join(compared) or config["optimizer"]["name"],
+        "contender": " ".join(word.removeprefix("optimizer=") for word in compared) or own,
     }
-    return {column: name.replace("\\:", ":") for column, name in names.items()}  # a typed path escapes its colon
+    return {column: name.replace("\\:", ":") for column, name in names.items()}
 
 
 def made_with(run: Mapping[str, Any]) -> dict[str, str | None]:

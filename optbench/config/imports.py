@@ -16,6 +16,9 @@ from typing import Any
 from optbench.config.sources import own_modules, source_sha256
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line, nearest
 
+_imported: dict[str, str] = {}
+"""The source of the user's modules when they were imported, by import path."""
+
 
 def is_path(text: str) -> bool:
     """Return True for text that names an object rather than a file of a configuration group."""
@@ -76,11 +79,15 @@ def modules_beside(file: Path) -> Generator[None]:
 
 
 def dotted_module(module: str, path: str) -> ModuleType:
-    """Import a module."""
+    """Import a module. Raises ConfigError where it is the user's and was edited after it was imported."""
     try:
-        return importlib.import_module(module)
+        found = importlib.import_module(module)
     except BaseException as error:
         raise import_error(error, path) from error
+    now = source_sha256(path)
+    if now is not None and _imported.setdefault(path, now) != now:
+        raise ConfigError(f"{path} was edited after it was imported", "Start Python again: it keeps what it imported")
+    return found
 
 
 def import_error(error: BaseException, path: str) -> BaseException:

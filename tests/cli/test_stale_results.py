@@ -240,6 +240,19 @@ def test_what_changed_after_the_planning_is_not_run_under_the_old_id(what: str, 
     assert not (tmp_path / "results" / "runs" / planned.run_id).exists()
 
 
+def test_an_edited_package_is_not_run_as_it_was_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_own(tmp_path / "own_package", 1.0, "own_scale")
+    (tmp_path / "own_package" / "__init__.py").write_text("")
+    (tmp_path / "own_package" / "mine.py").write_text(OWN.format(helper=".own_scale"))
+    words = ["optimizer=own_package.mine.Mine", *FUNCTION]
+    assert config.load(words).run_id == config.load(words).run_id
+    write_own(tmp_path / "other", 2.0, "own_scale")
+    (tmp_path / "other" / "own_scale.py").replace(tmp_path / "own_package" / "own_scale.py")
+    with pytest.raises(ConfigError, match="was edited after it was imported"):
+        config.load(words)
+
+
 def test_a_users_own_model_task_and_data_count_by_their_source(tmp_path: Path) -> None:
     for folder in ("model", "data"):
         (tmp_path / folder).mkdir()

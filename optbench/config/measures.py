@@ -41,7 +41,9 @@ MEASURES = {
     "test_loss": Measure(RATIO, False, "loss on test at the end", of_winner=True),
     "val_loss": Measure(RATIO, False, "loss on validation at the end", of_winner=True),
     "train_loss": Measure(RATIO, False, "loss on training samples at the end", of_winner=True),
-    "iqm": Measure(DIFFERENCE, True, "score over all workloads: 1 the best contender's mean, 0 the trivial answer"),
+    "iqm": Measure(
+        DIFFERENCE, True, "score over all workloads: 1 the best contender's mean, 0 the trivial answer", SHARE, True
+    ),
     "diverged_share": Measure(DIFFERENCE, False, "share of the tuning runs that failed", SHARE),
     "seed_sd": Measure(RATIO, False, "standard deviation of the final metric over seeds", of_winner=True),
     "trial_sd": Measure(RATIO, False, "standard deviation of the metric over the trials of the tuning"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from optbench.config.measures import MEASURES
 from optbench.errors import ConfigError
 from optbench.reports.claims.gains import Gain, Measurement, relation
-from optbench.reports.claims.limits import limited
+from optbench.reports.claims.limits import Pair, limited
 from optbench.reports.claims.measuring import measure
 from optbench.reports.claims.sentences import sentence
 from optbench.reports.claims.sides import BUDGET, Side, axes_except, named_keys, pairs_of
@@ -128,12 +128,13 @@ def decided_places(criterion: Criterion, evidence: Sequence[Evidence]) -> Criter
 def evidence_for(criterion: Criterion, sides: Sequence[Side], level: float) -> list[Evidence]:
     """Return the evidence of each pair; a measure over all workloads has one piece of evidence."""
     if criterion.measure in TOGETHER:
-        return [evidence_of(criterion, WHERE, TOGETHER[criterion.measure](criterion, sides, level), (), level)]
+        measured = TOGETHER[criterion.measure](criterion, sides, level)
+        return [evidence_of(criterion, WHERE, measured, pairs_of(criterion, sides), level)]
     found = []
     for where, a, b in named_pairs(criterion, sides):
         known = criterion.against if isinstance(criterion.against, float) else 0.0
         measured = measure(criterion.measure, a, b if b is not None else known, level)
-        found.append(evidence_of(criterion, where, measured, (a, b), level))
+        found.append(evidence_of(criterion, where, measured, [(a, b)], level))
     return found
 
 
@@ -148,13 +149,11 @@ def named_pairs(criterion: Criterion, sides: Sequence[Side]) -> list[tuple[str, 
     return found
 
 
-def evidence_of(
-    criterion: Criterion, where: str, found: Measurement, pair: Sequence[Side | None], level: float
-) -> Evidence:
+def evidence_of(criterion: Criterion, where: str, found: Measurement, pairs: Sequence[Pair], level: float) -> Evidence:
     """Return what a measure says of a criterion, as far as nothing limits it."""
     low, high, margin = found.low, found.high, margin_of(criterion)
     holds = None if low is None or high is None else relation(criterion.relation, Gain(low, high, margin))
-    limit = limited(criterion, holds, found, margin, pair, level)
+    limit = limited(criterion, holds, found, margin, pairs, level)
     counted = f", n = {found.n} {found.unit}" if low is not None and high is not None else ""
     words = f"{found.words}{counted}" + (f" ({limit.why})" if limit.why else "")
     low, high, value = (

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GOOD = ("better", "better_by", "not_worse")
 """Relations that say something good of the first side."""
+Pair = tuple[Side, Side | None]
+"""Both sides at one place; None instead of a number."""
 
 
 @dataclass(frozen=True)
@@ -35,44 +37,35 @@ class Limited:
 
 
 def limited(
-    criterion: Criterion,
-    holds: bool | None,
-    found: Measurement,
-    margin: float,
-    sides: Sequence[Side | None],
-    level: float,
+    criterion: Criterion, holds: bool | None, found: Measurement, margin: float, pairs: Sequence[Pair], level: float
 ) -> Limited:
-    """Return whether a relation may count as shown. `sides`: both; None instead of a number."""
-    of, against = (*sides, None, None)[:2]
-    measure = MEASURES[criterion.measure]
-    if measure.of_winner and of is not None and against is not None and not anyone_trained(of.beside, level):
+    """Return whether a relation may count as shown. `pairs`: one, or for a measure over all workloads one on each."""
+    good, measure = criterion.relation in GOOD, MEASURES[criterion.measure]
+    compared = [of for of, against in pairs if against is not None]
+    if measure.of_winner and compared and not any(anyone_trained(of.beside, level) for of in compared):
         return Limited(None, False, "no contender there is shown to beat the trivial answer")
     if holds is not True and not can_hold(criterion.relation, found, margin):
-        room = found.reach[1] if criterion.relation in GOOD else -found.reach[0]
+        room = found.reach[1] if good else -found.reach[0]
         return Limited(None, False, f"the bound of the measure leaves room for {room:.2g}, less than the margin")
     if holds is None or not measure.of_winner:
         return Limited(holds)
-    if holds and (idle := next((s for s in winners(criterion.relation, of, against) if untrained(s, level)), None)):
-        return Limited(None, True, f"undecided: {idle.contender.name} is not shown to beat the trivial answer")
-    if loser := next((side for side in losers(criterion.relation, holds, found, of, against) if side.edges), None):
-        return Limited(None, True, f"undecided: {loser.contender.name} is undertuned ({edges_of(loser)})")
+    winners = (0, 1) if criterion.relation == "tie" else (0,) if good else (1,)
+    for winner in winners if holds else ():
+        idle = [side for pair in pairs if (side := pair[winner]) is not None and untrained(side, level)]
+        if idle and len(idle) == len(pairs):
+            return Limited(None, True, f"undecided: {idle[0].contender.name} is not shown to beat the trivial answer")
+    for loser in losers(criterion.relation, holds, found):
+        edge = next((side for pair in pairs if (side := pair[loser]) is not None and side.edges), None)
+        if edge is not None:
+            return Limited(None, True, f"undecided: {edge.contender.name} is undertuned ({edges_of(edge)})")
     return Limited(holds)
 
 
-def winners(relation: str, of: Side | None, against: Side | None) -> list[Side]:
-    """Return the sides that a relation says something good of."""
-    good = [of, against] if relation == "tie" else [of] if relation in GOOD else [against]
-    return [side for side in good if side is not None]
-
-
-def losers(relation: str, holds: bool, found: Measurement, of: Side | None, against: Side | None) -> list[Side]:
-    """Return the sides whose better tuning could change what was found."""
+def losers(relation: str, holds: bool, found: Measurement) -> tuple[int, ...]:
+    """Return which sides' better tuning could change what was found: 0 the first, 1 the second."""
     if relation == "tie":
-        behind = of if (found.value or 0.0) < 0 else against
-        sides = [of, against] if holds else [behind]
-    else:
-        sides = [against if holds == (relation in GOOD) else of]
-    return [side for side in sides if side is not None]
+        return (0, 1) if holds else (0,) if (found.value or 0.0) < 0 else (1,)
+    return (1,) if holds == (relation in GOOD) else (0,)
 
 
 def edges_of(side: Side) -> str:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from optbench.sweeps.study.study import Study
 
 
+AS_PUBLISHED = " (as published; the stored runs lack it)"
+
+
 @dataclass(frozen=True)
 class Redecided:
     """A published claim, decided again."""
@@ -107,5 +110,5 @@ def of_published(criterion: Criterion, of: Evidence, published: EvidenceDocument
     wider = t_quantile(0.5 + level / 2, max(1.0, n - 1)) / t_quantile(0.5 + was / 2, max(1.0, n - 1))
     middle, half = (low + high) / 2, wider * (high - low) / 2
     holds = relation(criterion.relation, Gain(middle - half, middle + half, margin_of(criterion)))
-    words = f"{published.get('words')} (as published; the stored runs lack it)"
+    words = f"{published.get('words', '').removesuffix(AS_PUBLISHED)}{AS_PUBLISHED}"
     return replace(of, holds=holds, words=words, low=middle - half, high=middle + half, n=int(n), value=middle)

@@ -125,6 +125,9 @@ def test_numbers_that_were_not_stored_stay_as_published(published: Path, call: C
     assert now["verdict"] == time["verdict"] == "supported" and "as published; the stored runs lack it" in now["words"]
     ends = [[one["evidence"][0][key] for key in ("low", "high")] for one in (time, now)]
     assert ends[1] == pytest.approx(ends[0])
+    first = verdict_in(published)
+    decided(published, call, "--publish")  # a second time changes nothing
+    assert verdict_in(published) == first
 
 
 def test_a_criterion_of_before_the_rules_is_readable(published: Path, call: Call) -> None:

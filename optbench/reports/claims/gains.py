@@ -94,4 +94,5 @@ def logarithm(value: float) -> float:
 
 def with_interval(of: Estimate) -> str:
     """Return a number with its interval as text."""
-    return f"{of.value:.4g} [{of.low:.4g}, {of.high:.4g}]"
+    ends = (f"{end:.4g}" if end is not None and math.isfinite(end) else "no bound" for end in (of.low, of.high))
+    return f"{of.value:.4g} [{', '.join(ends)}]"

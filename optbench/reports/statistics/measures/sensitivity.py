@@ -117,9 +117,9 @@ def decades(
 
     The best is the mean of the final seeds (`noise`), which no luck has chosen; without them the best trial. An upper
     end of None: censored, at least the value. The interval redraws the noise of every trial and of the best, and the
-    size of that noise; it does not know how the metric would move between the rates tried, so that 95 % intervals cover
-    90 to 95 % of smooth optima with 16 rates or more over three decades, and 87 to 91 % with eight. None without two learning
-    rates, and if the best does not beat the trivial answer."""
+    size of that noise. It does not know how the metric would move between the rates tried: in simulations of smooth
+    optima over three decades it covers 90 to 95 % with 16 rates or more, 87 to 91 % with eight. None without two
+    learning rates, and if the best does not beat the trivial answer."""
     import numpy as np
 
     known = [value for value in (*values, *noise, trivial) if value is not None and math.isfinite(value)]

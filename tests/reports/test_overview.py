@@ -130,8 +130,13 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a study whose first two contenders are not told apart."""
     monkeypatch.chdir(tmp_path)
     folder = write_study(tmp_path / "results", {"good": GOOD, "near": NEAR, "bad": BAD})
-    given = make_study(["optimizer=sgd,lion", "model=mlp"], {"trials": 3}, name="made").as_dict()
-    return changed(folder, settings=given | {"overrides": list(SWEEP)})
+    return changed(folder, settings=made_settings(trials=3))
+
+
+def made_settings(**given: Any) -> dict[str, Any]:
+    """Return the settings of a study that was typed."""
+    typed = make_study(["optimizer=sgd,lion", "model=mlp"], given, name="made").as_dict()
+    return typed | {"overrides": list(SWEEP)}
 
 
 def changed(folder: Path, **changes: Any) -> Path:
@@ -224,3 +229,21 @@ def test_plain_runs_lead_to_a_sweep(study: Path) -> None:
         tree["overrides"] = [f"optimizer={tree['config']['optimizer']['name']}", "model=vit", "seed=3"]
         file.write_text(json.dumps(tree))
     assert steps(study) == ["optbench sweep optimizer=bad,good,near model=vit"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "option"),
+    [([0.90, 0.60, 0.58, 0.55], "--trials 8"), ([0.90, 0.91, 0.89, 0.90], "--shortlist-seeds 6")],
+)
+def test_what_final_seeds_cannot_decide_asks_for_what_limits_it(
+    tmp_path: Path, scores: list[float], option: str
+) -> None:
+    tuning = {"good": scores, "near": [score - 0.01 for score in scores]}
+    finals = {"good": [0.95, 0.85, 0.90, 0.88], "near": [0.84, 0.94, 0.90, 0.87]}
+    study = write_study(tmp_path, finals, tuning=tuning, settings=made_settings(trials=4))
+    for file in study.glob("*-tune-*/run.json"):
+        run = json.loads(file.read_text())
+        run["sweep"]["group"] = run["sweep"]["trial"] % 2
+        file.write_text(json.dumps(run))
+    (command,) = steps(study)
+    assert f" {option} " in command

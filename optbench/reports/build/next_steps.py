@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from optbench.records import Status
 from optbench.reports.contenders import DONE, OPEN
-from optbench.reports.model.content import Failure, NextStep, Workload
+from optbench.reports.model.content import Failure, NextStep, Pair, Workload
 from optbench.reports.model.numbers import counted
 from optbench.reports.model.overview import nobody_trained
 from optbench.reports.read.columns import RunRow
+from optbench.reports.statistics.difference import POINTS
 from optbench.reports.statistics.verdicts import UNDECIDED
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 OPTIONS = {  # setting of a study: the option of `optbench sweep` that sets it
     "trials": "--trials",
     "tune_seeds": "--tune-seeds",
+    "shortlist": "--shortlist",
+    "shortlist_seeds": "--shortlist-seeds",
     "seeds": "--seeds",
     "sampler": "--sampler",
     "search_seed": "--search-seed",
@@ -29,10 +32,14 @@ OPTIONS = {  # setting of a study: the option of `optbench sweep` that sets it
     "budgets": "--budgets",
     "extend_edges": "--extend-edges",
     "allow_unequal": "--allow-unequal",
+    "recipes": "--recipes",
 }
 PLAIN_KEYS = ("optimizer", "model", "data", "steps")  # of plain runs, that a sweep over them would have
 LONGER = 4  # times the steps, where nobody learned
-MORE_TUNE_SEEDS = 3  # times those of a trial, where final seeds would not decide
+MORE_POINTS, MORE_SEEDS = (
+    2,
+    3,
+)  # times the points, or the seeds that choose a winner, where final seeds would not decide
 MENDABLE = {Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT}
 
 
@@ -72,25 +79,30 @@ def of_study(
 
 def deciding(command: Command, workloads: Sequence[Workload]) -> Iterator[NextStep]:
     """Yield what would decide who is best, where that is open."""
-    needed = [seeds for one in workloads for seeds in more_seeds(one)]
-    known = [seeds for seeds in needed if seeds is not None]
+    needed = [pair for one in workloads for pair in undecided(one)]
+    known = [pair.more_seeds for pair in needed if pair.more_seeds is not None]
     if known and len(known) == len(needed):
         seeds = max(run_count(one) for one in workloads) + max(known)
         reason = f"{counted(max(known), 'more seed')} for each would decide who is best."
         yield NextStep(reason, command.line(seeds=seeds))
-    elif needed:
-        tune_seeds = command.settings.get("tune_seeds")
-        more = MORE_TUNE_SEEDS * (tune_seeds if isinstance(tune_seeds, int) else 1)
-        reason = "More final seeds alone would not decide who is best: tune with more seeds for each trial."
-        yield NextStep(reason, command.line(tune_seeds=more))
+    elif remedies := {pair.remedy for pair in needed if pair.remedy}:
+        start = "More final seeds alone would not decide who is best:"
+        if POINTS in remedies:
+            yield NextStep(f"{start} search more points.", command.line(trials=command.times("trials", MORE_POINTS)))
+            return
+        if command.settings.get("shortlist"):
+            line = command.line(shortlist_seeds=command.times("shortlist_seeds", MORE_SEEDS))
+        else:
+            line = command.line(tune_seeds=command.times("tune_seeds", MORE_SEEDS))
+        yield NextStep(f"{start} choose the winners by more tuning seeds.", line)
 
 
-def more_seeds(workload: Workload) -> list[int | None]:
-    """Return how many more seeds of each would decide each open comparison with the best contender; None if no number
-    would. Who has no result, did not train or is undertuned needs something else first."""
+def undecided(workload: Workload) -> list[Pair]:
+    """Return the open comparisons with the best contender. Who has no result, did not train or is undertuned needs
+    something else first."""
     ready = [row.contender for row in workload.rows if row.values and row.trained is not False]
     left = [one for one in workload.pairs if one.verdict == UNDECIDED and not one.undertuned]
-    return [one.more_seeds for one in left if {one.a, one.b} <= set(ready) and ready[0] in (one.a, one.b)]
+    return [one for one in left if {one.a, one.b} <= set(ready) and ready[0] in (one.a, one.b)]
 
 
 def run_count(workload: Workload) -> int:
@@ -110,6 +122,11 @@ class Command:
         """Return the command with some settings changed."""
         words = [*self.what(), "--study", self.name, *self.given(changes), *self.place]
         return command_of(*words, *(["--retry", retry] if retry else []))
+
+    def times(self, key: str, factor: int) -> int:
+        """Return so many times what a setting is."""
+        now = self.settings.get(key)
+        return factor * (now if isinstance(now, int) else 1)
 
     def longer(self, steps: int) -> str:
         """Return the command of another study that trains for so many steps."""

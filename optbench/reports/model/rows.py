@@ -92,6 +92,8 @@ class Pair:
     """The evidence for the verdict and its limits, in sentences."""
     undertuned: str = ""
     """The loser, if it is undecided because the loser's best value is on the edge of its search box."""
+    remedy: str = ""
+    """What would help an undecided pair that more final seeds would not decide: "points" or "tuning seeds"."""
 
     def of(self, a: str) -> Pair:
         """Return the same verdict as one on `a`, which is either of the two."""

@@ -16,6 +16,7 @@ from optbench.reports.statistics.selection import SELECTION_DF, selection_varian
 
 POWER = 0.8
 MOST_SEEDS = 1000
+POINTS, TUNING_SEEDS = "points", "tuning seeds"  # what may be wanting beside final seeds
 STEPS_A_DOUBLING = 16  # of the noise in `cached_selection`: within 2.2 %
 
 
@@ -89,6 +90,13 @@ class Difference:
     def tuning(self) -> float:
         """Variance that more final seeds do not reduce."""
         return self.selection + self.points
+
+    @property
+    def remedy(self) -> str:
+        """What would reduce most of the variance that more final seeds leave; empty if they leave none."""
+        if not self.tuning:
+            return ""
+        return POINTS if self.points > self.selection else TUNING_SEEDS
 
     @property
     def errors(self) -> tuple[tuple[float, float], ...]:

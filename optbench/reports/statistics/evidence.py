@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from optbench.reports.statistics.difference import Arm, Difference
+from optbench.reports.statistics.difference import POINTS, TUNING_SEEDS, Arm, Difference
 from optbench.reports.statistics.scale import SHARE, Scale
 
 BETTER, WORSE, TIE, UNDECIDED = "better", "worse", "tie", "undecided"
+REMEDIES = {POINTS: "; search more points", TUNING_SEEDS: "; choose the winners by more tuning seeds", "": ""}
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def evidence(case: Case, settings: Settings, verdict: str, more: int | None, und
         final = [
             f"about {more} more seeds each would decide, if the means and the noise stay as they are"
             if more
-            else "more final seeds alone would not decide; tune with more seeds or trials"
+            else f"more final seeds alone would not decide{REMEDIES[found.remedy]}"
         ]
     return [*lines, *tests(case), *noise(found, settings.scale), *final, *uncovered(case.arms)]
 

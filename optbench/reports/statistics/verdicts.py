@@ -148,6 +148,7 @@ def pair(case: Case, settings: Settings) -> Pair:
         effect=hedges_g(a, b),
         improvement=probability_of_improvement(a.values, b.values, settings.level),
         more_seeds=more,
+        remedy=found.remedy if found and verdict == UNDECIDED and more is None else "",
         sentence=sentence(case, verdict, undertuned),
         evidence=tuple(evidence(case, settings, verdict, more, undertuned)),
         undertuned=undertuned,

@@ -204,7 +204,9 @@ def draws_of(used: Sequence[tuple[list[Arm], float | None]], random: np.random.G
     widths = means.max(axis=1) - zeros
     tails = []
     for contender in range(means.shape[1]):
-        own = [(v / width**2, df) for row, width in zip(parts, widths, strict=True) for v, df in row[contender] or ()]
+        own = [
+            (v / width / width, df) for row, width in zip(parts, widths, strict=True) for v, df in row[contender] or ()
+        ]
         df = satterthwaite(*own)
         tails.append(np.sqrt(df / random.chisquare(df, DRAWS)) if math.isfinite(df) else np.ones(DRAWS))
     found = []

@@ -120,6 +120,13 @@ def test_where_nobody_learned_the_answer_says_so_first() -> None:
     assert both.startswith("Nobody learned: no contender")
 
 
+def test_an_answer_before_the_end_is_one_so_far() -> None:
+    report = replace(made_report(), answer=("a", "b", "c"))
+    assert report.across
+    waits = with_rows(report, {}, {"waiting": 2})
+    assert overview(waits).answer[0] == f"So far: {report.across.answer[0]}"
+
+
 # -- what to type next -------------------------------------------------------------------------------------------------
 
 SWEEP = ("optimizer=good,near,bad", "model=made")
@@ -183,6 +190,8 @@ def test_a_study_without_a_final_run_on_two_workloads_has_a_report(study: Path) 
     report = build(read(study), ReportOptions(records=False))
     assert len(report.workloads) == 2 and report.next_steps[0].command == START
     assert overview(report).caveats[0] == "15 runs have not ended yet."
+    assert "no final seed has ended yet" in overview(report).answer[0]
+    assert cells(report)["good"][0] == "5 runs to come"
 
 
 def test_edges_are_extended(study: Path) -> None:

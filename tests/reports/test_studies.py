@@ -42,7 +42,7 @@ def test_each_study_has_a_page_and_the_list_leads_to_it(root: Path, call: Call, 
     assert '<a href="first/report.html">first</a>' in page
     assert '<a href="second%20%26%20last/report.html">second &amp; last</a>' in page
     assert "Is good &lt;better&gt;?" in page and "good, same on made-up" in page
-    assert "none of the 5 runs has ended yet" in page and "5, 5 to come" in page
+    assert "none of the 5 runs has ended yet" in page and "5 (5 to come)" in page
     assert "[first](first/report.md)" in (tmp_path / "out" / "index.md").read_text()
     listed = json.loads((tmp_path / "out" / "index.json").read_text())["studies"]
     assert [(one["study"], one["runs"], one["has_report"]) for one in listed] == [

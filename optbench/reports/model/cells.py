@@ -22,6 +22,8 @@ def cell_text(cell: object, column: TableColumn) -> str:
     """Write a cell in a line of text."""
     if isinstance(cell, Flagged):
         text = cell_text(cell.value, column)
+        if text == MISSING and cell.flag:
+            return cell.flag
         return f"{text} ({cell.flag})" if cell.flag else text
     if isinstance(cell, Link):
         return cell.text

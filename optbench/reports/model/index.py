@@ -51,4 +51,4 @@ def name(of: IndexEntry, ending: str) -> Link | str:
 
 def runs(of: IndexEntry) -> str:
     """Return how many runs a study has."""
-    return f"{of.runs:,}, {of.open_runs:,} to come" if of.open_runs else f"{of.runs:,}"
+    return f"{of.runs:,} ({of.open_runs:,} to come)" if of.open_runs else f"{of.runs:,}"

@@ -53,13 +53,18 @@ def overview(report: Report) -> Overview:
 
 def answer(report: Report) -> tuple[str, ...]:
     """Return the answer in one or two sentences: over all workloads if they do not all have room."""
+    known = any(row.values for workload in report.workloads for row in workload.rows)
+    if not known:
+        return tuple(line for workload in report.workloads for line in workload.answer[:1])[:SENTENCES] or report.answer
     if not report.across or len(report.answer) <= SENTENCES:
         return report.answer[:SENTENCES]
     idle = [workload.name for workload in report.workloads if nobody_trained(workload)]
     if len(idle) == len(report.workloads):
         return (f"Nobody learned: no contender is shown to beat the {TRIVIAL} on any workload.",)
     first = [f"Nobody learned on {', '.join(idle)}: no contender is shown to beat the {TRIVIAL}."] if idle else []
-    return (*first, *report.across.answer)[:SENTENCES]
+    waiting = any(row.waiting for workload in report.workloads for row in workload.rows)
+    over_all = [f"So far: {line}" if waiting else line for line in report.across.answer]
+    return (*first, *over_all)[:SENTENCES]
 
 
 def nobody_trained(workload: Workload) -> bool:
@@ -110,7 +115,9 @@ def note(workloads: Sequence[Workload], level: float) -> str:
 
 def value(workload: Workload, row: Row | None) -> Cell:
     """Return a contender's headline; flagged where it did not train, failed, or has runs to come."""
-    return Flagged(workload.headline_of(row), flag(row)) if row else None
+    if row is None:
+        return None
+    return Flagged(workload.headline_of(row), flag(row), calm=row.trained is not False and row.waiting > 0)
 
 
 def flag(row: Row) -> str:

@@ -43,6 +43,8 @@ class Flagged:
 
     value: Cell
     flag: str = ""
+    calm: bool = False
+    """True if the flag is news and no warning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,8 @@ def to_html_index(entries: Sequence[IndexEntry], title: str, made_with: str, ref
     """Return the page that lists several studies; it has no script, its theme is the system's."""
     about = tag("p", counted(len(entries), "study", "studies"), class_="facts")
     head = tag("header", tag("div", tag("p", "optbench report", class_="over"), tag("h1", title), about))
-    main = tag("main", tag("section", html_table(index_table(entries), {}), class_="index"), id="main")
+    listed = index_table(entries).shown_in("html")
+    main = tag("main", tag("section", html_table(listed, {}) if listed else None), id="main", class_="index")
     footer = tag("footer", tag("p", f"Made with {made_with}."))
     return page(title, join([head, main, footer]), refresh=refresh)
 

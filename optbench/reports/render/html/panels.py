@@ -17,7 +17,7 @@ from optbench.reports.render.html.markup import tag
 WIDTH, ROW, TOP, BOTTOM, EDGE = 312, 22, 6, 34, 10  # pixels
 NAMES = 104  # pixels for the contenders' names
 LONGEST = 16  # characters of a name
-REACH = 2.0  # spans of the values beyond which the trivial answer is only named at the edge
+REACH = 2.0  # spans of the values beyond which the trivial answer is only named
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def panel(of: Intervals, places: Places) -> Markup:
     parts += [
         tag("text", short(on.low, 3), x=NAMES + EDGE, y=bottom + 14, class_="tick"),
         tag("text", short(on.high, 3), x=WIDTH - EDGE, y=bottom + 14, class_="tick", text_anchor="end"),
-        tag("text", of.axis, x=(NAMES + WIDTH) / 2, y=bottom + 29, class_="tick", text_anchor="middle"),
+        tag("text", axis_words(of, on), x=(NAMES + WIDTH) / 2, y=bottom + 29, class_="tick", text_anchor="middle"),
     ]
     size = {"width": WIDTH, "height": bottom + BOTTOM, "viewBox": f"0 0 {WIDTH} {bottom + BOTTOM}"}
     drawn = tag("svg", *parts, role="img", aria_label=f"{of.title}: {of.axis}", **size)
@@ -82,15 +82,17 @@ def panel(of: Intervals, places: Places) -> Markup:
 
 
 def trivial(of: Intervals, on: Span, bottom: float) -> list[Markup]:
-    """Draw the trivial answer: a line, or its value at the edge where it is far away."""
-    if of.line is None:
+    """Draw the trivial answer as a line, where it is near."""
+    if of.line is None or not on.low <= of.line <= on.high:
         return []
-    if on.low <= of.line <= on.high:
-        return [tag("line", x1=on.x(of.line), x2=on.x(of.line), y1=2, y2=bottom, class_="mark")]
-    left = of.line < on.low
-    words = f"← trivial {short(of.line, 3)}" if left else f"trivial {short(of.line, 3)} →"
-    x, anchor = (NAMES + EDGE, "start") if left else (WIDTH - EDGE, "end")
-    return [tag("text", words, x=x, y=bottom - 4, class_="tick", text_anchor=anchor)]
+    return [tag("line", x1=on.x(of.line), x2=on.x(of.line), y1=2, y2=bottom, class_="mark")]
+
+
+def axis_words(of: Intervals, on: Span) -> str:
+    """Return the title of the axis, with the trivial answer where it is far away."""
+    if of.line is None or on.low <= of.line <= on.high:
+        return of.axis
+    return f"{of.axis} ({'←' if of.line < on.low else '→'} trivial: {short(of.line, 3)})"
 
 
 def contender(row: tuple[str, Estimate, Sequence[float]], on: Span, y: float, places: Places) -> list[Markup]:

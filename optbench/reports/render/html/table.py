@@ -74,8 +74,10 @@ def html_cell(cell: Cell, column: TableColumn, places: Places) -> Markup:
     """Return one cell."""
     text = cell_text(cell, column)
     if isinstance(cell, Flagged):
-        value = None if cell.value is None else html_cell(cell.value, column, places)
-        return join([value, tag("span", cell.flag, class_="badge worse") if cell.flag else None], " ")
+        unknown = cell.value is None or (isinstance(cell.value, Estimate) and cell.value.value is None)
+        value = None if unknown and cell.flag else html_cell(cell.value, column, places)
+        kind = "badge undecided" if cell.calm else "badge worse"
+        return join([value, tag("span", cell.flag, class_=kind) if cell.flag else None], " ")
     if isinstance(cell, Link):
         return tag("a", text, href=quote(cell.address))
     if isinstance(cell, Estimate) and (interval := interval_text(cell)):

@@ -314,3 +314,11 @@ def test_faults_are_reported_from_the_cache_too(study: Path) -> None:
         assert wrong == (("made/bad-final-0-s1000/metrics.jsonl", "metrics.jsonl: its last line is torn"),)
     frame, wrong = cached_records(study.parent, "made", {"bad-final-0-s1000": file}, ("run_id", "step"))
     assert frame.height == 10 and len(wrong) == 1
+
+
+def test_a_typed_path_has_no_backslash_in_its_name() -> None:
+    from optbench.reports.read.run_rows import names_of
+
+    config = {"model": {"name": "mlp"}, "data": {"name": "digits"}, "optimizer": {"name": "Mine"}}
+    sweep = {"choices": ["optimizer=mine.py\\:Mine", "task=./task.py\\:loss"], "workload": []}
+    assert names_of(config, sweep, {})["contender"] == "Mine task=./task.py:loss"

@@ -283,3 +283,10 @@ def test_a_trained_gan_is_much_nearer_than_independent_pixels(model: str, tmp_pa
     assert final["val_recall"] > 0.5  # no collapse
     last = [row for row in rows_of(ended) if row["split"] == "train"][-1]
     assert 0.5 < last["fake_diversity"] < 2
+
+
+def test_a_player_that_diverges_is_named(tmp_path: Path) -> None:
+    words = ["model=dcgan", "optimizer=sgd", "optimizer.lr=1e9", "optimizer_d.lr=1e9", "steps=20", "tracker=none"]
+    ended = execute(config.load([*words, "threads=1"]), tmp_path)
+    assert ended.result["status"] == "diverged"
+    assert ended.result["reason"].startswith(("discriminator: the training loss", "generator: the training loss"))

@@ -63,8 +63,8 @@ def answer(report: Report) -> tuple[str, ...]:
         return (f"Nobody learned: no contender is shown to beat the {TRIVIAL} on any workload.",)
     first = [f"Nobody learned on {', '.join(idle)}: no contender is shown to beat the {TRIVIAL}."] if idle else []
     waiting = any(row.waiting for workload in report.workloads for row in workload.rows)
-    over_all = [f"So far: {line}" if waiting else line for line in report.across.answer]
-    return (*first, *over_all)[:SENTENCES]
+    over_all = (*first, *report.across.answer)[:SENTENCES]
+    return (f"So far: {over_all[0]}", *over_all[1:]) if waiting and over_all else over_all
 
 
 def nobody_trained(workload: Workload) -> bool:

@@ -19,7 +19,7 @@ from optbench.reports.read.study_file import cells_of
 def test_of_very_many_runs_the_first_seeds_are_drawn(tmp_path: Path, drawn: int, seeds: int) -> None:
     results = read(write_study(tmp_path, {"a": [0.5] * 10, "b": [0.6] * 10}))
     contenders = contenders_of(results.runs, cells_of(results.studies))
-    steps = np.arange(1, 2001)
+    steps = np.arange(1.0, 2001.0)
     one = RunSeries(steps, steps, steps / 10, steps / 10, np.sin(steps / 50))
     found = {"val_metric": {run["run_id"]: one for run in results.runs}}
     made = curves(contenders, found, drawn)

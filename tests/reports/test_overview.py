@@ -12,6 +12,7 @@ from conftest import Call
 from made_report import bare_report, made_report
 from made_runs import write_run, write_study
 
+from optbench.reports.build.next_steps import next_steps, written
 from optbench.reports.build.report import build
 from optbench.reports.build.workload import ReportOptions
 from optbench.reports.model.caveats import caveats
@@ -203,6 +204,11 @@ def test_edges_are_extended(study: Path) -> None:
     assert not any("edge" in reason for reason in reasons)
 
 
+def test_a_switch_that_the_protocol_sets_is_turned_off() -> None:
+    assert written("--extend-edges", False) == ["--no-extend-edges"] and written("--recipes", True) == ["--recipes"]
+    assert written("--budgets", [0.5, 1.0]) == ["--budgets", "0.5,1"] and written("--seeds", 7) == ["--seeds", "7"]
+
+
 def test_failed_runs_are_retried(study: Path) -> None:
     file = next(study.glob("near-final-*/result.json"))
     file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "timed_out"}))
@@ -211,8 +217,6 @@ def test_failed_runs_are_retried(study: Path) -> None:
 
 def test_who_learned_nothing_trains_longer(study: Path) -> None:
     report = build(read(study), ReportOptions(records=False))
-    from optbench.reports.build.next_steps import next_steps
-
     idle = tuple(
         replace(one, steps=100, rows=tuple(replace(row, trained=False) for row in one.rows)) for one in report.workloads
     )

@@ -164,7 +164,7 @@ class Command:
 def written(option: str, value: object) -> list[str]:
     """Return an option with its value."""
     if isinstance(value, bool):
-        return [option] if value else []
+        return [option if value else option.replace("--", "--no-", 1)]
     if isinstance(value, (list, tuple)):
         return [option, ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in value)]
     return [option, str(value)]

@@ -30,7 +30,7 @@ def test_the_best_comes_first_by_score_and_a_contender_that_did_not_learn_scores
     sgd = found.scores[2]
     assert (sgd.minimum, sgd.weakest) == (0.0, "made-d1") and sgd.mean.value is not None and sgd.mean.value < 0.35
     assert found.scores[0].mean.value == 1.0 and found.scores[0].mean.high == 1.0
-    assert found.answer[0].startswith("Over 2 workloads muon comes first: score 1.00, at least 1.00 (on made-d0)")
+    assert found.answer[0].startswith("Over 2 workloads muon comes first: score 1.00, P(best) 100%.")
     assert found.answer[-1] == "sgd is not trained on made-d1."
     assert "Without" not in " ".join(found.answer)
 
@@ -48,9 +48,17 @@ def test_workloads_on_which_nobody_learned_are_in_no_score(tmp_path: Path) -> No
     found = together(tmp_path, VIT, nobody)
     assert found.note.startswith("No scores on made-d1: nobody is shown to beat the trivial answer")
     assert found.scores[0].mean.value == 1.0
+    assert not any("score" in line for line in found.answer), "one workload says nothing of two"
     none = together(tmp_path / "none", nobody, nobody)
     assert all(one.mean.value is None for one in none.scores)
     assert none.answer[0] == "Over 2 workloads no contender has a better mean rank than the others."
+
+
+def test_a_contender_without_results_on_a_workload_is_in_no_comparison_over_all(tmp_path: Path) -> None:
+    found = together(tmp_path, VIT, LM | {"muon": []}, LM | {"muon": []})
+    among = "Over 3 workloads, among adamw and sgd, adamw comes first"
+    assert found.answer[0].startswith(among)
+    assert not any("mean rank" in line for line in found.answer)
 
 
 def test_without_a_trivial_answer_the_note_says_what_0_is(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def across(workloads: Sequence[Workload], arms: Mapping[str, Sequence[Arm]], lev
     left_out = leave_one_out(ranks)
     profiles: Sequence[Profile] = scoring.profiles(times) if times else ()
     return Across(
-        answer=tuple(answer(scores, left_out, workloads)),
+        answer=tuple(answer(scores, left_out, workloads, len(scored.points))),
         scores=tuple(scores),
         profiles=tuple(profiles),
         leave_one_out=tuple(left_out),
@@ -94,28 +94,33 @@ def times_of(workloads: Sequence[Workload], names: Sequence[str]) -> tuple[dict[
     return {name: {w: found[name].train_seconds.value for w, found in timed} for name in names}, note
 
 
-def answer(scores: Sequence[Score], left_out: Sequence[LeaveOneOut], workloads: Sequence[Workload]) -> list[str]:
-    """Return the conclusion over all workloads in words."""
+def answer(
+    scores: Sequence[Score], left_out: Sequence[LeaveOneOut], workloads: Sequence[Workload], scored: int
+) -> list[str]:
+    """Return the conclusion over all workloads in words. `scored`: the workloads with scores; one of them says nothing
+    of several. Mean ranks are left out where a contender has no results on a workload."""
+    ready = [one for one in scores if one.mean.value is not None]
+    missing = {row.contender for workload in workloads for row in workload.rows} - {one.contender for one in ready}
+    count = f"{scored} workloads" if scored == len(workloads) else f"{scored} of {len(workloads)} workloads"
+    among = f", among {listed(sorted(one.contender for one in ready))}," if missing and ready else ""
     return [
-        *by_score(scores, len(workloads)),
-        *by_rank(scores, left_out, len(workloads)),
+        *(by_score(ready, f"Over {count}{among}") if len(ready) > 1 and scored > 1 else ()),
+        *(by_rank(scores, left_out, len(workloads)) if not (missing and ready) else ()),
         *untrained(scores, workloads),
     ]
 
 
-def by_score(scores: Sequence[Score], count: int) -> list[str]:
+def by_score(scores: Sequence[Score], start: str) -> list[str]:
     """Return who has the best score, and how sure that is."""
     best = scores[0]
-    if best.mean.value is None:
-        return []
     name, likely = best.contender, best.rank_first
-    least = "" if best.minimum is None else f", at least {best.minimum:.2f} (on {best.weakest})"
-    words = f"score {best.mean.value:.2f}{least}"
+    score, least = f"{best.mean.value:.2f}", f"{best.minimum:.2f}"
+    words = f"score {score}" if score == least else f"score {score}, at least {least} (on {best.weakest})"
     if likely is not None and likely >= SURE:
-        return [f"Over {count} workloads {name} comes first: {words}, P(best) {likely:.0%}."]
+        return [f"{start} {name} comes first: {words}, P(best) {likely:.0%}."]
     others = [f"{one.contender} ({one.rank_first:.0%})" for one in scores[1:] if (one.rank_first or 0) > 1 - SURE]
     chance = f"; P(best) {likely:.0%}, against {listed(others)}" if likely is not None and others else ""
-    return [f"Over {count} workloads no contender is shown to be first. {name} leads: {words}{chance}."]
+    return [f"{start} no contender is shown to be first. {name} leads: {words}{chance}."]
 
 
 def by_rank(scores: Sequence[Score], left_out: Sequence[LeaveOneOut], count: int) -> list[str]:

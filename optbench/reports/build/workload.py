@@ -93,7 +93,7 @@ def workload(
         base,
         target=targets[-1] if targets else None,
         budgets=tuple(sorted({run["budget"] or 1.0 for run in runs})),
-        warnings=warnings(rows, len({row.trials for row in rows}) > 1),
+        warnings=warnings(rows, len({row.trials for row in rows if not row.waiting}) > 1),
     )
     base = replace(base, answer=answer(base, options.level))
     whole = with_sections(base, [entry.contender for entry in found], runs, cells, records, options, drawn, fit)

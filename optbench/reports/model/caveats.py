@@ -34,7 +34,7 @@ def sentences(report: Report) -> Iterator[str]:
     few = f"Fewer than {FEW_SEEDS} final seeds, so that only large differences can be seen"
     yield from of_rows(report, few, lambda row: 0 < len(row.values) + row.failed < FEW_SEEDS)
     yield from of_rows(report, "Not tuned here", lambda row: not row.trials)
-    if any(len({row.trials for row in workload.rows}) > 1 for workload in report.workloads):
+    if any(len({row.trials for row in workload.rows if not row.waiting}) > 1 for workload in report.workloads):
         yield "The contenders were tuned with different numbers of trials."
     if report.failures:
         counts = Counter(failure.status for failure in report.failures)

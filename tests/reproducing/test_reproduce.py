@@ -23,7 +23,8 @@ from optbench.sweeps.study.study import make_study
 
 STATE = {"measure": "state_bytes", "of": "lion", "against": "adamw", "relation": "better_by", "margin": 0.9}
 MORE = STATE | {"of": "adamw", "against": "lion", "text": "AdamW has less state"}
-METRIC = {"measure": "test_metric", "of": "lion", "against": "adamw", "relation": "tie", "margin": 1e-6}
+METRIC = {"measure": "test_metric", "of": "lion", "against": "adamw", "relation": "tie", "margin": 0.09}
+"""About the distance between the two, so that it stays undecided."""
 STUDY = {
     "title": "Lion has half the state",
     "protocol": "classic",

@@ -108,7 +108,8 @@ def of_published(criterion: Criterion, of: Evidence, published: EvidenceDocument
     """Return a published interval at another level: wider by the ratio of Student's quantiles for the smaller side."""
     low, high, n = (cast("float", published.get(key)) for key in ("low", "high", "n"))
     wider = t_quantile(0.5 + level / 2, max(1.0, n - 1)) / t_quantile(0.5 + was / 2, max(1.0, n - 1))
-    middle, half = (low + high) / 2, wider * (high - low) / 2
-    holds = relation(criterion.relation, Gain(middle - half, middle + half, margin_of(criterion)))
+    grown = (wider - 1) * (high - low) / 2  # exactly 0 at the same level
+    low, high = low - grown, high + grown
+    holds = relation(criterion.relation, Gain(low, high, margin_of(criterion)))
     words = f"{published.get('words', '').removesuffix(AS_PUBLISHED)}{AS_PUBLISHED}"
-    return replace(of, holds=holds, words=words, low=middle - half, high=middle + half, n=int(n), value=middle)
+    return replace(of, holds=holds, words=words, low=low, high=high, n=int(n), value=(low + high) / 2)

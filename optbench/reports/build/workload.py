@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from optbench.reports.build import curves
 from optbench.reports.build.answers import answer, given_words, warnings
 from optbench.reports.build.leaderboard import Entry, entries, ranges, row, trivial_of
-from optbench.reports.build.losses import loss_arms, of_ratios
 from optbench.reports.build.sections import (
     costs_of,
     ladder_of,
@@ -23,6 +22,7 @@ from optbench.reports.build.sections import (
 from optbench.reports.comparable import Comparability, check, check_tuning
 from optbench.reports.contenders import DONE, HEADLINES, Contender, contenders_of, headline_of
 from optbench.reports.model.content import Workload
+from optbench.reports.outcomes import loss_arms, of_ratios
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.study_file import Cells
 from optbench.reports.statistics.difference import Arm
@@ -122,7 +122,8 @@ def compared(
         untrained=[entry.name for entry in found if entry.trained is False],
     )
     pairs = judge(arms, options.margin, sign=sign, scale=scale)
-    by_loss = loss_arms([entry.contender for entry in found], arms, headline, sign) if scale.kind == SHARE else []
+    by_loss = headline == "test_metric" and scale.kind == SHARE
+    losses = loss_arms([entry.contender for entry in found], sign) if by_loss else []
     spans = ranges(found, pairs)
     base = Workload(
         name=name,
@@ -139,7 +140,7 @@ def compared(
         trivial=trivial_of(contenders, headline),
         scale=next((run["metric_scale"] for run in runs if run["metric_scale"]), None) or "real",
         pairs=tuple(pairs),
-        loss_pairs=tuple(judge(by_loss, of_ratios(options.margin))),
+        loss_pairs=tuple(judge(losses, of_ratios(options.margin))),
     )
     return base, found
 

@@ -3,7 +3,6 @@
 sides      the cells of a study, and the pairs that a criterion compares
 together   measures over all workloads at once
 measuring  every other measure on two sides
-losses     losses and other columns that tuning did not choose by
 tuning     measures over the trials of a search
 gains      the interval of a gain, and whether it shows a relation
 limits     what keeps a comparison from deciding: bounds, contenders that learned nothing, undertuned losers

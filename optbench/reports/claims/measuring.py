@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from optbench.config.measures import MEASURES
 from optbench.reports.claims.gains import TINY, Measurement, of_difference, of_ratio
-from optbench.reports.claims.losses import negative_log, outcome, outcome_difference
 from optbench.reports.claims.sides import Side
 from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
 from optbench.reports.contenders import OPEN, PRUNED, succeeded
 from optbench.reports.model.content import Estimate
+from optbench.reports.outcomes import negative_log, outcome
 from optbench.reports.read.settings import settings_of
 from optbench.reports.statistics.difference import Arm, Difference, difference, difference_from
 from optbench.reports.statistics.intervals import ratio_interval, share_interval
@@ -55,7 +55,7 @@ def metric(name: str, of: Side, against: Against, level: float) -> Measurement:
     n = min(len(arm.values) for arm in arms)
     if any(arm.failed for arm in arms):
         return with_failures(arms, level, paired=of.paired)
-    found = metric_difference(of, against, METRICS[name])
+    found = difference_of_arms(arms, of, 0.0 if isinstance(against, Side) else of.signed(against))
     if found is None:
         return Measurement("fewer than two results on a side", n=n)
     half = found.half_width(level)
@@ -70,20 +70,15 @@ def metric(name: str, of: Side, against: Against, level: float) -> Measurement:
     return of_difference(difference, of.sign, how, n).beside(base, bounds, of.sign)
 
 
-def metric_difference(of: Side, against: Against, column: str) -> Difference | None:
-    """Return the difference between two sides, or from a number, None for fewer than two results."""
-    if column == "train":
-        return outcome_difference(of, against, column, of.signed)
-    a = arm_of(of, column)
-    if isinstance(against, Side):
-        return difference(a, arm_of(against, column), paired=of.paired)
-    return difference_from(a, of.signed(against))
+def difference_of_arms(arms: Sequence[Arm], of: Side, known: float) -> Difference | None:
+    """Return the difference between two sides, or of one from a number; None for fewer than two results."""
+    return difference(arms[0], arms[1], paired=of.paired) if len(arms) == 2 else difference_from(arms[0], known)
 
 
 def arm_of(side: Side, column: str) -> Arm:
     """Return a side for the statistics."""
     if column == "train":
-        return outcome(side, column, side.signed)
+        return outcome(side.contender, side.sign, column, side.signed)
     return side.contender.arm(f"{column}_metric", side.sign)
 
 
@@ -107,13 +102,13 @@ def by_ranks(a: Arm, b: Arm, level: float, *, paired: bool) -> Measurement:
 def loss(name: str, of: Side, against: Against, level: float) -> Measurement:
     """Return the ratio of geometric means of a loss of the final runs, with selection variance."""
     sides = [side for side in (of, against) if isinstance(side, Side)]
-    arms = [outcome(side, name, negative_log) for side in sides]
+    arms = [outcome(side.contender, side.sign, name, negative_log) for side in sides]
     n = min(len(arm.values) for arm in arms)
     if any(arm.failed for arm in arms):
         return with_failures(arms, level, paired=of.paired)
     if not all(math.isfinite(value) for arm in arms for value in arm.values):
         return Measurement("a loss is not above zero", n=n)
-    found = outcome_difference(of, against, name, negative_log)
+    found = difference_of_arms(arms, of, 0.0 if isinstance(against, Side) else negative_log(against))
     if found is None:
         return Measurement("fewer than two results on a side", n=n)
     half = found.half_width(level)

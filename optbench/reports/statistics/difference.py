@@ -48,6 +48,8 @@ class Arm:
     """The scramble that each trial belongs to; empty: one for all."""
     trivial: float | None = None
     """The trivial answer's value in the unit of `values`."""
+    selection: float | None = None
+    """Variance that the selection of the winner adds to the mean of `values`; None: it follows from the scores."""
 
     @property
     def scored(self) -> tuple[float, ...]:
@@ -234,6 +236,8 @@ def arm_selection_variance(arm: Arm) -> float:
 
 def winner_variance(arm: Arm, sd: float) -> float:
     """Return the variance that the selection of one winner adds; `sd` of a run, its least one if that is larger."""
+    if arm.selection is not None:
+        return arm.selection
     noise = max(sd, arm.score_floor)
     if arm.winner is None or noise == 0:
         return 0.0

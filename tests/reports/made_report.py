@@ -483,5 +483,6 @@ def failed_report() -> Report:
     undecided = {"verdict": "undecided", "difference": none, "improvement": none}
     pairs = tuple(replace(pair, **unknown, **undecided) for pair in workload.pairs)
     measured = ("curves", "bands", "budget_curves", "sensitivity", "to_target", "ladder", "stability", "resources")
-    workload = replace(workload, rows=rows, pairs=pairs, pareto=(), **dict.fromkeys(measured, ()))
-    return replace(report, workloads=(workload,), across=None, answer=("No run has a result.",), claim=None)
+    nothing = ("No run has a result.",)
+    workload = replace(workload, answer=nothing, rows=rows, pairs=pairs, pareto=(), **dict.fromkeys(measured, ()))
+    return replace(report, workloads=(workload,), across=None, answer=nothing, claim=None)

@@ -44,7 +44,7 @@ class TargetSource:
 
 @dataclass(frozen=True)
 class TypedIn:
-    """Where the overrides were typed, as far as they depend on it."""
+    """The folders that the overrides depend on; None for those they do not."""
 
     config_dir: str | None = None
     """The user's configuration folder, in full."""

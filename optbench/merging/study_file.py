@@ -10,7 +10,6 @@ on a cell, the first one's is kept with a note; the sweep's command corrects it,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Required, TypedDict, cast
 
 from optbench.config import Dimension
@@ -19,7 +18,7 @@ from optbench.sweeps.scheduler.study_file import HISTORY, trial_state
 from optbench.sweeps.study.cells import FINAL, TUNE
 from optbench.sweeps.study.edges import ScoreNoise, rising_edges, score_noise
 from optbench.sweeps.study.outcomes import Outcome
-from optbench.sweeps.study.shortlist import best_trial
+from optbench.sweeps.study.shortlist import ScoredTrial, best_trial
 from optbench.sweeps.study.space import Box
 
 Settings = Mapping[str, object]
@@ -35,16 +34,6 @@ class StudyTrial(TypedDict, total=False):
     runs: Required[list[str]]
     state: str
     score: float | None
-
-
-@dataclass(frozen=True)
-class ScoredTrial:
-    """A trial, as the sweep's rules take it."""
-
-    number: int
-    values: Mapping[str, Any]
-    score: float | None
-    seeds: int
 
 
 class StudyCell(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""Losses and other columns that tuning did not choose by: the winner was still chosen, so that its luck is in them too.
+"""Losses and other columns that tuning did not choose by: choosing the winner still adds selection variance to them.
 
 Another search at the same points, with other seeds, may pick another trial, and with it another loss. Which trials it
 may pick follows from their scores: each is scored again with the noise of a run, the winner around the mean of its

@@ -36,7 +36,7 @@ class Redecided:
 
     @property
     def changes(self) -> list[str]:
-        """What changed, a line for each criterion whose verdict did; empty if the verdict is the same."""
+        """A line for each criterion whose verdict changed."""
         old = {one.get("text") or one.get("statement", ""): one for one in self.before.get("criteria", [])}
         lines = []
         for one in self.now.claim.criteria:

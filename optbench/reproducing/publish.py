@@ -40,7 +40,7 @@ REPORT, RUNS = "report.md", "runs"
 OPTIMIZER_SECONDS = "optimizer_seconds"
 """The one phase whose seconds are published: a claim may compare it."""
 KEPT = ("device", "precision", "versions", "git_commits", "runs", "run_seconds", "date", "command")
-"""What a claim that is decided again keeps of the published verdict."""
+"""The keys of a published verdict that stay when the claim is decided again."""
 
 
 @dataclass(frozen=True)

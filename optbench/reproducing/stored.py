@@ -11,7 +11,6 @@ import csv
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -25,6 +24,7 @@ from optbench.reports.read.run_rows import KNOWN_SCALES
 from optbench.reports.read.study_file import CellEntry, StudyFile
 from optbench.reproducing.publish import OPTIMIZER_SECONDS
 from optbench.sweeps.study.edges import rising_edges, score_noise
+from optbench.sweeps.study.shortlist import ScoredTrial
 
 if TYPE_CHECKING:
     from optbench.sweeps.study.cells import Cell
@@ -33,16 +33,6 @@ if TYPE_CHECKING:
 TABLES = ("runs.csv", "runs.parquet")
 NOT_STORED = ("optimizer_seconds",)
 """Measures whose numbers older tables of runs do not have."""
-
-
-@dataclass(frozen=True)
-class StoredTrial:
-    """A trial of a stored study, as its edges are judged."""
-
-    number: int
-    values: Mapping[str, float]
-    score: float | None
-    seeds: int
 
 
 def stored_results(folder: Path, study: Study, cells: Sequence[Cell]) -> Results:
@@ -141,9 +131,9 @@ def edges_of(cell: Cell, study: Study, contender: Contender, runs: Sequence[RunR
     return rising_edges(cell.box, winner, trials, study.trials, noise)
 
 
-def trials_of(contender: Contender, sign: float) -> Iterable[StoredTrial]:
+def trials_of(contender: Contender, sign: float) -> Iterable[ScoredTrial]:
     """Yield the trials of a contender; their scores are larger where they are better."""
     for number, runs in contender.tuning.items():
         score, settings = contender.score(number), contender.settings[number]
         values = {key: found for key, value in settings.items() if (found := as_number(value)) is not None}
-        yield StoredTrial(number, values, None if score is None else sign * score, len(runs))
+        yield ScoredTrial(number, values, None if score is None else sign * score, len(runs))

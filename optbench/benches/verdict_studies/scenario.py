@@ -19,7 +19,7 @@ LATENT_SD = 0.006  # of accuracies over seeds, beside the binomial noise
 
 @dataclass(frozen=True)
 class Scenario:
-    """How studies are drawn."""
+    """One kind of simulated study."""
 
     name: str
     noise: str = "normal"

@@ -29,7 +29,7 @@ Pair = tuple[Side, Side | None]
 
 @dataclass(frozen=True)
 class Limited:
-    """What is left of a relation, and why."""
+    """A relation after the limits: whether it still counts as shown, and the reason if not."""
 
     holds: bool | None
     testable: bool = True

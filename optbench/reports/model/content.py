@@ -248,10 +248,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """What to type next."""
+    """A command to type next."""
 
     reason: str
-    """What it would bring."""
+    """The reason for it."""
     command: str
 
 

@@ -23,7 +23,7 @@ ARROWS = {"max": "↑", "min": "↓"}  # better
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What is read first."""
+    """The first screen of a report."""
 
     claim: str
     """The study's claim with its verdict; empty without one."""

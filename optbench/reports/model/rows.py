@@ -55,7 +55,7 @@ class Row:
     waiting: int = 0
     """Final runs that have not ended."""
     given: tuple[str, ...] = ()
-    """What this contender alone was given, neither searched nor set for the others: key=value (source)."""
+    """Values that this contender alone was given, neither searched nor set for the others: key=value (source)."""
     loss: Estimate = Estimate(None)
     """The mean test loss; beside a share, the more powerful metric."""
     luck: float = 0.0
@@ -93,7 +93,7 @@ class Pair:
     undertuned: str = ""
     """The loser, if it is undecided because the loser's best value is on the edge of its search box."""
     remedy: str = ""
-    """What would help an undecided pair that more final seeds would not decide: "points" or "tuning seeds"."""
+    """The remedy for a pair that more final seeds would not decide: "points" or "tuning seeds"."""
 
     def of(self, a: str) -> Pair:
         """Return the same verdict as one on `a`, which is either of the two."""

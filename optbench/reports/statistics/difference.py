@@ -95,7 +95,7 @@ class Difference:
 
     @property
     def remedy(self) -> str:
-        """What would reduce most of the variance that more final seeds leave; empty if they leave none."""
+        """The remedy for most of the variance that more final seeds leave; empty if they leave none."""
         if not self.tuning:
             return ""
         return POINTS if self.points > self.selection else TUNING_SEEDS

@@ -14,7 +14,7 @@ REMEDIES = {POINTS: "; search more points", TUNING_SEEDS: "; choose the winners 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all pairs of a comparison share."""
+    """The settings that all pairs of a comparison share."""
 
     level: float
     family: int

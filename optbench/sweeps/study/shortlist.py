@@ -6,6 +6,7 @@ choice on steep surfaces, at the cost of six runs."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from optbench.sweeps.study.study import Study
@@ -33,6 +34,16 @@ class Scored(Protocol):
     def seeds(self) -> int:
         """The seeds that it has or will have."""
         ...
+
+
+@dataclass(frozen=True)
+class ScoredTrial:
+    """A trial that was read from a file. `score`: larger is better."""
+
+    number: int
+    values: Mapping[str, Any]
+    score: float | None
+    seeds: int
 
 
 T = TypeVar("T", bound=Scored)

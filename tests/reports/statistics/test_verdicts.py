@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbench.benches.verdicts import measure, with_goal
+from optbench.benches.verdicts import goal_lines, measure, with_goal
 from optbench.errors import ConfigError
 from optbench.reports.statistics import verdicts as module
 from optbench.reports.statistics.difference import Arm, cached_selection, difference
@@ -261,6 +261,8 @@ def test_the_simulation_refuses_verdicts_that_are_always_undecided_or_too_bold()
     assert not with_goal([{**row, "covered": 0.9}], 2000)["goal_holds"]
     assert not with_goal([{**row, "covered": 0.99}], 2000)["goal_holds"]
     assert with_goal([{**row, "share": True, "covered": 0.99}], 2000)["goal_holds"]
+    apart = with_goal([{**row, "scenario": "lognormal, 5 seeds"}], 2000)
+    assert apart["goal_holds"] is None and "no row here is" in goal_lines(apart)[0]
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
     OptbenchError             1
     ├── ConfigError           2   wrong usage or configuration
-    ├── StorageError          2   results cannot be written: disk full, no permission
+    ├── StorageError          2   results cannot be written or read: disk full, no permission
     ├── ExpectationFailed     3   finished, but something asked for does not hold
     │   └── ChecksumMismatch      data differ from their published checksums
     ├── Locked                3   another process holds the run or the study
@@ -45,7 +45,7 @@ class ConfigError(OptbenchError):
 
 
 class StorageError(OptbenchError):
-    """Results cannot be written: the disk is full or the folder is not writable."""
+    """Results cannot be written or read: the disk is full, or permission is missing."""
 
     exit_code = 2
 

@@ -23,7 +23,7 @@ training trackers
 tasks models data optimizers peers clipping
 config store
 contracts
-records errors counter_rng
+records errors files counter_rng
 """  # from the top; what stands on one row never imports each other; __init__ and __main__ stand apart
 RANK = {name: rank for rank, row in enumerate(reversed(ROWS.split("\n"))) for name in row.split()}
 USES_TORCH = {"training", "sessions", "distributed", "tasks", "models", "data", "optimizers", "peers", "clipping"}

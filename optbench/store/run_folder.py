@@ -25,32 +25,21 @@ import shutil
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from optbench.errors import ConfigError, Locked, OptbenchError, StorageError, first_line
-from optbench.records import Record, without_nonfinite
+from optbench.errors import Locked
+from optbench.records import Record
+from optbench.store.atomic import storage_errors, sync_file, sync_folder, write_atomically
+from optbench.store.json_files import Document, read_json, read_records, write_json
 
 if TYPE_CHECKING:
     from optbench.records import Pixels
 
-Document: TypeAlias = dict[str, Any]
-"""A JSON object: run.json, result.json or a row of metrics.jsonl."""
 State = TypeVar("State", bound=Mapping[str, Any])
 
 log = logging.getLogger(__name__)
 
 REPLACED = ".replaced"  # where `--force` moves old runs of a study
-
-
-def results_root(given: str | Path | None) -> Path:
-    """Return the results folder: as given, else $OPTBENCH_RESULTS_DIR, else ./results."""
-    return Path(given or os.environ.get("OPTBENCH_RESULTS_DIR") or "results").expanduser()
-
-
-def check_study(study: str) -> None:
-    """Raise ConfigError for a study whose name is not a plain folder name."""
-    if not study or study.startswith(".") or any(c in study for c in "/\\\0"):
-        raise ConfigError(f"--study {study!r}: expected a plain folder name, without / and a leading dot")
 
 
 class RunFolder:
@@ -97,12 +86,12 @@ class RunFolder:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def write_run(self, run: Mapping[str, object]) -> None:
+    def write_run(self, run: Mapping[str, Any]) -> None:
         """Write run.json. It is synced with the first checkpoint or the result, at once if a checkpoint exists."""
         write_json(self.run_file, run, sync=self.checkpoints.exists(), sync_rename=False)
         self._unsynced.add(self.run_file)
 
-    def write_result(self, result: Mapping[str, object]) -> None:
+    def write_result(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which finishes the run."""
         self.sync()
         write_json(self.result_file, result, sync_rename=self.checkpoints.exists())  # they may be deleted now
@@ -230,83 +219,3 @@ class RunFolder:
     def records(self) -> list[Document]:
         """Return the rows of metrics.jsonl."""
         return read_records(self.metrics_file)
-
-
-def read_records(file: Path) -> list[Document]:
-    """Return the rows of a metrics file without a torn last line. Raises ValueError for damage elsewhere."""
-    if not file.exists():
-        return []
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
-
-
-def read_json(file: Path) -> Document | None:
-    """Return a JSON object from a file, or None if the file is missing or incomplete."""
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return cast("Document", tree) if isinstance(tree, dict) else None
-
-
-def write_json(file: Path, tree: Mapping[str, object], *, sync: bool = True, sync_rename: bool = True) -> None:
-    """Write a JSON object atomically; nan and infinity become null. See `write_atomically`."""
-    text = json.dumps(without_nonfinite(tree), indent=2, allow_nan=False) + "\n"
-    with storage_errors(file):
-        write_atomically(file, lambda out: out.write(text.encode()), sync=sync, sync_rename=sync_rename)
-
-
-def write_atomically(
-    path: Path, save: Callable[[IO[bytes]], object], *, sync: bool = True, sync_rename: bool = True
-) -> None:
-    """Write to a temporary file, then rename it: readers see the old file or the new one.
-
-    Without `sync` a power cut may tear the file until `sync_file` is called. Without `sync_rename` a power cut may
-    bring the old file back."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as out:
-            save(out)
-            out.flush()
-            if sync:
-                os.fsync(out.fileno())
-        os.replace(temporary, path)
-        if sync and sync_rename:
-            sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sync_file(file: Path) -> None:
-    """Wait until a file is on disk, whichever process wrote it; a missing file is ignored."""
-    with contextlib.suppress(FileNotFoundError), open(file, "rb+") as content:  # Windows syncs only writable files
-        os.fsync(content.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until renames in the folder are on disk, on systems that can."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def storage_errors(path: Path) -> Generator[None]:
-    """Raise StorageError in place of the many errors for a full disk or a folder without write permission."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, TimeoutError):  # raised by filelock
-            raise
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-    except RuntimeError as error:  # torch's file writer raises it for a full disk, or hides the OSError behind it
-        hidden = error.__context__
-        if isinstance(error, OptbenchError) or not (isinstance(hidden, OSError) or "write" in str(error).lower()):
-            raise
-        reason = hidden.strerror if isinstance(hidden, OSError) else first_line(error)
-        raise StorageError(f"{path}: cannot be written: {reason}") from error

@@ -1,0 +1,23 @@
+"""Results on disk: the folder of a run, JSON documents, atomic writes."""
+
+from optbench.store.atomic import storage_errors, sync_file, sync_folder, write_atomically
+from optbench.store.json_files import Document, read_json, read_records, unreadable, write_json
+from optbench.store.places import check_study, results_root
+from optbench.store.run_folder import REPLACED, RunFolder, State
+
+__all__ = [
+    "REPLACED",
+    "Document",
+    "RunFolder",
+    "State",
+    "check_study",
+    "read_json",
+    "read_records",
+    "results_root",
+    "storage_errors",
+    "sync_file",
+    "sync_folder",
+    "unreadable",
+    "write_atomically",
+    "write_json",
+]

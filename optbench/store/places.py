@@ -1,0 +1,19 @@
+"""The results folder and the names of studies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from optbench.errors import ConfigError
+
+
+def results_root(given: str | Path | None) -> Path:
+    """Return the results folder: as given, else $OPTBENCH_RESULTS_DIR, else ./results."""
+    return Path(given or os.environ.get("OPTBENCH_RESULTS_DIR") or "results").expanduser()
+
+
+def check_study(study: str) -> None:
+    """Raise ConfigError for a study whose name is not a plain folder name."""
+    if not study or study.startswith(".") or any(c in study for c in "/\\\0"):
+        raise ConfigError(f"--study {study!r}: expected a plain folder name, without / and a leading dot")

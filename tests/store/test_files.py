@@ -1,0 +1,56 @@
+"""One tolerant reader: whatever a path points to, the answer is its content, OSError or ValueError, at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from optbench.errors import StorageError
+from optbench.files import parse_json, read_bytes, read_json_file
+from optbench.store import read_json
+
+MADE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nothing": (lambda path: None, "No such file"),
+    "directory": (lambda path: path.mkdir(), "directory"),
+    "fifo": (lambda path: os.mkfifo(path), "Not a regular file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "Not a regular file"),
+    "link loop": (lambda path: path.symlink_to(path), "symbolic links"),
+    "large": (lambda path: path.write_bytes(b"1" * 1001), "Larger than"),
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_what_is_no_regular_file_of_bounded_size_is_an_os_error(kind: str, tmp_path: Path) -> None:
+    make, words = MADE[kind]
+    make(tmp_path / "file.json")
+    with pytest.raises(OSError, match=words):
+        read_bytes(tmp_path / "file.json", limit=1000)
+
+
+def test_a_link_is_followed_only_where_wanted(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_bytes(tmp_path / "link") == b"content"
+    with pytest.raises(OSError, match="symbolic links"):
+        read_bytes(tmp_path / "link", follow_links=False)
+    with pytest.raises(FileNotFoundError):
+        read_bytes(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000])
+def test_damaged_json_is_a_value_error(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        parse_json(content)
+    (tmp_path / "file.json").write_bytes(content)
+    with pytest.raises(ValueError):
+        read_json_file(tmp_path / "file.json")
+    assert read_json(tmp_path / "file.json") is None
+
+
+def test_the_store_names_a_document_that_cannot_be_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "result.json")
+    with pytest.raises(StorageError, match=r"result\.json: cannot be read: Not a regular file"):
+        read_json(tmp_path / "result.json")

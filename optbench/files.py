@@ -57,3 +57,11 @@ def parse_json(text: str | bytes) -> object:
 def read_json_file(path: Path, *, limit: int | None = LARGEST) -> object:
     """Return the value of a JSON file. Raises OSError as `read_bytes` does, ValueError for damaged content."""
     return parse_json(read_bytes(path, limit=limit))
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with `~` and `~user` replaced by the home folder; unchanged for a user that does not exist."""
+    try:
+        return Path(os.path.expanduser(path))
+    except ValueError:  # a NUL in the name
+        return Path(path)

@@ -134,7 +134,9 @@ def results_folder(name: str) -> list[Finding]:
 
 def data_folder(name: str) -> list[Finding]:
     """Check that data can be written, and report the free space."""
-    return writable(name, Path(os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data").expanduser())
+    from optbench.files import expanded
+
+    return writable(name, expanded(os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data"))
 
 
 def writable(name: str, folder: Path) -> list[Finding]:

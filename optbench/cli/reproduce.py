@@ -18,6 +18,7 @@ from optbench.cli.output import Output
 from optbench.cli.sweep import SweepOptions, plan_of, print_plan, run_study, show_plan
 from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError
+from optbench.files import expanded
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
@@ -252,7 +253,7 @@ def destination(file: Path, output: Path | None) -> Path:
     from optbench.reproducing.published import FOLDER
 
     if output is not None:
-        return output.expanduser()
+        return expanded(output)
     checkout = file.resolve().parent.parent.parent
     return checkout / FOLDER if (checkout / "pyproject.toml").is_file() else FOLDER
 
@@ -293,7 +294,7 @@ def summarise(experiments: Path | None, output: Path | None, *, check: bool) -> 
     from optbench.reproducing.find import FILE, experiments_folder
     from optbench.reproducing.published import verdicts
 
-    folder = output.expanduser() if output else destination(experiments_folder(experiments) / "any" / FILE, None)
+    folder = expanded(output) if output else destination(experiments_folder(experiments) / "any" / FILE, None)
     found = verdicts(folder)
     places = [folder.resolve().parent.parent / "README.md", folder.resolve().parent / "README.md"]
     files = [file for file in places if file.is_file()]

@@ -16,6 +16,7 @@ from optbench.cli.output import Output
 from optbench.cli.sweep import SweepOptions, print_summary, raise_for_failures, result_tree, run_study, show_plan
 from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed, OptbenchError
+from optbench.files import expanded
 
 if TYPE_CHECKING:
     from optbench.sweeps.scheduler.scheduler import Scheduler
@@ -99,7 +100,7 @@ def destination(output: Path | None, config_dir: Path | None) -> Path:
     from optbench.config import config_folders, packaged_folder
 
     if output is not None:
-        return output.expanduser()
+        return expanded(output)
     folders = config_folders(config_dir)
     if len(folders) > 1:
         return folders[0]

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from optbench.config.runconfig import Choice, sha256_of
 from optbench.config.trees import flatten
+from optbench.files import expanded
 
 WHOLE_BYTES = 16 << 30  # read in full; of larger data sets, the names and sizes of all files and the ends of some
 SAMPLED, END_BYTES = 1000, 1 << 20
@@ -75,7 +76,7 @@ def with_content(group: str, choice: Choice, data_dir: object) -> Choice:
 
 def data_folder(data_dir: object) -> Path:
     """Return the folder of downloaded data: as given, else $OPTBENCH_DATA_DIR, else ~/.cache/optbench/data."""
-    return Path(str(data_dir or os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data")).expanduser()
+    return expanded(str(data_dir or os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data"))
 
 
 def user_path(value: object, root: Path) -> Path | None:
@@ -84,7 +85,7 @@ def user_path(value: object, root: Path) -> Path | None:
     Data sets look for it in the same order."""
     if not isinstance(value, str) or not value or "\0" in value:
         return None
-    given = Path(value).expanduser()
+    given = expanded(value)
     return next((path for path in (given, root / given) if os.path.exists(path)), None)
 
 
@@ -176,7 +177,7 @@ def file_sha256(file: Path, ends: int) -> bytes:
 
 def cache_file(place: Path) -> Path:
     """Return the file that remembers the hash of a path: below $OPTBENCH_CACHE_DIR, or ~/.cache/optbench."""
-    root = Path(os.environ.get("OPTBENCH_CACHE_DIR") or "~/.cache/optbench").expanduser()
+    root = expanded(os.environ.get("OPTBENCH_CACHE_DIR") or "~/.cache/optbench")
     return root / "fingerprints" / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:32]}.json"
 
 

@@ -15,6 +15,7 @@ from optbench.config.runconfig import GROUPS
 from optbench.config.trees import Node, is_mapping
 from optbench.config.values import shown
 from optbench.errors import ConfigError
+from optbench.files import expanded
 
 if TYPE_CHECKING:
     from optbench.config.hydra_api import ConfigNode
@@ -32,7 +33,7 @@ def config_folders(config_dir: str | Path | None) -> tuple[Path, ...]:
     given = config_dir or os.environ.get("OPTBENCH_CONFIG_DIR")
     if not given:
         return (packaged_folder(),)
-    folder = Path(given).expanduser().resolve()
+    folder = expanded(given).resolve()
     if not folder.is_dir():
         raise ConfigError(f"--config-dir {shown(given)}: no such folder")
     return (folder, packaged_folder())

@@ -18,6 +18,7 @@ from torch import Tensor
 from optbench.contracts import ImageData, Progress, Seeds
 from optbench.data.image_source import ImageSource
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
+from optbench.files import expanded
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,7 +41,7 @@ class HuggingFace(ImageSource):
         """Return the local folder; None for a name on the hub, which is in the library's own cache."""
         if self.path is None:
             raise ConfigError("data.path is missing", "Give a name on the hub or a folder: data.path=NAME")
-        folder = Path(self.path).expanduser()
+        folder = expanded(self.path)
         return next((place for place in (folder, root / folder) if place.is_dir()), None)
 
     def get(self, root: Path, progress: Progress) -> Path:

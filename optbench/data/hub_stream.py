@@ -6,11 +6,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optbench.config.content import fingerprint
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
+from optbench.files import expanded
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
@@ -36,12 +36,12 @@ def open_stream(name: str, path: str, configuration: str | None, split: str, rev
     """Open a split of the data set `path` as a stream with a state that can be saved."""
     import datasets
 
-    local = Path(path).expanduser().is_dir()
+    local = expanded(path).is_dir()
     with download_errors(name, path):
         if not local:
             require_hub(name)
         return datasets.load_dataset(
-            str(Path(path).expanduser()) if local else path,
+            str(expanded(path)) if local else path,
             configuration,
             split=split,
             revision=revision,
@@ -51,7 +51,7 @@ def open_stream(name: str, path: str, configuration: str | None, split: str, rev
 
 def local_mark(path: str) -> str:
     """Return the first digits of the content of a local folder, so that its text is kept apart; "" for a hub's name."""
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     return (fingerprint(folder) or "")[:8] if folder.is_dir() else ""
 
 

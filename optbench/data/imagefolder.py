@@ -13,6 +13,7 @@ from optbench.contracts import ImageData, Progress, Seeds
 from optbench.data.image_list import ImageFiles
 from optbench.data.image_source import ImageSource
 from optbench.errors import ConfigError, MissingError
+from optbench.files import expanded
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 FOLDER_NAMES = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
@@ -28,7 +29,7 @@ class ImageFolder(ImageSource):
         """Return `data.path`; a relative path that does not exist here is relative to the data folder."""
         if self.path is None:
             raise ConfigError("data.path is missing", "Give the folder that holds train/ and val/: data.path=FOLDER")
-        given = Path(self.path).expanduser()
+        given = expanded(self.path)
         return given if given.is_absolute() or given.is_dir() else root / given
 
     def locate(self, root: Path) -> Path | None:

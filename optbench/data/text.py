@@ -10,6 +10,7 @@ from optbench.data.corpus import Corpus
 from optbench.data.text_files import corpus_of_files, split_files
 from optbench.data.text_source import TextSource
 from optbench.errors import ConfigError, MissingError
+from optbench.files import expanded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Text(TextSource):
         """Return `data.path`; a relative path that does not exist here is relative to the data folder."""
         if self.path is None:
             raise ConfigError("data.path is missing", "Give a text file or a folder of text files: data.path=PATH")
-        path = Path(self.path).expanduser()
+        path = expanded(self.path)
         return path if path.is_absolute() or path.exists() else root / path
 
     def locate(self, root: Path) -> Path | None:

@@ -24,6 +24,7 @@ import numpy as np
 from optbench.data.corpus import SPLITS, Corpus, chunks
 from optbench.data.tokenizer import Tokenizer, tokenizer_from_json
 from optbench.errors import ConfigError, first_line
+from optbench.files import expanded
 
 FORMAT = 1  # part of every key: changing how text becomes tokens requires new entries
 WHOLE_BYTES = 64 << 20
@@ -74,7 +75,7 @@ class TokenFiles:
 
 def cache_folder() -> Path:
     """Return $OPTBENCH_CACHE_DIR/tokens, or ~/.cache/optbench/tokens."""
-    return Path(os.environ.get("OPTBENCH_CACHE_DIR") or "~/.cache/optbench").expanduser() / "tokens"
+    return expanded(os.environ.get("OPTBENCH_CACHE_DIR") or "~/.cache/optbench") / "tokens"
 
 
 def key_of(corpus: Corpus, tokenizer: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optbench.data.tokenizer import Tokenizer
 from optbench.errors import ConfigError, MissingError, first_line
+from optbench.files import expanded
 
 BERT = {"pad": "[PAD]", "mask": "[MASK]", "end": "[SEP]", "unknown": "[UNK]"}
 BERT_SPECIAL = re.compile(r"\[(PAD|UNK|CLS|SEP|MASK|unused\d+)\]")
@@ -21,7 +22,7 @@ def load_tokenizer(path: str, root: Path) -> Tokenizer:
     """Load the tokenizer of a file or folder: `tokenizer.json`, or a WordPiece `vocab.txt`.
 
     A relative path that does not exist here is relative to the data folder `root`."""
-    place = Path(path).expanduser()
+    place = expanded(path)
     place = place if place.is_absolute() or place.exists() else root / place
     names = ("tokenizer.json", "vocab.txt")
     file = next((place / name for name in names if (place / name).is_file()), place) if place.is_dir() else place

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from optbench.config import packaged_folder, read_yaml
 from optbench.errors import ConfigError, suggest
+from optbench.files import expanded
 
 FOLDER, FILE = "experiments", "study.yaml"
 
@@ -24,7 +25,7 @@ class Experiment:
 
 def experiments_folder(given: Path | None = None) -> Path:
     """Return the folder given, else the one beside conf/ (checkout or installed package). Raises ConfigError."""
-    folder = given.expanduser() if given is not None else packaged_folder().parent / FOLDER
+    folder = expanded(given) if given is not None else packaged_folder().parent / FOLDER
     if not folder.is_dir():
         where = f"--experiments-dir {given}" if given is not None else str(folder)
         raise ConfigError(f"{where}: no such folder", "Give one with --experiments-dir FOLDER")

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 from optbench.errors import ConfigError
+from optbench.files import expanded
 
 
 def results_root(given: str | Path | None) -> Path:
     """Return the results folder: as given, else $OPTBENCH_RESULTS_DIR, else ./results."""
-    return Path(given or os.environ.get("OPTBENCH_RESULTS_DIR") or "results").expanduser()
+    return expanded(given or os.environ.get("OPTBENCH_RESULTS_DIR") or "results")
 
 
 def check_study(study: str) -> None:

@@ -21,6 +21,7 @@ from urllib.parse import urlparse
 from optbench.config.trees import flatten
 from optbench.contracts import Sink
 from optbench.errors import first_line
+from optbench.files import expanded
 from optbench.records import Record, Status
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def has_key() -> bool:
     """Return True if there is a W&B API key; no server is asked."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    file = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    file = expanded(os.environ.get("NETRC") or "~/.netrc")
     try:
         known = netrc.netrc(str(file)).hosts
     except (OSError, netrc.NetrcParseError):

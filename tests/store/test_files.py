@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from optbench import files
 from optbench.errors import StorageError
 from optbench.files import parse_json, read_bytes, read_json_file
 from optbench.store import read_json
@@ -54,3 +55,15 @@ def test_the_store_names_a_document_that_cannot_be_opened(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "result.json")
     with pytest.raises(StorageError, match=r"result\.json: cannot be read: Not a regular file"):
         read_json(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser", "~nosuchuser/data", "~a\0b", "plain"])
+def test_a_home_folder_that_is_not_there_is_left_as_typed(path: str) -> None:
+    assert files.expanded(path) == Path(path)
+
+
+def test_paths_are_expanded_in_one_place() -> None:
+    """Path.expanduser raises RuntimeError for `~nosuchuser`."""
+    package = Path(files.__file__).parent
+    found = [file.name for file in package.rglob("*.py") if ".expanduser(" in file.read_text(encoding="utf-8")]
+    assert found == ["files.py"]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from optbench.errors import ConfigError, MissingError
+from optbench.files import expanded
 
 COARSE = 8  # images are averaged to at most this many pixels a side before pixels are compared
 
@@ -124,8 +125,8 @@ class FrozenNetwork:
 
 def weights_file(given: str | None, usual: Path) -> Path:
     """Return the file of weights: `given`, or the usual one in the data folder. Raises MissingError if it is absent."""
-    root = Path(os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data").expanduser()
-    found = Path(given).expanduser() if given else root / usual
+    root = expanded(os.environ.get("OPTBENCH_DATA_DIR") or "~/.cache/optbench/data")
+    found = expanded(given) if given else root / usual
     if found.is_dir():  # a data folder, or the folder of the file
         found = found / usual if (found / usual).is_file() else found / usual.name
     if not found.is_file():

@@ -11,17 +11,16 @@ import errno
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 
 LARGEST = 64 * 2**20
 """Bytes of the largest document that is read as a whole; metrics and data sets may be larger."""
 
 
-def read_bytes(path: Path, *, limit: int | None = LARGEST, follow_links: bool = True) -> bytes:
-    """Return the content of a regular file of at most `limit` bytes; None is without limit.
-
-    Raises OSError for anything else: a missing file, a directory, a FIFO, a device, a loop of links, a larger file, and
-    a link unless `follow_links`."""
+def open_regular(path: Path, *, follow_links: bool = True) -> BufferedReader:
+    """Open a regular file for reading. Raises OSError for anything else: a missing file, a directory, a FIFO, a device,
+    a loop of links, and a link unless `follow_links`."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     if not follow_links:
         flags |= getattr(os, "O_NOFOLLOW", 0)
@@ -29,12 +28,20 @@ def read_bytes(path: Path, *, limit: int | None = LARGEST, follow_links: bool = 
         handle = os.open(path, flags)
     except ValueError:  # a NUL in the name
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path)) from None
-    with open(handle, "rb") as stream:
-        found = os.fstat(handle)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    kind = os.fstat(handle).st_mode
+    if stat.S_ISREG(kind):
+        return open(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
+    raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def read_bytes(path: Path, *, limit: int | None = LARGEST, follow_links: bool = True) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes; None is without limit.
+
+    Raises OSError as `open_regular` does, and for a larger file."""
+    with open_regular(path, follow_links=follow_links) as stream:
         content = stream.read() if limit is None else stream.read(limit + 1)
     if limit is not None and len(content) > limit:
         raise OSError(errno.EFBIG, f"Larger than {limit / 2**20:g} MiB", str(path))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from optbench.config import imports
+from optbench.config.about import about_of
 from optbench.config.custom_optimizer import custom_optimizer, peer_optimizer
 from optbench.config.files import config_folders, find_option, options, read_yaml, root_defaults
 from optbench.config.modifiers import expanded, modifier_files, modifier_nodes
@@ -51,8 +52,8 @@ class Choices:
         for group, by in PREFERRED.items():
             if group not in names and not (by == "optimizer" and self.custom):
                 file = find_option(self.folders, by, names.get(by, root_defaults(self.folders[-1])[by]))
-                preferred = read_yaml(file).get("about", {}).get(group) if file else None
-                names |= {group: str(preferred)} if preferred else {}
+                preferred = about_of(read_yaml(file), file).get(group) if file else None
+                names |= {group: preferred} if preferred else {}
         return names
 
     def checked(self, assignment: Assignment) -> str:

@@ -8,18 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optbench.config import imports
+from optbench.config.about import about_of, check_about
 from optbench.config.choices import PREFERRED, Choices
 from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
-from optbench.config.files import composed, find_option, options, read_yaml, short_path
+from optbench.config.files import composed, find_option, options, packaged_root, read_yaml, short_path
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment, root_cause
+from optbench.config.references import resolved
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig, TypedIn
 from optbench.config.schema import conform
 from optbench.config.second_player import check_players, first_of, group_of
 from optbench.config.sources import with_source
 from optbench.config.target import off_is_null, with_target
-from optbench.config.trees import Node, flatten, is_mapping, unflatten
+from optbench.config.trees import Node, flatten, unflatten
 from optbench.config.values import shown
 from optbench.errors import ConfigError, nearest, suggest
 
@@ -52,7 +55,7 @@ class Composition(Choices):
         config = config.over(self.modifiers)  # a workload may have switched one on
         self.defaults = config.tree()
         for group in GROUPS:
-            check_about(self.defaults.get(group), self.file_of(group))
+            check_about(self.defaults.get(group), self.file_of(group) or group)
         values = [*self.recipe, *self.values]
         for assignment in values:
             if assignment.key.partition(".")[0] not in SECOND:
@@ -61,10 +64,7 @@ class Composition(Choices):
             config.set("samples", None)  # a workload's budget gives way to the user's
         for second in SECOND:
             self._add_second(config, second, [a for a in values if a.key.partition(".")[0] == second])
-        try:
-            return config.tree(resolve=True)
-        except Exception as error:  # a user's reference to an unknown key
-            raise ConfigError(root_cause(error)) from error
+        return resolved(config.tree())
 
     def _add_second(self, config: ConfigNode, key: str, values: list[Assignment]) -> None:
         """Add the node of a second player's choice if an override chooses it or sets a value of it."""
@@ -120,7 +120,7 @@ class Composition(Choices):
     def _run_config(self) -> RunConfig:
         tree = self.tree
         apart = (*GROUPS, *SECOND, *self.modifiers, "about")
-        root = self._conformed("", {k: v for k, v in tree.items() if k not in apart}, tree["about"])
+        root = self._root({k: v for k, v in tree.items() if k not in apart})
         groups = {
             group: with_content(group, self._choice(group, self.names[group]), root["data_dir"]) for group in GROUPS
         }
@@ -134,9 +134,19 @@ class Composition(Choices):
             "modifiers": active([self._choice(name, name) for name in self.modifiers]),
             "overrides": self.overrides,
             "typed_in": self._typed_in({**groups, **seconds}),
-            "not_identity": tuple(tree["about"]["not_identity"]),
+            "not_identity": tuple(packaged_root(self.folders[-1])["about"]["not_identity"]),
         }
         return with_target(RunConfig(**fields), self.target_file)
+
+    def _root(self, node: Node) -> Node:
+        """Return the root keys in the types of run.yaml. Raises ConfigError for one that it does not have."""
+        packaged = packaged_root(self.folders[-1])
+        for key in flatten(node):
+            if key not in packaged:
+                names = [name for name in packaged if name != "about"]
+                raise ConfigError(f"{self.origin(key)}: {shown(key)}: unknown key", suggest(key, names))
+        valid = packaged["about"]["valid"]
+        return {key: self._conform(key, value, valid.get(key), packaged[key]) for key, value in node.items()}
 
     def _typed_in(self, choices: Mapping[str, Choice]) -> TypedIn:
         """Return where the overrides were typed, as far as they depend on it."""
@@ -159,7 +169,7 @@ class Composition(Choices):
         reads, kind = model.about.get("reads"), data.about.get("kind")
         if reads and kind and reads != kind:
             files = {name: find_option(self.folders, "data", name) for name in options(self.folders, "data")}
-            fitting = [n for n, file in files.items() if file and read_yaml(file).get("about", {}).get("kind") == reads]
+            fitting = [n for n, f in files.items() if f and about_of(read_yaml(f), f).get("kind") == reads]
             hint = f"Choose data={' or data='.join(fitting)}" if fitting else ""
             raise ConfigError(f"model={model.name} reads {reads}, and data={data.name} is {kind}", hint)
 
@@ -172,17 +182,20 @@ class Composition(Choices):
         elif group_of(group) == "optimizer":
             node.setdefault("impl", "user")
             about = {**about, "implementations": {"user": about}}
-        choice = Choice(name=name, settings=self._conformed(f"{group}.", node, about), about=about)
-        return with_source(choice)
+        settings = self._conformed(f"{group}.", node, about)
+        check_targets(group, settings)
+        return with_source(Choice(name=name, settings=settings, about=about))
 
     def _conformed(self, prefix: str, node: Mapping[str, object], about: Node) -> Node:
         valid: Mapping[str, str] = about.get("valid", {})
-        leaves = {key: self._conform(prefix + key, value, valid.get(key)) for key, value in flatten(node).items()}
+        leaves = {
+            key: self._conform(prefix + key, value, valid.get(key), self.known_keys.get(prefix + key))
+            for key, value in flatten(node).items()
+        }
         return unflatten(leaves)
 
-    def _conform(self, key: str, value: object, spec: str | None) -> object:
+    def _conform(self, key: str, value: object, spec: str | None, default: object) -> object:
         try:
-            default = self.known_keys.get(key)
             return conform(value, spec, None if default == "???" else default)  # a required value has no type yet
         except ValueError as error:
             text = next((a.text for a in reversed(self.values) if key.startswith(a.key)), None)
@@ -219,13 +232,9 @@ class Composition(Choices):
         return short_path(file or self.folders[-1] / "root" / "run.yaml", self.folders)
 
 
-def check_about(node: object, file: Path | None) -> None:
-    """Raise ConfigError for a group's file without the `about` that says what builds it."""
-    about = node.get("about") if is_mapping(node) else None
-    if not is_mapping(about):
-        raise ConfigError(f"{file}: must hold keys and values, and the facts under 'about'")
-    if "target" not in about and not about.get("implementations"):
-        raise ConfigError(f"{file}: about.target is missing", "Give an import path, e.g. my_package.MyOptimizer")
-    implementations = {"target": about} if "target" in about else about["implementations"]
-    if not is_mapping(implementations) or not all(is_mapping(i) and "target" in i for i in implementations.values()):
-        raise ConfigError(f"{file}: about.implementations must map each name to its target")
+def check_targets(group: str, settings: Mapping[str, object]) -> None:
+    """Raise ConfigError for a `target` among a choice's settings, such as a model's task, that is no import path."""
+    for key, value in flatten(settings).items():
+        if key.rpartition(".")[2] == "target" and not imports.is_path(str(value)):
+            hint = "e.g. ./loss.py:Loss or my_package.Loss"
+            raise ConfigError(f"{group}.{key}={shown(value)}: expected an import path", hint)

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from optbench.config.runconfig import Choice, sha256_of
 from optbench.config.trees import flatten
-from optbench.files import expanded
+from optbench.files import expanded, open_regular, read_json_file
 
 WHOLE_BYTES = 16 << 30  # read in full; of larger data sets, the names and sizes of all files and the ends of some
 SAMPLED, END_BYTES = 1000, 1 << 20
@@ -97,7 +97,7 @@ def fingerprint(path: Path) -> str | None:
     seen = _seen.get(place)
     if seen is not None and began < seen.until:
         return seen.sha256
-    if not place.exists():
+    if not os.path.exists(place):
         return None
     entries = sorted(listed(place))
     stamp = sha256_of([list(entry) for entry in entries])
@@ -165,7 +165,7 @@ def content_sha256(place: Path, entries: list[Entry], stamp: str) -> str:
 def file_sha256(file: Path, ends: int) -> bytes:
     """Hash the first and the last `ends` bytes of a file; nothing of one that cannot be read."""
     digest = hashlib.sha256()
-    with contextlib.suppress(OSError), open(file, "rb") as stream:
+    with contextlib.suppress(OSError), open_regular(file) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size <= 2 * ends:
             return hashlib.file_digest(stream, "sha256").digest()
@@ -184,7 +184,7 @@ def cache_file(place: Path) -> Path:
 def cached(place: Path, stamp: str) -> str | None:
     """Return the remembered hash of a path; None if its files have changed since, or nothing is remembered."""
     try:
-        known = json.loads(cache_file(place).read_text())
+        known = cast("dict[str, object]", read_json_file(cache_file(place)))
         return str(known["sha256"]) if known["stamp"] == stamp else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import functools
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optbench.config.overrides import root_cause
 from optbench.config.runconfig import GROUPS
 from optbench.config.trees import Node, is_mapping
 from optbench.config.values import shown
+from optbench.config.yaml_reader import load_yaml
 from optbench.errors import ConfigError
 from optbench.files import expanded
 
@@ -33,56 +33,56 @@ def config_folders(config_dir: str | Path | None) -> tuple[Path, ...]:
     given = config_dir or os.environ.get("OPTBENCH_CONFIG_DIR")
     if not given:
         return (packaged_folder(),)
-    folder = expanded(given).resolve()
-    if not folder.is_dir():
+    folder = Path(os.path.realpath(expanded(given)))
+    if not os.path.isdir(folder):
         raise ConfigError(f"--config-dir {shown(given)}: no such folder")
     return (folder, packaged_folder())
 
 
 def options(folders: Sequence[Path], group: str) -> list[str]:
     """Return the names that a group offers, sorted."""
-    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml") if file.stem})
 
 
 def find_option(folders: Sequence[Path], group: str, name: str) -> Path | None:
     """Return the file of a group's option, the user's before the packaged one; None if there is none."""
-    if "\0" in name or len(name) > 200:  # not a file name
+    if name not in options(folders, group):
         return None
     files = (folder / group / f"{name}.yaml" for folder in folders)
-    return next((file for file in files if file.is_file()), None) if name in options(folders, group) else None
+    return next(file for file in files if os.path.lexists(file))  # read_yaml says what is wrong with it
 
 
 def read_yaml(file: Path) -> Node:
     """Return a YAML file's mapping without Hydra's `defaults`. ConfigError names the file and the line of a mistake."""
+    return copy.deepcopy(_parsed(file, modified(file)))
+
+
+def modified(file: Path) -> int:
+    """Return the time of a file's last change; 0 for a link to nothing."""
     try:
-        modified = file.stat().st_mtime_ns
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from error
-    return copy.deepcopy(_parsed(file, modified))
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @functools.lru_cache(maxsize=256)
-def _parsed(file: Path, modified: int) -> Node:
-    """Parse a file once per version (OmegaConf takes 5 ms)."""
-    from optbench.config.hydra_api import load_yaml
-
-    try:
-        tree = load_yaml(file)
-    except Exception as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or root_cause(error)
-        raise ConfigError(f"{file}{where}: {shown(problem)}") from error
+def _parsed(file: Path, version: int) -> Node:
+    """Parse a file once per version."""
+    tree = load_yaml(file)
     if not is_mapping(tree):
         raise ConfigError(f"{file}: must hold keys and values")
     return {str(key): value for key, value in tree.items() if key != "defaults"}
 
 
 @functools.lru_cache
+def packaged_root(folder: Path) -> Mapping[str, Any]:
+    """Return root/run.yaml of the packaged folder without its default choices; not to be changed."""
+    return read_yaml(folder / "root" / "run.yaml")
+
+
+@functools.lru_cache
 def root_defaults(folder: Path) -> Mapping[str, str]:
     """Return the default choice of each group from root/run.yaml of the packaged folder."""
-    from optbench.config.hydra_api import load_yaml
-
     tree = load_yaml(folder / "root" / "run.yaml")
     entries = tree["defaults"] if is_mapping(tree) else ()
     return {key: str(name) for entry in entries if is_mapping(entry) for key, name in entry.items() if key in GROUPS}
@@ -97,7 +97,7 @@ def short_path(file: Path, folders: Sequence[Path]) -> str:
 def composed(folders: tuple[Path, ...], choices: Mapping[str, str]) -> ConfigNode:
     """Return a fresh configuration of these choices. Hydra composes it once per version of the files (0.1 s)."""
     files = [file for folder in folders[:-1] for file in folder.glob("*/*.yaml")]
-    versions = tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files))
+    versions = tuple(sorted((str(file), modified(file)) for file in files))
     return _composed(folders, tuple(sorted(choices.items())), versions).copy()
 
 
@@ -109,9 +109,7 @@ def _composed(
 
     try:
         return compose(folders[-1] / "root", folders, choices)
+    except ConfigError:
+        raise
     except Exception as error:
-        for folder, (group, name) in itertools.product(folders, choices):
-            file = folder / group / f"{name}.yaml"
-            if file.is_file():
-                read_yaml(file)  # names file and line where the YAML itself is wrong
         raise ConfigError(f"cannot compose the configuration: {shown(root_cause(error), 200)}") from error

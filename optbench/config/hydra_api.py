@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from optbench.config.trees import Node
+from optbench.config.yaml_reader import parse_yaml, yaml_text
 
 LOCK = threading.Lock()  # Hydra keeps its state in a process-wide singleton
 
@@ -40,30 +42,48 @@ class ConfigNode:
 
         OmegaConf.update(self._node, key, value, merge=False)
 
-    def tree(self, *, resolve: bool = False) -> Node:
-        """Return plain data; with `resolve`, references are followed, and a missing value raises an exception."""
+    def tree(self) -> Node:
+        """Return plain data, references as they are written."""
         from omegaconf import OmegaConf
 
-        return OmegaConf.to_container(self._node, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
+        return OmegaConf.to_container(self._node, resolve=False)  # type: ignore[return-value]
 
 
-def load_yaml(file: Path) -> object:
-    """Return a YAML file as plain data."""
+@functools.cache
+def checked_files() -> type[Any]:
+    """Return the class that reads files for Hydra: those of the user's folder go through `load_yaml` as well."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra.plugins.config_source import ConfigResult, ConfigSource
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    class CheckedFiles(FileConfigSource):
+        @staticmethod
+        def scheme() -> str:
+            return "optbench"
+
+        def load_config(self, config_path: str) -> ConfigResult:
+            file = Path(self.path, self._normalize_file_name(config_path))
+            text = yaml_text(file)
+            tree: Any = parse_yaml(text, file)
+            header = ConfigSource._get_header_dict(text[:512])
+            return ConfigResult(config=OmegaConf.create(tree), path=str(self), provider=self.provider, header=header)
+
+    return CheckedFiles
 
 
 def compose(root: Path, folders: Sequence[Path], choices: Sequence[tuple[str, str]]) -> ConfigNode:
     """Return root/run.yaml composed with a file for each (group, name), looked for in `folders`."""
     from hydra import compose, initialize_config_dir
+    from hydra._internal.sources_registry import SourcesRegistry
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    path = ",".join(f"'file://{folder}'" for folder in folders)
+    quoted = (f"optbench://{folder}".replace("\\", "\\\\").replace("'", "\\'") for folder in folders)
+    path = ",".join(f"'{text}'" for text in quoted)
     overrides = [f"hydra.searchpath=[{path}]", *(f"{group}={name}" for group, name in choices)]
     with LOCK:
         GlobalHydra.instance().clear()
+        SourcesRegistry.instance().register(checked_files())
         with initialize_config_dir(str(root), version_base="1.3"):
             config = compose("run", overrides=overrides)
     OmegaConf.set_struct(config, False)

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def load(path: str) -> Any:
 
 def file_module(file: Path, path: str) -> ModuleType:
     """Import a Python file once per version of it and of the modules beside it, which it imports as a script does."""
-    if not file.is_file():
+    if not os.path.isfile(file):  # False for an over-long name, too
         raise ConfigError(f"{path}: no such file: {file}")
     location = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
     name = f"optbench_user_{location}_{(source_sha256(path) or '')[:12]}"

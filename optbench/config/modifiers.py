@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from optbench.config.about import check_about
 from optbench.config.files import find_option, options, read_yaml
 from optbench.config.overrides import Assignment
 from optbench.config.runconfig import Choice
@@ -27,12 +28,13 @@ def modifier_files(folders: Sequence[Path]) -> dict[str, Path]:
 
 def modifier_nodes(folders: Sequence[Path]) -> dict[str, Node]:
     """Return the file's mapping of every modifier by name."""
-    nodes = {name: read_yaml(file) for name, file in modifier_files(folders).items()}
+    files = modifier_files(folders)
+    nodes = {name: read_yaml(file) for name, file in files.items()}
     for name, node in nodes.items():
-        about: Node = dict(node["about"]) if is_mapping(node.get("about")) else {}
-        builds = "target" in about or about.get("implementations")
-        if about.get("switch") not in node or "rank" not in about or not builds:
-            raise ConfigError(f"modifier {name}: its file needs about.switch, about.rank and about.target")
+        check_about(node, files[name])
+        about: Node = node["about"]
+        if about.get("switch") not in node or "rank" not in about:
+            raise ConfigError(f"{files[name]}: about.switch or about.rank is missing")
     return nodes
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optbench.config import imports
+from optbench.config.references import check_references
 from optbench.config.values import shown
 from optbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from optbench.config.hydra_api import ParsedOverride
+
+OPTIMIZERS = ("optimizer", "optimizer_d")  # groups whose choice may be an import path
+QUOTES = ('"', "'")
+LONGEST_ADVICE = 300  # characters; longer advice is not worth reading
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,36 @@ def parse_one(text: str) -> Assignment:
     """Return one override as an assignment. A leading + or ++ is accepted and ignored: no key needs it."""
     check_form(text)
     key, _, value_text = text.partition("=")
-    if imports.is_path(value_text) and key.lstrip("+") == "optimizer":
-        return Assignment("optimizer", value_text, text)
-    override = parse_override(text)
-    if override.is_sweep:
-        raise ConfigError(f"{shown(text)}: several values, but a run takes one", f"Use: optbench sweep {shown(text)}")
-    if not override.key:
-        raise ConfigError(f"{shown(text)}: '{shown(key)}' is not a key")
-    try:
-        return Assignment(override.key, override.value, text)
-    except Exception as error:  # functions of the grammar raise any
-        raise unreadable(text, error) from error
+    if is_bare_path(key, value_text):
+        assignment = Assignment(key.lstrip("+"), value_text, text)
+    else:
+        override = parse_override(text)
+        if override.is_sweep:
+            raise several_values(text)
+        if not override.key:
+            raise ConfigError(f"{shown(text)}: '{shown(key)}' is not a key")
+        try:
+            assignment = Assignment(override.key, override.value, text)
+        except Exception as error:  # functions of the grammar raise any
+            raise unreadable(text, error) from error
+    check_references(assignment.value, f"{shown(assignment.key)}=")
+    return assignment
+
+
+def is_bare_path(key: str, value: str) -> bool:
+    """Return True for the import path of an optimizer without quotes; Hydra's grammar would refuse some of these."""
+    return key.lstrip("+") in OPTIMIZERS and value[:1] not in QUOTES and imports.is_path(value)
+
+
+def several_values(text: str) -> ConfigError:
+    """Return the error for a run with several values of a key."""
+    one = quoted_override(text)
+    hint = (
+        f"Use: optbench sweep {shlex.quote(text)}" if text.isprintable() and len(text) < 200 else "Use: optbench sweep"
+    )
+    return ConfigError(
+        f"{shown(text)}: several values, but a run takes one", hint + (f"; for one value: {one}" if one else "")
+    )
 
 
 def check_form(text: object) -> None:
@@ -66,16 +92,40 @@ def parse_override(text: str) -> ParsedOverride:
 
 def unreadable(text: str, error: Exception) -> ConfigError:
     """Return the error for text that the grammar refuses."""
-    return ConfigError(f"{shown(text)}: cannot be read ({shown(root_cause(error))})", quoting_hint(text))
+    reason = re.sub(r"LexerNoViableAltException\('(.*)'\)", r"'\1' is not allowed without quotes", root_cause(error))
+    return ConfigError(f"{shown(text)}: cannot be read ({shown(reason)})", quoting_hint(text))
 
 
 def quoting_hint(text: str) -> str:
-    """Return how to repair an override that the grammar refuses."""
+    """Return how to repair an override that the grammar refuses; empty where quotes do not help."""
     for left, right in ("{}", "[]", "()"):
         if text.count(left) != text.count(right):
             return f"A '{right if text.count(left) > text.count(right) else left}' is missing"
+    advised = quoted_override(text)
+    return f"Quote the value: {advised}" if advised else ""
+
+
+def quoted_override(text: str) -> str:
+    """Return the override with its value in quotes, as typed in a shell; empty where that is no better.
+
+    The advice is tried: what it says when pasted is the value that was meant."""
+    from optbench.config.hydra_api import ParsedOverride
+
     key, _, value = text.partition("=")
-    return f"Quote the value: '{shown(key)}=\"{shown(value)}\"'"
+    if not value.isprintable() or len(text) > LONGEST_ADVICE:
+        return ""
+    advised = f"{key}={in_quotes(value)}"
+    try:
+        return shlex.quote(advised) if ParsedOverride(advised.lstrip("+")).value == value else ""
+    except Exception:  # the key is the trouble
+        return ""
+
+
+def in_quotes(value: str) -> str:
+    """Return a value in quotes of Hydra's grammar."""
+    quote = next((quote for quote in QUOTES if quote not in value), QUOTES[0])
+    escaped = re.sub(rf"(\\*)({quote}|$)", lambda m: m[1] * 2 + (f"\\{quote}" if m[2] else ""), value)
+    return f"{quote}{escaped}{quote}"
 
 
 def root_cause(error: BaseException) -> str:

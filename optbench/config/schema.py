@@ -77,6 +77,16 @@ def number_within(value: object, integer: str | None, left: str, low: str, high:
     return int(value) if integer else float(value)
 
 
+def check_spec(spec: str) -> None:
+    """Raise ValueError for a spec with an interval whose bounds are no numbers."""
+    for alternative in split_alternatives(spec.removeprefix("list ")):
+        interval = INTERVAL.match(alternative)
+        if interval:
+            _ = float(interval[3]), float(interval[4])
+        elif set(alternative) & set("[](),"):
+            raise ValueError(alternative)
+
+
 def is_number(value: object) -> TypeGuard[int | float]:
     """Return True for finite ints and floats, but not for bools and ints too large for a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

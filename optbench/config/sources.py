@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,7 @@ def file_of(path: str) -> Path | None:
     """Return the file of the module that an import path names, without importing it; None if it isn't found."""
     if ".py:" in path:
         file = Path(path.rsplit(":", 1)[0])
-        return file.resolve() if file.is_file() else None
+        return file.resolve() if os.path.isfile(file) else None
     module = path.rpartition(".")[0]
     found = list(located(module, sys.path)) if module.partition(".")[0] not in KNOWN else []
     return found[-1][1] if found and found[-1][0] == module else None
@@ -86,12 +87,14 @@ def located(dotted: str, places: Sequence[str]) -> Iterator[tuple[str, Path]]:
         found = f"{found}.{part}".lstrip(".")
         folders = [Path(place, part) for place in places]
         candidates = (file for folder in folders for file in (folder / "__init__.py", folder.with_suffix(".py")))
-        file = next((file for file in candidates if file.is_file()), None)
+        file = next((file for file in candidates if os.path.isfile(file)), None)
         if file is not None:
             yield found, file.resolve()
         if file is not None and file.name != "__init__.py":
             return
-        places = [str(file.parent)] if file is not None else [str(folder) for folder in folders if folder.is_dir()]
+        places = (
+            [str(file.parent)] if file is not None else [str(folder) for folder in folders if os.path.isdir(folder)]
+        )
 
 
 def parsed(file: Path) -> tuple[str, tuple[tuple[int, str], ...]]:

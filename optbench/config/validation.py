@@ -46,7 +46,7 @@ def config_error(error: ValidationError, where: str = "", known: Collection[str]
     A validator may raise PydanticCustomError with a `hint` in its context."""
     problem = error.errors(include_url=False)[0]
     location = problem["loc"]
-    keys = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    keys = shown("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location))
     key = where + (keys if where and not where.endswith(" ") else keys.lstrip("."))
     if problem["type"] == "extra_forbidden":
         hint = suggest(str(location[0]), known) if known and len(location) == 1 else ""

@@ -22,9 +22,9 @@ class Variation:
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
         self.base = composition.run_config()
-        leaves = flatten(composition.defaults).values()
+        leaves = [*flatten(composition.defaults).values(), *(a.value for a in composition.values)]
         self._seeds: str = self.composition.tree["about"]["valid"]["seed"]
-        self._references = " ".join(leaf for leaf in leaves if isinstance(leaf, str) and "${" in leaf)
+        self._references = " ".join(str(leaf) for leaf in leaves if "${" in str(leaf))
         self._keys = {
             key for key in flatten(self.base.as_dict()) if "." in key and not key.endswith((".impl", ".name"))
         }
@@ -47,7 +47,8 @@ class Variation:
         """Return True for a valid seed, and for a known key that nothing else depends on."""
         if key == "seed":
             return self._is_seed(value)
-        return key in self._keys and key not in self._references and key not in self.base.content
+        referred = key in self._references or "${." in self._references
+        return key in self._keys and not referred and key not in self.base.content
 
     def _is_seed(self, value: object) -> bool:
         try:

@@ -18,6 +18,7 @@ from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build
 from optbench.optimizers.core.interface import Optimizer, engine_of
+from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
 from optbench.training.attention import select_kernel
 from optbench.training.clock import Clock, clock_for
@@ -83,7 +84,7 @@ def prepare(config: RunConfig, seeds: Seeds) -> None:
 
 def load_data(config: RunConfig, device: torch.device, seeds: Seeds) -> DataSet:
     """Load the data set of a run."""
-    return imports.load(config.data.target)(**config.data.settings).load(data_root(config), device, seeds)
+    return make("data set", config.data.target, **config.data.settings).load(data_root(config), device, seeds)
 
 
 def choose_micro_batch(
@@ -133,10 +134,10 @@ def build_task(
     settings = dict(config.model.settings)
     task = dict(settings.pop("task"))
     order = {"memory_format": torch.channels_last} if config.channels_last else {}
-    model = imports.load(config.model.target)(data, **settings).to(device, **order)
+    model = make("model", config.model.target, data, **settings).to(device, **order)
     if comm and config.batch_statistics == "synchronised":
         model = sync_batch_norms(model, device)
-    return imports.load(task.pop("target"))(model, data, seeds, **task)
+    return make("task", task.pop("target"), model, data, seeds, **task)
 
 
 def build_player(

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from optbench.config import RunConfig, config_folders, find_option, options, read_yaml
+from optbench.config.about import check_about
 from optbench.config.overrides import parse_one
 from optbench.config.schema import conform
 from optbench.errors import ConfigError, suggest
@@ -96,6 +97,7 @@ def choose(text: str, config_dir: Path | None = None) -> ExecutorChoice:
     if file is None:
         raise ConfigError(f"--executor {name}: unknown executor", suggest(name, options(folders, GROUP)))
     tree = read_yaml(file)
+    check_about(tree, file)
     about = tree.pop("about")
     settings = {**tree, **dict(assigned(word, name, tree) for word in words)}
     return ExecutorChoice(name, about["target"], checked(settings, about.get("valid", {}), name))

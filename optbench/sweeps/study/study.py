@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, get_type_hints
 from annotated_types import Gt, Interval, Le
 
 from optbench.config import config_folders, find_option, options, parse_sweep, read_yaml
+from optbench.config.about import about_of
 from optbench.config.runconfig import short_hash
 from optbench.config.validation import config_error
 from optbench.errors import ConfigError, suggest
 from optbench.store import read_json
-from optbench.sweeps.study.study_yaml import read_study_file
+from optbench.sweeps.study.study_yaml import check_form, read_study_file
 
 GROUP = "protocol"
 DEFAULT, CLASSIC = "default", "classic"
@@ -170,8 +171,14 @@ def protocol_settings(name: str, config_dir: Path | None) -> tuple[dict[str, Any
     if base is None or file is None:
         hint = suggest(name, options(folders, GROUP), "--protocol {}")
         raise ConfigError(f"--protocol {name}: unknown protocol", hint)
-    settings = {**read_yaml(base), "about": {}, **read_yaml(file)}
-    return settings, set(settings.pop("about").get("fixed", ()))
+    settings: dict[str, Any] = {"overrides": [], "about": {}}
+    for one in (base, file):
+        tree = read_yaml(one)
+        check_form(tree, one)
+        settings |= {"about": {}} | tree
+    fixed = about_of(settings, file).get("fixed", ())
+    del settings["about"]
+    return settings, set(fixed)
 
 
 def default_name(overrides: Sequence[str], config_dir: Path | None) -> str:

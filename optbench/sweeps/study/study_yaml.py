@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from optbench.config import read_yaml
 from optbench.config.validation import config_error
+from optbench.config.values import shown
 from optbench.errors import ConfigError
 
 NOT_KEYS = {"scale": "List scales in the file, and choose one by --scale", "name": "Did you mean study?"}
@@ -16,9 +18,9 @@ def read_study_file(file: Path, scale: str | None) -> dict[str, Any]:
     """Return the settings of a study.yaml, or of the one in a folder, at a scale (default: the first), with its `name`.
 
     Raises ConfigError for a file that cannot be read and for keys of the wrong form."""
-    file = file / "study.yaml" if file.is_dir() else file
-    if not file.is_file():
-        raise ConfigError(f"{file}: no such study file")
+    file = file / "study.yaml" if os.path.isdir(file) else file
+    if not os.path.lexists(file):
+        raise ConfigError(f"{shown(file, 200)}: no such study file")
     tree = read_yaml(file)
     check_form(tree, file)
     scales = tree.pop("scales", None) or {}
@@ -40,11 +42,13 @@ def read_study_file(file: Path, scale: str | None) -> dict[str, Any]:
 
 
 def check_form(tree: dict[str, Any], file: Path) -> None:
-    """Raise ConfigError if `overrides` is not a list of texts, or if `scales` does not map names to settings."""
+    """Raise ConfigError for overrides, names or scales of the wrong form."""
     from pydantic import BaseModel, ValidationError
 
     class Scale(BaseModel, strict=True):
         overrides: list[str] = []
+        protocol: str | None = None
+        study: str | None = None
 
     class StudyFile(Scale):
         scales: dict[str, Scale] | None = None

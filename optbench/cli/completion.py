@@ -18,12 +18,11 @@ ROOT = ("root", "run")
 @functools.cache
 def read(file: Path | None) -> Mapping[str, Any]:
     """Return the mapping of a YAML file, with an `about`; empty for one that does not parse."""
-    import yaml
+    from optbench.config.yaml_reader import load_yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        tree = yaml.load(file.read_text(encoding="utf-8", errors="replace"), loader) if file else {}
-    except yaml.YAMLError:
+        tree = load_yaml(file) if file else {}
+    except ConfigError:
         tree = {}
     return {"about": {}, **tree} if isinstance(tree, dict) else {"about": {}}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from optbench.config import imports
 from optbench.config.about import about_of, check_about
@@ -15,19 +15,16 @@ from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
 from optbench.config.files import composed, find_option, options, packaged_root, read_yaml, short_path
 from optbench.config.modifiers import active
-from optbench.config.overrides import Assignment, root_cause
+from optbench.config.overrides import Assignment
 from optbench.config.references import resolved
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig, TypedIn
 from optbench.config.schema import conform
 from optbench.config.second_player import check_players, first_of, group_of
 from optbench.config.sources import with_source
 from optbench.config.target import off_is_null, with_target
-from optbench.config.trees import Node, flatten, unflatten
+from optbench.config.trees import Node, assign, flatten, merged, unflatten
 from optbench.config.values import shown
 from optbench.errors import ConfigError, nearest, suggest
-
-if TYPE_CHECKING:
-    from optbench.config.hydra_api import ConfigNode
 
 
 def load(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> RunConfig:
@@ -51,9 +48,9 @@ class Composition(Choices):
     def _resolved_tree(self) -> Node:
         config = composed(self.folders, self.files)
         if self.custom is not None:
-            config.replace("optimizer", self.custom)
-        config = config.over(self.modifiers)  # a workload may have switched one on
-        self.defaults = config.tree()
+            config["optimizer"] = self.custom
+        config = merged(self.modifiers, config)  # a workload may have switched one on
+        self.defaults = copy.deepcopy(config)
         for group in GROUPS:
             check_about(self.defaults.get(group), self.file_of(group) or group)
         values = [*self.recipe, *self.values]
@@ -61,18 +58,18 @@ class Composition(Choices):
             if assignment.key.partition(".")[0] not in SECOND:
                 self._assign(config, assignment)
         if {a.key for a in self.values} & {"steps", "samples"} == {"steps"}:
-            config.set("samples", None)  # a workload's budget gives way to the user's
+            config["samples"] = None  # a workload's budget gives way to the user's
         for second in SECOND:
             self._add_second(config, second, [a for a in values if a.key.partition(".")[0] == second])
-        return resolved(config.tree())
+        return resolved(config)
 
-    def _add_second(self, config: ConfigNode, key: str, values: list[Assignment]) -> None:
+    def _add_second(self, config: Node, key: str, values: list[Assignment]) -> None:
         """Add the node of a second player's choice if an override chooses it or sets a value of it."""
         chosen = self.chosen.get(key)
         if chosen is None and not values:
             return
-        node = self._second_node(chosen) if chosen else config.tree()[group_of(key)]
-        config.replace(key, node)
+        node = self._second_node(chosen) if chosen else config[group_of(key)]
+        config[key] = copy.deepcopy(node)
         self.defaults[key] = node
         self.__dict__.pop("known_keys", None)
         for assignment in values:
@@ -83,13 +80,10 @@ class Composition(Choices):
         file = None if custom else find_option(self.folders, group_of(chosen.key), self.checked(chosen))
         return read_yaml(file) if file else custom or {}
 
-    def _assign(self, config: ConfigNode, assignment: Assignment) -> None:
+    def _assign(self, config: Node, assignment: Assignment) -> None:
         for key, value in flatten({assignment.key: assignment.value}).items():
             self._check_key(key, assignment)
-            try:
-                config.set(key, value)
-            except Exception as error:
-                raise ConfigError(f"{shown(assignment.text)}: {root_cause(error)}") from error
+            assign(config, key, value)
 
     def _check_key(self, key: str, assignment: Assignment) -> None:
         known = self.known_keys

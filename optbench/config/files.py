@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optbench.config.overrides import root_cause
 from optbench.config.runconfig import GROUPS
@@ -17,8 +17,7 @@ from optbench.config.yaml_reader import load_yaml
 from optbench.errors import ConfigError
 from optbench.files import expanded
 
-if TYPE_CHECKING:
-    from optbench.config.hydra_api import ConfigNode
+SUFFIX = ".yaml"
 
 
 def packaged_folder() -> Path:
@@ -41,15 +40,21 @@ def config_folders(config_dir: str | Path | None) -> tuple[Path, ...]:
 
 def options(folders: Sequence[Path], group: str) -> list[str]:
     """Return the names that a group offers, sorted."""
-    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml") if file.stem})
+    return sorted({name for folder in folders for name in names_in(os.path.join(folder, group))})
+
+
+def names_in(folder: str) -> list[str]:
+    """Return the names of the YAML files in a folder; hidden ones left out, none if it cannot be listed."""
+    try:
+        return [name[: -len(SUFFIX)] for name in os.listdir(folder) if name.endswith(SUFFIX) and name[0] != "."]
+    except OSError:
+        return []
 
 
 def find_option(folders: Sequence[Path], group: str, name: str) -> Path | None:
     """Return the file of a group's option, the user's before the packaged one; None if there is none."""
-    if name not in options(folders, group):
-        return None
-    files = (folder / group / f"{name}.yaml" for folder in folders)
-    return next(file for file in files if os.path.lexists(file))  # read_yaml says what is wrong with it
+    found = (folder for folder in folders if name in names_in(os.path.join(folder, group)))
+    return next((folder / group / (name + SUFFIX) for folder in found), None)  # read_yaml says what is wrong with it
 
 
 def read_yaml(file: Path) -> Node:
@@ -94,17 +99,17 @@ def short_path(file: Path, folders: Sequence[Path]) -> str:
     return f"conf/{file.relative_to(packaged)}" if file.is_relative_to(packaged) else str(file)
 
 
-def composed(folders: tuple[Path, ...], choices: Mapping[str, str]) -> ConfigNode:
+def composed(folders: tuple[Path, ...], choices: Mapping[str, str]) -> Node:
     """Return a fresh configuration of these choices. Hydra composes it once per version of the files (0.1 s)."""
     files = [file for folder in folders[:-1] for file in folder.glob("*/*.yaml")]
     versions = tuple(sorted((str(file), modified(file)) for file in files))
-    return _composed(folders, tuple(sorted(choices.items())), versions).copy()
+    return copy.deepcopy(_composed(folders, tuple(sorted(choices.items())), versions))
 
 
 @functools.lru_cache(maxsize=256)
 def _composed(
     folders: tuple[Path, ...], choices: tuple[tuple[str, str], ...], versions: tuple[tuple[str, int], ...]
-) -> ConfigNode:
+) -> Node:
     from optbench.config.hydra_api import compose
 
     try:

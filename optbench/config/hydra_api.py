@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import copy
 import functools
+import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +14,6 @@ from optbench.config.trees import Node
 from optbench.config.yaml_reader import parse_yaml, yaml_text
 
 LOCK = threading.Lock()  # Hydra keeps its state in a process-wide singleton
-
-
-class ConfigNode:
-    """A configuration whose values may refer to each other: `${seed}`."""
-
-    def __init__(self, node: Any) -> None:
-        self._node = node
-
-    def copy(self) -> ConfigNode:
-        """Return an independent copy."""
-        return ConfigNode(copy.deepcopy(self._node))
-
-    def over(self, base: Mapping[str, object]) -> ConfigNode:
-        """Return this configuration merged over a base."""
-        from omegaconf import OmegaConf
-
-        return ConfigNode(OmegaConf.merge(base, self._node))
-
-    def replace(self, key: str, tree: Mapping[str, object]) -> None:
-        """Replace the node of a root key."""
-        self._node[key] = dict(tree)
-
-    def set(self, key: str, value: object) -> None:
-        """Set the value of a dotted key."""
-        from omegaconf import OmegaConf
-
-        OmegaConf.update(self._node, key, value, merge=False)
-
-    def tree(self) -> Node:
-        """Return plain data, references as they are written."""
-        from omegaconf import OmegaConf
-
-        return OmegaConf.to_container(self._node, resolve=False)  # type: ignore[return-value]
 
 
 @functools.cache
@@ -71,8 +38,8 @@ def checked_files() -> type[Any]:
     return CheckedFiles
 
 
-def compose(root: Path, folders: Sequence[Path], choices: Sequence[tuple[str, str]]) -> ConfigNode:
-    """Return root/run.yaml composed with a file for each (group, name), looked for in `folders`."""
+def compose(root: Path, folders: Sequence[Path], choices: Sequence[tuple[str, str]]) -> Node:
+    """Return root/run.yaml composed with a file for each (group, name), looked for in `folders`, as plain data."""
     from hydra import compose, initialize_config_dir
     from hydra._internal.sources_registry import SourcesRegistry
     from hydra.core.global_hydra import GlobalHydra
@@ -86,8 +53,7 @@ def compose(root: Path, folders: Sequence[Path], choices: Sequence[tuple[str, st
         SourcesRegistry.instance().register(checked_files())
         with initialize_config_dir(str(root), version_base="1.3"):
             config = compose("run", overrides=overrides)
-    OmegaConf.set_struct(config, False)
-    return ConfigNode(config)
+    return OmegaConf.to_container(config, resolve=False)  # type: ignore[return-value]
 
 
 class ParsedOverride:
@@ -117,6 +83,17 @@ class ParsedOverride:
         """The bounds of an interval, each an int or a float as written."""
         interval: Any = self._override.value()
         return interval.start, interval.end
+
+    @property
+    def count(self) -> float:
+        """The number of values of a choice or a range, without listing them; nan for a range that has none."""
+        from hydra.core.override_parser.types import RangeSweep
+
+        sweep: Any = self._override.value()
+        if not isinstance(sweep, RangeSweep):
+            return float(len(sweep.list))
+        start, stop, step = (float(value or 0) for value in (sweep.start, sweep.stop, sweep.step))
+        return (stop - start) / step if step else math.nan
 
     @property
     def is_glob(self) -> bool:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from optbench.config.sources import own_modules, source_sha256
+from optbench.config.values import shown
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line, nearest
 
 _imported: dict[str, str] = {}
@@ -44,7 +45,7 @@ def load(path: str) -> Any:
 def file_module(file: Path, path: str) -> ModuleType:
     """Import a Python file once per version of it and of the modules beside it, which it imports as a script does."""
     if not os.path.isfile(file):  # False for an over-long name, too
-        raise ConfigError(f"{path}: no such file: {file}")
+        raise ConfigError(f"{shown(path, 300)}: no such file")
     location = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
     name = f"optbench_user_{location}_{(source_sha256(path) or '')[:12]}"
     if name in sys.modules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = ("optimizer", "optimizer_d")  # groups whose choice may be an import path
 QUOTES = ('"', "'")
+CALL = re.compile(r"\w+\(")
 LONGEST_ADVICE = 300  # characters; longer advice is not worth reading
 
 
@@ -81,13 +83,19 @@ def check_form(text: object) -> None:
 
 def parse_override(text: str) -> ParsedOverride:
     """Return an override as Hydra reads it. Raises ConfigError for text that its grammar refuses."""
-    from optbench.config.hydra_api import ParsedOverride
-
     check_form(text)
     try:
-        return ParsedOverride(text.lstrip("+"))
+        return grammar(text.lstrip("+"))
     except Exception as error:  # the parser raises its own errors and ANTLR's
         raise unreadable(text, error) from error
+
+
+@functools.lru_cache(maxsize=4096)
+def grammar(text: str) -> ParsedOverride:
+    """Parse an override, once for all cells of a sweep (2 ms)."""
+    from optbench.config.hydra_api import ParsedOverride
+
+    return ParsedOverride(text)
 
 
 def unreadable(text: str, error: Exception) -> ConfigError:
@@ -101,22 +109,42 @@ def quoting_hint(text: str) -> str:
     for left, right in ("{}", "[]", "()"):
         if text.count(left) != text.count(right):
             return f"A '{right if text.count(left) > text.count(right) else left}' is missing"
-    advised = quoted_override(text)
-    return f"Quote the value: {advised}" if advised else ""
+    if CALL.match(text.partition("=")[2]):
+        return (
+            "Functions: interval(LOW,HIGH), range(START,STOP,STEP), choice(A,B), glob(PATTERN), tag(log,interval(1,2))"
+        )
+    each, whole = quoted_list(text), quoted_override(text)
+    if each:
+        return f"Quote each value: {each}" + (f"; or all as one: {whole}" if whole else "")
+    return f"Quote the value: {whole}" if whole else ""
+
+
+def quoted_list(text: str) -> str:
+    """Return the override with those of its comma-separated values in quotes that need them; empty for one value."""
+    key, _, value = text.partition("=")
+    if "," not in value or not value.isprintable() or len(text) > LONGEST_ADVICE:
+        return ""
+
+    def readable(part: str) -> bool:
+        try:
+            return bool(grammar(f"{key.lstrip('+')}={part}").value)
+        except Exception:
+            return False
+
+    parts = [part if readable(part) else in_quotes(part.strip()) for part in value.split(",")]
+    return shlex.quote(f"{key}={','.join(parts)}") if all(map(readable, parts)) else ""
 
 
 def quoted_override(text: str) -> str:
     """Return the override with its value in quotes, as typed in a shell; empty where that is no better.
 
     The advice is tried: what it says when pasted is the value that was meant."""
-    from optbench.config.hydra_api import ParsedOverride
-
     key, _, value = text.partition("=")
     if not value.isprintable() or len(text) > LONGEST_ADVICE:
         return ""
     advised = f"{key}={in_quotes(value)}"
     try:
-        return shlex.quote(advised) if ParsedOverride(advised.lstrip("+")).value == value else ""
+        return shlex.quote(advised) if grammar(advised.lstrip("+")).value == value else ""
     except Exception:  # the key is the trouble
         return ""
 
@@ -126,6 +154,11 @@ def in_quotes(value: str) -> str:
     quote = next((quote for quote in QUOTES if quote not in value), QUOTES[0])
     escaped = re.sub(rf"(\\*)({quote}|$)", lambda m: m[1] * 2 + (f"\\{quote}" if m[2] else ""), value)
     return f"{quote}{escaped}{quote}"
+
+
+def unquoted(value: str) -> str:
+    """Return a value as typed without the quotes around it."""
+    return value[1:-1] if len(value) > 1 and value[0] in QUOTES and value[0] == value[-1] else value
 
 
 def root_cause(error: BaseException) -> str:

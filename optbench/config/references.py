@@ -57,6 +57,8 @@ class Resolver:
             return value
         if value == MISSING:
             raise ConfigError(f"{shown(key)}: a value is missing", f"Set {shown(key)}=VALUE")
+        if "${" not in value:
+            return value
         check_references(value, f"{shown(key)}=")
         whole = REFERENCE.fullmatch(value)
         if whole:

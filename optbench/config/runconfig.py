@@ -12,6 +12,7 @@ from typing import Any
 from optbench.config.trees import Node, flatten, unflatten, without_null
 
 GROUPS = ("optimizer", "model", "data", "schedule", "clip")
+LONGEST_PREFIX = 200  # bytes of a run_id before seed and hash
 SECOND = {"optimizer_d": "optimizer"}  # groups of a second player, and the groups whose options they have
 
 
@@ -169,7 +170,8 @@ class RunConfig:
     def _prefix(self) -> str:
         optimizer = "_".join([self.optimizer.name, *(modifier.name for modifier in self.modifiers)])
         names = (self.model.name, self.data.name, optimizer)
-        return "-".join("".join(c if c.isalnum() or c in "_." else "_" for c in name) for name in names)
+        text = "-".join("".join(c if c.isalnum() or c in "_." else "_" for c in name) for name in names)
+        return text.encode()[:LONGEST_PREFIX].decode(errors="ignore")  # a file system has 255 bytes for a name
 
 
 def sha256_of(tree: object) -> str:

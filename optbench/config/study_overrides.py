@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from optbench.config import imports
 from optbench.config.files import config_folders, options
 from optbench.config.modifiers import modifier_files
-from optbench.config.overrides import parse_override, root_cause
+from optbench.config.overrides import is_bare_path, parse_override, root_cause
 from optbench.config.runconfig import GROUPS, SECOND
-from optbench.config.values import shown
+from optbench.config.values import as_typed, shown
 from optbench.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 SEARCHED = ("optimizer", "optimizer_d", "schedule", "clip")  # groups whose numbers are hyperparameters
 TAGS = ("compare", "log")
+MOST_VALUES = 10_000  # of a key: more would be years of runs
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def parse_sweep_override(text: str, folders: Sequence[Path], modifiers: Sequence
     """Return one override: its text where it is fixed, an axis or a dimension."""
     key, _, value = text.partition("=")
     key = key.lstrip("+")
-    if key == "optimizer" and imports.is_path(value) and "," not in value:
+    if is_bare_path(key, value) and "," not in value:
         return text
     override = parse_override(text)
     if not override.is_sweep:
@@ -131,16 +131,31 @@ def listed(
             raise ConfigError(f"{shown(text)}: glob() chooses files of a group, and '{shown(key)}' is not a group")
         values, plain = override.matching(options(folders, SECOND.get(key, key))), []
     else:
+        check_count(override, text)
         values, plain = texts_of(override, text), override.values()
     if not values:
         raise ConfigError(f"{shown(text)}: there is nothing to choose from")
-    if len(set(values)) < len(values):
+    if len(set(map(as_typed, plain or values))) < len(values):
         raise ConfigError(f"{shown(text)}: a value is given twice")
     numbers = [value for value in plain if isinstance(value, (int, float)) and not isinstance(value, bool)]
     hyperparameter = "." in key and key.split(".")[0] in (*SEARCHED, *modifiers)
     if numbers and len(numbers) == len(plain) and hyperparameter and "compare" not in override.tags:
         return Dimension(key, values=tuple(sorted(numbers)))
     return Axis(key, tuple(values))
+
+
+def check_count(override: ParsedOverride, text: str) -> None:
+    """Raise ConfigError for a choice or a range of no values or of too many, before they are listed."""
+    try:
+        count = override.count
+    except OverflowError:  # a whole number too large for a float
+        count = math.inf
+    if math.isnan(count) or count <= 0:
+        raise ConfigError(f"{shown(text)}: there is nothing to choose from", "A range is range(START,STOP,STEP)")
+    if count > MOST_VALUES:
+        said = f"{count:,.0f} values" if math.isfinite(count) else "values without end"
+        hint = "Take a larger step; a hyperparameter is searched by interval(LOW,HIGH)"
+        raise ConfigError(f"{shown(text)}: {said}; a key has at most {MOST_VALUES:,} in a sweep", hint)
 
 
 def texts_of(override: ParsedOverride, text: str) -> list[str]:

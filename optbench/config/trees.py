@@ -43,6 +43,23 @@ def unflatten(leaves: Mapping[str, object]) -> Node:
     return tree
 
 
+def assign(tree: Node, key: str, value: object) -> None:
+    """Set the value of a dotted key."""
+    *path, last = key.split(".")
+    for part in path:
+        tree = tree[part] if is_mapping(tree.get(part)) else tree.setdefault(part, {})
+    tree[last] = value
+
+
+def merged(base: Mapping[str, object], over: Mapping[str, object]) -> Node:
+    """Return a mapping with the values of `over`, and those of `base` that it doesn't have."""
+    tree = dict(base)
+    for key, value in over.items():
+        below = tree.get(key)
+        tree[key] = merged(below, value) if is_mapping(below) and is_mapping(value) else value
+    return tree
+
+
 def without_null(tree: Mapping[str, object]) -> Node:
     """Return the mapping without null leaves and the mappings that they leave empty."""
     kept = {key: without_null(value) if is_mapping(value) else value for key, value in tree.items()}

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from optbench.config.yaml_reader import load_yaml
 from optbench.errors import ConfigError, NoResultsError
 
 FILE = "eval_measurements.csv"
@@ -57,12 +58,7 @@ def read_targets(path: Path | None) -> dict[str, Target]:
 
 def targets_in(path: Path) -> dict[str, Target]:
     """Return the targets of one file."""
-    import yaml
-
-    try:
-        tree: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    tree = load_yaml(path)
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected WORKLOAD: {{metric, value, direction}} for each workload")
     return {str(name): target_of(f"{path}: {name}", entry) for name, entry in tree.items()}

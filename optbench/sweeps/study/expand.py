@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from optbench.config import (
     options,
     parse_sweep,
 )
+from optbench.config.overrides import unquoted
 from optbench.config.trees import flatten
 from optbench.errors import ConfigError, OptbenchError, suggest
 from optbench.sweeps.study.budgets import check_budgets, check_searched
@@ -29,6 +31,7 @@ from optbench.sweeps.study.given import fair_cells
 from optbench.sweeps.study.space import Box
 from optbench.sweeps.study.study import Study, check_groups
 
+MOST_CELLS = 10_000  # each is tuned by several runs
 FEW, MANY = 8, 16  # trials of a study whose search boxes have one dimension, and of others
 
 
@@ -52,6 +55,10 @@ def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
                 "e.g. optimizer.lr=interval(0,1)",
             )
     check_boxes(study, config_dir)
+    count = math.prod(len(axis.values) for axis in parsed.axes) * len(study.budgets)
+    if count > MOST_CELLS:
+        said = " x ".join(f"{len(axis.values):,} {axis.key}" for axis in parsed.axes)
+        raise ConfigError(f"{said}: {count:,} combinations; a study has at most {MOST_CELLS:,}", "Give fewer values")
     combinations = itertools.product(*[[f"{axis.key}={value}" for value in axis.values] for axis in parsed.axes])
     cells = [
         make_cell(number, study, parsed, choices, budget, config_dir)
@@ -122,7 +129,7 @@ def make_cell(
 def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study) -> str:
     """Return a short name: the values of the groups, and `key=value` of any other key."""
     parts = [text.partition("=") for text in choices]
-    words = ["".join(part) if "." in part[0] or part[2] in ("true", "false") else part[2] for part in parts]
+    words = ["".join(part) if "." in part[0] or part[2] in ("true", "false") else unquoted(part[2]) for part in parts]
     words = [text for text in words if text] or [config.optimizer.name]
     return " ".join(words).replace("\\:", ":") + (f" x{budget:g}" if len(study.budgets) > 1 else "")
 

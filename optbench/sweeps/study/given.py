@@ -54,12 +54,14 @@ def given_alone(cells: Sequence[Cell]) -> list[list[GivenValue]]:
     """Return what each of these compared cells has alone. A value that all cells with the key are given is shared."""
     given = [{value.key: value for value in given_values(cell)} for cell in cells]
     keys = [{*flatten(cell.config.as_dict()), SCHEDULE} for cell in cells]
-
-    def shared(value: GivenValue) -> bool:
-        others = [own.get(value.key) for own, known in zip(given, keys, strict=True) if value.key in known]
-        return len(others) > 1 and all(other is not None and other.value == value.value for other in others)
-
-    return [[value for value in own.values() if not shared(value)] for own in given]
+    shared: set[str] = set()
+    for key in {key for own in given for key in own}:
+        values = [
+            own[key].value if key in own else None for own, known in zip(given, keys, strict=True) if key in known
+        ]
+        if len(values) > 1 and None not in values and len(set(values)) == 1:
+            shared.add(key)
+    return [[value for key, value in own.items() if key not in shared] for own in given]
 
 
 def fair_cells(cells: Sequence[Cell], recipes: bool, remake: Callable[[Cell, list[str]], Cell]) -> list[Cell]:

@@ -18,7 +18,7 @@ KINDS: dict[str, Sequence[str]] = {
 """What each kind has; the interfaces are in optbench/contracts.py, a model is a torch.nn.Module."""
 
 
-def make(kind: str, path: str, *arguments: object, **settings: object) -> Any:
+def make(kind: str, path: str, /, *arguments: object, **settings: object) -> Any:
     """Return what the object at an import path builds. Raises ConfigError for an object of another kind."""
     target = imports.load(path)
     names = ", ".join([*(type(a).__name__ for a in arguments), *(f"{key}=" for key in settings)])

@@ -17,6 +17,7 @@ Any other exception that reaches the command line is a bug in optbench: tracebac
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 
 class OptbenchError(Exception):
@@ -94,6 +95,25 @@ class Interrupted(OptbenchError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.signal_number, self.message, self.hint)
+
+
+def to_plain(error: OptbenchError) -> dict[str, object]:
+    """Return an error as plain data, which `from_plain` reads in another process."""
+    number = {"signal_number": error.signal_number} if isinstance(error, Interrupted) else {}
+    return {"error": type(error).__name__, "message": error.message, "hint": error.hint, **number}
+
+
+def from_plain(tree: object) -> OptbenchError:
+    """Return the error that plain data describe. Its class is one of this file; raises ValueError for anything else."""
+    fields = cast("dict[str, object]", tree) if isinstance(tree, dict) else {}
+    name, message, hint, number = (fields.get(key) for key in ("error", "message", "hint", "signal_number"))
+    kind = globals().get(name) if isinstance(name, str) else None
+    if not (isinstance(kind, type) and issubclass(kind, OptbenchError) and isinstance(message, str)):
+        raise ValueError("not an error of optbench")
+    hint = hint if isinstance(hint, str) else ""
+    if not issubclass(kind, Interrupted):
+        return kind(message, hint)
+    return kind(number if isinstance(number, int) else 0, message, hint)
 
 
 def first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from optbench.contracts import Batch, Evaluation
 from optbench.counter_rng import mixed_seed
 from optbench.distributed.failures import FailureReports, is_communication_error
 from optbench.distributed.rank_info import RankInfo
+from optbench.distributed.values import from_bytes, to_bytes
 from optbench.errors import ConfigError
 from optbench.training.seeding import restore_torch_random_state, torch_random_state
 
@@ -113,18 +114,23 @@ class TorchCommunicator:
         return [-value for value in self.max_over_ranks(*(-value for value in values))]
 
     def broadcast(self, value: T) -> T:
-        """Return rank 0's value on every rank; it must pickle, with tensors on the CPU."""
-        box = [value if self.rank == 0 else None]
+        """Return rank 0's value on every rank: plain data, tensors on the CPU, or paths."""
+        content = to_bytes(value) if self.rank == 0 else torch.empty(0, dtype=torch.uint8)
+        (length,) = self.max_over_ranks(len(content))
+        content = content if self.rank == 0 else content.new_empty(length)
         with self._collective():
-            dist.broadcast_object_list(box, 0)
-        return box[0]  # type: ignore[return-value]  # rank 0's value replaces None
+            dist.broadcast(content, 0)
+        return value if self.rank == 0 else cast("T", from_bytes(content))
 
     def all_gather(self, value: T) -> list[T]:
-        """Return the values of all ranks, by rank."""
-        box = [value] * self.world_size
+        """Return the values of all ranks, by rank; as `broadcast` takes them."""
+        content = to_bytes(value)
+        (longest,) = self.max_over_ranks(len(content))
+        padded = torch.cat([content, content.new_zeros(longest - len(content))])
+        gathered = [torch.empty_like(padded) for _ in range(self.world_size)]
         with self._collective():
-            dist.all_gather_object(box, value)
-        return box
+            dist.all_gather(gathered, padded)
+        return [cast("T", from_bytes(one)) for one in gathered]
 
     def all_to_all(self, sent: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
         """Send `sent[rank]` to each rank; return what each rank sent here, `sizes[rank]` elements. All are 1-D."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import pickle
+import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from torch import distributed as dist
 from torch.distributed.distributed_c10d import Store
 
-from optbench.errors import OptbenchError, RankLost, first_line
+from optbench.errors import OptbenchError, RankLost, first_line, from_plain, to_plain
+from optbench.files import parse_json
 
 FAILURE_KEY = "optbench/failure"  # in the store
 REPORT_SECONDS = 3.0  # a report may arrive this long after the connection is lost
 
 
 class FailureReports:
-    """The first error of any rank, in the store that all ranks share."""
+    """The first error of any rank, as JSON in the store that all ranks share."""
 
     def __init__(self, rank: int, world_size: int, store: Store) -> None:
         self.rank, self.world_size, self.store = rank, world_size, store
@@ -26,10 +27,10 @@ class FailureReports:
 
     def write(self, error: BaseException) -> None:
         """Store this rank's error, if it is the first."""
-        own = error if isinstance(error, OptbenchError) else None
-        report = pickle.dumps((self.rank, own, f"{type(error).__name__}: {first_line(error)}"))
+        own = to_plain(error) if isinstance(error, OptbenchError) else None
+        other = f"rank {self.rank}: {type(error).__name__}: {first_line(error)}"
         try:
-            self.store.compare_set(FAILURE_KEY, "", base64.b64encode(report).decode())
+            self.store.compare_set(FAILURE_KEY, "", json.dumps({"own": own, "other": other}))
         except Exception:  # the store is gone, and rank 0 with it
             return
 
@@ -46,13 +47,19 @@ class FailureReports:
             time.sleep(0.05)
 
     def _read(self) -> Exception | None:
+        """Return the stored error. It is data alone: whoever reaches the store may have written it."""
         try:
             if not self.store.check([FAILURE_KEY]):
                 return None
-            rank, own, message = pickle.loads(base64.b64decode(self.store.get(FAILURE_KEY)))
+            report = parse_json(self.store.get(FAILURE_KEY))
         except Exception:  # the store is gone, or the report is incomplete
             return None
-        return own or RuntimeError(f"rank {rank}: {message}")
+        if not isinstance(report, dict):
+            return None
+        own, other = report.get("own"), report.get("other")
+        with suppress(ValueError):
+            return from_plain(own)
+        return RuntimeError(other) if isinstance(other, str) else None
 
 
 def is_communication_error(error: RuntimeError) -> bool:

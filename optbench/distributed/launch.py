@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,15 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
-from pathlib import Path
+from typing import IO
 
 from torch._C._distributed_c10d import TCPStore
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from optbench.config import RunConfig
+from optbench.config.plain import from_plain, to_plain
 from optbench.distributed.communicator import TIMEOUT, TorchCommunicator
 from optbench.distributed.rank_info import RankInfo, in_torchrun, rank_device
 from optbench.errors import RankLost
@@ -31,7 +33,10 @@ DECISION_KEY, TRAIN, LEAVE = "optbench/decision", "train", "leave"  # rank 0 tel
 WATCH_SECONDS = 1.0  # between two checks that torchrun is alive
 ORPHAN_SECONDS = 120.0  # for writing a checkpoint after torchrun is gone
 CLOSE_SECONDS = 10.0  # for a helper to exit
-HELPER = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from {module} import {name}; {name}()"
+HELPER = (
+    "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); from {module} import {name}; {name}()"
+)
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # which network the ranks use, unless the user has set them
 
 
 @contextmanager
@@ -126,12 +131,14 @@ class HelperLauncher:
         self.rank_info = rank_info
         self.code = HELPER.format(module=helper_main.__module__, name=helper_main.__name__)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
-        self.errors = tempfile.TemporaryDirectory(prefix="optbench-ranks-")
+        self.errors: dict[int, IO[bytes]] = {}  # files without a name: a killed process leaves none behind
+        self.environment: dict[str, str] = {}
         self.comm: TorchCommunicator | None = None
 
     def start(self, config: RunConfig) -> TorchCommunicator:
         """Start the helpers and wait until they are connected. Raises RankLost if one exits."""
-        store = TCPStore(HOST, 0, None, True, TIMEOUT, wait_for_workers=False)
+        self._use_loopback()
+        store = loopback_store()
         for rank in range(1, self.rank_info.world_size):
             helper = replace(self.rank_info, rank=rank, local_rank=rank, port=store.port)
             self.processes[rank] = self._start_helper(helper, config)
@@ -143,26 +150,31 @@ class HelperLauncher:
         self.comm.failures.lost_helper = self.lost_helper
         return self.comm
 
+    def _use_loopback(self) -> None:
+        """Let the ranks listen on this machine's loopback interface alone; `close` undoes it."""
+        loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
+        if loopback is not None:
+            self.environment = {name: loopback for name in INTERFACES if name not in os.environ}
+            os.environ.update(self.environment)
+
     def _start_helper(self, rank_info: RankInfo, config: RunConfig) -> subprocess.Popen[bytes]:
-        with open(self._error_file(rank_info.rank), "wb") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-c", self.code], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
-            )
+        errors = self.errors[rank_info.rank] = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
+        command = [sys.executable, "-P", "-c", self.code]  # -P: a json.py of the working folder is not imported
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
         assert process.stdin is not None
+        lines = (list(sys.path), {"rank_info": asdict(rank_info), "config": to_plain(config)})
         with suppress(BrokenPipeError):  # it has exited already; `start` finds out
-            process.stdin.write(pickle.dumps(list(sys.path)) + pickle.dumps((rank_info, config)))
+            process.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
             process.stdin.flush()
         return process
-
-    def _error_file(self, rank: int) -> Path:
-        return Path(self.errors.name) / f"rank-{rank}.txt"
 
     def lost_helper(self) -> str:
         """Return how the first exited helper ended, or "" while all are running."""
         for rank, process in self.processes.items():
             code = process.poll()
             if code is not None:
-                lines = self._error_file(rank).read_text(errors="replace").strip().splitlines()
+                self.errors[rank].seek(0)
+                lines = self.errors[rank].read().decode(errors="replace").strip().splitlines()
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
                 reason = f": {lines[-1]}" if lines and code > 0 else ""
                 return f"rank {rank} of {self.rank_info.world_size} {how}{reason}"
@@ -182,7 +194,19 @@ class HelperLauncher:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self.errors.cleanup()
+        for errors in self.errors.values():
+            errors.close()
+        for name in self.environment:
+            os.environ.pop(name, None)
+
+
+def loopback_store() -> TCPStore:
+    """Return a store that only this machine reaches; given a name instead of a socket, torch listens everywhere."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen()
+        port, handle = listener.getsockname()[1], listener.detach()  # the store closes it
+    return TCPStore(HOST, port, None, True, TIMEOUT, wait_for_workers=False, master_listen_fd=handle)
 
 
 def connect_as_helper() -> tuple[RunConfig, TorchCommunicator]:
@@ -191,7 +215,8 @@ def connect_as_helper() -> tuple[RunConfig, TorchCommunicator]:
     Helpers ignore signals, because a terminal sends Ctrl-C to all processes; rank 0 handles them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    rank_info, config = pickle.load(sys.stdin.buffer)
+    given = json.loads(sys.stdin.readline())
+    rank_info, config = RankInfo(**given["rank_info"]), from_plain(given["config"])
     threading.Thread(target=exit_after_input, daemon=True).start()
     store = TCPStore(HOST, rank_info.port, None, False, timedelta(minutes=1))
     store.set(ready_key(rank_info.rank), "")

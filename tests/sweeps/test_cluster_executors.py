@@ -21,7 +21,19 @@ import pytest
 from optbench import config
 from optbench.errors import ConfigError, MissingError
 from optbench.sweeps.executors import registry, remote_worker
-from optbench.sweeps.executors.base import Job, RunEnded, RunEvaluated, RunProgress, RunStopped, WorkerDied
+from optbench.sweeps.executors.base import (
+    Event,
+    Job,
+    RunBusy,
+    RunEnded,
+    RunEvaluated,
+    RunProgress,
+    RunRefused,
+    RunStarted,
+    RunStopped,
+    WorkerDied,
+    WorkerStarted,
+)
 from optbench.sweeps.executors.mailbox import SchedulerMailbox, read_pulse, write_event
 from optbench.sweeps.scheduler import study_file
 
@@ -181,12 +193,10 @@ def job_of(root: Path, *overrides: str) -> Job:
 
 def in_a_process(payload: remote_worker.Payload, tmp_path: Path) -> subprocess.Popen[str]:
     """Start a worker as a cluster would."""
-    import pickle
-
-    file = tmp_path / "payload.pickle"
-    file.write_bytes(pickle.dumps(payload))
-    code = "import pickle, sys; from optbench.sweeps.executors.remote_worker import run_payload as w; "
-    code += "print('said:', w(pickle.load(open(sys.argv[1], 'rb'))), file=open(sys.argv[2], 'w'))"
+    file = tmp_path / "payload.json"
+    file.write_text(json.dumps(payload))
+    code = "import json, sys; from optbench.sweeps.executors.remote_worker import run_payload as w; "
+    code += "print('said:', w(json.load(open(sys.argv[1]))), file=open(sys.argv[2], 'w'))"
     return subprocess.Popen([sys.executable, "-c", code, str(file), str(tmp_path / "said.txt")], text=True)
 
 
@@ -236,8 +246,8 @@ def test_a_worker_whose_scheduler_is_gone_leaves_a_checkpoint(mailbox: Scheduler
         assert process.wait(PATIENCE_SECONDS) == 0
     finally:
         process.kill()
-    heard = mailbox.new_events("a.0")
-    assert isinstance(heard[0], remote_worker.WorkerStarted)
+    heard = mailbox.new_events("a.0", job.run_id)
+    assert isinstance(heard[0], WorkerStarted)
     assert heard[0].process == process.pid
     assert heard[-1] == RunStopped(job.run_id)
     assert checkpoints(tmp_path)
@@ -259,7 +269,7 @@ def test_a_run_survives_the_time_limit_of_its_job(mailbox: SchedulerMailbox, tmp
             assert process.wait(PATIENCE_SECONDS) == 0
         finally:
             process.kill()
-        last = mailbox.new_events(attempt)[-1]
+        last = mailbox.new_events(attempt, job.run_id)[-1]
         assert isinstance(last, WorkerDied) if attempt == "a.0" else last == RunStopped(job.run_id, "hopeless")
     assert checkpoints(tmp_path)
 
@@ -270,18 +280,18 @@ def test_a_run_survives_the_time_limit_of_its_job(mailbox: SchedulerMailbox, tmp
 def test_events_arrive_whole_once_and_in_order(tmp_path: Path) -> None:
     mailbox = SchedulerMailbox(tmp_path)
     try:
-        assert mailbox.new_events("a.0") == []
+        assert mailbox.new_events("a.0", "a") == []
         write_event(mailbox.folder, "a.0", RunProgress("a", 3))
         write_event(mailbox.folder, "a.0", RunEvaluated("a", 10, 0.5, 1))
-        assert mailbox.new_events("a.0") == [RunProgress("a", 3), RunEvaluated("a", 10, 0.5, 1)]
-        assert mailbox.new_events("a.0") == []
+        assert mailbox.new_events("a.0", "a") == [RunProgress("a", 3), RunEvaluated("a", 10, 0.5, 1)]
+        assert mailbox.new_events("a.0", "a") == []
         write_event(mailbox.folder, "a.0", RunEnded("a"))
         file = mailbox.folder / "a.0.events"
         whole = file.read_bytes()
         file.write_bytes(whole[:-4])
-        assert mailbox.new_events("a.0") == []
+        assert mailbox.new_events("a.0", "a") == []
         file.write_bytes(whole)
-        assert mailbox.new_events("a.0") == [RunEnded("a")]
+        assert mailbox.new_events("a.0", "a") == [RunEnded("a")]
     finally:
         mailbox.close()
     assert not list(tmp_path.iterdir())
@@ -388,8 +398,6 @@ def test_jobs_without_any_event_end_the_sweep_not_the_runs(tmp_path: Path) -> No
 def test_a_wrong_clock_is_logged_once_per_machine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from optbench.sweeps.executors.cluster import SKEW_SECONDS, ClusterExecutor
     from optbench.sweeps.executors.mailbox import write_event
-    from optbench.sweeps.executors.remote_worker import WorkerStarted
-
     executor = ClusterExecutor(Falling(), 3, tmp_path / "x", 3.0)
     try:
         for number, (host, apart) in enumerate([("far", 3600.0), ("far", 3600.0), ("late", -900.0), ("near", 20.0)]):
@@ -400,7 +408,7 @@ def test_a_wrong_clock_is_logged_once_per_machine(tmp_path: Path, caplog: pytest
             write_event(
                 executor._mailbox.folder,
                 executor._jobs[job.run_id].attempt,
-                WorkerStarted("", host, 1, time.time() + apart),
+                WorkerStarted(job.run_id, host, 1, time.time() + apart),
             )
             list(executor.events(0.0))
     finally:

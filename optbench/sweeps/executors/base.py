@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from optbench.config import RunConfig
+from optbench.config.plain import from_plain, to_plain
+from optbench.errors import OptbenchError
 
 SCHEDULER_LOCK = ".scheduler.lock"  # in the study's folder, held by its only scheduler
 
@@ -30,6 +32,15 @@ class Job:
     def log(self) -> Path:
         """The file with the worker's output."""
         return self.root / self.study / "logs" / f"{self.run_id}.txt"
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the job as plain data, as JSON can hold it."""
+        return {**vars(self), "config": to_plain(self.config), "root": str(self.root)}
+
+    @classmethod
+    def from_plain(cls, tree: Mapping[str, Any]) -> Job:
+        """Return the job of `to_plain`."""
+        return cls(**{**tree, "config": from_plain(tree["config"]), "root": Path(tree["root"])})
 
 
 @dataclass(frozen=True)
@@ -80,12 +91,22 @@ class RunStopped(Event):
 class RunRefused(Event):
     """The run's configuration cannot be run: the user's error."""
 
-    error: Exception
+    error: OptbenchError
 
 
 @dataclass(frozen=True)
 class RunBusy(Event):
     """Another process holds the run."""
+
+
+@dataclass(frozen=True)
+class WorkerStarted(Event):
+    """A worker on another machine has begun."""
+
+    host: str
+    process: int
+    clock: float = 0.0
+    """Seconds since 1970, by its machine."""
 
 
 @dataclass(frozen=True)

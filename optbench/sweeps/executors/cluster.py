@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from optbench.errors import ConfigError, MissingError
-from optbench.sweeps.executors.base import LAST_EVENTS, Event, Job, WorkerDied
+from optbench.sweeps.executors.base import LAST_EVENTS, Event, Job, WorkerDied, WorkerStarted
 from optbench.sweeps.executors.mailbox import SchedulerMailbox
-from optbench.sweeps.executors.remote_worker import Payload, WorkerStarted, payload_of
+from optbench.sweeps.executors.remote_worker import Payload, payload_of
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class ClusterExecutor:
 
     def _events_of(self, run_id: str, end: JobEnd | None) -> Iterable[Event]:
         job = self._jobs[run_id]
-        for event in self._mailbox.new_events(job.attempt):
+        for event in self._mailbox.new_events(job.attempt, run_id):
             job.has_spoken = self._has_heard = True
             self._silent = 0
             if isinstance(event, WorkerStarted):

@@ -2,28 +2,35 @@
 
     results/STUDY/.workers/SESSION/     of one scheduler, deleted at its end
         pulse.json                      a count that grows while the scheduler lives; jobs to stop, with reasons
-        ATTEMPT.events                  a worker's events, one per line
+        ATTEMPT.events                  a worker's events, one per line (event_lines.py)
 
 Clocks are never compared: a scheduler lives if its count has grown, by the reader's own clock. A file is closed after
-every line, which is when other machines may see it (NFS: close-to-open)."""
+every line, which is when other machines may see it (NFS: close-to-open). Whoever may write to the folder may write messages,
+so they are plain data, checked when they are read."""
 
 from __future__ import annotations
 
-import base64
 import json
+import logging
 import os
-import pickle
 import shutil
 import threading
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
-from optbench.store import read_json, storage_errors
+from optbench.files import open_regular, read_json_file
+from optbench.store import storage_errors
 from optbench.sweeps.executors.base import Event
+from optbench.sweeps.executors.event_lines import from_line, to_line
 
 FOLDER, PULSE = ".workers", "pulse.json"
 BEAT_SECONDS = 2.0  # between two counts; far below the lease, after which workers give a scheduler up
+LARGEST = 16 * 2**20  # bytes of events that are read at once
+
+log = logging.getLogger(__name__)
 
 
 class SchedulerMailbox:
@@ -36,6 +43,7 @@ class SchedulerMailbox:
             self.folder.mkdir(parents=True)
         self._stop: dict[str, str] = {}
         self._read: dict[str, int] = {}  # bytes read of every events file
+        self._ignored: set[Path] = set()
         self._count, self._lock, self._closed = 0, threading.Lock(), threading.Event()
         self._beat()
         threading.Thread(target=self._keep_beating, daemon=True).start()
@@ -62,19 +70,41 @@ class SchedulerMailbox:
         with suppress(OSError):
             self._beat()
 
-    def new_events(self, attempt: str) -> list[Event]:
-        """Return a worker's events since the last call; an incomplete last line waits for its end."""
+    def new_events(self, attempt: str, run_id: str) -> list[Event]:
+        """Return a worker's events of its run since the last call; an incomplete last line waits for its end."""
         begin = self._read.get(attempt, 0)
+        file = self.folder / f"{attempt}.events"
         try:
-            with open(self.folder / f"{attempt}.events", "rb") as lines:
+            with open_regular(file, follow_links=False) as lines:
                 lines.seek(begin)
-                complete = lines.read().rpartition(b"\n")[0]
-        except OSError:  # nothing yet
+                complete = lines.read(LARGEST).rpartition(b"\n")[0]
+        except FileNotFoundError:  # nothing yet
+            return []
+        except OSError as error:
+            self._ignore(file, str(error.strerror or error))
             return []
         if not complete:
             return []
         self._read[attempt] = begin + len(complete) + 1
-        return [pickle.loads(base64.b64decode(line)) for line in complete.split(b"\n")]
+        return list(self._events(file, complete.split(b"\n"), run_id))
+
+    def _events(self, file: Path, lines: list[bytes], run_id: str) -> Iterator[Event]:
+        for line in lines:
+            try:
+                event = from_line(line)
+            except ValueError as error:
+                self._ignore(file, str(error))
+                continue
+            if event.run_id == run_id:
+                yield event
+            else:
+                self._ignore(file, "an event of another run")
+
+    def _ignore(self, file: Path, reason: str) -> None:
+        """Log, once per file, that something in it is ignored."""
+        if file not in self._ignored:
+            self._ignored.add(file)
+            log.warning(f"{file}: ignored what no worker wrote, or what is damaged ({reason})")
 
     def forget(self, attempt: str) -> None:
         """Delete everything of an attempt that has ended."""
@@ -92,14 +122,15 @@ class SchedulerMailbox:
 
 def write_event(folder: Path, attempt: str, event: Event) -> None:
     """Add a line to a worker's events; do nothing if the scheduler has gone, and its folder with it."""
-    line = base64.b64encode(pickle.dumps(event)) + b"\n"
     with suppress(OSError), open(folder / f"{attempt}.events", "ab") as lines:
-        lines.write(line)
+        lines.write(to_line(event))
 
 
 def read_pulse(folder: Path) -> tuple[int, dict[str, str]] | None:
     """Return the scheduler's count and the reasons of the jobs to stop, by attempt; None if there is no such file."""
-    with suppress(OSError):  # NFS: the handle of a file that was just replaced
-        content = read_json(folder / PULSE)
-        return (content["count"], content["stop"]) if content else None
+    with suppress(OSError, ValueError):  # NFS: the handle of a file that was just replaced
+        content = read_json_file(folder / PULSE)
+        count, stop = (content.get(key) for key in ("count", "stop")) if isinstance(content, dict) else (None, None)
+        if isinstance(count, int) and isinstance(stop, dict):
+            return count, {str(attempt): str(reason) for attempt, reason in cast("dict[object, object]", stop).items()}
     return None

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import pickle
 import platform
 import signal
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import optbench
-from optbench.sweeps.executors.base import SCHEDULER_LOCK, Event, Job, RunProgress, WorkerDied
+from optbench.sweeps.executors.base import SCHEDULER_LOCK, Event, Job, RunProgress, WorkerDied, WorkerStarted
 from optbench.sweeps.executors.mailbox import read_pulse, write_event
 from optbench.sweeps.executors.worker import serve, write_output_to
 
@@ -25,16 +23,6 @@ LISTEN_SECONDS = 1.0  # between two looks at the pulse
 PROGRESS_SECONDS = 5.0  # between two RunProgress events: each opens a file
 MISSES = 3  # of the pulse, before its scheduler counts as gone
 COPIED = ("WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL")  # besides OPTBENCH_*; never a key
-
-
-@dataclass(frozen=True)
-class WorkerStarted(Event):
-    """A worker has begun."""
-
-    host: str
-    process: int
-    clock: float = 0.0
-    """Seconds since 1970, by its machine."""
 
 
 class Payload(TypedDict):
@@ -49,7 +37,7 @@ class Payload(TypedDict):
     attempt: str
     run_id: str
     lease_seconds: float
-    job: bytes
+    job: dict[str, Any]
 
 
 def payload_of(job: Job, attempt: str, folder: Path, lease_seconds: float) -> Payload:
@@ -65,7 +53,7 @@ def payload_of(job: Job, attempt: str, folder: Path, lease_seconds: float) -> Pa
         "attempt": attempt,
         "run_id": job.run_id,
         "lease_seconds": lease_seconds,
-        "job": pickle.dumps(job),
+        "job": job.to_plain(),
     }
 
 
@@ -82,7 +70,7 @@ def run_payload(payload: Payload) -> str:
     with suppress(OSError):  # for relative paths in the configuration; most runs need none
         os.chdir(payload["cwd"])
     os.environ.update(payload["environment"])
-    job: Job = pickle.loads(payload["job"])
+    job = Job.from_plain(payload["job"])
     write_output_to(job.log)
     channel = MailboxChannel(payload)
     channel.send(WorkerStarted(job.run_id, platform.node(), os.getpid(), time.time()))

@@ -213,6 +213,8 @@ class Scheduler:
         self.last_values[run.run_id] = event.value
         if self.pruning is None or not is_prunable(run) or event.step >= run.config.steps:
             return
+        if run.run_id not in self.metrics:  # a remote worker's first message was damaged
+            return
         direction = self.metrics[run.run_id][1]
         reason = self.pruning.after_evaluation(run, event.evaluation, event.value, direction)
         if reason:

@@ -17,13 +17,14 @@ def to_plain(config: RunConfig) -> Node:
 
 def from_plain(tree: Mapping[str, Any]) -> RunConfig:
     """Return the configuration of `to_plain`, also after a way through JSON. Nothing is imported."""
-    choices = {key: Choice(**tree[key]) for key in (*GROUPS, *SECOND) if tree[key] is not None}
     source = tree["target_source"]
-    typed = {
+    fields: dict[str, Any] = {
+        **tree,
+        **{key: Choice(**tree[key]) for key in (*GROUPS, *SECOND) if tree[key] is not None},
         "modifiers": tuple(Choice(**modifier) for modifier in tree["modifiers"]),
         "target_source": TargetSource(**source) if source else None,
         "typed_in": TypedIn(**tree["typed_in"]),
         "overrides": tuple(tree["overrides"]),
         "not_identity": tuple(tree["not_identity"]),
     }
-    return RunConfig(**{**tree, **choices, **typed})
+    return RunConfig(**fields)

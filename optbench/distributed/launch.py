@@ -218,6 +218,7 @@ def connect_as_helper() -> tuple[RunConfig, TorchCommunicator]:
     given = json.loads(sys.stdin.readline())
     rank_info, config = RankInfo(**given["rank_info"]), from_plain(given["config"])
     threading.Thread(target=exit_after_input, daemon=True).start()
+    assert rank_info.port is not None  # `start` has set it
     store = TCPStore(HOST, rank_info.port, None, False, timedelta(minutes=1))
     store.set(ready_key(rank_info.rank), "")
     return config, communicator_of(rank_info, config, store)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -19,7 +21,8 @@ from typing import Any
 import pytest
 
 from optbench import config
-from optbench.errors import ConfigError, MissingError
+from optbench.errors import ConfigError, MissingError, StorageError
+from optbench.store.private import cache_folder
 from optbench.sweeps.executors import registry, remote_worker
 from optbench.sweeps.executors.base import (
     Event,
@@ -133,7 +136,7 @@ def test_a_small_study_through_submitit(tmp_path: Path) -> None:
     assert tree["statuses"] == {"completed": 1}
     run = json.loads(next(tmp_path.glob("x/*/run.json")).read_text())
     assert run["sweep"]["executor"] == "slurm"
-    assert not list((tmp_path / "x" / "logs" / "submitit").iterdir())
+    assert not list((cache_folder() / "slurm").glob("sweep-*"))
 
 
 # -- what is killed ----------------------------------------------------------------------------------------------------
@@ -298,6 +301,113 @@ def test_events_arrive_whole_once_and_in_order(tmp_path: Path) -> None:
     write_event(mailbox.folder, "a.0", RunEnded("a"))  # to nobody
 
 
+HOSTILE = {
+    "pickle": base64.b64encode(pickle.dumps(RunEnded("a"))),
+    "a class of another module": b'{"kind": "subprocess.Popen", "run_id": "a", "args": "true"}',
+    "an event that nobody sends": b'{"kind": "Event", "run_id": "a"}',
+    "a list": b"[1, 2]",
+    "half a line": b'{"kind": "RunEnd',
+    "not UTF-8": b'{"kind": "\xff"}',
+    "nested": b"[" * 100_000,
+    "a wrong type": b'{"kind": "RunProgress", "run_id": "a", "step": "3"}',
+    "a boolean number": b'{"kind": "RunProgress", "run_id": "a", "step": true}',
+    "a negative step": b'{"kind": "RunProgress", "run_id": "a", "step": -1}',
+    "a missing field": b'{"kind": "RunEvaluated", "run_id": "a", "step": 1}',
+    "a run of its own": b'{"kind": "RunEnded", "run_id": "../b"}',
+    "an error of Python's": b'{"kind": "RunRefused", "run_id": "a", "error": {"error": "SystemExit", "message": "x"}}',
+    "what errors.py imports": b'{"kind": "RunRefused", "run_id": "a", "error": {"error": "Iterable", "message": "x"}}',
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
+def test_what_no_worker_wrote_is_ignored_with_a_notice(
+    line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pickle, "loads", lambda *_: pytest.fail("unpickled"))
+    mailbox = SchedulerMailbox(tmp_path)
+    try:
+        write_event(mailbox.folder, "a.0", RunProgress("a", 3))
+        with open(mailbox.folder / "a.0.events", "ab") as file:
+            file.write(line + b"\n" + line + b"\n")
+        write_event(mailbox.folder, "a.0", RunEnded("a"))
+        assert mailbox.new_events("a.0", "a") == [RunProgress("a", 3), RunEnded("a")]
+        assert ["ignored" in text for text in caplog.messages] == [True]  # once per file
+    finally:
+        mailbox.close()
+
+
+def test_events_that_are_no_file_are_ignored_with_a_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mailbox = SchedulerMailbox(tmp_path)
+    try:
+        os.mkfifo(mailbox.folder / "fifo.events")  # reading one would wait for ever
+        (mailbox.folder / "link.events").symlink_to("/dev/zero")
+        assert [mailbox.new_events(name, "a") for name in ("fifo", "link")] == [[], []]
+        assert len(caplog.messages) == 2
+    finally:
+        mailbox.close()
+
+
+EVENTS = [
+    WorkerStarted("a", "host", 7, 1.5),
+    RunStarted("a", "accuracy", "max", None),
+    RunStarted("a", "accuracy", "max", 40),
+    RunEvaluated("a", 10, None, 1),
+    RunEvaluated("a", 10, float("inf"), 1),
+    RunEvaluated("a", 10, 1, 1),
+    RunStopped("a", "hopeless: \N{GREEK SMALL LETTER MU}\n"),
+    RunBusy("a"),
+    WorkerDied("a", "was killed"),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_every_event_arrives_as_it_was_sent(event: Event, tmp_path: Path) -> None:
+    mailbox = SchedulerMailbox(tmp_path)
+    write_event(mailbox.folder, "a.0", event)
+    assert mailbox.new_events("a.0", "a") == [event]
+    mailbox.close()
+
+
+def test_a_refusal_arrives_with_its_class_and_hint(tmp_path: Path) -> None:
+    mailbox = SchedulerMailbox(tmp_path)
+    write_event(mailbox.folder, "a.0", RunRefused("a", StorageError("the disk is full", "Make room")))
+    (event,) = mailbox.new_events("a.0", "a")
+    mailbox.close()
+    assert isinstance(event, RunRefused)
+    assert type(event.error) is StorageError
+    assert (event.error.message, event.error.hint) == ("the disk is full", "Make room")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"count": "1", "stop": {}}', b'{"count": 1}', b"[" * 100_000])
+def test_a_damaged_pulse_counts_as_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "pulse.json").write_bytes(content)
+    assert read_pulse(tmp_path) is None
+
+
+def test_a_job_is_plain_data_and_comes_back_the_same(tmp_path: Path) -> None:
+    job = job_of(tmp_path, "model=gan", "optimizer_d=lion", "lookahead=true")
+    payload = remote_worker.payload_of(job, "a.0", tmp_path, 3.0)
+    assert Job.from_plain(json.loads(json.dumps(payload))["job"]) == job
+
+
+def test_submitit_gets_a_folder_that_nobody_else_can_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from optbench.sweeps.executors.slurm import job_folder
+
+    monkeypatch.setenv("OPTBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    own = job_folder(None)
+    assert own.parent == tmp_path / "cache" / "slurm"
+    assert [place.stat().st_mode & 0o777 for place in (own, own.parent)] == [0o700, 0o700]
+    (tmp_path / "shared" / "mine").mkdir(parents=True)
+    (tmp_path / "shared").chmod(0o777)
+    with pytest.raises(StorageError, match="other users can replace it") as caught:
+        job_folder(str(tmp_path / "shared" / "mine"))
+    assert "slurm,folder=PATH" in caught.value.hint
+    with pytest.raises(StorageError, match="other users can write to it"):
+        job_folder(str(tmp_path / "shared"))
+    (tmp_path / "shared").chmod(0o1777)  # as /tmp: others cannot rename what is the user's
+    assert job_folder(str(tmp_path / "shared" / "mine")).is_dir()
+
+
 def test_the_pulse_grows_and_a_new_scheduler_deletes_an_old_one(tmp_path: Path) -> None:
     old = SchedulerMailbox(tmp_path)
     first = read_pulse(old.folder)
@@ -398,6 +508,7 @@ def test_jobs_without_any_event_end_the_sweep_not_the_runs(tmp_path: Path) -> No
 def test_a_wrong_clock_is_logged_once_per_machine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from optbench.sweeps.executors.cluster import SKEW_SECONDS, ClusterExecutor
     from optbench.sweeps.executors.mailbox import write_event
+
     executor = ClusterExecutor(Falling(), 3, tmp_path / "x", 3.0)
     try:
         for number, (host, apart) in enumerate([("far", 3600.0), ("far", 3600.0), ("late", -900.0), ("near", 20.0)]):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +17,7 @@ import pytest
 
 from optbench import config
 from optbench.benches import sweep_kills
-from optbench.benches.sweeping.commands import results, weights
+from optbench.benches.sweeping.commands import results, run_sweep, start_sweep, weights
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +33,36 @@ def test_repeated_kills_do_not_change_the_results() -> None:
     assert found["same_table"]
     assert found["resumed_runs"] > 0
     assert found["goal_holds"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds its victims in /proc")
+def test_a_fork_server_that_is_killed_again_and_again_changes_nothing(tmp_path: Path) -> None:
+    words = ["optimizer=adamw,lion", "model=mlp", "steps=4000", "threads=1", "tracker=none", "checkpoint_seconds=0.2"]
+    words += ["--trials", "3", "--seeds", "1", "--jobs", "2"]
+    calm = run_sweep(words, tmp_path / "calm")
+    process = start_sweep(words, tmp_path / "killed")
+    kills, draw = 0, random.Random(0)
+    while process.poll() is None:
+        time.sleep(draw.uniform(1.0, 8.0))
+        for server in servers_of(process.pid) if kills < 6 else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
+                kills += 1
+    assert process.wait() == 0, (tmp_path / "killed" / "log.txt").read_text()
+    assert kills > 2
+    assert weights(tmp_path / "killed") == calm.weights
+    assert {result["status"] for result in results(tmp_path / "killed").values()} == {"completed"}
+
+
+def servers_of(scheduler: int) -> list[int]:
+    """Return the fork server among a scheduler's children."""
+    found = []
+    for pid, parent in sweep_kills.processes():
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            found += [pid] if parent == scheduler and b"forkserver" in line else []
+    return found
 
 
 # -- a disk that fills up ----------------------------------------------------------------------------------------------

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import time
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from optbench import config
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, MissingError
 from optbench.sweeps.executors import fork_server, local, machine
 from optbench.sweeps.executors.base import Event, Job, RunEnded, RunRefused, RunStarted, RunStopped, WorkerDied
 
@@ -122,3 +128,107 @@ def test_workers_report_how_they_end(tmp_path: Path) -> None:
     assert list((folder / "checkpoints").iterdir())
     assert (tmp_path / "study" / loaded["whole"].run_id / "result.json").exists()
     assert "data=cifar10 not found" in (tmp_path / "study" / "logs" / "refused.txt").read_text()
+
+
+# -- a killed fork server ----------------------------------------------------------------------------------------------
+
+
+def kill_server() -> None:
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+
+
+def light_work(pipe: Connection, job: Job, environment: dict[str, str]) -> None:
+    """Stand in for a run, without torch: end when asked to, or when the scheduler is gone."""
+    pipe.send(RunStarted(job.run_id, "accuracy", "max", None))
+    try:
+        pipe.send(RunStopped(job.run_id, pipe.recv()))
+    except EOFError:
+        Path(job.root, f"{job.run_id} is alone").touch()
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Return a function that starts a light worker by name, after a new fork server that imports little."""
+    forkserver._forkserver._stop()
+    monkeypatch.setattr(fork_server, "PRELOADED", ("optbench.sweeps.executors.worker",))
+    monkeypatch.setattr(local, "work", light_work)
+    executor = local.LocalExecutor(4, [])
+    loaded = config.load(QUICK)
+
+    def start(name: str) -> None:
+        executor.start(Job(name, "tune", loaded, tmp_path, "study"))
+
+    start.executor = executor
+    yield start
+    executor.close()
+    forkserver._forkserver._stop()
+
+
+def heard(executor: local.LocalExecutor, count: int) -> list[Event]:
+    """Return the next events, at least so many."""
+    found: list[Event] = []
+    give_up = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < give_up:
+        found += executor.events(0.2)
+    assert len(found) >= count
+    return found
+
+
+def killed_before_its_answer(connect: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that asks the server for a process, and kills it before it answers, the first two times."""
+    left = [kill_server] * 2
+
+    def connecting(fds: Any) -> Any:
+        forkserver.ensure_running()
+        if left:
+            os.kill(forkserver._forkserver._forkserver_pid, signal.SIGSTOP)
+        answer = connect(fds)
+        if left:
+            left.pop()()
+        return answer
+
+    return connecting
+
+
+def test_a_killed_fork_server_is_started_again_and_its_workers_go_on(
+    light: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kill it while it imports, while its workers run, and at the moment of a fork."""
+    executor = light.executor
+    local.warm_up([])
+    kill_server()
+    light("a")
+    light("b")
+    assert {event.run_id for event in heard(executor, 2)} == {"a", "b"}
+    kill_server()
+    assert list(executor.events(1.0)) == []
+    assert executor.running == ["a", "b"]
+    with monkeypatch.context() as patch:
+        patch.setattr(forkserver, "connect_to_new_process", killed_before_its_answer(forkserver.connect_to_new_process))
+        light("c")
+    assert heard(executor, 1) == [RunStarted("c", "accuracy", "max", None)]
+    for name in ("a", "b", "c"):
+        executor.stop(name, "enough")
+    assert sorted(heard(executor, 3), key=str) == [RunStopped(name, "enough") for name in ("a", "b", "c")]
+    assert executor.running == []
+
+
+def test_an_orphan_that_is_killed_has_died(light: Any) -> None:
+    light("a")
+    heard(light.executor, 1)
+    kill_server()
+    list(light.executor.events(1.0))
+    assert light.executor.running == ["a"]
+    light.executor._workers["a"].kill()
+    assert heard(light.executor, 1) == [WorkerDied("a", "ended after the fork server was killed")]
+
+
+def test_a_server_that_is_killed_each_time_is_one_message(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(fds: Any) -> Any:
+        raise EOFError
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", killed)
+    monkeypatch.setattr(fork_server, "PAUSE_SECONDS", 0.01)
+    with pytest.raises(MissingError, match="the fork server cannot start a process: it was killed"):
+        light("a")
+    assert light.executor.running == []

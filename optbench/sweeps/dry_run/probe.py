@@ -14,7 +14,7 @@ from optbench.config import RunConfig
 from optbench.config.runconfig import short_hash
 from optbench.errors import ExpectationFailed, Interrupted, OptbenchError
 from optbench.sweeps.dry_run.probe_worker import ProbeResult, probe_in_process, report_ready
-from optbench.sweeps.executors.fork_server import fork_server, warm_up
+from optbench.sweeps.executors.fork_server import fork_server, forked, warm_up
 from optbench.sweeps.study.cells import Cell
 
 if TYPE_CHECKING:
@@ -119,11 +119,7 @@ class Forked:
     """A process of the fork server that sends one answer."""
 
     def __init__(self, context: ForkServerContext, body: Callable[..., None], *arguments: object) -> None:
-        self.pipe, theirs = context.Pipe()
-        began = time.monotonic()
-        self.process = context.Process(target=body, args=(theirs, *arguments, began), name="optbench-probe")
-        self.process.start()
-        theirs.close()
+        self.process, self.pipe = forked(context, "optbench-probe", body, *arguments, time.monotonic())
 
     def answer(self) -> tuple[Any, float]:
         """Return what the process sends (None if it dies), and the seconds it takes to end after that."""

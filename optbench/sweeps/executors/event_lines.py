@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from optbench import errors
 from optbench.files import parse_json
@@ -12,7 +12,7 @@ from optbench.sweeps.executors import base
 from optbench.sweeps.executors.base import Event
 
 KINDS = (base.WorkerStarted, base.RunStarted, base.RunProgress, base.RunEvaluated, base.WorkerDied, *base.LAST_EVENTS)
-BY_NAME: dict[object, type[Event]] = {kind.__name__: kind for kind in KINDS}
+BY_NAME: dict[str, type[Event]] = {kind.__name__: kind for kind in KINDS}
 
 
 def to_line(event: Event) -> bytes:
@@ -26,8 +26,10 @@ def to_line(event: Event) -> bytes:
 
 def from_line(line: bytes) -> Event:
     """Return the event of a line. Raises ValueError for anything but a known kind with fields of the right types."""
-    tree = parse_json(line)
-    kind = BY_NAME.get(tree.get("kind")) if isinstance(tree, dict) else None
+    parsed = parse_json(line)
+    tree: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
+    name = tree.get("kind")
+    kind = BY_NAME.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError("not an event")
     types, values = get_type_hints(kind), {}

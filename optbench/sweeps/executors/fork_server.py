@@ -1,16 +1,21 @@
-"""The server that forks workers: it has imported the heavy packages once, so that a run starts in milliseconds."""
+"""The server that forks workers: it has imported the heavy packages once, so that a run starts in milliseconds.
+
+Where it is killed, it is started again; the workers that it has forked go on without it."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from optbench.config import RunConfig
+from optbench.errors import MissingError
 from optbench.sweeps.executors.signals import ignoring_interrupts
 
 if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerContext
+    from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 PRELOADED = (
     "optbench.sessions.session",
@@ -18,6 +23,9 @@ PRELOADED = (
     "torch._inductor",
     "torch.utils.flop_counter",
 )
+
+STARTS = 5  # tries to fork a process, each with a new server where the last one was killed
+PAUSE_SECONDS = 0.1  # after the first try; twice as long after each further one
 
 
 def fork_server(configs: Sequence[RunConfig]) -> ForkServerContext:
@@ -35,6 +43,34 @@ def warm_up(configs: Sequence[RunConfig]) -> None:
     fork_server(configs)
     with ignoring_interrupts():
         forkserver.ensure_running()
+
+
+def forked(
+    context: ForkServerContext, name: str, body: Callable[..., None], *arguments: object
+) -> tuple[ForkServerProcess, Connection]:
+    """Fork a process that runs `body(pipe, *arguments)`; return it, and our end of the pipe.
+
+    Raises MissingError if no server lives long enough. A process that was forked by a server which was killed before it
+    said so finds its pipe closed, and ends."""
+    from multiprocessing import forkserver
+
+    problem = ""
+    for number in range(STARTS):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=body, args=(theirs, *arguments), name=name)
+        try:
+            process.start()
+        except (EOFError, OSError) as error:
+            problem = str(error) or "it was killed"
+            ours.close()
+            time.sleep(PAUSE_SECONDS * 2**number)  # a killed server takes a moment to end
+            with ignoring_interrupts():
+                forkserver.ensure_running()
+        else:
+            return process, ours
+        finally:
+            theirs.close()
+    raise MissingError(f"the fork server cannot start a process: {problem}", "Run the same command again to continue")
 
 
 def preloaded(configs: Iterable[RunConfig]) -> list[str]:

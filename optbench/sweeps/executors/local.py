@@ -3,6 +3,7 @@ nothing with it when it crashes."""
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.config import RunConfig
 from optbench.sweeps.executors.base import LAST_EVENTS, Event, Job, WorkerDied
-from optbench.sweeps.executors.fork_server import fork_server, warm_up
+from optbench.sweeps.executors.fork_server import fork_server, forked, warm_up
 from optbench.sweeps.executors.machine import available_bytes, cuda_devices, device_groups, usable_cores, worker_slots
 from optbench.sweeps.executors.registry import ExecutorRequest
 from optbench.sweeps.executors.worker import work
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalExecutor", "make", "placement", "slots", "warm_up"]
 SPARE_BYTES = 512 * 2**20  # memory that is left to the rest of the machine
+SERVER_GONE = 255  # multiprocessing's exit code of a process whose server was killed
 PATIENCE_SECONDS = 60.0  # before a worker that was asked to stop is killed
 
 
@@ -61,6 +63,21 @@ class Worker:
     process: ForkServerProcess
     pipe: connection.Connection
     slot: int
+    is_orphan: bool = False
+    """The fork server was killed: the worker goes on, and the end of its pipe is all that tells of its end."""
+
+    @property
+    def sources(self) -> list[Any]:
+        """What becomes ready when there is news of the worker."""
+        return [self.pipe] if self.is_orphan else [self.pipe, self.process.sentinel]
+
+    def kill(self) -> None:
+        """Kill the process."""
+        if self.is_orphan and self.process.pid is not None:
+            with suppress(OSError):
+                os.kill(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
 
 
 class LocalExecutor:
@@ -85,11 +102,8 @@ class LocalExecutor:
         """Fork a worker for a job."""
         slot = self._free.pop(0)
         environment = {"CUDA_VISIBLE_DEVICES": self.devices[slot % len(self.devices)]} if self.devices else {}
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=work, args=(job, theirs, environment), name=job.run_id)
-        process.start()
-        theirs.close()
-        self._workers[job.run_id] = Worker(process, ours, slot)
+        process, pipe = forked(self._context, job.run_id, work, job, environment)
+        self._workers[job.run_id] = Worker(process, pipe, slot)
 
     def has_room(self, job: Job, resident_bytes: int) -> bool:
         """Return True if the machine has this much memory to spare."""
@@ -101,24 +115,27 @@ class LocalExecutor:
         if not self._workers:
             time.sleep(timeout)
             return
-        sources = [source for worker in self._workers.values() for source in (worker.pipe, worker.process.sentinel)]
-        ready = connection.wait(sources, timeout)
+        ready = connection.wait([source for worker in self._workers.values() for source in worker.sources], timeout)
         for run_id, worker in sorted(self._workers.items()):
-            if worker.pipe in ready or worker.process.sentinel in ready:
+            if any(source in ready for source in worker.sources):
                 yield from self._events_of(run_id)
 
     def _events_of(self, run_id: str) -> Iterable[Event]:
         worker = self._workers[run_id]
-        has_ended = connection.wait([worker.process.sentinel], 0)  # before the pipe is read, so that nothing is lost
+        has_ended = worker.process.sentinel in connection.wait(
+            worker.sources, 0
+        )  # before the pipe is read: loses nothing
         last, is_open = yield from self._received(worker.pipe)
-        if is_open and not has_ended:
+        worker.is_orphan |= is_open and worker.process.exitcode == SERVER_GONE
+        if is_open and (worker.is_orphan or not has_ended):
             return
         del self._workers[run_id]
         self._free.append(worker.slot)
         worker.pipe.close()
         worker.process.join(1.0)
         if not isinstance(last, LAST_EVENTS):
-            yield WorkerDied(run_id, describe_exit(worker.process.exitcode))
+            how = "ended after the fork server was killed" if worker.is_orphan else None
+            yield WorkerDied(run_id, how or describe_exit(worker.process.exitcode))
 
     @staticmethod
     def _received(pipe: connection.Connection) -> Generator[Event, None, tuple[Event | None, bool]]:
@@ -151,7 +168,7 @@ class LocalExecutor:
             for _ in self.events(0.1):
                 pass
         for worker in self._workers.values():
-            worker.process.kill()
+            worker.kill()
             worker.process.join(1.0)
             worker.pipe.close()
         self._workers.clear()

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from optbench.errors import ConfigError
+from optbench.sweeps.executors.fork_server import forked
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
@@ -35,10 +36,7 @@ def cuda_devices(context: ForkServerContext) -> list[str]:
     """Return the CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them.
 
     A child counts them: processes forked later must not inherit an initialised device."""
-    ours, theirs = context.Pipe()
-    process = context.Process(target=count_devices, args=(theirs,))
-    process.start()
-    theirs.close()
+    process, ours = forked(context, "optbench-devices", count_devices)
     try:
         count = ours.recv()
     except EOFError:

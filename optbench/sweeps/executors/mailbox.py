@@ -5,8 +5,8 @@
         ATTEMPT.events                  a worker's events, one per line (event_lines.py)
 
 Clocks are never compared: a scheduler lives if its count has grown, by the reader's own clock. A file is closed after
-every line, which is when other machines may see it (NFS: close-to-open). Whoever may write to the folder may write messages,
-so they are plain data, checked when they are read."""
+every line, which is when other machines may see it (NFS: close-to-open). Whoever can write to the folder can send
+messages, so they are plain data, checked when they are read."""
 
 from __future__ import annotations
 

@@ -1,9 +1,13 @@
-"""Runs as jobs of Slurm, through submitit; with `cluster=local` as processes on this machine, without Slurm."""
+"""Runs as jobs of Slurm, through submitit; with `cluster=local` as processes on this machine, without Slurm.
+
+submitit passes a job to its worker, and the answer back, as pickles in a folder: whoever writes there runs code as the
+user. So that folder is private, and none of results/."""
 
 from __future__ import annotations
 
 import importlib
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from optbench.errors import MissingError, first_line
+from optbench.files import expanded
+from optbench.store.private import cache_folder, private_folder
 from optbench.sweeps.executors.cluster import ClusterExecutor, JobEnd
 from optbench.sweeps.executors.machine import usable_cores
 from optbench.sweeps.executors.registry import ExecutorRequest, Settings
@@ -18,14 +24,13 @@ from optbench.sweeps.executors.remote_worker import Payload, run_payload
 from optbench.sweeps.executors.signals import ignoring_interrupts
 
 RESULT_SECONDS = 15.0  # until a file that a job wrote on another machine is visible here
-FOLDER = "submitit"  # in the study's logs
+FOLDER_HINT = "Name one that all machines share and only you can write to: --executor slurm,folder=PATH"
 SlurmJob = Any  # submitit.Job[str]; submitit may be missing
 
 
 def make(request: ExecutorRequest) -> ClusterExecutor:
     """Return the executor. Raises MissingError if submitit or Slurm is missing."""
-    folder = request.study.resolve() / "logs" / FOLDER
-    cluster = SlurmCluster(request.settings, folder, request.threads, gpus_of(request))
+    cluster = SlurmCluster(request.settings, request.threads, gpus_of(request))
     count, here = slots(request), request.settings["cluster"] != "slurm"
     shared = here and count * request.threads > usable_cores()
     return ClusterExecutor(cluster, count, request.study, request.settings["lease_seconds"], shared)
@@ -46,7 +51,7 @@ def gpus_of(request: ExecutorRequest) -> int:
 class SlurmCluster:
     """A Cluster of submitit jobs."""
 
-    def __init__(self, settings: Settings, folder: Path, threads: int, gpus: int) -> None:
+    def __init__(self, settings: Settings, threads: int, gpus: int) -> None:
         try:
             submitit = importlib.import_module("submitit")
         except ModuleNotFoundError:
@@ -60,7 +65,8 @@ class SlurmCluster:
             )
         self._ended: dict[str, float] = {}  # when a job's end was seen
         self._here = settings["cluster"] != "slurm"
-        self._executor = submitit.AutoExecutor(folder=folder, cluster=settings["cluster"])
+        self._folder = job_folder(settings["folder"])
+        self._executor = submitit.AutoExecutor(folder=self._folder, cluster=settings["cluster"])
         self._executor.update_parameters(**parameters(settings, threads, gpus))
 
     def submit(self, payloads: Sequence[Payload]) -> list[SlurmJob]:
@@ -100,7 +106,15 @@ class SlurmCluster:
                 file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Do nothing: Slurm needs no goodbye."""
+        """Delete submitit's folder, unless it has the output of killed jobs."""
+        if all(file.suffix == ".sh" for file in self._folder.iterdir()):  # what sbatch was given
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def job_folder(setting: str | None) -> Path:
+    """Return an empty folder for submitit. Raises StorageError if others could write to it."""
+    parent = expanded(setting) if setting else cache_folder() / "slurm"
+    return Path(tempfile.mkdtemp(dir=private_folder(parent, FOLDER_HINT), prefix="sweep-"))
 
 
 def end_of(job: SlurmJob) -> JobEnd:

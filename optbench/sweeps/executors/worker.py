@@ -108,7 +108,7 @@ class EventSink:
         """Do nothing: the scheduler reads the result from the store."""
 
 
-def work(job: Job, pipe: Connection, environment: Mapping[str, str]) -> None:
+def work(pipe: Connection, job: Job, environment: Mapping[str, str]) -> None:
     """Run one job; the body of a worker process. Ctrl-C in the terminal does not reach it: its scheduler decides."""
     with suppress(OSError):
         os.setpgid(0, 0)

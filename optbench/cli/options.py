@@ -94,5 +94,6 @@ Executor = Annotated[str, typer.Option("--executor", help="local, slurm or ray; 
 Storage = Annotated[
     str, typer.Option("--storage", help="URL of an Optuna database to mirror the study to.  [default: a file]")
 ]
+Trust = Annotated[bool, typer.Option("--trust", help="Import the code that the study file names, and remember that.")]
 Retry = Annotated[str, typer.Option("--retry", help="Rerun runs with these statuses, e.g. failed,timed_out.")]
 PlanOnly = Annotated[bool, typer.Option("--dry-run", help="Show the plan, with a timed probe, and stop.")]

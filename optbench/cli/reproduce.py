@@ -17,6 +17,7 @@ from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
 from optbench.cli.output import Output
 from optbench.cli.sweep import SweepOptions, plan_of, print_plan, run_study, show_plan
 from optbench.cli.tables import table
+from optbench.cli.trust import require_trust
 from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError
 from optbench.files import expanded
 
@@ -76,6 +77,7 @@ def reproduce(
     executor: options.Executor = "local",
     retry: options.Retry = "",
     mix: options.Mix = "",
+    trust: options.Trust = False,
     experiments_dir: Experiments = None,
     results_dir: ResultsDir = None,
     config_dir: ConfigDir = None,
@@ -102,7 +104,7 @@ def reproduce(
     if summary:
         summarise(experiments_dir, published, check=check)
         return
-    how = SweepOptions(None, scale, None, jobs, per_device, executor, retry, results_dir, config_dir)
+    how = SweepOptions(None, scale, None, jobs, per_device, executor, retry, results_dir, config_dir, trust=trust)
     wanted = ReproduceFlags(experiments_dir, publish, published, options.split(mix), dry_run)
     if decide_only:
         from optbench.cli.decide import decide_stored
@@ -190,6 +192,7 @@ def prepare(slug: str, how: SweepOptions, wanted: ReproduceFlags) -> Prepared:
 
     experiment = find(slug, experiments_folder(wanted.experiments))
     check_kinds(wanted.mix)
+    require_trust(experiment.file, how.scale, (), how.trust)
     study = make_study([], {}, file=experiment.file, scale=how.scale, config_dir=how.config_dir, root=how.root)
     check_study(study.name)
     if not study.claim:

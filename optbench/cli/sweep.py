@@ -14,6 +14,7 @@ from optbench.cli import options
 from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
 from optbench.cli.output import Output
 from optbench.cli.tables import table
+from optbench.cli.trust import require_trust
 from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError, StorageError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class SweepOptions:
     results_dir: Path | None = None
     config_dir: Path | None = None
     storage: str = ""
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
@@ -89,6 +91,7 @@ def sweep(
     executor: options.Executor = "local",
     retry: options.Retry = "",
     storage: options.Storage = "",
+    trust: options.Trust = False,
     results_dir: ResultsDir = None,
     config_dir: ConfigDir = None,
     dry_run: options.PlanOnly = False,
@@ -106,7 +109,9 @@ def sweep(
     settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes}
     settings |= {"search_seed": search_seed, "budgets": numbers("--budgets", budgets)}
     settings |= {"extend_edges": extend_edges, "allow_unequal": allow_unequal or None}
-    how = SweepOptions(protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir, storage)
+    how = SweepOptions(
+        protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir, storage, trust
+    )
     how.executor_choice()
     asked, cells = planned(asked_study(words or [], settings, how), how.config_dir)
     if dry_run:
@@ -126,6 +131,8 @@ def asked_study(words: Sequence[str], given: Mapping[str, Any], how: SweepOption
             "Nothing to sweep: give overrides or a study file",
             "e.g. optbench sweep optimizer=lion,adamw model=vit --trials 16 --seeds 5",
         )
+    if file is not None:
+        require_trust(file, how.scale, overrides, how.trust)
     asked = make_study(
         overrides,
         given,

@@ -24,8 +24,8 @@ PRELOADED = (
     "torch.utils.flop_counter",
 )
 
-STARTS = 5  # tries to fork a process, each with a new server where the last one was killed
-PAUSE_SECONDS = 0.1  # after the first try; twice as long after each further one
+STARTS = 12  # tries to fork a process, each with a new server where the last one was killed
+PAUSE_SECONDS = 0.1  # after the first try; it grows up to ten times as long
 
 
 def fork_server(configs: Sequence[RunConfig]) -> ForkServerContext:
@@ -63,7 +63,7 @@ def forked(
         except (EOFError, OSError) as error:
             problem = str(error) or "it was killed"
             ours.close()
-            time.sleep(PAUSE_SECONDS * 2**number)  # a killed server takes a moment to end
+            time.sleep(PAUSE_SECONDS * min(2**number, 10))  # a killed server takes a moment to end
             with ignoring_interrupts():
                 forkserver.ensure_running()
         else:

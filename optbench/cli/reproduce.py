@@ -88,8 +88,7 @@ def reproduce(
 ) -> None:
     """Put a claim to the test: optbench reproduce lion-vit
 
-    The verdict is one of: supported, not supported, mixed (k of n), undecided, not testable here.
-    Exit code 0 if it is supported, 3 otherwise."""
+    Verdicts: supported (exit code 0); not supported, mixed (k of n), undecided, not testable here (exit code 3)."""
     output = Output(as_json, quiet)
     asked = [word for word, given in ((slug, slug), ("--all", everything), ("--summary", summary)) if given]
     if len(asked) != 1:

@@ -3,8 +3,9 @@
 Content decides, not times and not the place: the same files elsewhere are the same data, other content under the same
 name is other data. Looking is quick all the same: names, sizes and times (of change, and of the inode's change, which
 no copying sets back) say whether files may have changed since they were read, and the hash of unchanged ones is found
-in the user's cache folder. Not seen are: hidden files, which no data set reads; in more than WHOLE_BYTES, bytes beyond
-the ends of SAMPLED files; and, within one process, changes soon after a listing that took longer than SLOW_SECONDS.
+in the user's cache folder. Not seen are: hidden and foreign files, which no data set reads; in more than WHOLE_BYTES,
+bytes beyond the ends of SAMPLED files; and, within one process, changes soon after a listing that took longer than
+SLOW_SECONDS.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from optbench.config.foreign_entries import is_foreign
 from optbench.config.runconfig import Choice, sha256_of
 from optbench.config.trees import flatten
 from optbench.files import expanded, open_regular, read_json_file
@@ -124,7 +126,7 @@ def listed(place: Path) -> Iterator[Entry]:
             if here in above:  # a link to a folder that it lies in
                 continue
             for found in os.scandir(folder):
-                if found.name.startswith("."):
+                if is_foreign(found.name):
                     continue
                 with contextlib.suppress(OSError):
                     if found.is_dir():

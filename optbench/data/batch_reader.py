@@ -6,6 +6,7 @@ import functools
 import itertools
 import signal
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,10 +22,16 @@ from optbench.errors import MissingError
 
 Key = tuple[int, int | None]
 """A sample's index and the seed of its crop; None if this process does not need the sample."""
-Loaded = tuple[Tensor, Tensor] | MissingError
-"""Pixels (B, S, S, 3) uint8 and labels (B,), or the error of an image that cannot be decoded."""
 Needed = Callable[[int, int], set[int] | None]
 """Returns the needed positions in a batch from (step, batch size); None: all of them."""
+
+
+class Loaded(NamedTuple):
+    """A batch: pixels (B, S, S, 3) uint8, labels (B,), and True if a file has channels of more than 8 bits."""
+
+    pixels: Tensor
+    labels: Tensor
+    deep: bool
 
 
 class TrainPlan:
@@ -47,25 +54,27 @@ class TrainPlan:
             ]
 
 
-class BatchReader(Dataset[Loaded]):
-    """Batches by lists of keys; samples without a seed stay black.
+class BatchReader(Dataset[Loaded | MissingError]):
+    """Batches by lists of keys, or the error of an image that cannot be decoded; samples without a seed stay black.
 
     Images keep PIL's order of channels, since the device transposes them faster."""
 
     def __init__(self, part: ImageList, crop: Crop) -> None:
         self.part, self.crop, self.labels = part, crop, part.labels
 
-    def __getitems__(self, keys: list[Key]) -> Loaded:
+    def __getitems__(self, keys: list[Key]) -> Loaded | MissingError:
         pixels = np.empty((len(keys), self.crop.size, self.crop.size, 3), np.uint8)
+        deep = False
         try:
             for row, (index, seed) in enumerate(keys):
                 if seed is None:
                     pixels[row] = 0
                 else:
-                    pixels[row] = decode(self.part, index, functools.partial(self.crop, seed=seed))
+                    found = decode(self.part, index, functools.partial(self.crop, seed=seed))
+                    pixels[row], deep = found.pixels, deep or found.deep
         except MissingError as error:
             return error  # raised by the reader: a worker would wrap it into its traceback
-        return torch.from_numpy(pixels), self.labels[[index for index, _ in keys]]
+        return Loaded(torch.from_numpy(pixels), self.labels[[index for index, _ in keys]], deep)
 
 
 def keep_batch(batch: object) -> object:

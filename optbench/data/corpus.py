@@ -53,7 +53,7 @@ def contiguous_parts(text: str, share: float, held_out: int) -> list[str]:
 
 def split_by_hash(text: str, share: float, held_out: Sequence[str]) -> str:
     """Return the split of a whole document; over texts, each split of `held_out` has probability `share`."""
-    uniform = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+    uniform = int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
     index = int(uniform / share)
     return held_out[index] if index < len(held_out) else "train"
 

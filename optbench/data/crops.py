@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Generator
 
-from optbench.data.decode import center_crop, decode_reduced
+from optbench.data.decode import center_crop, cut
+from optbench.data.pictures import shown_size
 from optbench.data.randaugment import OPERATIONS, randaugment
 
 if TYPE_CHECKING:
@@ -42,10 +43,8 @@ class RandomCrop:
 
         generator = Generator().manual_seed(seed)
         draws = torch.rand(5, generator=generator, dtype=torch.float64).tolist()
-        left, top, width, height = self.box(*image.size, draws)
-        image, scale = decode_reduced(image, min(width, height) / self.size)
-        box = (left * scale, top * scale, (left + width) * scale, (top + height) * scale)
-        image = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
+        left, top, width, height = self.box(*shown_size(image), draws)
+        image = cut(image, (left, top, left + width, top + height), (self.size, self.size))
         if self.flip and draws[4] < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.magnitude:

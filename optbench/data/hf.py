@@ -17,14 +17,18 @@ from torch import Tensor
 
 from optbench.contracts import ImageData, Progress, Seeds
 from optbench.data.image_source import ImageSource
+from optbench.data.notices import say_once, some
+from optbench.data.pictures import open_image
+from optbench.data.user_path import find_user_path, missing_path
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
-from optbench.files import expanded
+from optbench.files import read_bytes
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from PIL import Image
 
 SPLIT_NAMES = {"validation": ("validation", "val", "valid"), "test": ("test",)}
+UNLABELLED = -1  # by convention of the hub, for test splits of competitions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +45,8 @@ class HuggingFace(ImageSource):
         """Return the local folder; None for a name on the hub, which is in the library's own cache."""
         if self.path is None:
             raise ConfigError("data.path is missing", "Give a name on the hub or a folder: data.path=NAME")
-        folder = expanded(self.path)
-        return next((place for place in (folder, root / folder) if place.is_dir()), None)
+        folder = find_user_path(self.path, root)
+        return folder if folder.is_dir() else None
 
     def get(self, root: Path, progress: Progress) -> Path:
         """Download the set into the library's cache."""
@@ -64,19 +68,30 @@ class HuggingFace(ImageSource):
         train = parts[self.train_split]
         image = column_of(train, "image", "Image", self.image_column, self.path)
         label = column_of(train, "label", "ClassLabel", self.label_column, self.path)
-        lists = {"train": ImageRows(train, image, label, str(self.path))}
+        lists = {"train": ImageRows.of(train, image, label, self.where)}
         for split, names in SPLIT_NAMES.items():
-            found = next((parts[name] for name in names if name in parts and name != self.train_split), None)
-            if found is not None:
-                lists[split] = ImageRows(found, image, label, str(self.path))
-        names = getattr(train.features[label], "names", None)
-        classes = len(names) if names else int(lists["train"].labels.max()) + 1
-        return self.dataset(lists, classes, seeds, device)
+            name = next((name for name in names if name in parts and name != self.train_split), None)
+            if name is None:
+                continue
+            found = ImageRows.of(parts[name], image, label, f"{self.where}, {name}")
+            if len(found.labels) and bool((found.labels == UNLABELLED).all()):
+                say_once(f"{self.where}: left out the {name} split, which has no labels ({UNLABELLED} everywhere)")
+            else:
+                lists[split] = found
+        names = getattr(train.features[label], "names", None) or numbered(self.where, label, lists["train"].labels)
+        return self.dataset(self.where, lists, names, seeds, device)
+
+    @property
+    def where(self) -> str:
+        """The data set in messages."""
+        return f"data.path={self.path}"
 
     def _read(self, root: Path) -> Mapping[str, Dataset]:
         import datasets
 
         folder = self.locate(root)
+        if folder is None and looks_like_a_path(str(self.path)):
+            raise missing_path("data.path", str(self.path), root, "folder")
         try:
             if folder and ((folder / "dataset_dict.json").exists() or (folder / "dataset_info.json").exists()):
                 found = datasets.load_from_disk(str(folder))
@@ -110,23 +125,55 @@ def column_of(rows: Dataset, kind: str, feature: str, given: str | None, path: s
     return found
 
 
+def looks_like_a_path(name: str) -> bool:
+    """Return True for text that no data set of the hub is called: those have at most one slash."""
+    return name.startswith((".", "~", "/")) or name.count("/") > 1 or "\\" in name or name.endswith("/")
+
+
+def numbered(where: str, column: str, labels: Tensor) -> list[str]:
+    """Return the names "0", "1", ... of integer labels. Raises ConfigError unless they are numbered without gaps."""
+    found = labels.unique().tolist()
+    if found != list(range(len(found))):
+        raise ConfigError(
+            f"{where}: data.label_column={column} has the labels {some([str(label) for label in found])}, "
+            f"not 0 to {len(found) - 1}",
+            f"Number them without gaps: dataset = dataset.class_encode_column({column!r}), then save_to_disk",
+        )
+    return [str(label) for label in found]
+
+
 @dataclass(frozen=True)
 class ImageRows:
     """A split of a `datasets` set as a list of images."""
 
-    rows: Dataset
+    files: Dataset
+    """The rows, with images as the bytes of their files."""
     image: str
-    label: str
+    labels: Tensor
     name: str
+    mark: str
+    """The library's own fingerprint of the split."""
 
-    @property
-    def labels(self) -> Tensor:
-        """The classes, int64 (N,)."""
-        return torch.tensor(self.rows[self.label][:], dtype=torch.long)
+    @classmethod
+    def of(cls, rows: Dataset, image: str, label: str, name: str) -> ImageRows:
+        """Return the list of a split. Raises ConfigError for labels that are not integers."""
+        import datasets
+
+        is_image = type(rows.features[image]).__name__ == "Image"
+        files = rows.cast_column(image, datasets.Image(decode=False)) if is_image else rows
+        return cls(files, image, integers(rows, label, name), name, f"{rows._fingerprint}:{len(rows)}")
 
     def open(self, index: int) -> Image.Image:
-        """Return the decoded image."""
-        return self.rows[index][self.image]
+        """Open the image; a JPEG is decoded later."""
+        import datasets
+
+        found = self.files[index][self.image]
+        if not isinstance(found, dict) or not {"bytes", "path"} <= set(found):
+            raise ValueError(f"column {self.image} holds no images")
+        content, path = found["bytes"], Path(str(found["path"]))
+        if content is None and not path.is_file():  # inside an archive, say: the library knows how to read it
+            return datasets.Image().decode_example(found)
+        return open_image(read_bytes(path, limit=None) if content is None else content)
 
     def describe(self, index: int) -> str:
         """Return data set and row."""
@@ -134,4 +181,21 @@ class ImageRows:
 
     def fingerprint(self) -> str:
         """Return the library's own fingerprint of the split."""
-        return f"{self.rows._fingerprint}:{len(self.rows)}"
+        return self.mark
+
+
+def integers(rows: Dataset, column: str, name: str) -> Tensor:
+    """Return a column of labels, int64 (N,). Raises ConfigError for one that does not hold integers."""
+    try:
+        values = list(rows[column][:]) if column in rows.features else None
+        if values is not None and all(isinstance(value, int) for value in values):
+            return torch.tensor(values, dtype=torch.long)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise ConfigError(f"{name}: data.label_column={column} cannot be read: {first_line(error)}") from error
+    if values is None:
+        raise ConfigError(f"{name}: there is no column {column}", f"It has {', '.join(rows.features)}")
+    odd = next(value for value in values if not isinstance(value, int))
+    raise ConfigError(
+        f"{name}: data.label_column={column} holds {odd!r}, but labels are integers",
+        f"Number them: dataset = dataset.class_encode_column({column!r}), then save_to_disk",
+    )

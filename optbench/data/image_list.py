@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
+
+from optbench.data.pictures import open_image
+from optbench.files import read_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,24 +70,23 @@ class ImageFiles:
 
     paths: Sequence[str]
     labels: Tensor
+    root: str | None = None
+    """The folder that the images' names begin below; None: name their last three parts."""
+
+    def at(self, chosen: Sequence[int]) -> ImageFiles:
+        """Return the files at these places."""
+        return ImageFiles([self.paths[index] for index in chosen], self.labels[list(chosen)], self.root)
 
     def open(self, index: int) -> Image.Image:
-        """Read the file without decoding it."""
-        from PIL import Image, UnidentifiedImageError
-
-        content = Path(self.paths[index]).read_bytes()
-        if not content:
-            raise ValueError("the file is empty")
-        try:
-            return Image.open(io.BytesIO(content))
-        except UnidentifiedImageError:
-            raise ValueError("unknown image format") from None
+        """Read the file; a JPEG is decoded later."""
+        return open_image(read_bytes(Path(self.paths[index]), limit=None))
 
     def describe(self, index: int) -> str:
-        """Return split folder, class folder and file name."""
-        return "/".join(Path(self.paths[index]).parts[-3:])
+        """Return split folder, class folder and file name; or the name below `root`."""
+        path = Path(self.paths[index])
+        return "/".join(path.parts[-3:]) if self.root is None else path.relative_to(self.root).as_posix()
 
     def fingerprint(self) -> str:
         """Hash names and sizes; reading all pixels of a streamed set would take hours."""
         names = (f"{self.describe(index)}:{os.stat(path).st_size}" for index, path in enumerate(self.paths))
-        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+        return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,11 +13,13 @@ from torch import Tensor
 
 from optbench.contracts import ImageData, Seeds
 from optbench.data.augment import Augment
+from optbench.data.classes import check_classes
+from optbench.data.corpus import HELD_OUT
 from optbench.data.decode import center_crop, decode
 from optbench.data.image_list import ImageList, Subset
 from optbench.data.in_memory import Images, InMemoryImages
 from optbench.data.splits import train_and_validation
-from optbench.data.streamed import StreamedImages
+from optbench.data.streamed import StreamedImages, say_deep
 from optbench.errors import ConfigError
 
 DECODING_THREADS = 4
@@ -41,7 +44,7 @@ class ImageSource:
 
         Without a test list, the validation list becomes the test split, since a reported split must not be used to
         choose."""
-        train, given = lists["train"], {"validation": lists.get("validation"), "test": lists.get("test")}
+        train, given = lists["train"], {split: lists.get(split) for split in HELD_OUT}
         if given["test"] is None and given["validation"] is not None:
             given = {"validation": None, "test": given["validation"]}
         parts: dict[str, ImageList] = {}
@@ -52,9 +55,25 @@ class ImageSource:
             parts[name] = part
         return {"train": train, **parts}
 
-    def dataset(self, lists: Mapping[str, ImageList], classes: int, seeds: Seeds, device: torch.device) -> ImageData:
-        """Return the set in memory if its pixels fit into `in_memory_bytes`, else streamed."""
+    def dataset(
+        self,
+        where: str,
+        lists: Mapping[str, ImageList],
+        names: Sequence[str],
+        seeds: Seeds,
+        device: torch.device,
+        cut: Collection[str] = (),
+    ) -> ImageData:
+        """Return the set in memory if its pixels fit into `in_memory_bytes`, else streamed.
+
+        `where` says in messages which set it is, `names` are those of its classes, `cut` are lists that the user did
+        not give as such."""
         splits = self.three_splits(lists)
+        given = [split for split, part in splits.items() if any(part is listed for listed in lists.values())]
+        renamed = {} if "test" in lists else {"test": "given validation"}  # as `three_splits` does
+        labels = {renamed.get(split, split) if split in given else split: p.labels for split, p in splits.items()}
+        check_classes(where, labels, names, [renamed.get(split, split) for split in given if split not in cut])
+        classes = len(names)
         pixels = sum(len(part.labels) for part in splits.values()) * 3 * self.image_size**2
         in_memory = pixels <= self.in_memory_bytes
         augment = Augment.of(self.augment).with_crop_pad(in_memory, self.image_size)
@@ -64,10 +83,12 @@ class ImageSource:
                 "Set data.in_memory_bytes=0, or data.randaugment=0",
             )
         if in_memory:
-            images = {name: Images(decode_all(part, self.image_size), part.labels) for name, part in splits.items()}
+            tell = functools.partial(say_deep, where)
+            images = {n: Images(decode_all(part, self.image_size, tell), part.labels) for n, part in splits.items()}
             return InMemoryImages(images, classes=classes, augment=augment, seeds=seeds, device=device)
         return StreamedImages(
             splits,
+            where=where,
             classes=classes,
             image_size=self.image_size,
             crop_scale=self.crop_scale,
@@ -81,14 +102,18 @@ class ImageSource:
         )
 
 
-def decode_all(part: ImageList, size: int) -> Tensor:
-    """Decode every image of a list to uint8 (N, 3, size, size). Threads suffice, since decoding releases the GIL."""
+def decode_all(part: ImageList, size: int, tell_deep: Callable[[], None] = lambda: None) -> Tensor:
+    """Decode every image of a list to uint8 (N, 3, size, size). Threads suffice, since decoding releases the GIL.
+
+    `tell_deep()` is called if a file has channels of more than 8 bits."""
     pixels = np.empty((len(part.labels), 3, size, size), np.uint8)
 
-    def fill(index: int) -> None:
-        pixels[index] = decode(part, index, lambda image: center_crop(image, size)).transpose(2, 0, 1)
+    def fill(index: int) -> bool:
+        found = decode(part, index, lambda image: center_crop(image, size))
+        pixels[index] = found.pixels.transpose(2, 0, 1)
+        return found.deep
 
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        for _ in pool.map(fill, range(len(pixels))):
-            pass
+        if any(list(pool.map(fill, range(len(pixels))))):
+            tell_deep()
     return torch.from_numpy(pixels)

@@ -1,22 +1,30 @@
-"""Any folder of images: train/CLASS/*.jpg, val/CLASS/*.jpg and, optionally, test/CLASS/*.jpg."""
+"""Any folder of images: train/CLASS/*.jpg, val/CLASS/*.jpg and, optionally, test/CLASS/*.jpg; or CLASS/*.jpg alone."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from optbench.contracts import ImageData, Progress, Seeds
+from optbench.data.corpus import HELD_OUT, SPLITS, split_by_hash
 from optbench.data.image_list import ImageFiles
+from optbench.data.image_scan import LeftOut, entries_in, folders_in, image_files, images_by_class, is_image
 from optbench.data.image_source import ImageSource
+from optbench.data.notices import counted, say_once
+from optbench.data.user_path import find_user_path, missing_path
 from optbench.errors import ConfigError, MissingError
 from optbench.files import expanded
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
-FOLDER_NAMES = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
+FOLDER_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("val", "validation", "valid", "dev"),
+    "test": ("test", "testing"),
+}
+LAYOUTS = "train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg alone"
+SHARES = (0.15, 0.2, 0.25, 0.3, 0.35)  # larger values of data.validation to try
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,21 +33,26 @@ class ImageFolder(ImageSource):
 
     path: str | None
 
+    @property
+    def where(self) -> str:
+        """The data set in messages."""
+        return f"data.path={self.path}"
+
     def folder(self, root: Path) -> Path:
         """Return `data.path`; a relative path that does not exist here is relative to the data folder."""
         if self.path is None:
             raise ConfigError("data.path is missing", "Give the folder that holds train/ and val/: data.path=FOLDER")
-        given = expanded(self.path)
-        return given if given.is_absolute() or given.is_dir() else root / given
+        return find_user_path(self.path, root)
 
     def locate(self, root: Path) -> Path | None:
-        """Return the folder if it has a training part."""
+        """Return the folder if it has a training part, or class folders of its own."""
         folder = self.folder(root)
-        return folder if part_folder(folder, "train") else None
+        return folder if folder.is_dir() and (parts_of(folder) or flat_classes(folder)) else None
 
     def train_folder(self, root: Path) -> Path:
         """Return the folder of the training part. Raises MissingError if it is absent."""
-        return self.require(root) / "train"
+        folder = self.require(root)
+        return parts_of(folder).get("train", folder)
 
     def get(self, root: Path, progress: Progress) -> Path:
         """Return the folder; there is nothing to download."""
@@ -52,65 +65,102 @@ class ImageFolder(ImageSource):
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> ImageData:
         """Load the images into memory, or stream them."""
-        folder = self.require(root)
-        names = class_names(folder / "train")
-        lists = {part: files_of(where, names) for part in FOLDER_NAMES if (where := part_folder(folder, part))}
-        return self.dataset(lists, len(names), seeds, device)
+        folder, left = self.require(root), LeftOut()
+        parts = parts_of(folder)
+        if parts:
+            found = {split: images_by_class(place, left) for split, place in parts.items()}
+            names = sorted({name for classes in found.values() for name in classes})
+            self.require_images(parts, found)
+            lists = {split: list_of(classes, names) for split, classes in found.items()}
+        else:
+            classes = images_by_class(folder, left)
+            names = list(classes)
+            lists = self.split_by_names(folder, list_of(classes, names, str(folder)))
+        left.say(self.where)
+        cut = () if parts else HELD_OUT
+        return self.dataset(self.where, lists, names, seeds, device, cut=cut)
 
     def require(self, root: Path) -> Path:
-        """Return the folder. Raises MissingError if it has no training part."""
+        """Return the folder. Raises MissingError if it has no images in a known layout."""
         found = self.locate(root)
-        if found is None:
-            raise MissingError(
-                f"{self.folder(root)} holds no images: it needs train/CLASS/*.jpg and val/CLASS/*.jpg",
-                "Set data.path to such a folder",
+        if found is not None:
+            return found
+        folder = self.folder(root)
+        if not folder.is_dir():
+            raise missing_path("data.path", str(self.path), root, "folder")
+        inside = [folder / name for name in folders_in(folder, LeftOut())]
+        better = next((place for place in inside if parts_of(place) or flat_classes(place)), None)
+        raise MissingError(
+            f"{self.where} holds no images: it needs {LAYOUTS}",
+            f"Did you mean data.path={Path(str(self.path)) / better.name}?" if better else "Set it to such a folder",
+        )
+
+    def require_images(self, parts: Mapping[str, Path], found: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+        """Raise ConfigError for a split without images, or a training part with fewer than two classes."""
+        for split, classes in found.items():
+            if not classes:
+                raise ConfigError(f"{parts[split]} has no image files", f"Put images into {parts[split].name}/CLASS/")
+        if len(found["train"]) < 2:
+            only = next(iter(found["train"]))
+            raise ConfigError(
+                f"{parts['train']} has images of 1 class only ({only}); classification needs two or more",
+                "Add a folder with the images of another class",
             )
+
+    def split_by_names(self, folder: Path, images: ImageFiles) -> dict[str, ImageFiles]:
+        """Assign each image to a split by the hash of its class and name, whatever other images there are."""
+        found = self.assigned(images, self.validation)
+        counts = {split: len(chosen) for split, chosen in found.items()}
+        if not all(counts.values()):
+            enough = next((s for s in SHARES if s > self.validation and all(self.assigned(images, s).values())), None)
+            raise ConfigError(
+                f"{self.where}: {counted(len(images.labels), 'image')} are too few for three splits with "
+                f"data.validation={self.validation:g}: {', '.join(f'{n} for {split}' for split, n in counts.items())}",
+                f"Set data.validation={enough:g}, or add images" if enough else "Add images, or make train/ and val/",
+            )
+        say_once(
+            f"{self.where} has no train/ folder: a hash of their names splits its images into "
+            + ", ".join(f"{n:,} for {split}" for split, n in counts.items())
+        )
+        return {split: images.at(chosen) for split, chosen in found.items()}
+
+    def assigned(self, images: ImageFiles, share: float) -> dict[str, list[int]]:
+        """Return the indices of the images of each split."""
+        found: dict[str, list[int]] = {split: [] for split in SPLITS}
+        for index in range(len(images.labels)):
+            found[split_by_hash(images.describe(index), share, HELD_OUT)].append(index)
         return found
 
 
-def part_folder(folder: Path, part: str) -> Path | None:
-    """Return the folder of a split under any of its usual names."""
-    return next((folder / name for name in FOLDER_NAMES[part] if (folder / name).is_dir()), None)
+def parts_of(folder: Path) -> dict[str, Path]:
+    """Return the folders of the splits under any of their usual names; none if there is no training part.
+
+    A part has class folders: `train/` with images alone may be a class."""
+    entries = {name.lower(): folder / name for name in folders_in(folder, LeftOut())}
+    found: dict[str, Path] = {}
+    for split, names in FOLDER_NAMES.items():
+        place = next(
+            (entries[name] for name in names if name in entries and folders_in(entries[name], LeftOut())), None
+        )
+        if place is not None:
+            found[split] = place
+    return found if "train" in found else {}
 
 
-def class_names(folder: Path) -> list[str]:
-    """Return the sorted names of the class folders. Raises ConfigError if there are fewer than two."""
-    names = folders_in(folder)
-    if len(names) < 2:
-        raise ConfigError(f"{folder} has {len(names)} class folders; classification needs two or more")
-    return names
+def flat_classes(folder: Path) -> bool:
+    """Return True if at least two folders hold images themselves, and no folder holds images only deeper.
+
+    Names of splits do not count as classes unless there are two other ones."""
+    names = folders_in(folder, LeftOut())
+    known = {name for usual in FOLDER_NAMES.values() for name in usual}
+    if len([name for name in names if name.lower() not in known]) < 2:
+        return False
+    direct = [name for name in names if any(is_image(entry.name) for entry in entries_in(folder / name))]
+    return len(direct) >= 2 and not any(image_files(folder / n, LeftOut()) for n in names if n not in direct)
 
 
-def folders_in(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted and without hidden ones."""
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def files_of(folder: Path, names: Sequence[str]) -> ImageFiles:
-    """Return the sorted image files of one split.
-
-    Raises ConfigError for an empty split or a class that the training split lacks."""
-    extra = set(folders_in(folder)) - set(names)
-    if extra:
-        raise ConfigError(f"{folder} has a class that the training part lacks: {min(extra)}")
-    paths: list[str] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        found = image_files(folder / name)
-        paths += found
-        labels += [label] * len(found)
-    if not paths:
-        raise ConfigError(f"{folder} has no image files")
-    return ImageFiles(paths, torch.tensor(labels, dtype=torch.long))
-
-
-def image_files(folder: Path) -> list[str]:
-    """Return the image files below a folder, sorted and without hidden ones.
-
-    For a million files, os.walk is much faster than pathlib."""
-    found: list[str] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = (name for name in files if not name.startswith("."))
-        found += [os.path.join(place, name) for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
-    return sorted(found)
+def list_of(classes: Mapping[str, Sequence[str]], names: Sequence[str], root: str | None = None) -> ImageFiles:
+    """Return the images of one split, labelled by the places of their classes in `names`."""
+    paths = [path for name in names for path in classes.get(name, ())]
+    labels = [label for label, name in enumerate(names) for _ in classes.get(name, ())]
+    return ImageFiles(paths, torch.tensor(labels, dtype=torch.long), root)

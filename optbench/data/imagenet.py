@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optbench.contracts import Progress
 from optbench.data.imagefolder import ImageFolder
 from optbench.errors import MissingError
 
@@ -16,12 +15,16 @@ class ImageNet(ImageFolder):
         """Return `data.path`, else imagenet/ in the data folder."""
         return super().folder(root) if self.path else root / "imagenet"
 
-    def get(self, root: Path, progress: Progress) -> Path:
+    @property
+    def where(self) -> str:
+        """The data set in messages."""
+        return super().where if self.path else "data=imagenet"
+
+    def require(self, root: Path) -> Path:
         """Return the folder. Raises MissingError with the source of the data if it is absent."""
-        found = self.locate(root)
-        if found is None:
+        if self.path is None and self.locate(root) is None:
             raise MissingError(
                 f"data=imagenet not found: {self.folder(root)} has no train/",
                 "Download it with an account from image-net.org and unpack train/ and val/ there",
             )
-        return found
+        return super().require(root)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from optbench.contracts import Batch, ImageData, Seeds
 from optbench.counter_rng import mixed_seed
 from optbench.data.augment import Augment, change_images, mix_batch
+from optbench.data.classes import require_labels
 from optbench.data.sample_order import SampleOrder
 from optbench.data.splits import train_and_validation
 
@@ -56,6 +57,7 @@ class InMemoryImages(ImageData):
         device: torch.device,
         verified: bool = True,
     ) -> None:
+        require_labels("the data set", {name: split.labels for name, split in splits.items()}, classes)
         self.sha256 = content_sha256(splits)
         self.verified, self.classes, self.augment, self.seeds, self.device = verified, classes, augment, seeds, device
         self.sizes = {name: len(split.labels) for name, split in splits.items()}

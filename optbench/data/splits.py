@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -30,8 +32,19 @@ def train_and_validation(labels: Tensor, validation: float) -> tuple[Tensor, Ten
     """Return sorted indices of training and validation samples. `validation` is a number of samples or a share.
 
     Raises ConfigError if there are too few samples."""
-    count = validation if isinstance(validation, int) else round(validation * len(labels))
+    samples = len(labels)
     try:
-        return stratified(labels, count)
+        return stratified(labels, validation if isinstance(validation, int) else round(validation * samples))
     except ValueError as error:
-        raise ConfigError(f"data.validation={validation}: {error}", "Set another data.validation") from None
+        least = str(max(1, samples // 10)) if isinstance(validation, int) else shortest_share(samples)
+        raise ConfigError(
+            f"data.validation={validation}: {error}",
+            f"Set data.validation={least}, or add samples: each of the three splits needs at least one"
+            if samples > 1
+            else "Add samples: each of the three splits needs at least one",
+        ) from None
+
+
+def shortest_share(samples: int) -> str:
+    """Return the smallest share, in few digits, that gives at least one of the samples."""
+    return f"{math.ceil(100 / samples) / 100:g}" if samples <= 100 else f"{1 / samples:.1g}"

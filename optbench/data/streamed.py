@@ -22,6 +22,7 @@ from optbench.data.augment import Augment, draw_mix, mix_batch
 from optbench.data.batch_reader import BatchReader, Key, TrainPlan, ignore_signals, keep_batch
 from optbench.data.crops import CentralCrop, RandomCrop
 from optbench.data.image_list import ImageList
+from optbench.data.notices import say_once
 from optbench.data.sample_order import SampleOrder
 from optbench.errors import ConfigError, MissingError
 
@@ -38,6 +39,7 @@ class StreamedImages(ImageData):
         self,
         lists: Mapping[str, ImageList],
         *,
+        where: str,
         classes: int,
         image_size: int,
         crop_scale: float,
@@ -54,6 +56,7 @@ class StreamedImages(ImageData):
                 "data.augment: crop_pad and cutout are for sets in memory; a streamed set uses random resized crops",
                 "Set data.augment.crop_pad=0 data.augment.cutout=0, or raise data.in_memory_bytes",
             )
+        self.where = where
         self.lists, self.classes, self.augment, self.seeds, self.device = lists, classes, augment, seeds, device
         self.image_size, self.workers = image_size, workers
         self.crop = RandomCrop(image_size, crop_scale, augment.flip, randaugment)
@@ -115,7 +118,9 @@ class StreamedImages(ImageData):
             for loaded in loader:
                 if isinstance(loaded, MissingError):
                     raise loaded
-                yield self._normalised(*loaded)
+                if loaded.deep:
+                    say_deep(self.where)
+                yield self._normalised(loaded.pixels, loaded.labels)
         finally:
             stop = getattr(loader, "_shutdown_workers", None)  # now, not when the iterator is garbage-collected
             if stop is not None:
@@ -133,3 +138,11 @@ class StreamedImages(ImageData):
             "inputs": images.sub_(self._shift).div_(self._scale),
             "labels": labels.to(self.device, non_blocking=True),
         }
+
+
+def say_deep(where: str) -> None:
+    """Say how images of more than 8 bits per channel are read."""
+    say_once(
+        f"{where}: images of more than 8 bits per channel are scaled to 0..255, "
+        "each from the lowest to the highest value of its own file"
+    )

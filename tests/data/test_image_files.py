@@ -25,8 +25,9 @@ from optbench.config import imports
 from optbench.config.content import fingerprint
 from optbench.contracts import Seeds
 from optbench.data.crops import RandomCrop
-from optbench.data.decode import center_crop, decode, decode_reduced, to_rgb
+from optbench.data.decode import center_crop, decode, decode_reduced
 from optbench.data.image_list import ImageFiles
+from optbench.data.pictures import to_rgb
 from optbench.data.randaugment import ALL, GREY, OPERATIONS, randaugment
 from optbench.errors import ConfigError, MissingError
 
@@ -88,7 +89,7 @@ def test_every_format_becomes_rgb(name: str, tmp_path: Path) -> None:
     made, form = FORMATS[name](image)
     file = tmp_path / "image"
     made.save(file, form)
-    found = decode(ImageFiles([str(file)], torch.zeros(1)), 0, to_rgb)
+    found = decode(ImageFiles([str(file)], torch.zeros(1)), 0, to_rgb).pixels
     assert found.shape == (40, 50, 3)
     assert found.dtype == np.uint8
     grey = np.asarray(image.convert("L"), dtype=float).mean()
@@ -235,11 +236,12 @@ def one_class(folder: Path) -> None:
 
 
 def no_train(folder: Path) -> None:
-    (folder / "train").rename(folder / "training")
+    (folder / "train").rename(folder / "learning")
 
 
 def new_class(folder: Path) -> None:
     (folder / "val" / "emu").mkdir()
+    photograph().save(folder / "val" / "emu" / "0.jpg")
 
 
 def damaged(content: Callable[[bytes], bytes]) -> Callable[[Path], None]:
@@ -258,9 +260,9 @@ def replace_by_folders(folder: Path) -> None:
 
 
 BAD: dict[str, tuple[Callable[[Path], None], int, str]] = {
-    "one class": (one_class, 2, "train has 1 class folders"),
+    "one class": (one_class, 2, r"train has images of 1 class only \(cat\)"),
     "no train": (no_train, 4, "holds no images: it needs train/CLASS"),
-    "class in val alone": (new_class, 2, "a class that the training part lacks: emu"),
+    "class in val alone": (new_class, 2, "a class that the training part lacks: class emu"),
     "empty files": (damaged(lambda content: b""), 4, r"train/cat/\d.jpg cannot be decoded: the file is empty"),
     "text": (damaged(lambda content: b"no image"), 4, r"train/cat/\d.jpg cannot be decoded: unknown image format"),
     "cut off": (damaged(lambda content: content[:-200]), 4, r"cat/\d.jpg cannot be decoded: image file is truncated"),

@@ -134,7 +134,7 @@ def test_a_damaged_image_is_named(tmp_path: Path, stream: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     ("counts", "classes", "expected"),
     [
-        ({"train": 4, "val": 2}, ("cat",), "1 class folders"),
+        ({"train": 4, "val": 2}, ("cat",), "images of 1 class only"),
         ({"train": 0, "val": 2}, ("cat", "dog"), "no image files"),
         ({"train": 1}, ("cat", "dog"), "data.validation"),
     ],
@@ -150,6 +150,7 @@ def test_unusable_folders_are_named(
 def test_a_class_missing_from_training_is_named(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "set", {"train": 4, "val": 2})
     (folder / "val" / "emu").mkdir()
+    (folder / "val" / "cat" / "0.png").rename(folder / "val" / "emu" / "0.png")
     with pytest.raises(ConfigError, match="emu"):
         source("data=imagefolder", f"data.path={folder}").load(tmp_path, CPU, SEEDS)
 

@@ -131,7 +131,7 @@ def listed(place: Path) -> Iterator[Entry]:
                 with contextlib.suppress(OSError):
                     if found.is_dir():
                         waiting.append((f"{prefix}{found.name}/", found.path, above | {here}))
-                    else:
+                    elif found.is_file():  # reading a FIFO would wait without end
                         yield entry_of(prefix + found.name, found.stat())
 
 

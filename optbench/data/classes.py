@@ -49,7 +49,7 @@ def check_classes(where: str, labels: Mapping[str, Tensor], names: Sequence[str]
         if lacking.any() and split in given:
             raise ConfigError(
                 f"{where}: the {split} split has no sample of {listed(lacking, names)}, which train has",
-                f"Add samples of it to {split}, remove it from train, or remove {split}, which is then cut from others",
+                f"Add some, take them out of train, or remove the {split} split: it is then cut from train",
             )
         if lacking.any():
             say_once(f"{where}: the {split} split, cut from the training samples, lacks {listed(lacking, names)}")

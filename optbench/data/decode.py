@@ -35,7 +35,7 @@ def decode(part: ImageList, index: int, crop: Callable[[Image.Image], Image.Imag
         image = part.open(index)
         return Decoded(np.asarray(crop(image)), is_deep(image))
     except Exception as error:  # decoders raise many kinds
-        reason = first_line(error) or type(error).__name__
+        reason = getattr(error, "strerror", None) or first_line(error) or type(error).__name__
         raise MissingError(f"{part.describe(index)} cannot be decoded: {reason}") from error
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from optbench.data.pictures import open_image
+from optbench.errors import MissingError
 from optbench.files import read_bytes
 
 if TYPE_CHECKING:
@@ -88,5 +89,8 @@ class ImageFiles:
 
     def fingerprint(self) -> str:
         """Hash names and sizes; reading all pixels of a streamed set would take hours."""
-        names = (f"{self.describe(index)}:{os.stat(path).st_size}" for index, path in enumerate(self.paths))
+        try:
+            names = [f"{self.describe(index)}:{os.stat(path).st_size}" for index, path in enumerate(self.paths)]
+        except OSError as error:
+            raise MissingError(f"{error.filename} cannot be read: {error.strerror}") from error
         return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()

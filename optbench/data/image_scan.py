@@ -30,7 +30,7 @@ class LeftOut:
             f"{counted(len(names), *words)} ({some(names)})"
             for names, words in (
                 (self.foreign, ("hidden or foreign entry", "hidden or foreign entries")),
-                (self.others, ("entry that is no image", "entries that are no images")),
+                (self.others, ("other entry", "other entries")),
                 (self.outside, ("image outside the class folders", "images outside the class folders")),
                 (self.empty, ("class folder without images", "class folders without images")),
             )

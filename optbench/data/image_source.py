@@ -18,6 +18,7 @@ from optbench.data.corpus import HELD_OUT
 from optbench.data.decode import center_crop, decode
 from optbench.data.image_list import ImageList, Subset
 from optbench.data.in_memory import Images, InMemoryImages
+from optbench.data.notices import counted
 from optbench.data.splits import train_and_validation
 from optbench.data.streamed import StreamedImages, say_deep
 from optbench.errors import ConfigError
@@ -47,6 +48,12 @@ class ImageSource:
         train, given = lists["train"], {split: lists.get(split) for split in HELD_OUT}
         if given["test"] is None and given["validation"] is not None:
             given = {"validation": None, "test": given["validation"]}
+        cut, samples = [split for split, part in given.items() if part is None], len(train.labels)
+        if samples <= len(cut):
+            raise ConfigError(
+                f"{counted(samples, 'training sample')} cannot give the {' and the '.join(cut)} split too",
+                "Add samples: each of the three splits needs at least one",
+            )
         parts: dict[str, ImageList] = {}
         for name, part in given.items():
             if part is None:

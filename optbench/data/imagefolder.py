@@ -13,10 +13,9 @@ from optbench.data.corpus import HELD_OUT, SPLITS, split_by_hash
 from optbench.data.image_list import ImageFiles
 from optbench.data.image_scan import LeftOut, entries_in, folders_in, image_files, images_by_class, is_image
 from optbench.data.image_source import ImageSource
-from optbench.data.notices import counted, say_once
+from optbench.data.notices import counted, say_once, some
 from optbench.data.user_path import find_user_path, missing_path
-from optbench.errors import ConfigError, MissingError
-from optbench.files import expanded
+from optbench.errors import ConfigError, MissingError, OptbenchError
 
 FOLDER_NAMES = {
     "train": ("train", "training"),
@@ -68,6 +67,7 @@ class ImageFolder(ImageSource):
         folder, left = self.require(root), LeftOut()
         parts = parts_of(folder)
         if parts:
+            left.others += [name for name in folders_in(folder, left) if folder / name not in parts.values()]
             found = {split: images_by_class(place, left) for split, place in parts.items()}
             names = sorted({name for classes in found.values() for name in classes})
             self.require_images(parts, found)
@@ -88,12 +88,18 @@ class ImageFolder(ImageSource):
         folder = self.folder(root)
         if not folder.is_dir():
             raise missing_path("data.path", str(self.path), root, "folder")
-        inside = [folder / name for name in folders_in(folder, LeftOut())]
-        better = next((place for place in inside if parts_of(place) or flat_classes(place)), None)
-        raise MissingError(
-            f"{self.where} holds no images: it needs {LAYOUTS}",
-            f"Did you mean data.path={Path(str(self.path)) / better.name}?" if better else "Set it to such a folder",
-        )
+        raise self.no_layout(folder)
+
+    def no_layout(self, folder: Path) -> OptbenchError:
+        """Describe a folder that has neither a training part nor two classes."""
+        names = folders_in(folder, LeftOut())
+        if len(names) == 1 and (parts_of(folder / names[0]) or flat_classes(folder / names[0])):
+            better = f"Set data.path={Path(str(self.path)) / names[0]}"
+            return MissingError(f"{self.where} holds no class folders, but one folder above them", better)
+        if len(names) == 1 and any(is_image(entry.name) for entry in entries_in(folder / names[0])):
+            return one_class(self.where, names[0])
+        found = f"folders {some(names)}" if names else "no folders"
+        return MissingError(f"{self.where} has {found}, but it needs {LAYOUTS}", "Set it to such a folder")
 
     def require_images(self, parts: Mapping[str, Path], found: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
         """Raise ConfigError for a split without images, or a training part with fewer than two classes."""
@@ -101,11 +107,7 @@ class ImageFolder(ImageSource):
             if not classes:
                 raise ConfigError(f"{parts[split]} has no image files", f"Put images into {parts[split].name}/CLASS/")
         if len(found["train"]) < 2:
-            only = next(iter(found["train"]))
-            raise ConfigError(
-                f"{parts['train']} has images of 1 class only ({only}); classification needs two or more",
-                "Add a folder with the images of another class",
-            )
+            raise one_class(str(parts["train"]), next(iter(found["train"])))
 
     def split_by_names(self, folder: Path, images: ImageFiles) -> dict[str, ImageFiles]:
         """Assign each image to a split by the hash of its class and name, whatever other images there are."""
@@ -130,6 +132,14 @@ class ImageFolder(ImageSource):
         for index in range(len(images.labels)):
             found[split_by_hash(images.describe(index), share, HELD_OUT)].append(index)
         return found
+
+
+def one_class(where: str, name: str) -> ConfigError:
+    """Describe a folder with images of one class alone."""
+    return ConfigError(
+        f"{where} has images of 1 class only ({name}); classification needs two or more",
+        "Add a folder with the images of another class",
+    )
 
 
 def parts_of(folder: Path) -> dict[str, Path]:

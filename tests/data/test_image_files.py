@@ -261,7 +261,7 @@ def replace_by_folders(folder: Path) -> None:
 
 BAD: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "one class": (one_class, 2, r"train has images of 1 class only \(cat\)"),
-    "no train": (no_train, 4, "holds no images: it needs train/CLASS"),
+    "no train": (no_train, 4, "has folders learning, val, but it needs train/CLASS"),
     "class in val alone": (new_class, 2, "a class that the training part lacks: class emu"),
     "empty files": (damaged(lambda content: b""), 4, r"train/cat/\d.jpg cannot be decoded: the file is empty"),
     "text": (damaged(lambda content: b"no image"), 4, r"train/cat/\d.jpg cannot be decoded: unknown image format"),

@@ -17,6 +17,10 @@ SPLITS = ("train", "validation", "test")
 HELD_OUT = SPLITS[1:]
 LONG_CHARACTERS = 4000  # documents from this length on are cut; parts of shorter ones would be too short
 LINE_REACH = 1000  # a cut moves back by at most this many characters to the end of a line
+MORE_TEXT = (
+    f"Give a document of {LONG_CHARACTERS:,} characters or more, or many documents, or a folder with train.txt, "
+    "valid.txt and test.txt; or raise data.validation"
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ def chunks(text: str, characters: int) -> Iterator[str]:
 
 
 def require_text(corpus: Corpus) -> None:
-    """Raise ConfigError if the training split contains only white space."""
-    if not any(document.strip() for document in corpus.documents("train")):
+    """Raise ConfigError unless every split has more than white space."""
+    empty = [split for split in SPLITS if not any(document.strip() for document in corpus.documents(split))]
+    if len(empty) == len(SPLITS):
         raise ConfigError(f"{corpus.name} has no text to train on", "Choose another file, folder or data set")
+    if empty:
+        raise ConfigError(
+            f"{corpus.name} is too short for three splits: there is no text for {' and '.join(empty)}", MORE_TEXT
+        )

@@ -19,7 +19,7 @@ from optbench.contracts import ImageData, Progress, Seeds
 from optbench.data.image_source import ImageSource
 from optbench.data.notices import say_once, some
 from optbench.data.pictures import open_image
-from optbench.data.user_path import find_user_path, missing_path
+from optbench.data.user_path import find_user_path, looks_like_a_path, missing_path
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
 from optbench.files import read_bytes
 
@@ -43,7 +43,7 @@ class HuggingFace(ImageSource):
 
     def locate(self, root: Path) -> Path | None:
         """Return the local folder; None for a name on the hub, which is in the library's own cache."""
-        if self.path is None:
+        if not self.path:
             raise ConfigError("data.path is missing", "Give a name on the hub or a folder: data.path=NAME")
         folder = find_user_path(self.path, root)
         return folder if folder.is_dir() else None
@@ -123,11 +123,6 @@ def column_of(rows: Dataset, kind: str, feature: str, given: str | None, path: s
             f"{path} has no {kind} column among {', '.join(rows.features)}", f"Name it: data.{kind}_column=COLUMN"
         )
     return found
-
-
-def looks_like_a_path(name: str) -> bool:
-    """Return True for text that no data set of the hub is called: those have at most one slash."""
-    return name.startswith((".", "~", "/")) or name.count("/") > 1 or "\\" in name or name.endswith("/")
 
 
 def numbered(where: str, column: str, labels: Tensor) -> list[str]:

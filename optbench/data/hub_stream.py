@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from optbench.config.content import fingerprint
+from optbench.data.user_path import looks_like_a_path, missing_path
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line
 from optbench.files import expanded
 
@@ -36,12 +38,13 @@ def open_stream(name: str, path: str, configuration: str | None, split: str, rev
     """Open a split of the data set `path` as a stream with a state that can be saved."""
     import datasets
 
-    local = expanded(path).is_dir()
+    folder = Path(os.path.expanduser(path))
+    local = folder.is_dir()
     with download_errors(name, path):
         if not local:
             require_hub(name)
         return datasets.load_dataset(
-            str(expanded(path)) if local else path,
+            str(folder) if local else path,
             configuration,
             split=split,
             revision=revision,
@@ -50,8 +53,12 @@ def open_stream(name: str, path: str, configuration: str | None, split: str, rev
 
 
 def local_mark(path: str) -> str:
-    """Return the first digits of the content of a local folder, so that its text is kept apart; "" for a hub's name."""
-    folder = expanded(path)
+    """Return the first digits of the content of a local folder, so that its text is kept apart; "" for a hub's name.
+
+    Raises MissingError for a folder that is not there."""
+    folder = Path(os.path.expanduser(path))
+    if looks_like_a_path(path) and not folder.is_dir():
+        raise missing_path("data.path", path, Path(), "folder")
     return (fingerprint(folder) or "")[:8] if folder.is_dir() else ""
 
 

@@ -39,7 +39,7 @@ class ImageFolder(ImageSource):
 
     def folder(self, root: Path) -> Path:
         """Return `data.path`; a relative path that does not exist here is relative to the data folder."""
-        if self.path is None:
+        if not self.path:
             raise ConfigError("data.path is missing", "Give the folder that holds train/ and val/: data.path=FOLDER")
         return find_user_path(self.path, root)
 

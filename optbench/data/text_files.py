@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from optbench.config.foreign_entries import is_foreign
 from optbench.data.corpus import HELD_OUT, SPLITS, Corpus, split_document
 from optbench.errors import ConfigError, MissingError, first_line
+from optbench.files import read_bytes
 
 SUFFIXES = {".txt", ".text", ".md", ".rst", ".raw", ".tokens"}
 SPLIT_NAMES = {
@@ -44,7 +46,7 @@ def split_files(path: Path) -> SplitFiles:
         return SplitFiles({"train": [path], "validation": [], "test": []})
     named: dict[str, list[Path]] = {split: [] for split in SPLITS}
     others: list[Path] = []
-    for entry in sorted(path.iterdir()):
+    for entry in entries_of(path):
         split = split_of_name(entry.name)
         (others if split is None else named[split]).extend(text_files(entry))
     train = named["train"] or others
@@ -64,18 +66,26 @@ def split_of_name(name: str) -> str | None:
 
 
 def text_files(entry: Path) -> list[Path]:
-    """Return the text files at or below a folder's entry, sorted and without hidden ones."""
-    if entry.name.startswith("."):
-        return []
+    """Return the text files at or below a folder's entry, sorted and without hidden and foreign ones."""
+    if is_foreign(entry.name) or (entry.is_symlink() and entry.resolve() in (entry.parent / "x").resolve().parents):
+        return []  # the second is a link to a folder that it lies in
     if entry.is_dir():
-        return [file for below in sorted(entry.iterdir()) for file in text_files(below)]
+        return [file for below in entries_of(entry) for file in text_files(below)]
     return [entry] if entry.suffix.lower() in SUFFIXES else []
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """Return the sorted entries of a folder. Raises MissingError if it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise MissingError(f"{folder} cannot be read: {error.strerror or first_line(error)}") from error
 
 
 def read_text(file: Path) -> str:
     """Read a UTF-8 file and keep its line ends. Raises MissingError with the name of an unreadable file."""
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        return read_bytes(file, limit=None).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MissingError(
             f"{file} cannot be decoded: byte {error.start} is not UTF-8", "Convert it, or move it out of the folder"

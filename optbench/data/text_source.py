@@ -11,6 +11,7 @@ import torch
 
 from optbench.contracts import Progress, Seeds
 from optbench.data.corpus import Corpus, chunks, require_text
+from optbench.data.notices import say_once
 from optbench.data.token_cache import CHUNK_CHARACTERS, TokenFiles, find_or_build
 from optbench.data.tokenizer import Tokenizer, train_bpe
 from optbench.data.tokenizer_files import load_tokenizer
@@ -66,13 +67,25 @@ class TextSource(ABC):
     def _tokens(self, corpus: Corpus, root: Path) -> TokenFiles:
         if self.tokenizer is not None:
             given = load_tokenizer(self.tokenizer, root)
-            return find_or_build(corpus, given.sha256, lambda: given)
+            return find_or_build(corpus, given.sha256, lambda: checked(corpus, given))
         spec = f"byte-level BPE, {self.vocabulary} pieces of {TRAINING_CHARACTERS} characters"  # part of cache keys
-        return find_or_build(corpus, spec, lambda: self._trained(corpus))
+        files = find_or_build(corpus, spec, lambda: self._trained(corpus))
+        if files.tokenizer.size < self.vocabulary:
+            say_once(
+                f"{corpus.name}: the vocabulary has {files.tokenizer.size} pieces instead of "
+                f"data.vocabulary={self.vocabulary}: the training split gives no more"
+            )
+        return files
 
     def _trained(self, corpus: Corpus) -> Tokenizer:
         require_text(corpus)
-        return train_bpe(first_characters(corpus.documents("train")), self.vocabulary, corpus.name)
+        return train_bpe(first_characters(corpus.documents("train")), self.vocabulary)
+
+
+def checked(corpus: Corpus, tokenizer: Tokenizer) -> Tokenizer:
+    """Return the tokenizer if every split has text."""
+    require_text(corpus)
+    return tokenizer
 
 
 def first_characters(documents: Iterator[str]) -> Iterator[str]:

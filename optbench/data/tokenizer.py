@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from optbench.contracts import Vocabulary
-from optbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import tokenizers
@@ -107,11 +106,11 @@ def tokenizer_from_json(text: str) -> Tokenizer:
     return Tokenizer(engine, **{**tree, "special": tuple(tree["special"])})
 
 
-def train_bpe(texts: Iterable[str], size: int, name: str) -> Tokenizer:
+def train_bpe(texts: Iterable[str], size: int) -> Tokenizer:
     """Train a byte-level BPE tokenizer (Sennrich et al., 2016; Radford et al., 2019).
 
     Its pieces are three special ones, the 256 bytes, and merges in the order of their frequency; the same in every
-    process. Raises ConfigError if the text has fewer than `size` pieces."""
+    process. A text with fewer than `size` pieces gives a smaller vocabulary."""
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -127,15 +126,9 @@ def train_bpe(texts: Iterable[str], size: int, name: str) -> Tokenizer:
     )
     learner.train_from_iterator(texts, trainer)
     model = json.loads(learner.to_str())["model"]
-    found = len(model["vocab"])
-    if found != size:
-        raise ConfigError(
-            f"data.vocabulary={size}: the training split of {name} gives only {found} pieces",
-            f"Set data.vocabulary={found} or less",
-        )
     # built again without the added tokens of training, which the engine would search for in the text
     merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]]
     engine = tokenizers.Tokenizer(models.BPE(vocab=model["vocab"], merges=merges))
     engine.pre_tokenizer, engine.decoder = split, decoders.ByteLevel()
     pad, mask, end = (model["vocab"][piece] for piece in TRAINED_SPECIAL)
-    return Tokenizer(engine, size=size, pad=pad, mask=mask, end=end, special=(pad, mask, end))
+    return Tokenizer(engine, size=len(model["vocab"]), pad=pad, mask=mask, end=end, special=(pad, mask, end))

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from optbench.data.tokenizer import Tokenizer
+from optbench.data.user_path import find_user_path
 from optbench.errors import ConfigError, MissingError, first_line
-from optbench.files import expanded
+from optbench.files import read_text
 
 BERT = {"pad": "[PAD]", "mask": "[MASK]", "end": "[SEP]", "unknown": "[UNK]"}
 BERT_SPECIAL = re.compile(r"\[(PAD|UNK|CLS|SEP|MASK|unused\d+)\]")
@@ -22,8 +23,7 @@ def load_tokenizer(path: str, root: Path) -> Tokenizer:
     """Load the tokenizer of a file or folder: `tokenizer.json`, or a WordPiece `vocab.txt`.
 
     A relative path that does not exist here is relative to the data folder `root`."""
-    place = expanded(path)
-    place = place if place.is_absolute() or place.exists() else root / place
+    place = find_user_path(path, root)
     names = ("tokenizer.json", "vocab.txt")
     file = next((place / name for name in names if (place / name).is_file()), place) if place.is_dir() else place
     if not file.is_file():
@@ -40,13 +40,19 @@ def from_wordpiece_vocabulary(file: Path) -> Tokenizer:
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-    lines = [line.strip() for line in read_lines(file)]
+    lines = read_lines(file)
     pieces = {piece: number for number, piece in enumerate(lines) if piece}
     missing = [piece for piece in BERT.values() if piece not in pieces]
     if missing:
         raise ConfigError(f"data.tokenizer: {file} lacks {', '.join(missing)}", "Give a complete WordPiece vocabulary")
-    if len(pieces) != len(lines):
-        raise ConfigError(f"data.tokenizer: {file} has an empty line or the same piece twice")
+    for number, piece in enumerate(lines):
+        if pieces.get(piece) != number:
+            fault = (
+                f"has the same piece twice: lines {number + 1} and {pieces[piece] + 1}"
+                if piece
+                else "has an empty line"
+            )
+            raise ConfigError(f"data.tokenizer: {file}, line {number + 1}: {fault}")
     lower = not any(piece != piece.lower() for piece in pieces if not BERT_SPECIAL.fullmatch(piece))
     engine = tokenizers.Tokenizer(models.WordPiece(vocab=pieces, unk_token=BERT["unknown"]))
     engine.normalizer = normalizers.BertNormalizer(lowercase=lower)
@@ -62,7 +68,9 @@ def from_tokenizer_json(file: Path) -> Tokenizer:
     import tokenizers
 
     try:
-        engine = tokenizers.Tokenizer.from_file(str(file))
+        engine = tokenizers.Tokenizer.from_str(text_of(file))
+    except MissingError:
+        raise
     except Exception as error:  # the library raises a bare Exception
         raise ConfigError(f"data.tokenizer: {file} is not a valid tokenizer.json: {first_line(error)}") from error
     known: dict[str, int] = engine.get_vocab(with_added_tokens=True)
@@ -79,8 +87,22 @@ def from_tokenizer_json(file: Path) -> Tokenizer:
 
 
 def read_lines(file: Path) -> list[str]:
-    """Read the lines of a UTF-8 file. Raises MissingError with the name of an unreadable file."""
+    """Return the lines of a file, without empty ones at its end.
+
+    Only a line feed ends a line: `str.splitlines` and `strip` would take U+2028, U+0085 and U+3000, which are pieces of
+    published vocabularies, for line ends and margins."""
+    lines = [line.removesuffix("\r") for line in text_of(file).split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def text_of(file: Path) -> str:
+    """Return the text of a UTF-8 file, with or without a byte-order mark.
+
+    Raises MissingError with the name of an unreadable file."""
     try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MissingError(f"{file} cannot be read: {first_line(error)}") from error
+        return read_text(file, limit=None, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise MissingError(f"{file} cannot be read: {reason}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from optbench.contracts import Batch, Seeds, TextData
-from optbench.data.corpus import SPLITS
+from optbench.data.corpus import MORE_TEXT, SPLITS
+from optbench.data.notices import counted
 from optbench.data.sample_order import SampleOrder
 from optbench.data.token_cache import TokenFiles
 from optbench.errors import ConfigError
@@ -34,13 +35,7 @@ class PackedTokens(TextData):
         self.sequence_length = self.tokens_per_sample = sequence_length
         self.seeds, self.device = seeds, device
         self.sizes = {split: files.tokens[split] // sequence_length for split in SPLITS}
-        for split, samples in self.sizes.items():
-            if not samples:
-                raise ConfigError(
-                    f"data.sequence_length={sequence_length}: the {split} split of {name} has only "
-                    f"{files.tokens[split]} tokens, less than one sample",
-                    "Use shorter sequences or more text",
-                )
+        require_samples(files.tokens, name, sequence_length)
         self.sha256 = content_sha256(files, sequence_length)
         self.facts = {
             "vocabulary": files.tokenizer.size,
@@ -78,6 +73,19 @@ class PackedTokens(TextData):
             chosen = chosen[torch.linspace(0, count - 1, limit, dtype=torch.float64).long()]
         for part in chosen.split(batch_size):
             yield {"tokens": rows.take(part), "index": part.to(self.device)}
+
+
+def require_samples(tokens: Mapping[str, int], name: str, sequence_length: int) -> None:
+    """Raise ConfigError if a split has less than one sample; the hint says which length would do."""
+    split = min(SPLITS, key=lambda split: tokens[split])
+    if tokens[split] >= sequence_length:
+        return
+    shorter = f"Set data.sequence_length={tokens[split]} or less. " if tokens[split] >= 2 else ""
+    raise ConfigError(
+        f"data.sequence_length={sequence_length}: the {split} split of {name} has only "
+        f"{counted(tokens[split], 'token')}, less than one sample",
+        shorter + MORE_TEXT,
+    )
 
 
 class Rows(Protocol):

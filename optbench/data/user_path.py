@@ -22,3 +22,8 @@ def missing_path(key: str, typed: str, root: Path, kind: str) -> MissingError:
     found = next((place for place in places if os.path.exists(place)), None)
     reason = f"{found} is not a {kind}" if found else f"there is no {' and no '.join(places)}"
     return MissingError(f"{key}={typed}: {reason}", f"Give a {kind} that exists: {key}=PATH")
+
+
+def looks_like_a_path(name: str) -> bool:
+    """Return True for text that no data set of the hub is called: those have at most one slash."""
+    return name.startswith((".", "~", "/")) or name.count("/") > 1 or "\\" in name or name.endswith("/")

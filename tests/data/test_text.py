@@ -230,12 +230,14 @@ def test_wikitext_from_files(tmp_path: Path) -> None:
             {"sequence_length": 5000},
             r"data\.sequence_length=5000: the validation split of",
         ),
+        ({"a.txt": "one short line"}, "", {}, "is too short for three splits: there is no text for "),
         (
-            {"a.txt": LINES},
+            {"train.txt": LINES, "valid.txt": "six", "test.txt": LINES},
             "",
-            {"vocabulary": 9000},
-            r"data\.vocabulary=9000: the training split of .* gives only \d+ pieces",
+            {},
+            r"data\.sequence_length=16: the validation split of .* has only 4 tokens, less than one sample",
         ),
+        ({"a.txt": LINES}, "", {"separator": "\n\n"}, r"data\.separator='\\n\\n' does not occur in data\.path="),
     ],
 )
 def test_unusable_text_is_named(

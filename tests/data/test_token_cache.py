@@ -26,7 +26,7 @@ def corpus(texts: dict[str, list[str]] | None = None) -> Corpus:
 
 
 def bytes_tokenizer() -> Tokenizer:
-    return train_bpe(TEXTS["train"], 259, "here")
+    return train_bpe(TEXTS["train"], 259)
 
 
 def fails() -> Tokenizer:

@@ -20,6 +20,7 @@ from optbench.optimizers.core.build import arguments_of, build
 from optbench.optimizers.core.interface import Optimizer, engine_of
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
+from optbench.sessions.single_samples import require_batch_statistics
 from optbench.training.attention import select_kernel
 from optbench.training.clock import Clock, clock_for
 from optbench.training.curvature import BatchCurvature
@@ -70,6 +71,7 @@ def assemble(
     micro_batch = choose_micro_batch(config, data, device, seeds, known_micro_batch, comm)
     prepare(config, seeds)  # loading and fitting may have drawn random numbers
     trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm)
+    require_batch_statistics(config, trainer, micro_batch, comm.world_size if comm else 1)
     first = next(iter(trainer.players.values()))
     engine = engine_of(first.optimizer, config.optimizer.implementation)
     return Objects(device, data, trainer.task, trainer, engine, micro_batch)

@@ -148,7 +148,14 @@ def fits(make: Callable[[], Trainer], batch_size: int, pieces: int, limit: float
         steps = peak_extra_bytes(lambda: [trainer.take_turns(batch, recording=False) for _ in range(2)], trainer.device)
         return held + tensor_bytes(batch.values()) + steps <= limit
     except Exception as error:
+        if is_single_value(error):
+            return True  # the run is refused later, with a reason
         if not is_out_of_memory(error):
             raise
         torch.cuda.empty_cache()
         return False
+
+
+def is_single_value(error: Exception) -> bool:
+    """Return True if a batch norm refused a batch with one value per channel."""
+    return isinstance(error, ValueError) and "more than 1 value per channel" in str(error)

@@ -108,7 +108,7 @@ def split_evenly(batch: Batch, count: int) -> Iterator[Batch]:
 
 
 def micro_batches(batch: Batch, size: int) -> Iterator[Batch]:
-    """Yield the batch in pieces of at most `size` samples."""
-    pieces = {name: tensor.split(size) for name, tensor in batch.items()}
-    for parts in zip(*pieces.values(), strict=True):
-        yield dict(zip(pieces, parts, strict=True))
+    """Yield the batch in as few pieces of at most `size` samples as possible; sizes differ by at most one.
+
+    Five samples in pieces of four are three and two: four and one would leave batch norm a single sample."""
+    return split_evenly(batch, max(1, -(-len(next(iter(batch.values()))) // size)))

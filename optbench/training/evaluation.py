@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from optbench.contracts import Batch, DataSet, Evaluation, Task
 from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluation_mode
 from optbench.training.parallel import Communicator
-from optbench.training.player import ActivePlayer
+from optbench.training.player import ActivePlayer, samples_of
 from optbench.training.seeding import preserve_state, restore_torch_random_state, torch_random_state
 
 if TYPE_CHECKING:
@@ -94,10 +94,21 @@ class Evaluator:
         limit = REFRESH_BATCHES * self.refresh_batch_size
         with evaluation_mode([other for other in self._modules if other is not module]):
             for batch in self.data.eval_batches("train", self.refresh_batch_size, limit):
-                self.task.evaluate(batch)
+                self._record_statistics(norms, batch)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         restore_torch_random_state(state, self.device)
+
+    def _record_statistics(self, norms: Sequence[nn.Module], batch: Batch) -> None:
+        """Evaluate a batch in training mode; leave out a last batch of one sample that a batch norm cannot use."""
+        copies = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+        try:
+            self.task.evaluate(batch)
+        except ValueError:
+            if samples_of(batch) > 1 or self.refresh_batch_size == 1:
+                raise
+            for buffer, copy in copies:  # norms before the one that failed have recorded it
+                buffer.copy_(copy)
 
 
 def gather(evaluations: Iterable[Evaluation]) -> dict[str, Tensor]:

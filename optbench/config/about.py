@@ -39,7 +39,9 @@ FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
         ("algorithm", "data", "model", "schedule", "reads", "kind", "switch", "target", "reference", "takes"),
         ("text", is_text),
     ),
-    **dict.fromkeys(("needs", "files", "imports", "told", "drops", "not_identity"), ("a list of texts", is_texts)),
+    **dict.fromkeys(
+        ("needs", "files", "escapes", "imports", "told", "drops", "not_identity"), ("a list of texts", is_texts)
+    ),
     **dict.fromkeys(("valid", "search", "players", "lacks", "renames"), ("a mapping to texts", is_text_mapping)),
     **dict.fromkeys(("standard", "implementations", "requires", "sizes"), ("a mapping", is_mapping)),
     "fixed": ("a mapping or a list of texts", lambda value: is_mapping(value) or is_texts(value)),

@@ -13,6 +13,7 @@ from optbench.config.about import about_of, check_about
 from optbench.config.choices import PREFERRED, Choices
 from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
+from optbench.config.escapes import with_escapes
 from optbench.config.files import composed, find_option, options, packaged_root, read_yaml, short_path
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment
@@ -176,7 +177,7 @@ class Composition(Choices):
         elif group_of(group) == "optimizer":
             node.setdefault("impl", "user")
             about = {**about, "implementations": {"user": about}}
-        settings = self._conformed(f"{group}.", node, about)
+        settings = with_escapes(self._conformed(f"{group}.", node, about), about)
         check_targets(group, settings)
         return with_source(Choice(name=name, settings=settings, about=about))
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from optbench.config.trees import Node, is_list
+from optbench.config.trees import Node
 
 CHARACTERS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "\\": "\\"}
 
 
-def with_escapes(settings: Node, about: Mapping[str, object]) -> Node:
+def with_escapes(settings: Node, about: Node) -> Node:
     """Return the settings with the escapes of the keys in `about.escapes` replaced by what they stand for."""
-    keys = about.get("escapes")
-    if not is_list(keys):
-        return settings
-    return {
-        key: unescaped(value) if key in keys and isinstance(value, str) else value for key, value in settings.items()
-    }
+    keys = about.get("escapes", [])
+    return {k: unescaped(value) if k in keys and isinstance(value, str) else value for k, value in settings.items()}
 
 
 def unescaped(text: str) -> str:

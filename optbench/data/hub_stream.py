@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optbench.config.content import fingerprint
@@ -38,7 +38,7 @@ def open_stream(name: str, path: str, configuration: str | None, split: str, rev
     """Open a split of the data set `path` as a stream with a state that can be saved."""
     import datasets
 
-    folder = Path(os.path.expanduser(path))
+    folder = expanded(path)
     local = folder.is_dir()
     with download_errors(name, path):
         if not local:
@@ -56,7 +56,7 @@ def local_mark(path: str) -> str:
     """Return the first digits of the content of a local folder, so that its text is kept apart; "" for a hub's name.
 
     Raises MissingError for a folder that is not there."""
-    folder = Path(os.path.expanduser(path))
+    folder = expanded(path)
     if looks_like_a_path(path) and not folder.is_dir():
         raise missing_path("data.path", path, Path(), "folder")
     return (fingerprint(folder) or "")[:8] if folder.is_dir() else ""

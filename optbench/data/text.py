@@ -12,7 +12,6 @@ from optbench.data.text_files import corpus_of_files, read_text, split_files
 from optbench.data.text_source import TextSource
 from optbench.data.user_path import find_user_path, missing_path
 from optbench.errors import ConfigError, MissingError
-from optbench.files import expanded
 
 
 @dataclass(frozen=True, kw_only=True)

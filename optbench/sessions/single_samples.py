@@ -35,7 +35,11 @@ def require_batch_statistics(config: RunConfig, trainer: Trainer, micro_batch: i
     norm = failing_norm(trainer)
     if norm is None:
         return
-    larger = [n for n in range((micro_batch or config.batch_size) + 1, config.batch_size + 1) if least(config.batch_size, n) > 1]
+    larger = [
+        n
+        for n in range((micro_batch or config.batch_size) + 1, config.batch_size + 1)
+        if least(config.batch_size, n) > 1
+    ]
     batches = range(config.batch_size + 1, config.batch_size + 4 * ranks)
     more = [n for n in batches if least(n, micro_batch) > 1]
     ways = [f"micro_batch={n}" for n in larger[:1]] + [f"batch_size={n}" for n in more[:1]]

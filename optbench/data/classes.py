@@ -44,7 +44,7 @@ def check_classes(where: str, labels: Mapping[str, Tensor], names: Sequence[str]
             way_out = f"remove it from {split}" if "train" in given else "raise or lower data.validation"
             raise ConfigError(
                 f"{where}: the {split} split has a class that the training part lacks: {listed(extra, names)}",
-                f"Add samples of it to train, or {way_out}",
+                f"Add samples of it {way_out}",
             )
         if lacking.any() and split in given:
             raise ConfigError(

@@ -77,7 +77,7 @@ class ImageFolder(ImageSource):
             names = list(classes)
             lists = self.split_by_names(folder, list_of(classes, names, str(folder)))
         left.say(self.where)
-        cut = () if parts else HELD_OUT
+        cut = () if parts else SPLITS
         return self.dataset(self.where, lists, names, seeds, device, cut=cut)
 
     def require(self, root: Path) -> Path:

@@ -136,7 +136,8 @@ def test_a_damaged_image_is_named(tmp_path: Path, stream: tuple[str, ...]) -> No
     [
         ({"train": 4, "val": 2}, ("cat",), "images of 1 class only"),
         ({"train": 0, "val": 2}, ("cat", "dog"), "no image files"),
-        ({"train": 1}, ("cat", "dog"), "data.validation"),
+        ({"train": 1}, ("cat", "dog"), "2 training samples cannot give"),
+        ({"train": 2}, ("cat", "dog"), "data.validation=0.1: cannot take 0"),
     ],
 )
 def test_unusable_folders_are_named(

@@ -1,6 +1,26 @@
-"""`python -m optbench`."""
+"""The process of the command line: `optbench` and `python -m optbench`."""
 
-from optbench.cli.app import main
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Run the command line on this process's arguments and standard streams. Ctrl-C ends it with 130, also while it
+    imports."""
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    from optbench.cli import app, streams
+
+    streams.guard_streams()
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        app.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":  # worker processes import this module under another name
     main()

@@ -16,8 +16,14 @@ Any other exception that reaches the command line is a bug in optbench: tracebac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import cast
+
+COMMANDS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
+"""Control characters, ends of lines, marks that turn the direction of what follows, and halves of characters."""
 
 
 class OptbenchError(Exception):
@@ -114,6 +120,11 @@ def from_plain(tree: object) -> OptbenchError:
     if not issubclass(kind, Interrupted):
         return kind(message, hint)
     return kind(number if isinstance(number, int) else 0, message, hint)
+
+
+def printable(text: object) -> str:
+    """Return text in one line, without characters that a terminal, a spreadsheet or a page would act on."""
+    return COMMANDS.sub(lambda found: " " if found[0].isspace() else "\ufffd", str(text))
 
 
 def first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +13,10 @@ from optbench import __version__
 from optbench.cli.commands import CommandGroup
 from optbench.cli.options import Debug
 from optbench.cli.output import Output, log_to_stderr
-from optbench.errors import OptbenchError
+from optbench.cli.streams import stdout_error
+from optbench.errors import OptbenchError, printable
 
+USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # ClickException; newer versions of Typer have their own
 ABOUT = "Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."
 
 app = typer.Typer(
@@ -48,23 +50,25 @@ def root(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line. `optbench.errors` lists the exit codes; a traceback (exit code 1) is a bug of optbench."""
+    """Run the command line and exit. `optbench.errors` lists the exit codes; a traceback (exit code 1) is a bug of
+    optbench."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or bool(os.environ.get("OPTBENCH_DEBUG"))
     log_to_stderr()
     Output.current = None
     try:
-        app(arguments)
+        code = app(arguments, standalone_mode=False)
     except OptbenchError as error:
         if debug:
             raise
-        output = Output.current or Output(as_json="--json" in arguments)
-        output.error(error)
-        raise SystemExit(error.exit_code) from None
-    except BrokenPipeError:  # the reader of our output is gone, e.g. `| head`
-        sys.stderr.close()
-        raise SystemExit(0) from None
+        code = error.exit_code
+        (Output.current or Output(as_json="--json" in arguments)).error(error)
+    except USAGE_ERROR as error:
+        code = error.exit_code
+        error.message = "\n".join(map(printable, error.message.splitlines()))  # it repeats words of the command line
+        error.show()
+    lost = stdout_error()
+    if lost:
+        Output().error(lost)
+    raise SystemExit(code or (lost.exit_code if lost else 0))
 
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ import typer
 
 from optbench.cli import options
 from optbench.cli.options import AsJson, Debug
-from optbench.cli.output import Output, print_encodable
+from optbench.cli.output import Output
 from optbench.errors import ConfigError, ExpectationFailed, NoResultsError, OptbenchError
 from optbench.reports.model.numbers import MINUS, counted, estimate_text
 from optbench.reports.model.sections.verdicts import sentence
@@ -67,8 +67,7 @@ def compare(
         "assumptions": unique(one.report.assumptions for one in found),
         "mixed": unique(one.report.mixed for one in found),
     }
-    text = "\n".join(lines(found, tree["assumptions"], tree["mixed"]))
-    output.answer(tree, lambda: print_encodable(text))
+    output.lines(tree, lines(found, tree["assumptions"], tree["mixed"]))
     if checked:
         require(checked, [(one.title, one.pair.verdict) for one in found])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from optbench.cli.options import AsJson, ConfigDir, Debug, Overrides
-from optbench.cli.output import Output
+from optbench.cli.output import Output, print_lines
 from optbench.cli.run import load
 from optbench.cli.tables import table
 from optbench.errors import ConfigError
@@ -132,11 +132,11 @@ def print_shown(shown: dict[str, Any]) -> None:
     """Print the resolved configuration."""
     from optbench.config import as_typed
 
-    print(shown["run_id"])
+    print_lines([shown["run_id"]])
     table("", [{**row, "value": as_typed(row["value"])} for row in shown["values"]])
     rule = shown["weight_decay"]
     spared = f"; spared: {', '.join(rule['spared'])}" if rule["spared"] else ""
     decayed = f"weight decay {rule['weight_decay']}: {', '.join(rule['decayed'])}{spared}"
-    print(decayed if rule["decayed"] else "no weight decay")
+    print_lines([decayed if rule["decayed"] else "no weight decay"])
     if "parameters" in shown:
         table("parameters", [{k: str(v) for k, v in row.items()} for row in shown["parameters"]])

@@ -6,10 +6,10 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TextIO
 
-from optbench.errors import OptbenchError
+from optbench.errors import OptbenchError, printable
 
 LOGGER = logging.getLogger("optbench")  # all modules of the package log below it
 
@@ -24,7 +24,7 @@ class LogToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if is_speaker():
-            print(record.getMessage(), file=sys.stderr, flush=True)
+            print_lines(record.getMessage().splitlines(), sys.stderr)
 
 
 class Output:
@@ -55,7 +55,7 @@ class Output:
 
     def lines(self, tree: object, lines: Sequence[str]) -> None:
         """Print the answer: `tree` as JSON, or lines of text."""
-        self.answer(tree, lambda: print("\n".join(lines)))
+        self.answer(tree, lambda: print_lines(lines))
 
     def table(self, rows: Sequence[dict[str, Any]], title: str = "") -> None:
         """Print rows as the answer: as JSON, or as a table."""
@@ -67,16 +67,14 @@ class Output:
         """Print an error on stderr and, with --json and unless the answer is there already, as JSON on stdout."""
         if not is_speaker():
             return
-        print(f"optbench: {error}", file=sys.stderr)
+        print_lines([f"optbench: {error.message}", *error.hint.splitlines()], sys.stderr)
         if self.as_json and not self.answered:
             print(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
 
 
-def print_encodable(text: str) -> None:
-    """Print text in the characters that stdout can encode."""
-    from optbench.reports.render.terminal import fitting
-
-    print(fitting(text, sys.stdout.encoding or "ascii"), flush=True)
+def print_lines(lines: Iterable[str], file: TextIO | None = None) -> None:
+    """Print lines to stdout or a file. Names in them come from files and command no terminal."""
+    print("\n".join(map(printable, lines)), file=file, flush=True)
 
 
 def log_to_stderr() -> None:

@@ -12,7 +12,7 @@ import typer
 
 from optbench.cli import options
 from optbench.cli.options import AsJson, Debug
-from optbench.cli.output import Output, print_encodable
+from optbench.cli.output import Output, print_lines
 from optbench.errors import ConfigError, NoResultsError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def report(
     if printed:
         output.answer(tree_of(made) if as_json else None, lambda: print_text(made))
     else:
-        print_encodable("\n".join([*first_lines(made), written_line(files)]))
+        print_lines([*first_lines(made), written_line(files)])
 
 
 @dataclass(frozen=True)
@@ -115,19 +115,19 @@ def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
         raise ConfigError(f"--every {every:g}: expected seconds above 0")
     if wanted.wandb is not None:
         raise ConfigError("--watch and --wandb are mutually exclusive: only a results folder can be watched")
-    how, root, printed = wanted.how(), located(path), ""
+    how, root, printed = wanted.how(), located(path), [""]
     try:
         for _ in changes(root, every):
             try:
                 made = build_studies(root, how)
             except NoResultsError as error:
-                words, ended = str(error), False
+                words, ended = str(error).splitlines(), False
             else:
                 ended = all(one.results is not None and all_finished(one.results) for one in made)
                 files = written(made, wanted, refresh=None if ended else max(1, round(every)))
-                words = "\n".join([*first_lines(made), written_line(files)])
+                words = [*first_lines(made), written_line(files)]
             if words != printed:
-                print_encodable(words)
+                print_lines(words)
             printed = words
             if ended:
                 return
@@ -180,7 +180,7 @@ def print_text(made: Sequence[StudyReport]) -> None:
     print_index(entries(made))
     for one in made:
         if one.report:
-            print_encodable(f"\n== {one.name} ==")
+            print_lines(["", f"== {one.name} =="])
             print_first_screen(one.report)
 
 
@@ -188,16 +188,14 @@ def first_lines(made: Sequence[StudyReport]) -> list[str]:
     """Return the claim, the answer, the caveats and what to type next; of several studies, a line each."""
     from optbench.reports.build.studies import entries
     from optbench.reports.model.overview import overview
-    from optbench.reports.render.terminal import clean
-
     if len(made) > 1:
-        return [clean(f"{one.study}: {' '.join(one.answer)}") for one in entries(made)]
+        return [f"{one.study}: {' '.join(one.answer)}" for one in entries(made)]
     report = made[0].report
     first = overview(report) if report else None
     if first is None:
-        return [clean(made[0].problem)]
+        return [made[0].problem]
     next_lines = (line for step in first.steps for line in (f"next: {step.reason}", f"  {step.command}"))
-    return [clean(line) for line in (*filter(None, [first.claim]), *first.answer, *first.caveats, *next_lines)]
+    return [*filter(None, [first.claim]), *first.answer, *first.caveats, *next_lines]
 
 
 def written_line(files: Sequence[Path]) -> str:

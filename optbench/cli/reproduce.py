@@ -262,8 +262,6 @@ def destination(file: Path, output: Path | None) -> Path:
 
 def lines(found: ReproducedClaim, tree: Mapping[str, Any]) -> list[str]:
     """Return the lines to print: the claim, its criteria, the verdict, the files."""
-    from optbench.reports.render.terminal import clean
-
     claim = found.claim
     rests = "" if claim.seeds is None else f" (n = {claim.seeds} seeds{': few' if claim.few else ''})"
     said = [f"{found.name}: {found.title or claim.text}", *(f"  {line}" for line in claim.lines)]
@@ -273,7 +271,7 @@ def lines(found: ReproducedClaim, tree: Mapping[str, Any]) -> list[str]:
     said += [f"runs     {tree['runs']['all']}, {failed} of them failed; {tree['ran']} now"]
     said += [f"report   {tree['report']}"]
     said += [f"written  {', '.join(tree['written'])}"] if tree["written"] else []
-    return [clean(line) for line in said]
+    return said
 
 
 def row(tree: Mapping[str, Any]) -> dict[str, str]:

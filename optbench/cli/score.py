@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from optbench.cli.options import AsJson, Debug
-from optbench.cli.output import Output
+from optbench.cli.output import Output, print_lines
 from optbench.errors import ConfigError, suggest
 
 COLUMNS = ("submission", "workload", "study", "trial", "seconds")
@@ -52,8 +52,8 @@ def score(
     for line in read.notes:
         log.warning(line)
     found = score_table(read, trapezoid=trapezoid, r_max=r_max, reference=reference)
-    text = "\n".join(words_of(found, reference))
-    output.answer(plain(found), lambda: (table("", rows_of(found, reference)), print(text)))
+    words = words_of(found, reference)
+    output.answer(plain(found), lambda: (table("", rows_of(found, reference)), print_lines(words)))
 
 
 def check_reference(name: str | None, known: Sequence[str]) -> None:
@@ -143,8 +143,8 @@ def algoperf(
     ]
     tree = {"trials": trials, "reached": reached, "skipped": found.skipped, "notes": found.notes}
     tree |= {"table": str(file) if file else None, "rows": rows}
-    summary = f"{trials} trials, {reached} reached their target: {file}\noptbench score {file}\n"
-    output.answer(tree, lambda: print(text if file is None else summary, end=""))
+    summary = [f"{trials} trials, {reached} reached their target: {file}", f"optbench score {file}"]
+    output.answer(tree, lambda: print(text, end="") if file is None else print_lines(summary))
 
 
 def to_table(logs: ImportedLogs) -> str:

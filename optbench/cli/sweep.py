@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.cli import options
 from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
-from optbench.cli.output import Output
+from optbench.cli.output import Output, print_lines
 from optbench.cli.tables import table
 from optbench.cli.trust import require_trust
 from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError, StorageError
@@ -297,11 +297,11 @@ def print_summary(tree: Mapping[str, Any]) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
     budgets = sorted({round(cell["evaluated_samples"]) for cell in tree["cells"]})
     budget = " or ".join(f"{samples:,}" for samples in budgets) if len(budgets) < 4 else f"{len(budgets)} budgets of"
-    print(
+    first = (
         f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; {summary.tuning_text(tree)}, "
         f"{budget} samples through gradient evaluations a run; 95 % intervals over final seeds"
     )
-    print("\n".join([*summary.given_lines(tree["cells"]), f"results  {tree['folder']}"]))
+    print_lines([first, *summary.given_lines(tree["cells"]), f"results  {tree['folder']}"])
 
 
 def show_plan(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> None:
@@ -325,4 +325,4 @@ def print_plan(tree: Mapping[str, Any]) -> None:
     from optbench.sweeps.dry_run.plan_text import table_row
 
     table(tree["study"], [table_row(row) for row in tree["cells"]])
-    print("\n".join(tree["lines"]))
+    print_lines(tree["lines"])

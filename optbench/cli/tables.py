@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from optbench.errors import printable
+
 
 def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows with equal keys as a table. On a terminal long cells wrap; in a pipe lines stay whole."""
@@ -13,15 +15,15 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
+    names = list(rows[0] if rows else ())
+    shown = [[printable(name) for name in names], *([printable(row[name]) for name in names] for row in rows)]
     if not console.is_terminal:
-        names = rows[0] if rows else ()
-        console = Console(
-            width=max(80, 16 + sum(3 + max(len(name), *(len(str(r[name])) for r in rows)) for name in names))
-        )
-    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in rows[0] if rows else ():
+        widths = (max(map(len, column)) for column in zip(*shown, strict=True))
+        console.width = max(80, 16 + sum(3 + width for width in widths))
+    drawn = Table(title=printable(title) or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in shown[0]:
         drawn.add_column(name, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(str(value)) for value in row.values()))
+    for row in shown[1:]:
+        drawn.add_row(*map(Text, row))
     console.print(drawn)

@@ -12,7 +12,7 @@ import typer
 
 from optbench.cli import options
 from optbench.cli.options import AsJson, ConfigDir, Debug, Overrides, ResultsDir
-from optbench.cli.output import Output
+from optbench.cli.output import Output, print_lines
 from optbench.cli.sweep import SweepOptions, print_summary, raise_for_failures, result_tree, run_study, show_plan
 from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed, OptbenchError
@@ -137,11 +137,9 @@ def print_target(file: Path, target: Mapping[str, Any]) -> None:
     """Print the new target."""
     direction = "at least" if target["direction"] == "max" else "at most"
     test = f"test {direction} {target['test_value']:g}" if target["test_value"] is not None else "no test value"
-    print(
-        f"target   validation {target['metric']} {direction} {target['value']:g}, {test}; {target['reached']} of "
-        f"{target['procedure']['seeds']} reruns of {target['best']['optimizer']} reached it; version "
-        f"{target['version']}\nfile     {file}"
-    )
+    reached = f"{target['reached']} of {target['procedure']['seeds']} reruns of {target['best']['optimizer']} reached it"
+    found = f"validation {target['metric']} {direction} {target['value']:g}, {test}"
+    print_lines([f"target   {found}; {reached}; version {target['version']}", f"file     {file}"])
 
 
 def list_(config_dir: ConfigDir = None, as_json: AsJson = False, debug: Debug = False) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optbench.contracts import Sink
+from optbench.errors import printable
 from optbench.records import Record, Split
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Console(Sink):
         self.began = self.printed = time.monotonic()
         if not self.enabled:
             return
-        print(f"{run['run_id']} on {describe_device(run.get('hardware', {}))}", file=sys.stderr, flush=True)
+        device = describe_device(run.get("hardware", {}))
+        print(printable(f"{run['run_id']} on {device}"), file=sys.stderr, flush=True)
         if sys.stderr.isatty():
             self._progress = self._bar()
             self._progress.start()
@@ -50,7 +52,7 @@ class Console(Sink):
         progress = Progress(
             BarColumn(24),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeRemainingColumn(compact=True),
             console=Terminal(stderr=True),
             refresh_per_second=4,
@@ -86,7 +88,7 @@ class Console(Sink):
         shown = {"loss": "train_loss", f"val {self.metric}": "val_metric", "samples/s": "samples_per_second"}
         formats = {"samples/s": ",.0f"}
         return "  ".join(
-            f"{label} {number(self.seen[key], formats.get(label, '.4f'))}"
+            f"{printable(label)} {number(self.seen[key], formats.get(label, '.4f'))}"
             for label, key in shown.items()
             if key in self.seen
         )

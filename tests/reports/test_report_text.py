@@ -9,8 +9,10 @@ from dataclasses import replace
 import pytest
 from made_report import NASTY, bare_report, failed_report, made_report
 
+from optbench.cli.streams import FITTING, register_fitting
+from optbench.errors import printable
 from optbench.reports.model.content import Report
-from optbench.reports.render.terminal import clean, fitting, print_report
+from optbench.reports.render.terminal import fitting, print_report
 
 
 def printed(report: Report, capsys: pytest.CaptureFixture[str]) -> str:
@@ -41,7 +43,7 @@ def test_anything_can_be_printed(report: Report, capsys: pytest.CaptureFixture[s
 def test_control_characters_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     out = printed(made_report(("\x1b[31mred", "[bold]x[/bold]")), capsys)
     assert "\x1b" not in out and "[bold]x[/bold]" in out
-    assert clean("a\x1b[2Jb\u202ec") == "a\ufffd[2Jb\ufffdc"
+    assert printable("a\x1b[2Jb\u202ec\r\nd") == "a\ufffd[2Jb\ufffdc  d"
 
 
 def test_a_sentence_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +53,8 @@ def test_a_sentence_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_signs_that_an_encoding_lacks_are_replaced(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    register_fitting()
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=FITTING)
     monkeypatch.setattr(sys, "stdout", out)
     print_report(made_report(("lion", "ライオン")))
     out.flush()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from optbench.errors import printable
 from optbench.reports.model.cells import BLOCKS, texts
 from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Report
@@ -36,16 +36,16 @@ def first_screen(of: Overview, width: int) -> Iterator[RenderableType]:
     from rich.text import Text
 
     if of.claim:
-        yield Text(clean(of.claim), style="bold")
+        yield Text(printable(of.claim), style="bold")
     for line in of.answer:
-        yield Text(clean(line), style="bold")
+        yield Text(printable(line), style="bold")
     if shown := of.standings.shown_in("terminal"):
         yield from map(rich_table, fitting_tables(shown, width))
     for line in of.caveats:
-        yield Text(clean(f"! {line}"), style="yellow")
+        yield Text(printable(f"! {line}"), style="yellow")
     for step in of.steps:
-        yield Text(clean(f"Next: {step.reason}"))
-        yield Text(clean(f"  {step.command}"), style="bold")
+        yield Text(printable(f"Next: {step.reason}"))
+        yield Text(printable(f"  {step.command}"), style="bold")
 
 
 def fitting_tables(of: Table, width: int) -> list[Table]:
@@ -72,15 +72,15 @@ def chapter_lines(chapter: Chapter) -> Iterator[RenderableType]:
     if not tables:
         return
     yield Text("")
-    yield Text(clean(f"{chapter.title}: {chapter.facts}" if chapter.facts else chapter.title), style="italic")
-    yield from (Text(clean(f"  {sentence}")) for sentence in chapter.answer)
+    yield Text(printable(f"{chapter.title}: {chapter.facts}" if chapter.facts else chapter.title), style="italic")
+    yield from (Text(printable(f"  {sentence}")) for sentence in chapter.answer)
     for table in tables:
         if len(table.columns) == 1:  # sentences
-            yield from (Text(clean(f"  {cell}")) for (cell,) in texts(table))
+            yield from (Text(printable(f"  {cell}")) for (cell,) in texts(table))
         else:
             yield rich_table(table)
     for warning in chapter.warnings:
-        yield Text(clean(f"  ! {warning}"), style="yellow")
+        yield Text(printable(f"  ! {warning}"), style="yellow")
 
 
 def rich_table(of: Table) -> RenderableType:
@@ -93,16 +93,11 @@ def rich_table(of: Table) -> RenderableType:
     for column in of.columns:
         narrow = column.right or column.kind in ("ranks", "curve")
         justify = "right" if column.right else "left"
-        title = "\n".join(clean(words) for words in (column.group, column.title) if words)
+        title = "\n".join(printable(words) for words in (column.group, column.title) if words)
         table.add_column(title, justify=justify, overflow="fold", no_wrap=narrow)
     for row in texts(of):
-        table.add_row(*(Text(clean(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
-
-
-def clean(text: str) -> str:
-    """Return text without characters that would command a terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def print_report(report: Report) -> None:
@@ -121,18 +116,15 @@ def print_index(entries: Sequence[IndexEntry]) -> None:
 
 
 def print_lines(lines_for: Callable[[int], Iterable[RenderableType]]) -> None:
-    """Print what rich shows in a width; in characters that stdout can encode."""
+    """Print what rich shows in a width."""
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDE)
-    with console.capture() if not console.encoding.startswith("utf") else nullcontext() as caught:
-        for line in lines_for(console.width):
-            console.print(line, soft_wrap=isinstance(line, Text) and not console.is_terminal)
-    if caught:
-        console.file.write(fitting(caught.get(), console.encoding))
+        console.width = WIDE
+    for line in lines_for(console.width):
+        console.print(line, soft_wrap=isinstance(line, Text) and not console.is_terminal)
 
 
 def fitting(text: str, encoding: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optbench.errors import printable
 from optbench.sweeps.display.run_times import RunTimes
 from optbench.sweeps.executors.base import Event, RunEvaluated, RunProgress, RunStarted
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress
@@ -96,14 +97,15 @@ class LiveDisplay(Observer):
             self._started_live().update(self.table(), refresh=False)
         elif time.monotonic() - self.printed >= PLAIN_SECONDS:
             self.printed = time.monotonic()
-            print(self.summary(), file=sys.stderr, flush=True)
+            print(printable(self.summary()), file=sys.stderr, flush=True)
 
     def _started_live(self) -> Live:
         if self._live is None:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(stderr=True), refresh_per_second=1 / REFRESH_SECONDS, transient=True)
+            console = Console(stderr=True, markup=False, emoji=False)
+            self._live = Live(console=console, refresh_per_second=1 / REFRESH_SECONDS, transient=True)
             self._live.start()
         return self._live
 
@@ -182,9 +184,9 @@ class LiveDisplay(Observer):
         caption = f"{len(self.outcomes)}/{self.expected} runs, {spent} so far, {self.time_left()}"
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
         for name in ("cell", "stage", "done", "running", "failed", f"best {self.metric or 'so far'}", "at"):
-            table.add_column(name, justify="right" if name in ("done", "running", "failed") else "left")
+            table.add_column(printable(name), justify="right" if name in ("done", "running", "failed") else "left")
         for cell in self.cells:
-            table.add_row(*self.row(cell))
+            table.add_row(*map(printable, self.row(cell)))
         return table
 
     def row(self, progress: CellProgress) -> list[str]:

@@ -53,6 +53,14 @@ def read_text(path: Path, *, limit: int | None = LARGEST, encoding: str = "utf-8
     return read_bytes(path, limit=limit).decode(encoding, errors)
 
 
+def has_content(path: Path, content: bytes) -> bool:
+    """Return True if a file has this content."""
+    try:
+        return read_bytes(path, limit=len(content)) == content
+    except OSError:
+        return False
+
+
 def parse_json(text: str | bytes) -> object:
     """Return the value of a JSON document. Raises ValueError for a damaged or too deeply nested one."""
     try:

@@ -71,4 +71,3 @@ def main(argv: Sequence[str] | None = None) -> None:
     if lost:
         Output().error(lost)
     raise SystemExit(code or (lost.exit_code if lost else 0))
-

@@ -188,6 +188,7 @@ def first_lines(made: Sequence[StudyReport]) -> list[str]:
     """Return the claim, the answer, the caveats and what to type next; of several studies, a line each."""
     from optbench.reports.build.studies import entries
     from optbench.reports.model.overview import overview
+
     if len(made) > 1:
         return [f"{one.study}: {' '.join(one.answer)}" for one in entries(made)]
     report = made[0].report

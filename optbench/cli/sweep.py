@@ -184,6 +184,7 @@ def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, output: Out
     for line in dropped_lines(cells):
         log.info(line)
     with study_file.scheduler_lock(folder):
+        study_file.set_aside_unreadable(folder)
         scheduler = Scheduler(
             study,
             cells,

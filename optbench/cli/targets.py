@@ -137,9 +137,14 @@ def print_target(file: Path, target: Mapping[str, Any]) -> None:
     """Print the new target."""
     direction = "at least" if target["direction"] == "max" else "at most"
     test = f"test {direction} {target['test_value']:g}" if target["test_value"] is not None else "no test value"
-    reached = f"{target['reached']} of {target['procedure']['seeds']} reruns of {target['best']['optimizer']} reached it"
+    reruns = f"{target['procedure']['seeds']} reruns of {target['best']['optimizer']}"
     found = f"validation {target['metric']} {direction} {target['value']:g}, {test}"
-    print_lines([f"target   {found}; {reached}; version {target['version']}", f"file     {file}"])
+    print_lines(
+        [
+            f"target   {found}; {target['reached']} of {reruns} reached it; version {target['version']}",
+            f"file     {file}",
+        ]
+    )
 
 
 def list_(config_dir: ConfigDir = None, as_json: AsJson = False, debug: Debug = False) -> None:

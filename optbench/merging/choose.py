@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from optbench.errors import StorageError
 from optbench.merging.scan import TreeRun
 from optbench.records import COLUMNS
 from optbench.reports.comparable import version_of
@@ -62,8 +63,8 @@ def difference(a: Path, b: Path) -> str:
 
 def equal(a: Path, b: Path) -> bool:
     """Return True if two files have the same content, or neither exists."""
-    if not a.exists() or not b.exists():
-        return a.exists() == b.exists()
+    if not a.is_file() or not b.is_file():
+        return a.exists() == b.exists() and not a.exists()
     return filecmp.cmp(a, b, shallow=False)
 
 
@@ -84,7 +85,7 @@ def in_records(a: Path, b: Path) -> str:
     for folder in (a, b):
         try:
             rows.append([dict(row) for row in read_records(folder / FILES[1])])
-        except (OSError, TypeError, ValueError):
+        except (OSError, TypeError, ValueError, StorageError):
             return f"the records of {folder} cannot be read"
     for one, two in zip(*rows, strict=False):
         unequal = first_unequal(one, two)

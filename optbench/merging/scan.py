@@ -14,7 +14,7 @@ from optbench.reports.read.plain_runs import name_plain_runs
 from optbench.reports.read.reading import FILES, FIRST_RUN, rows_of, studies_below, study_of
 from optbench.reports.read.run_rows import OPEN, PRUNED
 from optbench.reports.read.versions import MARK, mark
-from optbench.store import check_study, read_json
+from optbench.store import check_study, read_study
 from optbench.sweeps.scheduler.scheduler import checkpoint_step
 
 STUDY_FILE = "study.json"
@@ -110,10 +110,7 @@ def study_name(folder: Path) -> str:
 
 def read_study_file(folder: Path) -> dict[str, object] | None:
     """Return a study's study.json, None if it cannot be read."""
-    try:
-        return read_json(folder / STUDY_FILE)
-    except (OSError, RecursionError):
-        return None
+    return read_study(folder / STUDY_FILE)
 
 
 def runs_in(

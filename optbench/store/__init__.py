@@ -4,6 +4,7 @@ from optbench.store.atomic import storage_errors, sync_file, sync_folder, write_
 from optbench.store.json_files import Document, read_json, read_records, unreadable, write_json
 from optbench.store.places import check_study, results_root
 from optbench.store.run_folder import REPLACED, RunFolder, State
+from optbench.store.shapes import read_pruned, read_result, read_run, read_study
 
 __all__ = [
     "REPLACED",
@@ -12,7 +13,11 @@ __all__ = [
     "State",
     "check_study",
     "read_json",
+    "read_pruned",
     "read_records",
+    "read_result",
+    "read_run",
+    "read_study",
     "results_root",
     "storage_errors",
     "sync_file",

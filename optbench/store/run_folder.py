@@ -30,7 +30,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from optbench.errors import Locked
 from optbench.records import Record
 from optbench.store.atomic import storage_errors, sync_file, sync_folder, write_atomically
-from optbench.store.json_files import Document, read_json, read_records, write_json
+from optbench.store.json_files import Document, read_records, write_json
+from optbench.store.shapes import read_result, read_run
 
 if TYPE_CHECKING:
     from optbench.records import Pixels
@@ -210,11 +211,11 @@ class RunFolder:
 
     def result(self) -> Document | None:
         """Return result.json, or None for an unfinished run."""
-        return read_json(self.result_file)
+        return read_result(self.result_file)
 
     def run(self) -> Document | None:
         """Return run.json, or None if there is none."""
-        return read_json(self.run_file)
+        return read_run(self.run_file)
 
     def records(self) -> list[Document]:
         """Return the rows of metrics.jsonl."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.config.runconfig import sha256_of
 from optbench.config.target import workload_sha256
 from optbench.errors import ConfigError, ExpectationFailed
-from optbench.store import read_json
+from optbench.store import read_run
 from optbench.sweeps.study.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def target_of(scheduler: Scheduler) -> dict[str, Any]:
             f"The logs: {scheduler.folder / 'logs'}",
         )
     config = progress.cell.config
-    run = read_json(scheduler.folder / progress.finals[0].run_id / "run.json") or {}
+    run = read_run(scheduler.folder / progress.finals[0].run_id / "run.json") or {}
     procedure = procedure_of(scheduler)
     fixed = {"metric": metric, "direction": direction, "steps": config.steps, "batch_size": config.batch_size}
     fixed |= {"data_sha256": (run.get("data") or {}).get("sha256"), "workload_sha256": workload_sha256(config)}

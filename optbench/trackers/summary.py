@@ -10,39 +10,40 @@ from optbench.trackers.console import duration, number, size
 
 def summary_lines(run: Document, result: Document, folder: Path) -> list[str]:
     """Return the summary of a finished run."""
-    final, best, reached = result["final"], result.get("best"), result.get("target")
-    metric = result["metric"] or "metric"
+    final, best, reached = (result.get(key) or {} for key in ("final", "best", "target"))
+    metric = result.get("metric") or "metric"
     trivial = f"   trivial {number(final['test_trivial'])}" if final.get("test_trivial") is not None else ""
     reason = f": {result['reason']}" if result.get("reason") else ""
     lines = [f"{result['run_id']}  {result['status']}{reason}"]
     width = max(12, len(metric))
     lines.append(
-        f"  {metric:<{width}} test {number(final['test_metric'])}   validation {number(final['val_metric'])}   "
-        f"train {number(final['train_metric'])}{trivial}"
+        f"  {metric:<{width}} test {number(final.get('test_metric'))}   validation "
+        f"{number(final.get('val_metric'))}   train {number(final.get('train_metric'))}{trivial}"
     )
     lines.append(
-        f"  {'loss':<{width}} test {number(final['test_loss'])}   validation {number(final['val_loss'])}   "
-        f"train {number(final['train_loss'])}"
+        f"  {'loss':<{width}} test {number(final.get('test_loss'))}   validation {number(final.get('val_loss'))}   "
+        f"train {number(final.get('train_loss'))}"
     )
-    if best:
-        lines.append(f"  {'best':<12} validation {metric} {number(best['val_metric'])} at step {best['step']:,}")
-    if reached:
-        where = f"first passed at step {reached['step']:,}" if reached["step"] is not None else "not reached"
+    if best.get("step") is not None:
+        lines.append(f"  {'best':<12} validation {metric} {number(best.get('val_metric'))} at step {best['step']:,}")
+    if reached.get("value") is not None:
+        where = f"first passed at step {reached['step']:,}" if reached.get("step") is not None else "not reached"
         lines.append(f"  {'target':<12} {metric} {reached['value']:g}: {where}")
-    measured = time_lines(result) + memory_lines(result) if result["wall_seconds"] is not None else []
+    measured = time_lines(result) + memory_lines(result) if result.get("wall_seconds") is not None else []
     return lines + measured + note_lines(run, result, folder)
 
 
 def time_lines(result: Document) -> list[str]:
     """Return the lines about time by phase and speed."""
-    seconds, speed = result["seconds"], result["throughput"]
+    seconds, speed = ({k: v for k, v in (result.get(key) or {}).items() if v} for key in ("seconds", "throughput"))
     total = sum(seconds.values()) or 1.0
     shares = sorted(((value / total, name) for name, value in seconds.items()), reverse=True)
     split = ", ".join(f"{name} {share:.0%}" for share, name in shares if share >= 0.01)
     lines = [
-        f"  {'time':<12} {duration(result['wall_seconds'])}, training {duration(result['train_seconds'])} ({split})",
-        f"  {'speed':<12} {number(speed['samples_per_second'], ',.0f')} samples/s, step "
-        f"{number(speed['step_ms_median'], '.2f')} ms (95 %: {number(speed['step_ms_p95'], '.2f')} ms)",
+        f"  {'time':<12} {duration(result['wall_seconds'])}, training "
+        f"{duration(result.get('train_seconds') or 0.0)} ({split})",
+        f"  {'speed':<12} {number(speed.get('samples_per_second'), ',.0f')} samples/s, step "
+        f"{number(speed.get('step_ms_median'), '.2f')} ms (95 %: {number(speed.get('step_ms_p95'), '.2f')} ms)",
     ]
     if speed.get("flops_per_second"):
         use = f", {speed['utilisation']:.0%} of the device's peak" if speed.get("utilisation") else ""
@@ -52,22 +53,23 @@ def time_lines(result: Document) -> list[str]:
 
 def memory_lines(result: Document) -> list[str]:
     """Return the line about memory."""
-    held = result["bytes"]
-    state = sum(held["optimizer_state"].values())
+    held = result.get("bytes") or {}
+    state = sum(value or 0 for value in (held.get("optimizer_state") or {}).values())
     peak = held.get("peak_allocated")
     most = f"peak {size(peak)} on the device" if peak is not None else f"peak {size(held.get('resident'))} resident"
-    return [f"  {'memory':<12} parameters {size(held['parameters'])}, optimizer state {size(state)}, {most}"]
+    return [f"  {'memory':<12} parameters {size(held.get('parameters'))}, optimizer state {size(state)}, {most}"]
 
 
 def note_lines(run: Document, result: Document, folder: Path) -> list[str]:
     """Return the lines about the optimizer, resumes, unverified data and the results folder."""
     notes = []
     if run:
-        engine = f" ({run['engine']})" if run["engine"] else ""
+        engine = f" ({run['engine']})" if run.get("engine") else ""
         over = "".join(f", {name}" for name in run.get("modifiers", ()))
-        second = run.get("config", {}).get("optimizer_d")
-        other = f"; second player: {second['name']} by {second['impl']}" if second else ""
-        notes.append(f"  {'optimizer':<12} {run['algorithm']} by {run['implementation']}{engine}{over}{other}")
+        second = (run.get("config") or {}).get("optimizer_d")
+        other = f"; second player: {second.get('name')} by {second.get('impl')}" if second else ""
+        made = f"{run.get('algorithm')} by {run.get('implementation')}{engine}"
+        notes.append(f"  {'optimizer':<12} {made}{over}{other}")
     if result.get("resumed_from_steps"):
         notes.append(f"  {'resumed':<12} from step {', '.join(f'{step:,}' for step in result['resumed_from_steps'])}")
     if result.get("data_verified") is False:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from optbench.config.yaml_reader import load_yaml
 from optbench.errors import ConfigError, NoResultsError
+from optbench.files import read_text
 
 FILE = "eval_measurements.csv"
 TIME = "accumulated_submission_time"
@@ -148,8 +149,8 @@ def first_time(file: Path, target: Target) -> tuple[float, bool]:
 
     A last line without an end is ignored, as its numbers may be cut short. Raises MalformedLog."""
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(file)
+    except (OSError, ValueError) as error:
         raise MalformedLog(f"cannot be read: {error}") from None
     whole = text[: text.rfind("\n") + 1]
     sign = 1.0 if target.direction == "max" else -1.0

@@ -8,6 +8,7 @@ median over studies. A workload whose name extends another's by `_...` is its he
 from __future__ import annotations
 
 import csv
+import io
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optbench.errors import ConfigError, NoResultsError
+from optbench.files import read_text
 
 SUBMISSION = "submission"
 LONG = (SUBMISSION, "workload", "study", "trial", "seconds")
@@ -52,11 +54,13 @@ class TimeTable:
 def read_table(path: Path) -> TimeTable:
     """Read a table from a file. Raises ConfigError with line and column."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
+        rows = csv.reader(io.StringIO(read_text(path, encoding="utf-8-sig"), newline=""))
+        lines = [(number, row) for number, row in enumerate(rows, 1) if any(map(str.strip, row))]
     except FileNotFoundError:
         raise NoResultsError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, csv.Error) as error:
         raise ConfigError(f"{path}: cannot be read as CSV: {error}") from None
     if not lines:
         raise ConfigError(f"{path}: the table is empty")

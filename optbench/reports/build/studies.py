@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from optbench.errors import OptbenchError
+from optbench.files import read_json_file
 from optbench.reports.build.report import build
 from optbench.reports.build.workload import ReportOptions
 from optbench.reports.model.content import Report
@@ -81,6 +81,7 @@ def date_of(folder: Path) -> str:
     """Return the day on which the last run began, empty if unknown."""
     latest = max(folder.glob("*/run.json"), key=lambda file: (file.stat().st_mtime_ns, file), default=None)
     try:
-        return str(json.loads(latest.read_text(encoding="utf-8"))["started_at"])[:10] if latest else ""
-    except (OSError, ValueError, KeyError, TypeError):
+        run = read_json_file(latest) if latest else {}
+    except (OSError, ValueError):
         return ""
+    return str(run.get("started_at") or "")[:10] if isinstance(run, dict) else ""

@@ -11,8 +11,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, cast
 
+from optbench.files import parse_json
 from optbench.reports.read.record_frames import read_records, schema_of
 
 if TYPE_CHECKING:
@@ -81,10 +82,20 @@ def read_metadata(path: Path) -> Metadata:
     import polars as pl
 
     try:
-        known = json.loads(pl.read_parquet_metadata(path)[KEY])
-    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError):
+        known = parse_json(pl.read_parquet_metadata(path)[KEY]) if path.is_file() else None
+    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return no_metadata()
-    return known if known.get("version") == VERSION else no_metadata()
+    return cast("Metadata", known) if is_metadata(known) else no_metadata()
+
+
+def is_metadata(known: object) -> bool:
+    """Return True for the metadata of a copy of this version."""
+    return (
+        isinstance(known, dict)
+        and known.get("version") == VERSION
+        and isinstance(known.get("stamps"), dict)
+        and isinstance(known.get("wrong"), dict)
+    )
 
 
 def load(path: Path, columns: tuple[str, ...] | None, run_ids: tuple[str, ...]) -> polars.DataFrame | None:
@@ -95,10 +106,12 @@ def load(path: Path, columns: tuple[str, ...] | None, run_ids: tuple[str, ...]) 
         return pl.DataFrame(schema=schema_of(("run_id",)))
     try:
         there = pl.read_parquet_schema(path)
+        if any(there.get(name) not in (None, kind) for name, kind in schema_of(there).items()):
+            return None
         frame = pl.read_parquet(path, columns=[name for name in columns if name in there] if columns else None)
-    except (OSError, pl.exceptions.PolarsError):
+        return selected(frame, columns, run_ids)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
-    return selected(frame, columns, run_ids)
 
 
 def selected(frame: polars.DataFrame, columns: tuple[str, ...] | None, run_ids: tuple[str, ...]) -> polars.DataFrame:

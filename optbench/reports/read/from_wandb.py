@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from optbench.errors import MissingError, NoResultsError, first_line
+from optbench.files import has_content, parse_json
 from optbench.records import COLUMNS
 from optbench.store import storage_errors, write_atomically
 from optbench.trackers.wandb import RESULT_JSON, RUN_JSON
@@ -82,14 +83,16 @@ def write_run(run: WandbRun, folder: Path) -> bool:
     """Write one run's files, result.json last. Return False for a run that optbench did not log."""
     document, result = text_of(run.config, RUN_JSON), text_of(run.summary, RESULT_JSON)
     try:
-        tree = json.loads(document or "null")
-        study, run_id = str(tree["study"]), str(tree["run_id"])
-    except (ValueError, TypeError, KeyError):
+        tree = parse_json(document or "null")
+    except ValueError:
         return False
+    if not isinstance(tree, dict):
+        return False
+    study, run_id = str(tree.get("study") or ""), str(tree.get("run_id") or "")
     if any(not name or name.startswith(".") or "/" in name or "\\" in name for name in (study, run_id)):
         return False
     own = folder / study / run_id
-    if result and (own / "result.json").exists() and (own / "result.json").read_text(encoding="utf-8") == result:
+    if result and has_content(own / "result.json", result.encode()):
         return True
     with storage_errors(own):
         own.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,12 @@ such a line, or with values that were not finite, is read line by line.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optbench.files import parse_json, read_bytes
 from optbench.records import Split
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def read_chunk(files: Sequence[tuple[str, Path]], wrong: dict[str, str]) -> Iter
     found: dict[str, bytes] = {}
     for run_id, file in files:
         try:
-            found[run_id] = file.read_bytes() if file.exists() else b""
+            found[run_id] = read_bytes(file, limit=None)
+        except FileNotFoundError:
+            found[run_id] = b""
         except OSError as error:
             wrong[run_id] = f"{file.name} cannot be read: {error.strerror or error}"
     clean = {run_id: content for run_id, content in found.items() if content and looks_clean(content)}
@@ -95,7 +97,7 @@ def column_names(content: bytes) -> set[str]:
     head = content[:40_000].split(b"\n")[:-1] if len(content) > 40_000 else content.split(b"\n")
     for line in (*head, *content[-6_000:].split(b"\n")[1:]):
         try:
-            row = json.loads(line) if line else {}
+            row = parse_json(line) if line else {}
         except ValueError:
             continue
         names.update(row if isinstance(row, dict) else ())
@@ -133,7 +135,7 @@ def parse_by_line(run_id: str, content: bytes, wrong: dict[str, str]) -> Iterabl
 def record_of(line: bytes) -> Row | None:
     """Return one line as a record, None if it is not one."""
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:
         return None
     if not isinstance(row, dict) or row.get("split") not in SPLITS:

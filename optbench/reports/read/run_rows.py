@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from optbench.config.runconfig import sha256_of
+from optbench.errors import printable
+from optbench.files import read_json_file
 from optbench.records import SCHEMA
 from optbench.reports.read.columns import COLUMNS, RunRow
 from optbench.reports.read.study_file import CellEntry
+from optbench.store.shapes import LARGEST, is_number
 
 OPEN, PRUNED = "open", "pruned"
 NOT_OF_A_WORKLOAD = ("model", "data", "budget")
 OF_A_WORKLOAD = ("model", "data")
-LARGEST = 1e300  # numbers must be smaller; nan is not
 SIGNED = {
     "val",
     "test",
@@ -207,20 +209,20 @@ def nested(tree: Any, keys: tuple[str, ...]) -> object:
 
 
 def number(value: object) -> float | None:
-    """Return a number or None. Raises TypeError for anything else."""
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return value
-    raise TypeError(f"expected a number, found {value!r}")
+    """Return a number or None. Raises TypeError for anything else, and for a number that is too large."""
+    if value is None or is_number(value):
+        return cast("float | None", value)
+    raise TypeError(f"expected a number, found {printable(value)[:60]}")
 
 
 def read_object(file: Path, *, schema: bool = True) -> dict[str, Any]:
     """Return a JSON object of the current schema. Raises MalformedRun."""
     try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        tree = read_json_file(file)
+    except OSError as error:
+        raise MalformedRun(f"{file.name} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
         raise MalformedRun(f"{file.name} cannot be read: {error}") from None
-    except RecursionError:
-        raise MalformedRun(f"{file.name} cannot be read: it is nested too deeply") from None
     if not isinstance(tree, dict):
         raise MalformedRun(f"{file.name} is not a JSON object")
     if schema and tree.get("schema") != SCHEMA:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.errors import ConfigError
+from optbench.files import has_content
 from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Report
 from optbench.reports.model.document import Document
@@ -118,7 +119,7 @@ def write_text(path: Path, text: str) -> Path:
     content = text.encode("utf-8", "replace")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not (path.is_file() and path.read_bytes() == content):
+        if not has_content(path, content):
             write_atomically(path, lambda out: out.write(content))
     return path
 

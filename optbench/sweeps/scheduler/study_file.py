@@ -4,22 +4,26 @@ It lies beside the run folders and is replaced as a whole. It can be made again 
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from optbench.errors import ConfigError, Locked
+from optbench.errors import ConfigError, Locked, StorageError
 from optbench.records import SCHEMA
-from optbench.store import read_json, storage_errors, write_json
+from optbench.store import read_json, read_study, storage_errors, write_json
 from optbench.sweeps.executors.base import SCHEDULER_LOCK
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress, Trial
 from optbench.sweeps.study.outcomes import PRUNED, Outcome
 from optbench.sweeps.study.study import BEFORE, CLASSIC, DEFAULT, STUDY_FILE, Study
+
+log = logging.getLogger(__name__)
 
 OWNER = ".scheduler.json"
 HISTORY = 20  # earlier settings that are kept
@@ -39,8 +43,10 @@ def scheduler_lock(folder: Path) -> Iterator[None]:
         with storage_errors(folder):
             lock.acquire()
     except Timeout:
-        owner = read_json(folder / OWNER) or {}
-        who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+        owner: Mapping[str, Any] = {}
+        with suppress(StorageError):
+            owner = read_json(folder / OWNER) or {}
+        who = f"process {owner['pid']} on {owner['host']}" if {"pid", "host"} <= owner.keys() else "another process"
         raise Locked(
             f"the study {folder.name} is being run by {who}", "Wait for it, or choose another --study"
         ) from None
@@ -48,7 +54,8 @@ def scheduler_lock(folder: Path) -> Iterator[None]:
         write_json(folder / OWNER, {"pid": os.getpid(), "host": platform.node()})
         yield
     finally:
-        (folder / OWNER).unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / OWNER).unlink()
         lock.release()
 
 
@@ -162,5 +169,17 @@ def write_study_json(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_study_json(folder: Path) -> dict[str, Any] | None:
-    """Return the content of study.json, or None if there is none."""
-    return read_json(folder / STUDY_FILE)
+    """Return the content of study.json, or None if there is none that can be read."""
+    return read_study(folder / STUDY_FILE)
+
+
+def set_aside_unreadable(folder: Path) -> None:
+    """Rename a study.json that cannot be read: the sweep writes a new one. What it said of earlier settings is lost."""
+    file = folder / STUDY_FILE
+    if read_study(file) is not None or not os.path.lexists(file):
+        return
+    numbers = (number for number in itertools.count(1) if not os.path.lexists(folder / f"study.unreadable-{number}"))
+    aside = folder / f"study.unreadable-{next(numbers)}"
+    with storage_errors(file):
+        file.rename(aside)
+    log.warning(f"{file} cannot be read and is made again; the old one is kept as {aside.name}")

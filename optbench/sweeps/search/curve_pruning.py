@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optbench.config import RunConfig
+from optbench.errors import StorageError
 from optbench.records import Split
 from optbench.store import read_records
 from optbench.sweeps.search.optuna_tools import pruning_study, quietly
@@ -145,7 +146,7 @@ def curve(folder: Path, config: RunConfig) -> list[tuple[int, float | None]]:
     """Return (evaluation, metric) of a run's records on validation; none if its file cannot be read."""
     try:
         rows = read_records(folder / "metrics.jsonl")
-    except (OSError, ValueError):
+    except (StorageError, ValueError):
         return []
     found = {math.ceil(row["step"] / config.eval_every): row.get("val_metric") for row in rows if is_validation(row)}
     return sorted(found.items())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.records import Status
-from optbench.store import read_json, write_json
+from optbench.store import read_pruned, read_result, write_json
 
 PRUNED = "pruned"  # ended by the pruner: it has a checkpoint and no result
 REFUSED = "refused"  # its configuration cannot be run; nothing is kept
@@ -53,11 +53,13 @@ class Outcome:
 def read_outcome(study: Path, run_id: str, *, pruned: bool = True) -> Outcome | None:
     """Return the outcome of a run of the study, or None if it has not ended; `pruned` counts pruned runs as ended."""
     folder = study / run_id
-    result = read_json(folder / "result.json")
+    result = read_result(folder / "result.json")
     if result is not None:
         return outcome_of(result)
-    mark = read_json(folder / PRUNED_FILE) if pruned else None
-    return Outcome(run_id, PRUNED, mark["reason"], mark["metric"], mark["direction"], mark["value"]) if mark else None
+    mark = read_pruned(folder / PRUNED_FILE) if pruned else None
+    if mark is None:
+        return None
+    return Outcome(run_id, PRUNED, mark["reason"], mark.get("metric"), mark.get("direction"), mark.get("value"))
 
 
 def outcome_of(result: Mapping[str, Any]) -> Outcome:

@@ -15,7 +15,7 @@ from optbench.config.about import about_of
 from optbench.config.runconfig import short_hash
 from optbench.config.validation import config_error
 from optbench.errors import ConfigError, suggest
-from optbench.store import read_json
+from optbench.store import read_study
 from optbench.sweeps.study.study_yaml import check_form, read_study_file
 
 GROUP = "protocol"
@@ -129,7 +129,7 @@ def make_study(
 
 def begun_protocol(root: Path | None, name: str) -> str:
     """Return the protocol of the study of this name in a results folder; the default one if there is none."""
-    settings = ((read_json(root / name / STUDY_FILE) if root else None) or {}).get("settings") or {}
+    settings = ((read_study(root / name / STUDY_FILE) if root else None) or {}).get("settings") or {}
     earlier = settings.get("protocol", DEFAULT)
     return CLASSIC if earlier == DEFAULT and settings and "shortlist" not in settings else earlier
 

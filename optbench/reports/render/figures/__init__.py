@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from optbench.files import read_json_file
 from optbench.reports.model.document import Document, Places
 from optbench.reports.model.figure import Figure
 
@@ -63,7 +64,7 @@ def draw(figure: Figure, places: Places, files: list[Path]) -> None:
 def drawn_before(folder: Path) -> dict[str, str]:
     """Return the hashes of what the figures in a folder were drawn from."""
     try:
-        found = json.loads((folder / HASHES).read_text(encoding="utf-8"))
+        found = read_json_file(folder / HASHES)
     except (OSError, ValueError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from optbench.files import read_bytes
 from optbench.reports.model.content import Picture
 from optbench.reports.model.document import Places
 from optbench.reports.render.html.markup import join, tag
@@ -27,9 +28,7 @@ class Album:
     def take(self, path: Path) -> str | None:
         """Return a PNG file as a data address; None where it cannot be read, is no PNG, or there is no more room."""
         try:
-            if self.pictures <= 0 or path.stat().st_size > self.bytes:
-                return None
-            content = path.read_bytes()
+            content = read_bytes(path, limit=self.bytes) if self.pictures > 0 else b""
         except OSError:
             return None
         if not content.startswith(SIGNATURE):

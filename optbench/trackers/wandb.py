@@ -37,6 +37,8 @@ FACTS = ("algorithm", "implementation", "modifiers", "engine", "versions", "hard
 SWEEP_FACTS = ("trial_id", "sweep")
 RUN_JSON, RESULT_JSON = "run_json", "result_json"  # the whole files; `optbench report --wandb` reads them
 W_AND_B_SWEEP = "WANDB_SWEEP_ID"  # set in a W&B sweep, which reads a metric's summary as one number
+HOME_FOLDERS = ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR")
+"""Variables that name folders which W&B otherwise makes in the home folder."""
 HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # under which versions of W&B store the key
 
 
@@ -110,6 +112,7 @@ def start_run(directory: Path, begin: Callable[[Mode], Run]) -> Run | None:
         log.info("W&B is not installed; records go to the results folder only")
         return None
     directory.mkdir(parents=True, exist_ok=True)
+    spare_home(directory / "wandb" / "home")
     mode: Mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")  # type: ignore[assignment]
     try:
         run = begin(mode)
@@ -121,6 +124,19 @@ def start_run(directory: Path, begin: Callable[[Mode], Run]) -> Run | None:
     if mode == "offline":
         log.info(f"W&B logs offline; upload with: wandb sync {Path(run.dir).parent}")
     return run
+
+
+def spare_home(folder: Path) -> None:
+    """Let W&B keep its caches and settings in `folder` where the home folder cannot be written.
+
+    Its service would print its log to the terminal, and some versions would raise."""
+    caches = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "wandb"
+    with contextlib.suppress(OSError):
+        caches.mkdir(parents=True, exist_ok=True)
+        if os.access(caches, os.W_OK):
+            return
+    for variable in HOME_FOLDERS:
+        os.environ.setdefault(variable, str(folder.absolute()))
 
 
 def settings() -> Settings:

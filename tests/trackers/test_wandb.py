@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from optbench import config
 from optbench.config.trees import flatten
 from optbench.errors import ConfigError
 from optbench.records import Record, Split
-from optbench.trackers.wandb import WandbTracker, has_key
+from optbench.trackers.wandb import HOME_FOLDERS, WandbTracker, has_key, spare_home
 
 pytest.importorskip("wandb")
 
@@ -201,3 +202,25 @@ def test_an_unreachable_server_means_offline(
     WandbTracker(tmp_path, "p").start({"run_id": "x"})
     assert modes == ["online", "offline"]
     assert caplog.messages[0] == "W&B cannot be reached (no answer); logging offline"
+
+
+@pytest.mark.parametrize("home", ["/dev/null", ""])
+def test_an_unwritable_home_leaves_wandb_to_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    for name in HOME_FOLDERS:
+        monkeypatch.setenv(name, "x")  # restored afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", home or str(tmp_path))
+    spare_home(tmp_path / "run")
+    assert [os.environ.get(name) for name in HOME_FOLDERS] == [str(tmp_path / "run") if home else None] * 4
+
+
+@pytest.mark.slow
+def test_a_run_with_an_unwritable_home_prints_nothing_of_wandb(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "optbench", "run", *QUICK, "tracker=wandb", "steps=2", "--quiet"]
+    environment = {**os.environ, "HOME": "/dev/null", "OPTBENCH_RESULTS_DIR": str(tmp_path)}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert ended.stderr == ""
+    assert not [line for line in ended.stdout.splitlines() if "INFO" in line]

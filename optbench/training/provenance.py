@@ -1,11 +1,14 @@
-"""The origin of results: package versions, hardware, git state."""
+"""The origin of results: package versions, hardware, git state. They are read once per process: what it has imported
+does not change any more, and a sweep reads them before it forks its runs."""
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,7 +17,8 @@ PACKAGES = ("optbench", "torch", "torchvision", "timm", "transformers", "hydra-c
 PACKAGES += ("pytorch-optimizer", "torch-optimi", "heavyball", "schedulefree")  # the extra `peers`
 
 
-def package_versions() -> dict[str, str | None]:
+@functools.cache
+def package_versions() -> Mapping[str, str | None]:
     """Return the installed versions, without importing the packages; None if absent."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -40,6 +44,7 @@ def hardware(device: torch.device) -> dict[str, str | int | None]:
     return facts
 
 
+@functools.cache
 def cpu_name() -> str:
     """Return the CPU's model name, or its architecture if the model is unknown."""
     try:
@@ -50,7 +55,8 @@ def cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
-def git_state() -> dict[str, str | bool | None]:
+@functools.cache
+def git_state() -> Mapping[str, str | bool | None]:
     """Return commit and dirtiness of the optbench checkout; None for an installed package."""
     package = Path(__file__).resolve().parent.parent
     if not (package.parent / ".git").exists():

@@ -19,17 +19,21 @@ if TYPE_CHECKING:
 
 PRELOADED = (
     "optbench.sessions.session",
+    "optbench.sessions.sinks",
     "optbench.sweeps.executors.worker",
+    "filelock",
     "torch._inductor",
     "torch.utils.flop_counter",
+    "torch.utils.serialization.config",
 )
+LAST = "optbench.sessions.before_fork"  # does what every run would do again
 
 STARTS = 12  # tries to fork a process, each with a new server where the last one was killed
 PAUSE_SECONDS = 0.1  # after the first try; it grows up to ten times as long
 
 
 def fork_server(configs: Sequence[RunConfig]) -> ForkServerContext:
-    """Return a context whose server imports what these runs need. It computes nothing and touches no device: a fork of
+    """Return a context whose server imports what these runs need. It starts no thread and touches no device: a fork of
     a process with running thread pools could hang."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preloaded(configs))
@@ -83,4 +87,4 @@ def preloaded(configs: Iterable[RunConfig]) -> list[str]:
             modules |= set(choice.about.get("imports", ()))
         task = str(config.model.settings.get("task", {}).get("target", ""))
         modules |= {task.rpartition(".")[0]} if task else set()
-    return sorted(module for module in modules if module)
+    return [*sorted(module for module in modules if module), LAST]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
@@ -13,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from optbench import config
 from optbench.errors import ConfigError, MissingError
+from optbench.sessions.session import execute
+from optbench.store import Document, RunFolder
 from optbench.sweeps.executors import fork_server, local, machine
 from optbench.sweeps.executors.base import Event, Job, RunEnded, RunRefused, RunStarted, RunStopped, WorkerDied
 
@@ -99,15 +104,36 @@ def started_runs(events: list[Event]) -> set[str]:
     return {event.run_id for event in events if isinstance(event, RunStarted)}
 
 
+def forked_result(root: Path, run: config.RunConfig) -> Document:
+    """Return the result of a run in the study."""
+    return RunFolder(root, "study", run.run_id).result() or {}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
+def test_the_server_prepares_runs_and_starts_no_thread() -> None:
+    """A thread of the server would not live in its forks: the first run that needs it would hang."""
+    code = """
+import os, numpy, torch
+from optbench.sessions import session
+before = len(os.listdir("/proc/self/task"))
+from optbench.sessions import before_fork
+from optbench.training.provenance import git_state
+print(before_fork.may_compute(), len(os.listdir("/proc/self/task")) - before, git_state.cache_info().currsize)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(not torch.cuda.is_available()), "0", "1"]
+
+
 def test_workers_report_how_they_end(tmp_path: Path) -> None:
     """One run completes, one is refused, one is stopped with a reason, one is killed; all from one server."""
     loaded = {
         "whole": config.load([*QUICK, "steps=20"]),
+        "threads": config.load([*QUICK, "steps=20", "threads=2"]),  # the server itself has computed with one
         "refused": config.load([*QUICK, "data=cifar10", f"data_dir={tmp_path}"]),
         "stopped": config.load([*QUICK, "steps=1000000"]),
         "killed": config.load([*QUICK, "steps=1000001"]),
     }
-    executor = local.LocalExecutor(4, list(loaded.values()))
+    executor = local.LocalExecutor(5, list(loaded.values()))
     try:
         for name, one in loaded.items():
             executor.start(Job(name, "tune", one, tmp_path, "study"))
@@ -123,10 +149,12 @@ def test_workers_report_how_they_end(tmp_path: Path) -> None:
     assert last["stopped"] == RunStopped("stopped", "hopeless")
     assert last["killed"] == WorkerDied("killed", "was killed by SIGKILL")
     assert isinstance(last["refused"], RunRefused)
-    assert last["whole"] == RunEnded("whole")
+    for name in ("whole", "threads"):
+        assert last[name] == RunEnded(name)
+        alone = execute(loaded[name], tmp_path, study="alone")
+        assert forked_result(tmp_path, loaded[name])["weights_sha256"] == alone.result["weights_sha256"]
     folder = tmp_path / "study" / loaded["stopped"].run_id
     assert list((folder / "checkpoints").iterdir())
-    assert (tmp_path / "study" / loaded["whole"].run_id / "result.json").exists()
     assert "data=cifar10 not found" in (tmp_path / "study" / "logs" / "refused.txt").read_text()
 
 
@@ -150,7 +178,8 @@ def light_work(pipe: Connection, job: Job, environment: dict[str, str]) -> None:
 def light(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
     """Return a function that starts a light worker by name, after a new fork server that imports little."""
     forkserver._forkserver._stop()
-    monkeypatch.setattr(fork_server, "PRELOADED", ("optbench.sweeps.executors.worker",))
+    monkeypatch.setattr(fork_server, "PRELOADED", ())
+    monkeypatch.setattr(fork_server, "LAST", "optbench.sweeps.executors.worker")
     monkeypatch.setattr(local, "work", light_work)
     executor = local.LocalExecutor(4, [])
     loaded = config.load(QUICK)

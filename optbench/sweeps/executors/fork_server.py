@@ -5,6 +5,7 @@ Where it is killed, it is started again; the workers that it has forked go on wi
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection
@@ -26,6 +27,7 @@ PRELOADED = (
     "torch.utils.flop_counter",
     "torch.utils.serialization.config",
 )
+COMMAND_LINE = {"optbench.cli.app"}  # each worker of the script `optbench` imports it: its main module does
 LAST = "optbench.sessions.before_fork"  # does what every run would do again
 
 STARTS = 12  # tries to fork a process, each with a new server where the last one was killed
@@ -79,7 +81,7 @@ def forked(
 
 def preloaded(configs: Iterable[RunConfig]) -> list[str]:
     """Return the modules to import: the session, those of the choices, and the heavy packages that they import late."""
-    modules = {*PRELOADED}
+    modules = {*PRELOADED, *(COMMAND_LINE & sys.modules.keys())}
     for config in configs:
         for choice in (*config.choices.values(), *config.modifiers):
             module = choice.target.rpartition(".")[0]

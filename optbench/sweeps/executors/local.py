@@ -16,7 +16,7 @@ from optbench.config import RunConfig
 from optbench.sweeps.executors.base import LAST_EVENTS, Event, Job, WorkerDied
 from optbench.sweeps.executors.fork_server import fork_server, forked, warm_up
 from optbench.sweeps.executors.machine import available_bytes, cuda_devices, device_groups, usable_cores, worker_slots
-from optbench.sweeps.executors.registry import ExecutorRequest
+from optbench.sweeps.executors.registry import ExecutorRequest, is_on_cuda
 from optbench.sweeps.executors.worker import work
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class LocalExecutor:
         self.sharing = sharing or {}
         self.devices = list(devices)
         """CUDA_VISIBLE_DEVICES of every slot; empty if slots share all devices."""
+        self._on_devices = bool(devices) or any(is_on_cuda(config) for config in configs)
         self._context = fork_server(configs)
         self._workers: dict[str, Worker] = {}
         self._free = list(range(jobs))
@@ -132,8 +133,10 @@ class LocalExecutor:
         del self._workers[run_id]
         self._free.append(worker.slot)
         worker.pipe.close()
-        worker.process.join(1.0)
-        if not isinstance(last, LAST_EVENTS):
+        ended = isinstance(last, LAST_EVENTS)
+        if not ended or self._on_devices:  # else it only frees its memory, and the next run need not wait for that
+            worker.process.join(1.0)
+        if not ended:
             how = "ended after the fork server was killed" if worker.is_orphan else None
             yield WorkerDied(run_id, how or describe_exit(worker.process.exitcode))
 

@@ -28,7 +28,7 @@ from optbench.config import RunConfig
 from optbench.errors import ExpectationFailed
 
 log = logging.getLogger(__name__)
-GOAL_SECONDS, GOAL_BYTES = 10.0, 1e9
+GOAL_SECONDS, GOAL_BYTES = 3.0, 1e9
 START_SECONDS = 300.0  # to plan the study and do its first run, at most
 
 

@@ -137,9 +137,11 @@ class RunConfig:
 
         A target fixes numbers only for a run that stops at it. The content of the user's files replaces their path."""
         apart = self.not_identity if self.stop_at_target else (*self.not_identity, "target")
-        apart = {*apart, *self.content}
-        kept = unflatten({key: v for key, v in flatten(self.as_dict()).items() if key not in apart})
-        return without_null({**kept, "sources": self.sources, "content": self.content})
+        content = self.content
+        apart = {*apart, *content}
+        leaves = flatten(self.as_dict())
+        kept = {key: v for key, v in leaves.items() if v is not None and v != {} and key not in apart}
+        return {**unflatten(kept), **without_null({"sources": self.sources, "content": content})}
 
     @property
     def sources(self) -> dict[str, str | None]:

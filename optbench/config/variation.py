@@ -25,9 +25,8 @@ class Variation:
         leaves = [*flatten(composition.defaults).values(), *(a.value for a in composition.values)]
         self._seeds: str = self.composition.tree["about"]["valid"]["seed"]
         self._references = " ".join(str(leaf) for leaf in leaves if "${" in str(leaf))
-        self._keys = {
-            key for key in flatten(self.base.as_dict()) if "." in key and not key.endswith((".impl", ".name"))
-        }
+        named = flatten(self.base.as_dict()).keys() - self.base.content.keys()
+        self._keys = {key for key in named if "." in key and not key.endswith((".impl", ".name"))}
 
     def at(self, values: Mapping[str, object]) -> RunConfig:
         """Return the run that `load` gives for the same overrides followed by these values, by dotted key."""
@@ -48,7 +47,7 @@ class Variation:
         if key == "seed":
             return self._is_seed(value)
         referred = key in self._references or "${." in self._references
-        return key in self._keys and not referred and key not in self.base.content
+        return key in self._keys and not referred
 
     def _is_seed(self, value: object) -> bool:
         try:

@@ -42,7 +42,10 @@ def read_bytes(path: Path, *, limit: int | None = LARGEST, follow_links: bool = 
 
     Raises OSError as `open_regular` does, and for a larger file."""
     with open_regular(path, follow_links=follow_links) as stream:
-        content = stream.read() if limit is None else stream.read(limit + 1)
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read() if limit is None else stream.read(min(size, limit) + 1)  # makes room for no more
+        if limit is not None and len(content) > size:  # it grew, or the system does not know its size
+            content += stream.read(limit + 1 - len(content))
     if limit is not None and len(content) > limit:
         raise OSError(errno.EFBIG, f"Larger than {limit / 2**20:g} MiB", str(path))
     return content

@@ -88,7 +88,8 @@ def lines(report: Report) -> list[str]:
     """Return the report as text."""
     rows = [(1, report["one"]), (report["jobs"], report["several"])]
     return [
-        f"optbench sweep {' '.join(report['words'])}: {report['one']['runs']:.0f} runs; load {report['load']:.1f} before",
+        f"optbench sweep {' '.join(report['words'])}: {report['one']['runs']:.0f} runs",
+        f"  load        {report['load']:8.1f} before the first sweep",
         *(
             f"  --jobs {jobs:<4} {row['run_seconds']:8.3f} s a run beyond its {row['training_seconds']:.3f} s of "
             f"training; {row['start_seconds']:.1f} s to the first step"

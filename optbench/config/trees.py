@@ -13,7 +13,7 @@ PLAIN = (str, int, float)
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Return True for a mapping; its values are of any type. The other checks are only faster, for plain values."""
-    return isinstance(value, dict) or not (value is None or isinstance(value, PLAIN)) and isinstance(value, Mapping)
+    return isinstance(value, dict) or (not (value is None or isinstance(value, PLAIN)) and isinstance(value, Mapping))
 
 
 def is_list(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:

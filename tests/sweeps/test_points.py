@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,17 @@ def test_the_same_seed_gives_the_same_points_and_another_others(sampler: str) ->
     assert points != make_search(sampler, TWO, 16, 1).ask()
     assert all(0 <= u < 1 for point in points for u in point)
     assert len({tuple(point) for point in points}) == 16
+
+
+@pytest.mark.parametrize("seed", [0, (0, 0), (7, 1)])
+@pytest.mark.parametrize("coordinates", [1, 2, COORDINATES])
+@pytest.mark.parametrize("count", [0, 1, 3, 16, 1000])
+@pytest.mark.filterwarnings("ignore:The balance properties")
+def test_sobol_points_are_scipys(seed: int | tuple[int, int], coordinates: int, count: int) -> None:
+    from scipy.stats import qmc
+
+    sampler = qmc.Sobol(coordinates, scramble=True, seed=numpy.random.default_rng(seed))
+    assert unit_points("sobol", coordinates, count, seed) == sampler.random(count).tolist()
 
 
 @pytest.mark.parametrize("sampler", KINDS)

@@ -292,7 +292,8 @@ class Scheduler:
         began = time.monotonic()
         if began - self._written >= (seconds and max(seconds, STUDY_FILE_SHARE * self._write_seconds)):
             content = study_file.content_of(self.study, self.progress.cells, self.previous)
-            study_file.write_study_json(self.folder, content)
+            if self.ran or content != self.previous:
+                study_file.write_study_json(self.folder, content)
             if self.ran:
                 self.mirror(content, not seconds)
             self._written = time.monotonic()

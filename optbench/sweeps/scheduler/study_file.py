@@ -120,7 +120,7 @@ def cell_content(progress: CellProgress) -> dict[str, object]:
         "metric": measured.metric if measured else None,
         "direction": measured.direction if measured else None,
         "box": progress.box.as_dict(),
-        "dimensions": [asdict(dimension) for dimension in progress.box.dimensions],
+        "dimensions": [{**asdict(d), "values": list(d.values)} for d in progress.box.dimensions],
         "stage": progress.stage,
         "trials": [
             {

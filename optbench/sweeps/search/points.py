@@ -6,10 +6,10 @@ A point depends on the seed and its number alone: not on the other cells, not on
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 from optbench.errors import ConfigError
+from optbench.sweeps.search.sobol import sobol_points
 from optbench.sweeps.study.space import Box
 
 COORDINATES = 16  # of every point, so that a box of two dimensions uses the first two of a box of three
@@ -24,18 +24,17 @@ def scrambled_points(sampler: str, coordinates: int, count: int, seed: int, scra
 
 
 def unit_points(sampler: str, coordinates: int, count: int, seed: int | Sequence[int]) -> list[list[float]]:
-    """Return `count` points of [0, 1)^coordinates: uniform, or SciPy's scrambled Sobol (Owen, 1998; directions by Joe
-    and Kuo) or scrambled Halton."""
+    """Return `count` points of [0, 1)^coordinates: uniform, or of a scrambled Sobol sequence (Owen, 1998;
+    directions by Joe and Kuo), or of SciPy's scrambled Halton sequence."""
     import numpy
 
     if sampler == "random":
         return numpy.random.default_rng(seed).random((count, coordinates)).tolist()
+    if sampler == "sobol":
+        return sobol_points(coordinates, count, seed)
     from scipy.stats import qmc
 
-    kind = {"sobol": qmc.Sobol, "halton": qmc.Halton}[sampler]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # Sobol wants a power of two; the user chose the count
-        return kind(coordinates, scramble=True, seed=numpy.random.default_rng(seed)).random(count).tolist()
+    return qmc.Halton(coordinates, scramble=True, seed=numpy.random.default_rng(seed)).random(count).tolist()
 
 
 def grid(box: Box, trials: int) -> list[list[float]]:

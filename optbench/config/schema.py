@@ -10,6 +10,7 @@ the type of its default. No number may be nan or infinite.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from typing import TypeGuard
@@ -107,9 +108,10 @@ def spec_of(default: object) -> str:
     return "str" if isinstance(default, str) else "any"
 
 
-def split_alternatives(spec: str) -> list[str]:
+@functools.lru_cache(maxsize=1024)
+def split_alternatives(spec: str) -> tuple[str, ...]:
     """Return the alternatives of a spec, stripped."""
-    return [part.strip() for part in spec.split("|")]
+    return tuple(part.strip() for part in spec.split("|"))
 
 
 def literals(spec: str | None, default: object) -> list[str]:

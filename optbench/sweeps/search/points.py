@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from optbench.errors import ConfigError
 from optbench.sweeps.search.sobol import sobol_points
@@ -34,7 +35,8 @@ def unit_points(sampler: str, coordinates: int, count: int, seed: int | Sequence
         return sobol_points(coordinates, count, seed)
     from scipy.stats import qmc
 
-    return qmc.Halton(coordinates, scramble=True, seed=numpy.random.default_rng(seed)).random(count).tolist()
+    halton: Any = qmc.Halton  # `seed` is `rng` in SciPy's types, but not in its older versions
+    return halton(coordinates, scramble=True, seed=numpy.random.default_rng(seed)).random(count).tolist()
 
 
 def grid(box: Box, trials: int) -> list[list[float]]:

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -26,6 +27,9 @@ from optbench.sweeps.study.study import BEFORE, CLASSIC, DEFAULT, STUDY_FILE, St
 log = logging.getLogger(__name__)
 
 OWNER = ".scheduler.json"
+LOGS = "logs"
+OWN = re.compile(rf"{re.escape(SCHEDULER_LOCK)}|{re.escape(STUDY_FILE)}|{LOGS}|optuna\.journal(\..+)?")
+"""Names of what a sweep writes beside its runs."""
 HISTORY = 20  # earlier settings that are kept
 
 
@@ -36,6 +40,7 @@ def scheduler_lock(folder: Path) -> Iterator[None]:
     Raises Locked if another scheduler has it, StorageError if the folder cannot be written."""
     from filelock import FileLock, Timeout
 
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / SCHEDULER_LOCK, timeout=0)
@@ -56,7 +61,24 @@ def scheduler_lock(folder: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             (folder / OWNER).unlink()
+        if folder in made:
+            remove_unused(made)
         lock.release()
+
+
+def remove_unused(made: Sequence[Path]) -> None:
+    """Delete the folders that this sweep made, a study's first, if the sweep was refused before any run began.
+
+    Only files that a sweep writes by itself are deleted; any other entry, such as a run's folder, keeps all."""
+    with suppress(OSError):
+        entries = list(made[0].iterdir())
+        if any(entry.is_symlink() or not OWN.fullmatch(entry.name) for entry in entries):
+            return
+        logs = [log for entry in entries if entry.name == LOGS for log in entry.iterdir()]
+        for file in [*logs, *(entry for entry in entries if entry.name != LOGS)]:
+            file.unlink()
+        for path in [*(entry for entry in entries if entry.name == LOGS), *made]:
+            path.rmdir()
 
 
 def changed_settings(previous: Mapping[str, Any] | None, study: Study) -> list[str]:

@@ -1,0 +1,1 @@
+"""Parts of `optbench bench chaos`: the kinds of runs, what strikes them, and one run under strikes."""

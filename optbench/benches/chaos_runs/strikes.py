@@ -1,0 +1,86 @@
+"""A training in a process of its own, and what strikes it: signals, and the death of its helpers and data workers."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from optbench.benches.sweep_kills import processes
+
+POLL_SECONDS = 0.0005  # writing a small checkpoint takes a few milliseconds
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running training, and the folder of its checkpoints."""
+
+    process: subprocess.Popen[bytes]
+    checkpoints: Path
+    draw: random.Random
+
+    def wait_for(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Wait until a condition holds, the process ends or the time is over."""
+        end = time.monotonic() + seconds
+        while not holds() and self.process.poll() is None and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+
+    def is_writing(self) -> bool:
+        """Return True while a checkpoint is being written: its file has a temporary name."""
+        return any(name.startswith(".") for name in names_in(self.checkpoints))
+
+    def children(self) -> list[int]:
+        """Return the ids of the process's children: other ranks, data workers."""
+        return sorted(pid for pid, parent in processes() if parent == self.process.pid)
+
+    def interrupt_twice(self) -> None:
+        """Send SIGINT, and again a moment later or while the checkpoint for the first one is being written."""
+        self.process.send_signal(signal.SIGINT)
+        if self.draw.random() < 0.5:
+            time.sleep(self.draw.uniform(0, 0.05))
+        else:
+            self.wait_for(self.is_writing, 1.0)
+        self.process.send_signal(signal.SIGINT)
+
+    def kill_child(self) -> None:
+        """Send SIGKILL to a child."""
+        with suppress(ProcessLookupError, IndexError):  # all have ended
+            os.kill(self.draw.choice(self.children()), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Strike:
+    """Something that ends a run, and the exit code that says so, as a shell shows it."""
+
+    name: str
+    exit_code: int
+    hit: Callable[[Target], None]
+
+
+SIGNALS = (
+    Strike("SIGKILL", 137, lambda target: target.process.send_signal(signal.SIGKILL)),
+    Strike("SIGTERM", 143, lambda target: target.process.send_signal(signal.SIGTERM)),
+    Strike("SIGINT", 130, lambda target: target.process.send_signal(signal.SIGINT)),
+    Strike("SIGINT twice", 130, Target.interrupt_twice),
+)
+CHILD = Strike("child killed", 4, Target.kill_child)
+STRIKES = (*SIGNALS, CHILD)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, none if it is missing."""
+    with suppress(FileNotFoundError):
+        return os.listdir(folder)
+    return []
+
+
+def newest_step(checkpoints: Path) -> int:
+    """Return the step of the newest complete checkpoint in a folder, 0 without one."""
+    steps = [name[len("step-") :].split(".")[0] for name in names_in(checkpoints) if name.startswith("step-")]
+    return max(map(int, steps), default=0)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,6 +305,20 @@ def test_an_unwritable_cache_is_not_needed(study: Path) -> None:
     (study.parent / FOLDER).write_text("a file is in the way")
     frame, _ = read(study).records()
     assert frame.height == 60
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_cache_that_fills_the_disk_is_not_needed(study: Path) -> None:
+    import resource
+
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, allowed[1]))
+    try:
+        frame, _ = read(study).records()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert frame.height == 60
+    assert not list((study.parent / FOLDER).iterdir())
 
 
 def test_faults_are_reported_from_the_cache_too(study: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
+import re
 import signal
 import subprocess
 import time
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from optbench.benches.sweep_kills import processes
 
@@ -23,7 +24,7 @@ class Target:
 
     process: subprocess.Popen[bytes]
     checkpoints: Path
-    draw: random.Random
+    draw: Random
 
     def wait_for(self, holds: Callable[[], bool], seconds: float) -> None:
         """Wait until a condition holds, the process ends or the time is over."""
@@ -63,14 +64,15 @@ class Strike:
     hit: Callable[[Target], None]
 
 
-SIGNALS = (
-    Strike("SIGKILL", 137, lambda target: target.process.send_signal(signal.SIGKILL)),
+KILL = Strike("SIGKILL", 137, lambda target: target.process.send_signal(signal.SIGKILL))
+CHILD = Strike("child killed", 4, Target.kill_child)
+STRIKES = (
+    KILL,
     Strike("SIGTERM", 143, lambda target: target.process.send_signal(signal.SIGTERM)),
     Strike("SIGINT", 130, lambda target: target.process.send_signal(signal.SIGINT)),
     Strike("SIGINT twice", 130, Target.interrupt_twice),
+    CHILD,
 )
-CHILD = Strike("child killed", 4, Target.kill_child)
-STRIKES = (*SIGNALS, CHILD)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -82,5 +84,5 @@ def names_in(folder: Path) -> list[str]:
 
 def newest_step(checkpoints: Path) -> int:
     """Return the step of the newest complete checkpoint in a folder, 0 without one."""
-    steps = [name[len("step-") :].split(".")[0] for name in names_in(checkpoints) if name.startswith("step-")]
-    return max(map(int, steps), default=0)
+    found = [re.match(r"step-(\d+)", name) for name in names_in(checkpoints)]
+    return max((int(name[1]) for name in found if name), default=0)

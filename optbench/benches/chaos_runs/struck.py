@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 import time
@@ -10,11 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 from optbench.benches import Report
-from optbench.benches.chaos_runs.strikes import CHILD, SIGNALS, Strike, Target, newest_step
+from optbench.benches.chaos_runs.strikes import CHILD, KILL, STRIKES, Strike, Target, newest_step
 from optbench.benches.sweep_kills import processes
-from optbench.config import load
 from optbench.records import COLUMNS
 from optbench.store import RunFolder, read_records
 
@@ -34,8 +33,9 @@ class StruckKind:
 
     name: str
     words: Sequence[str]
+    run_id: str
     root: Path
-    draw: random.Random
+    draw: Random
     kills: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     resumes: list[int] = field(default_factory=list)
@@ -45,6 +45,8 @@ class StruckKind:
     faults: list[str] = field(default_factory=list)
     """A line for everything that must not happen: an undocumented exit, lost records, a process left behind."""
     children: set[int] = field(default_factory=set)
+    deck: list[Strike] = field(default_factory=list)
+    """Strikes to come, so that each comes as often as the others."""
 
     def run(self, kills: int) -> None:
         """Run once undisturbed, then until a number of kills is reached."""
@@ -64,12 +66,7 @@ class StruckKind:
 
     def folder(self, study: str) -> RunFolder:
         """Return the run's folder in a study."""
-        return RunFolder(self.root, study, load(self.words).run_id)
-
-    def finished_files(self) -> list[Path]:
-        """Return the results and records of all finished runs of this kind."""
-        folders = [self.folder(study.name) for study in self.root.iterdir() if study.is_dir()]
-        return [file for folder in folders if folder.result() for file in (folder.result_file, folder.metrics_file)]
+        return RunFolder(self.root, study, self.run_id)
 
     def one_start(self, folder: RunFolder, calm: RunFolder | None) -> None:
         """Start the run and wait for its end; strike it if there is an undisturbed run to compare with."""
@@ -108,7 +105,10 @@ class StruckKind:
                 time.sleep(self.draw.uniform(0, LATEST_SECONDS))
         children = target.children()
         self.children.update(children)
-        strike = self.draw.choice([*SIGNALS, CHILD, CHILD] if children else SIGNALS)
+        self.deck = self.deck or self.draw.sample(STRIKES, len(STRIKES))
+        strike = self.deck.pop()
+        if strike is CHILD and not children:
+            strike = KILL
         strike.hit(target)
         return strike
 

@@ -137,10 +137,14 @@ def concatenated(old: polars.DataFrame, fresh: polars.DataFrame) -> polars.DataF
 
 def save(path: Path, frame: polars.DataFrame, metadata: Metadata) -> None:
     """Write a copy. Raises OSError."""
+    import polars as pl
+
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         frame.write_parquet(temporary, compression="lz4", metadata={KEY: json.dumps(metadata)})
         os.replace(temporary, path)
+    except pl.exceptions.PolarsError as error:  # a full disk
+        raise OSError(str(error)) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line on this process's arguments and standard streams. Ctrl-C ends it with 130, also while it
-    imports."""
+    imports and while the interpreter ends."""
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
@@ -20,6 +20,9 @@ def main() -> None:
         app.main()
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":  # worker processes import this module under another name

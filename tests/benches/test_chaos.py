@@ -42,7 +42,15 @@ def write(folder: RunFolder, losses: list[float], **result: object) -> None:
     seconds = len(str(folder.path))
     rows = [{"step": step, "train_loss": loss, "wall_seconds": seconds + step} for step, loss in enumerate(losses)]
     folder.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    full = {"status": "completed", "final": {}, "best": {}, "steps": 3, "samples": 9, "gradient_evaluations": 3}
+    full = {
+        "run_id": "run",
+        "status": "completed",
+        "final": {},
+        "best": {},
+        "steps": 3,
+        "samples": 9,
+        "gradient_evaluations": 3,
+    }
     folder.result_file.write_text(json.dumps({**full, "weights_sha256": "a", "resumed_from_steps": [0, 2], **result}))
 
 

@@ -16,6 +16,7 @@ from optbench.errors import ConfigError
 REFERENCE = re.compile(r"(?<!\\)\$\{(\.*[A-Za-z_]\w*(?:\.\w+)*)\}", re.ASCII)
 LONGEST = 10_000  # characters of a value
 MOST_VALUES = 20_000  # of a tree whose references are followed
+ABOUT = "about"  # facts refer to nothing
 MISSING = "???"
 
 
@@ -50,7 +51,10 @@ class Resolver:
         if self.visited > MOST_VALUES:
             raise ConfigError(f"{shown(key)}: its references lead to more than {MOST_VALUES:,} values")
         if is_mapping(value):
-            return {name: self.resolved(inner, f"{key}.{name}" if key else name) for name, inner in value.items()}
+            return {
+                name: inner if name == ABOUT else self.resolved(inner, f"{key}.{name}" if key else name)
+                for name, inner in value.items()
+            }
         if is_list(value):
             return [self.resolved(inner, key) for inner in value]
         if not isinstance(value, str):

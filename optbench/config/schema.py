@@ -79,12 +79,12 @@ def number_within(value: object, integer: str | None, left: str, low: str, high:
 
 
 def check_spec(spec: str) -> None:
-    """Raise ValueError for a spec with an interval whose bounds are no numbers."""
+    """Raise ValueError for a spec with an interval whose bounds are no numbers, or with a word that nobody can type."""
     for alternative in split_alternatives(spec.removeprefix("list ")):
         interval = INTERVAL.match(alternative)
         if interval:
             _ = float(interval[3]), float(interval[4])
-        elif set(alternative) & set("[](),"):
+        elif set(alternative) & set("[](),") or not alternative.isprintable():
             raise ValueError(alternative)
 
 

@@ -47,12 +47,8 @@ def from_wordpiece_vocabulary(file: Path) -> Tokenizer:
         raise ConfigError(f"data.tokenizer: {file} lacks {', '.join(missing)}", "Give a complete WordPiece vocabulary")
     for number, piece in enumerate(lines):
         if pieces.get(piece) != number:
-            fault = (
-                f"has the same piece twice: lines {number + 1} and {pieces[piece] + 1}"
-                if piece
-                else "has an empty line"
-            )
-            raise ConfigError(f"data.tokenizer: {file}, line {number + 1}: {fault}")
+            fault = f"is repeated by line {pieces[piece] + 1}" if piece else "is empty"
+            raise ConfigError(f"data.tokenizer: line {number + 1} of {file} {fault}", "Give each line one piece")
     lower = not any(piece != piece.lower() for piece in pieces if not BERT_SPECIAL.fullmatch(piece))
     engine = tokenizers.Tokenizer(models.WordPiece(vocab=pieces, unk_token=BERT["unknown"]))
     engine.normalizer = normalizers.BertNormalizer(lowercase=lower)

@@ -18,8 +18,8 @@ HELD_OUT = SPLITS[1:]
 LONG_CHARACTERS = 4000  # documents from this length on are cut; parts of shorter ones would be too short
 LINE_REACH = 1000  # a cut moves back by at most this many characters to the end of a line
 MORE_TEXT = (
-    f"Give a document of {LONG_CHARACTERS:,} characters or more, or many documents, or a folder with train.txt, "
-    "valid.txt and test.txt; or raise data.validation"
+    f"Give a document of {LONG_CHARACTERS:,} characters or more, or many (see data.separator), or a folder with "
+    "train.txt, valid.txt and test.txt; or raise data.validation"
 )
 
 

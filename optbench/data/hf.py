@@ -7,6 +7,7 @@ of workers."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class HuggingFace(ImageSource):
         if not self.path:
             raise ConfigError("data.path is missing", "Give a name on the hub or a folder: data.path=NAME")
         folder = find_user_path(self.path, root)
-        return folder if folder.is_dir() else None
+        return folder if os.path.isdir(folder) else None
 
     def get(self, root: Path, progress: Progress) -> Path:
         """Download the set into the library's cache."""

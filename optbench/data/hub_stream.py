@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ def open_stream(name: str, path: str, configuration: str | None, split: str, rev
     import datasets
 
     folder = expanded(path)
-    local = folder.is_dir()
+    local = os.path.isdir(folder)
     with download_errors(name, path):
         if not local:
             require_hub(name)
@@ -57,9 +58,9 @@ def local_mark(path: str) -> str:
 
     Raises MissingError for a folder that is not there."""
     folder = expanded(path)
-    if looks_like_a_path(path) and not folder.is_dir():
+    if looks_like_a_path(path) and not os.path.isdir(folder):
         raise missing_path("data.path", path, Path(), "folder")
-    return (fingerprint(folder) or "")[:8] if folder.is_dir() else ""
+    return (fingerprint(folder) or "")[:8] if os.path.isdir(folder) else ""
 
 
 def require_hub(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class ImageFolder(ImageSource):
     def locate(self, root: Path) -> Path | None:
         """Return the folder if it has a training part, or class folders of its own."""
         folder = self.folder(root)
-        return folder if folder.is_dir() and (parts_of(folder) or flat_classes(folder)) else None
+        return folder if os.path.isdir(folder) and (parts_of(folder) or flat_classes(folder)) else None
 
     def train_folder(self, root: Path) -> Path:
         """Return the folder of the training part. Raises MissingError if it is absent."""
@@ -86,7 +87,7 @@ class ImageFolder(ImageSource):
         if found is not None:
             return found
         folder = self.folder(root)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise missing_path("data.path", str(self.path), root, "folder")
         raise self.no_layout(folder)
 

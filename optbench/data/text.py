@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Text(TextSource):
     def locate(self, root: Path) -> Path | None:
         """Return the file or folder."""
         path = self.expected_path(root)
-        return path if path.is_file() or path.is_dir() else None
+        return path if os.path.isfile(path) or os.path.isdir(path) else None
 
     def get(self, root: Path, progress: Progress) -> Path:
         """Return the file or folder; there is nothing to download."""

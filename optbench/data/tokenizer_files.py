@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def load_tokenizer(path: str, root: Path) -> Tokenizer:
     A relative path that does not exist here is relative to the data folder `root`."""
     place = find_user_path(path, root)
     names = ("tokenizer.json", "vocab.txt")
-    file = next((place / name for name in names if (place / name).is_file()), place) if place.is_dir() else place
-    if not file.is_file():
+    file = next((place / name for name in names if os.path.isfile(place / name)), place)
+    if not os.path.isfile(file):
         raise MissingError(
             f"data.tokenizer={path}: no tokenizer at {file}", "Give a vocab.txt, a tokenizer.json, or a folder with one"
         )

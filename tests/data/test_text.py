@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from optbench import config
 from optbench.config import imports
 from optbench.contracts import Seeds
+from optbench.data import notices
 from optbench.data import tokens as tokens_module
 from optbench.data.corpus import SPLITS, chunks, contiguous_parts, split_by_hash, split_document
 from optbench.data.pydocs import PyDocs, topics, without_repetitions
@@ -247,6 +249,65 @@ def test_unusable_text_is_named(
         load(write(tmp_path, files) / path, **changes)
     assert len(str(caught.value.args[0]).splitlines()) == 1
     assert caught.value.hint
+
+
+SEPARATORS = {
+    r"\n\n": "\n\n",
+    "\n\n": "\n\n",
+    r"\t": "\t",
+    r"\r\n\f": "\r\n\f",
+    r"\\n": r"\n",
+    "<|e|>": "<|e|>",
+    r"\q": r"\q",
+}
+
+
+@pytest.mark.parametrize("typed", SEPARATORS)
+def test_a_separator_is_what_its_escapes_mean(typed: str, tmp_path: Path) -> None:
+    meant = SEPARATORS[typed]
+    file = write(tmp_path, {"a.txt": meant.join(f"text {n}" for n in range(9))}) / "a.txt"
+    choice = config.load(["data=text", "model=gpt", f"data.path={file}", f"data.separator='{typed}'"]).data
+    corpus = imports.load(choice.target)(**choice.settings).corpus(tmp_path)
+    assert sum(len(list(corpus.documents(split))) for split in SPLITS) == 9
+
+
+def test_the_id_counts_what_a_separator_means() -> None:
+    typed = (r"'\n\n'", "'\n\n'", r"\n\n", r"'\\n\\n'")
+    ids = [config.load(["data=text", "model=gpt", f"data.separator={text}"]).run_id for text in typed]
+    assert len(set(ids[:3])) == 1
+    assert ids[3] != ids[0]
+
+
+def test_a_separator_that_only_differs_in_line_ends_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one\r\n\r\ntwo")
+    with pytest.raises(ConfigError, match="does not occur") as caught:
+        load(tmp_path, separator="\n\n")
+    assert caught.value.hint == r"The lines end with \r\n: data.separator='\r\n\r\n'"
+
+
+def test_a_vocabulary_that_the_text_does_not_give_is_lowered_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "_said", set())
+    caplog.set_level("INFO", "optbench")
+    file = write(tmp_path, {"a.txt": LINES + str(tmp_path)}) / "a.txt"
+    for _ in range(2):  # trained, then found in the cache
+        data = load(file, vocabulary=9000)
+    size = data.vocabulary.size
+    assert 259 < size < 1000 and data.facts["vocabulary"] == size
+    said = f"the vocabulary has {size} pieces instead of data.vocabulary=9000: the training split gives no more"
+    assert [record.getMessage() for record in caplog.records] == [f"{file}: {said}"]
+
+
+def test_links_and_pipes_are_no_endless_text(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", {"a/x.txt": LINES, "__MACOSX/x.txt": "left by an archive"})
+    (folder / "a" / "up").symlink_to("..")
+    assert "".join(text for split in SPLITS for text in parts(folder)[split]) == LINES
+    os.mkfifo(folder / "p.txt")
+    with pytest.raises(MissingError, match=r"p\.txt cannot be read: Not a regular file"):
+        load(folder)
+    with pytest.raises(MissingError, match=r"data\.path=.*p\.txt is not a file or folder"):
+        load(folder / "p.txt")
 
 
 def test_missing_or_binary_files_are_named(tmp_path: Path) -> None:

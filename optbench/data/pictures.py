@@ -23,6 +23,7 @@ DEEP = "optbench_deep"  # in the `info` of an image whose 16-bit colours were sc
 DRAFTED = {"JPEG", "MPO"}  # decoded at a reduced size, so only when the size is known
 UNSIGNED, WHITE_IS_ZERO = 1, 0
 SAMPLE_FORMAT, PHOTOMETRIC, ORIENTATION = 339, 262, 274  # tags of TIFF, the last one of EXIF too
+METADATA = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # keys of `info` that may hold an orientation
 SIDEWAYS, MIRRORED, UPSIDE_DOWN = {5, 6, 7, 8}, {2, 3, 7, 8}, {3, 4, 6, 7}  # orientations, of axes as stored
 
 
@@ -164,6 +165,8 @@ def scaled(values: np.ndarray) -> np.ndarray:
 
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 (upright) to 8; 1 for damaged EXIF data."""
+    if not METADATA & image.info.keys():  # as of most: parsing nothing takes longer than this
+        return 1
     with contextlib.suppress(Exception):  # parsers of damaged metadata raise many kinds
         found = image.getexif().get(ORIENTATION, 1)
         return found if found in range(1, 9) else 1

@@ -36,6 +36,7 @@ CLOSE_SECONDS = 10.0  # for a helper to exit
 HELPER = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); from {module} import {name}; {name}()"
 )
+SAFELY = ("-P", "-c")  # a json.py in the working folder is not imported
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # which network the ranks use, unless the user has set them
 
 
@@ -159,7 +160,7 @@ class HelperLauncher:
 
     def _start_helper(self, rank_info: RankInfo, config: RunConfig) -> subprocess.Popen[bytes]:
         errors = self.errors[rank_info.rank] = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
-        command = [sys.executable, "-P", "-c", self.code]  # -P: a json.py of the working folder is not imported
+        command = [sys.executable, *SAFELY, self.code]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
         assert process.stdin is not None
         lines = (list(sys.path), {"rank_info": asdict(rank_info), "config": to_plain(config)})

@@ -174,6 +174,44 @@ def test_no_branch_on_names_of_optimizers_models_or_data() -> None:
                 assert not compared & names, f"{module.name}:{node.lineno} compares with {compared & names}"
 
 
+UNSAFE_MODULES = {"pickle", "_pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle"}
+UNSAFE_MODULES |= {"multiprocessing.managers", "torch.distributed.rpc"}
+UNSAFE_CALLS = {"eval", "exec", "compile", "os.system", "os.popen", "yaml.load", "yaml.full_load", "yaml.unsafe_load"}
+UNSAFE_CALLS |= {
+    "pl.read_ipc_stream",
+    "dist.broadcast_object_list",
+    "dist.all_gather_object",
+    "dist.scatter_object_list",
+}
+UNSAFE_CALLS |= {"dist.gather_object", "dist.recv_object_list"}
+RESTRICTED = {  # each with a reader that refuses every class that it doesn't know
+    ("data/cifar.py", "pickle"),
+    ("distributed/checkpoint_reader.py", "pickle"),
+    ("config/yaml_reader.py", "yaml.load"),
+}
+
+
+def test_no_file_is_read_as_code() -> None:
+    """Whatever a results folder, a data set or the network brings is data. See SECURITY.md."""
+    found = set()
+    for module in modules():
+        found |= {(module.name, name) for name in module.imports() if unsafe_module(name)}
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called, words = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if called in UNSAFE_CALLS or "allow_pickle" in words or words.get("shell", "False") != "False":
+                found.add((module.name, called))
+            if called.endswith("torch.load") and words.get("weights_only") != "True":
+                found.add((module.name, called))
+    assert {(name, what.split(".")[0] if "pickle" in what else what) for name, what in found} <= RESTRICTED
+
+
+def unsafe_module(name: str) -> bool:
+    """Return True for a module that runs what it reads, and for what is imported from it."""
+    return any(name == unsafe or name.startswith(f"{unsafe}.") for unsafe in UNSAFE_MODULES)
+
+
 def test_files_of_tests_have_names_of_their_own() -> None:
     names = [file.name for file in Path(__file__).parent.rglob("*.py")]
     assert sorted(set(names)) == sorted(names)  # pytest imports them by these names alone

@@ -81,7 +81,7 @@ def package(requirement: Requirement, *, required: bool) -> list[Finding]:
 def torch_and_torchvision(name: str) -> list[Finding]:
     """Import both: a CPU-only torch beside a CUDA torchvision fails (pytorch/vision issues 8985, 9077, 9085)."""
     done = subprocess.run(
-        [sys.executable, "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"],
+        [sys.executable, "-P", "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"],
         capture_output=True,
         text=True,
         timeout=120,

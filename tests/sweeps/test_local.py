@@ -261,3 +261,16 @@ def test_a_server_that_is_killed_each_time_is_one_message(light: Any, monkeypatc
     with pytest.raises(MissingError, match="the fork server cannot start a process: it was killed"):
         light("a")
     assert light.executor.running == []
+
+
+def test_a_fork_server_imports_nothing_from_the_working_folder(
+    light: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for the command itself, unless it was started as `python -m optbench`."""
+    for name in ("logging", "selectors", "optbench"):
+        (tmp_path / f"{name}.py").write_text("from pathlib import Path\nPath('imported').touch()\n")
+    monkeypatch.chdir(tmp_path)
+    light("a")
+    heard(light.executor, 1)
+    assert not (tmp_path / "imported").exists()
+    assert "PYTHONSAFEPATH" not in os.environ

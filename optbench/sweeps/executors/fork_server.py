@@ -5,9 +5,11 @@ Where it is killed, it is started again; the workers that it has forked go on wi
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ PRELOADED = (
 COMMAND_LINE = {"optbench.cli.app"}  # each worker of the script `optbench` imports it: its main module does
 LAST = "optbench.sessions.before_fork"  # does what every run would do again
 
+SAFE_PATH, OURS = "PYTHONSAFEPATH", "optbench"  # Python's variable, and our value; workers delete it
 STARTS = 12  # tries to fork a process, each with a new server where the last one was killed
 PAUSE_SECONDS = 0.1  # after the first try; it grows up to ten times as long
 
@@ -47,7 +50,7 @@ def warm_up(configs: Sequence[RunConfig]) -> None:
     from multiprocessing import forkserver
 
     fork_server(configs)
-    with ignoring_interrupts():
+    with ignoring_interrupts(), same_path():
         forkserver.ensure_running()
 
 
@@ -65,18 +68,33 @@ def forked(
         ours, theirs = context.Pipe()
         process = context.Process(target=body, args=(theirs, *arguments), name=name)
         try:
-            process.start()
+            with same_path():
+                process.start()
         except (EOFError, OSError) as error:
             problem = str(error) or "it was killed"
             ours.close()
             time.sleep(PAUSE_SECONDS * min(2**number, 10))  # a killed server takes a moment to end
-            with ignoring_interrupts():
+            with ignoring_interrupts(), same_path():
                 forkserver.ensure_running()
         else:
             return process, ours
         finally:
             theirs.close()
     raise MissingError(f"the fork server cannot start a process: {problem}", "Run the same command again to continue")
+
+
+@contextmanager
+def same_path() -> Iterator[None]:
+    """Let a server import modules from the working folder only if this process does; `python -c` always would."""
+    here = {"", os.getcwd()} if os.path.isdir(".") else {""}  # a deleted folder has no name
+    if SAFE_PATH in os.environ or here & set(sys.path):
+        yield
+        return
+    os.environ[SAFE_PATH] = OURS
+    try:
+        yield
+    finally:
+        del os.environ[SAFE_PATH]
 
 
 def preloaded(configs: Iterable[RunConfig]) -> list[str]:

@@ -29,6 +29,7 @@ from optbench.sweeps.executors.base import (
     RunStarted,
     RunStopped,
 )
+from optbench.sweeps.executors.fork_server import OURS, SAFE_PATH
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -113,6 +114,8 @@ def work(pipe: Connection, job: Job, environment: Mapping[str, str]) -> None:
     with suppress(OSError):
         os.setpgid(0, 0)
     os.environ.update(environment)
+    if os.environ.get(SAFE_PATH) == OURS:  # it was for the fork server alone
+        del os.environ[SAFE_PATH]
     write_output_to(job.log)
     channel = PipeChannel(pipe)
     threading.Thread(target=channel.listen, daemon=True).start()

@@ -123,9 +123,7 @@ class LocalExecutor:
 
     def _events_of(self, run_id: str) -> Iterable[Event]:
         worker = self._workers[run_id]
-        has_ended = worker.process.sentinel in connection.wait(
-            worker.sources, 0
-        )  # before the pipe is read: loses nothing
+        has_ended = connection.wait([worker.process.sentinel], 0)  # before the pipe is read, so that nothing is lost
         last, is_open = yield from self._received(worker.pipe)
         worker.is_orphan |= is_open and worker.process.exitcode == SERVER_GONE
         if is_open and (worker.is_orphan or not has_ended):

@@ -83,5 +83,5 @@ def test_bad_settings_are_named(folder: Path, tmp_path: Path) -> None:
         measured(folder, rounds=0)
     with pytest.raises(ConfigError, match="data=digits is not a folder of image files"):
         bench.measure(config.load(["data=digits"]))
-    with pytest.raises(MissingError, match="holds no images"):
+    with pytest.raises(MissingError, match="absent: there is no "):
         measured(tmp_path / "absent")

@@ -84,7 +84,7 @@ def test_the_estimated_disk_is_right_and_ended_runs_cost_nothing(sweep: Sweep, t
 @pytest.mark.parametrize(
     ("words", "code", "cell", "why"),
     [
-        (("optimizer=lion", "data=digits,imagenet", "model=vit"), 4, "imagenet", "holds no images"),
+        (("optimizer=lion", "data=digits,imagenet", "model=vit"), 4, "imagenet", "imagenet not found"),
         (("optimizer=lion,kfac", "model=gan"), 2, "kfac", "does not fit model=gan"),
     ],
 )

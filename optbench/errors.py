@@ -17,7 +17,7 @@ Any other exception that reaches the command line is a bug in optbench: tracebac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 COMMANDS = re.compile(
@@ -79,10 +79,18 @@ class MissingError(OptbenchError):
     exit_code = 4
 
 
-class RankLost(OptbenchError):
-    """A rank of a distributed run is gone; the run can be resumed from its checkpoint."""
+class ProcessLost(OptbenchError):
+    """A process of the run is gone; the run can be resumed from its checkpoint."""
 
     exit_code = 4
+
+
+class RankLost(ProcessLost):
+    """A rank of a distributed run is gone."""
+
+
+class WorkerLost(ProcessLost):
+    """A worker process that reads data is gone, for example because memory ran out."""
 
 
 class NoResultsError(OptbenchError):
@@ -125,6 +133,14 @@ def from_plain(tree: object) -> OptbenchError:
 def printable(text: object) -> str:
     """Return text in one line, without characters that a terminal, a spreadsheet or a page would act on."""
     return COMMANDS.sub(lambda found: " " if found[0].isspace() else "\ufffd", str(text))
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those behind it, which it was raised from or during."""
+    behind: BaseException | None = error
+    while behind is not None:
+        yield behind
+        behind = behind.__cause__ or behind.__context__
 
 
 def first_line(error: BaseException) -> str:

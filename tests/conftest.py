@@ -68,7 +68,7 @@ def twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Twice:
 
         def interrupted(session: Session, trainer: Any) -> None:
             if trainer.progress.step in steps and session.resumed_from[-1:] != [trainer.progress.step]:
-                session.signal = signal.SIGTERM
+                session.signals.heard = [signal.SIGTERM]
             on_step(session, trainer)
 
         with monkeypatch.context() as patch:

@@ -83,7 +83,7 @@ def test_resume_on_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     on_step = Session._on_step
 
     def interrupted(session: Session, trainer: Any) -> None:
-        session.signal = 15 if trainer.progress.step == 17 and not session.resumed_from else None
+        session.signals.heard = [15] if trainer.progress.step == 17 and not session.resumed_from else []
         on_step(session, trainer)
 
     monkeypatch.setattr(Session, "_on_step", interrupted)

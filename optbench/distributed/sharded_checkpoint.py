@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor, Shard, zeros
 
+from optbench.distributed.checkpoint_reader import CodeFreeReader
 from optbench.distributed.communicator import TorchCommunicator
 from optbench.distributed.layouts import ELEMENTS
 from optbench.distributed.partition import Partition
@@ -145,7 +146,7 @@ def load_player(player: State, partition: Partition, optimizer: Optimizer, tenso
 def read_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:
     """Read the folder's tensors into those given, by key."""
     with without_warning():
-        load(tensors, storage_reader=FileSystemReader(folder), no_dist=True)
+        load(tensors, storage_reader=CodeFreeReader(folder), no_dist=True)
 
 
 @contextmanager

@@ -14,8 +14,7 @@ from optbench.reports.read.plain_runs import name_plain_runs
 from optbench.reports.read.reading import FILES, FIRST_RUN, rows_of, studies_below, study_of
 from optbench.reports.read.run_rows import OPEN, PRUNED
 from optbench.reports.read.versions import MARK, mark
-from optbench.store import check_study, read_study
-from optbench.sweeps.scheduler.scheduler import checkpoint_step
+from optbench.store import check_study, checkpoint_step, read_study
 
 STUDY_FILE = "study.json"
 COLUMNS = ("workload", "contender", "cell", "trial_id", "overrides", "status", "data_sha256", "hardware")
@@ -59,7 +58,7 @@ class TreeRun:
     def rank(self) -> tuple[int, int]:
         """Sort key of completeness: finished, pruned, open (by the step of its checkpoint), damaged."""
         if self.status == OPEN:
-            return 1, checkpoint_step(self.folder.parent.parent, self.folder.parent.name, self.run_id)
+            return 1, checkpoint_step(self.folder)
         return {DAMAGED: 0, PRUNED: 2}.get(self.status, 3), 0
 
 

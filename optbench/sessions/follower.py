@@ -21,13 +21,15 @@ class Follower(RankSession):
         """Train to the end, and return what rank 0 reports."""
         assert self.comm is not None
         known = self.comm.broadcast(None)
-        objects = assemble(self.config, self._on_step, known, self.comm)
-        self._load_state(objects, None)
-        with self._handle_signals():
-            for _ in objects.trainer.records():
+        self.objects = assemble(self.config, self._on_step, known, self.comm)
+        while self._load(None):
+            pass  # rank 0 tries the checkpoint before
+        self._require_equal_ranks()
+        with self.signals.handled(), self._explained():
+            for _ in self.objects.trainer.records():
                 pass
-        if objects.trainer.sharded:
-            self._finish(objects.trainer)
+            if self.objects.trainer.sharded:
+                self._finish(self.objects.trainer)
         path, run, result = self.comm.broadcast(None)  # type: ignore[misc]  # rank 0 sends three values
         return FinishedRun(path, run, result, False, self.comm.rank)
 
@@ -42,6 +44,7 @@ class Follower(RankSession):
             if trainer.sharded:
                 self._save_sharded(None, {"trainer": trainer.state_dict()})
             self.checkpointed = time.monotonic()
+            self.signals.stop_if_twice()
         self._stop_if_signalled(trainer.progress.step)
 
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from optbench.config import RunConfig
 from optbench.distributed import TorchCommunicator
 from optbench.distributed.sharded_checkpoint import load_local, save_sharded
 from optbench.distributed.sharding import FsdpShards
-from optbench.errors import Interrupted
-from optbench.sessions.assemble import Objects
+from optbench.errors import Interrupted, OptbenchError, WorkerLost, chain, first_line, is_out_of_memory
+from optbench.sessions.assemble import Objects, assemble
+from optbench.sessions.stop_signals import StopSignals
 from optbench.store import Document
+from optbench.training.loop import Trainer
 from optbench.training.plan import State
 from optbench.training.provenance import package_versions
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-Handler = Callable[[int, FrameType | None], object] | int | None
+DATA_WORKER = "DataLoader worker (pid"  # torch names a killed worker so, in an error that has no type of its own
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class FinishedRun:
     """Rank of this process; only rank 0 prints."""
 
 
-class RankSession:
+class RankSession(ABC):
     """The common part of one rank's work on a run."""
 
     def __init__(self, config: RunConfig, comm: TorchCommunicator | None) -> None:
         self.config, self.comm = config, comm
-        self.signal: int | None = None
-        """The signal that this process has received."""
+        self.objects: Objects
+        self.signals = StopSignals()
         self.stop_signal = 0
         """The signal that stops the run after this step, the same on all ranks; 0 if none does."""
         self.checkpointed = time.monotonic()
@@ -51,7 +52,7 @@ class RankSession:
     def _checkpoint_is_due(self) -> bool:
         """Return True if a checkpoint is due after this step, and set `stop_signal`; the same on all ranks."""
         due = time.monotonic() - self.checkpointed >= self.config.checkpoint_seconds
-        self.stop_signal = self.signal or 0
+        self.stop_signal = self.signals.first
         if self.comm is not None:  # a signal that arrives during the exchange takes effect one step later
             self.stop_signal, due = self.comm.max_over_ranks(self.stop_signal, due)
         return bool(due or self.stop_signal)
@@ -66,51 +67,84 @@ class RankSession:
             )
 
     @contextmanager
-    def _handle_signals(self) -> Iterator[None]:
-        """Let the first SIGINT or SIGTERM request a checkpoint and a stop after the step; the second acts at once."""
-        before: dict[int, Handler] = {}
+    def _explained(self) -> Iterator[None]:
+        """Raise Interrupted in place of any error once a signal was heard, and WorkerLost if a data worker is gone.
 
-        def request_stop(number: int, frame: FrameType | None) -> None:
-            self.signal = number
-            signal.signal(number, before[number])
-
-        try:
-            for number in SIGNALS:
-                before[number] = signal.signal(number, request_stop)
-        except ValueError:  # not the main thread, whose owner handles signals
-            yield
-            return
+        torch turns an exception that a signal raises inside it into errors of many kinds."""
         try:
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        except Interrupted:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if self.signals.first:
+                name, why = signal.Signals(self.signals.first).name, first_line(error)
+                raise Interrupted(
+                    self.signals.first,
+                    f"interrupted by {name} before its checkpoint was complete{f' ({why})' if why else ''}",
+                    "Run the same command again to resume from the last complete checkpoint",
+                ) from error
+            if any(DATA_WORKER in str(behind) for behind in chain(error)):
+                raise WorkerLost(
+                    f"a process that reads data is gone: {first_line(error)}",
+                    "Run the same command again to resume from the last checkpoint; if memory ran out, with fewer "
+                    "data.workers",
+                ) from error
+            raise
 
     def _save_sharded(self, folder: Path | None, state: State) -> None:
         """Write this rank's shards of a checkpoint to the folder that rank 0 names."""
         assert self.comm is not None
-        folder = self.comm.broadcast(folder)
-        assert folder is not None
-        save_sharded(folder, state, self.comm)
+        with self.signals.deferred():
+            folder = self.comm.broadcast(folder)
+            assert folder is not None
+            save_sharded(folder, state, self.comm)
 
-    def _load_state(self, objects: Objects, state: State | Path | None) -> None:
+    def _load(self, state: State | Path | None) -> str:
         """Load rank 0's checkpoint on every rank; each rank reads its own shards if it is a folder.
 
-        Raises ConfigError if the ranks do not have the same run, data or weights."""
+        Return why a rank cannot load it, or "". Then `self.objects` are new, without any of its values."""
+        reason = ""
+        try:
+            if self.comm is not None:
+                state = self.comm.broadcast(state)
+            self._load_here(state)
+        except OptbenchError:
+            raise
+        except Exception as error:  # torch raises many kinds for shapes, keys and versions that don't fit
+            if self.comm is not None:
+                self.comm.raise_if_lost(error)
+            if is_out_of_memory(error):
+                raise
+            reason = f"it cannot be loaded ({type(error).__name__}: {first_line(error)})"
         if self.comm is not None:
-            state = self.comm.broadcast(state)
+            reason = next(filter(None, self.comm.all_gather(reason)), "")
+        if reason:
+            known = self.objects.micro_batch
+            del self.objects  # before others take as much memory
+            self.objects = assemble(self.config, self._on_step, known, self.comm)
+        return reason
+
+    def _load_here(self, state: State | Path | None) -> None:
+        trainer = self.objects.trainer
         if isinstance(state, Path):
             sharded = {
                 name: (player.shards.partition, player.optimizer)
-                for name, player in objects.trainer.players.items()
+                for name, player in trainer.players.items()
                 if isinstance(player.shards, FsdpShards)
             }
             state = load_local(state, sharded)
         if state is not None:
-            objects.trainer.load_state_dict(state)
+            trainer.load_state_dict(state)
+
+    def _require_equal_ranks(self) -> None:
+        """Raise ConfigError if the ranks do not have the same run, data or weights."""
         if self.comm is not None:
             found = package_versions()
             self.comm.require_equal(
                 {"optbench": found["optbench"], "torch": found["torch"], "run": self.config.run_id}
-                | {"data": objects.data.sha256, "weights": objects.trainer.weights_sha256()}
+                | {"data": self.objects.data.sha256, "weights": self.objects.trainer.weights_sha256()}
             )
+
+    @abstractmethod
+    def _on_step(self, trainer: Trainer) -> None:
+        """Do what is due after a step."""

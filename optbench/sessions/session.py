@@ -25,9 +25,10 @@ from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
 from optbench.sessions.follower import follow_torchrun, run_helper
 from optbench.sessions.rank_session import FinishedRun, RankSession
 from optbench.sessions.run_documents import result_before_start, result_facts, run_facts
-from optbench.store import Document, RunFolder
+from optbench.store import Document, RunFolder, leave_out
 from optbench.training.clock import CHECKPOINT, LOGGING
 from optbench.training.loop import Trainer
+from optbench.training.plan import State
 from optbench.training.seeding import seeds_of
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,9 @@ def execute(
     sinks: Callable[[RunFolder], Iterable[Sink]] = lambda folder: (),
     sweep: Mapping[str, object] | None = None,
 ) -> FinishedRun:
-    """Train a configuration to its end, resuming from a checkpoint. A finished run is returned unless `force`.
+    """Train a configuration to its end, resuming from a checkpoint. A finished run is returned.
+
+    With `force`, files of an earlier run, finished or not, are kept aside, and it starts over.
 
     `sweep` goes into run.json. Raises Interrupted after SIGINT or SIGTERM (checkpoint written), ConfigError and
     MissingError before training."""
@@ -86,8 +89,8 @@ def unless_finished(folder: RunFolder, force: bool, train: Callable[[], Finished
         result = folder.result()  # another process may have finished it in between
         if result is not None and not force:
             return FinishedRun(folder.path, folder.run() or {}, result, True)
-        if result is not None:
-            log.info(f"the earlier run is kept in {folder.set_aside()}")
+        if force and (aside := folder.set_aside()):
+            log.info(f"the earlier run is kept in {aside}")
         return train()
 
 
@@ -113,26 +116,18 @@ class Session(RankSession):
     def run(self, sinks: list[Sink]) -> FinishedRun:
         """Train, and write the result."""
         try:
-            known = self._known_micro_batch()
-            self.objects = assemble(self.config, self._on_step, known, self.comm)
+            self.objects = assemble(self.config, self._on_step, self._known_micro_batch(), self.comm)
+            self._resume()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             return self._out_of_memory_before_start(error)
         with finishing(sinks) as finish:
-            with self._handle_signals():  # before sinks start: they may make the run known to those who stop it
+            with self.signals.handled(), self._explained():  # before sinks start: who sees them may stop the run
                 run = self._begin(sinks)
-                try:
-                    status, reason = self._train(sinks)
-                except OptbenchError:
-                    raise
-                except Exception as error:
-                    if self.comm is not None:
-                        self.comm.raise_if_lost(error)
-                    status, reason = self._failure(error)
-            result = result_facts(self.config, self.objects, status, reason, self.resumed_from)
-            self._close(result)
-            if self.comm is not None and status not in (Status.FAILED, Status.OUT_OF_MEMORY):
+                result = result_facts(self.config, self.objects, *self._train(sinks), self.resumed_from)
+                self._close(result)
+            if self.comm is not None and result["status"] not in (Status.FAILED, Status.OUT_OF_MEMORY):
                 self.comm.broadcast((self.folder.path, run, result))
             finish(result)
         return FinishedRun(self.folder.path, run, result, False)
@@ -155,7 +150,6 @@ class Session(RankSession):
     def _begin(self, sinks: list[Sink]) -> Document:
         if self.objects.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.objects.device)
-        self._resume()
         run = run_facts(self.config, self.objects, self.study, self.stage, self.sweep)
         run |= self._parallel_facts(self.objects.trainer.modules, run["micro_batch"])
         self.folder.write_run(run)
@@ -179,10 +173,19 @@ class Session(RankSession):
         }
 
     def _train(self, sinks: list[Sink]) -> tuple[Status, str]:
-        trainer = self.objects.trainer
-        for record in trainer.records():
-            self._log(record, sinks)
-        return Status(trainer.progress.status), trainer.progress.reason
+        """Train to the end; return how the run ended, and why."""
+        try:
+            with self._explained():
+                for record in self.objects.trainer.records():
+                    self._log(record, sinks)
+        except OptbenchError:
+            raise
+        except Exception as error:
+            if self.comm is not None:
+                self.comm.raise_if_lost(error)
+            return self._failure(error)
+        progress = self.objects.trainer.progress
+        return Status(progress.status), progress.reason
 
     def _log(self, record: Record, sinks: list[Sink]) -> None:
         self.folder.append(record)
@@ -194,22 +197,40 @@ class Session(RankSession):
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        read = read_for_shards if self.objects.trainer.sharded else read_checkpoint
-        state = self.folder.read_checkpoint(read)
-        if state is None:
-            self.folder.cut_back(0)
-            self._load_state(self.objects, None)
-            return
+        """Load the newest checkpoint that every rank can load, and cut the records back to it; else start over."""
+        for path, state in self.folder.read_checkpoints(
+            read_for_shards if self.objects.trainer.sharded else read_checkpoint
+        ):
+            self._require_unchanged_data(state)
+            reason = self._load(state["trainer"])
+            if not reason:
+                self._continue_from(path, state)
+                break
+            leave_out(path, reason)
+        else:
+            self._load(None)  # other ranks wait for it
+            self._start_over()
+        self._require_equal_ranks()
+
+    def _require_unchanged_data(self, state: State) -> None:
         if state["data_sha256"] != self.objects.data.sha256:
             raise ConfigError(
                 f"{self.folder.path.name}: the data changed since its checkpoint was written",
-                "Start over with --force, or restore the data",
+                "Start over with --force (the earlier files are kept aside), or restore the data",
             )
-        self._load_state(self.objects, state["trainer"])
+
+    def _continue_from(self, path: Path, state: State) -> None:
+        self.folder.checkpoints.last = path
         self.folder.cut_back(state["records_bytes"])
         step = self.objects.trainer.progress.step
         self.resumed_from = [*state["resumed_from_steps"], step]
         log.info(f"resumed from step {step} of {self.config.steps}")
+
+    def _start_over(self) -> None:
+        if self.folder.checkpoints.newest_first():  # all are left out
+            aside = self.folder.set_aside()
+            log.warning(f"{self.folder.path.name} starts over at step 0; its earlier files are kept in {aside}")
+        self.folder.cut_back(0)
 
     def _checkpoint(self) -> None:
         trainer = self.objects.trainer
@@ -222,10 +243,13 @@ class Session(RankSession):
                 "resumed_from_steps": self.resumed_from,
                 "trainer": trainer.state_dict(),
             }
-            if trainer.sharded:
-                self.folder.write_parts(trainer.progress.step, lambda folder: self._save_sharded(folder, state))
-            else:
-                self.folder.write_checkpoint(trainer.progress.step, lambda out: torch.save(state, out))
+            step, checkpoints = trainer.progress.step, self.folder.checkpoints
+            with self.signals.deferred():
+                if trainer.sharded:
+                    checkpoints.write_parts(step, lambda folder: self._save_sharded(folder, state))
+                else:
+                    checkpoints.write(step, lambda out: torch.save(state, out))
+        self.signals.stop_if_twice()
         self.checkpointed = time.monotonic()
 
     def _on_step(self, trainer: Trainer) -> None:
@@ -246,15 +270,17 @@ class Session(RankSession):
         where = f"at step {self.objects.trainer.progress.step}"
         if is_out_of_memory(error):
             return Status.OUT_OF_MEMORY, f"{first_line(error)} ({where})"
-        (self.folder.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        self.folder.write_error("".join(traceback.format_exception(error)))
         return Status.FAILED, f"{type(error).__name__}: {first_line(error)} ({where}; see error.txt)"
 
     def _close(self, result: Document) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:
             self._checkpoint()
-        self.folder.write_result(result)
-        if not self.config.keep_checkpoint:
-            self.folder.drop_checkpoints()
+        with self.signals.deferred():
+            self.folder.write_result(result)
+            self.folder.checkpoints.keep(self.folder.checkpoints.last)
+            if not self.config.keep_checkpoint:
+                self.folder.checkpoints.drop()
 
 
 @contextmanager

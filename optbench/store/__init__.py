@@ -1,6 +1,7 @@
 """Results on disk: the folder of a run, JSON documents, atomic writes."""
 
-from optbench.store.atomic import storage_errors, sync_file, sync_folder, write_atomically
+from optbench.store.atomic import open_for_writing, storage_errors, sync_file, sync_folder, write_atomically
+from optbench.store.checkpoints import Checkpoints, checkpoint_step, leave_out
 from optbench.store.json_files import Document, read_json, read_records, unreadable, write_json
 from optbench.store.places import check_study, results_root
 from optbench.store.run_folder import REPLACED, RunFolder, State
@@ -8,10 +9,14 @@ from optbench.store.shapes import read_pruned, read_result, read_run, read_study
 
 __all__ = [
     "REPLACED",
+    "Checkpoints",
     "Document",
     "RunFolder",
     "State",
     "check_study",
+    "checkpoint_step",
+    "leave_out",
+    "open_for_writing",
     "read_json",
     "read_pruned",
     "read_records",

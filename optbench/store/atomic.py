@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ def write_atomically(
     bring the old file back."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "wb") as out:
+        with open(open_for_writing(temporary, os.O_TRUNC), "wb") as out:
             save(out)
             out.flush()
             if sync:
@@ -31,6 +33,25 @@ def write_atomically(
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_for_writing(path: Path, flags: int = 0) -> int:
+    """Return a descriptor of a regular file, made if it is missing; a link is not followed.
+
+    Raises OSError for a link, a directory, a FIFO and a device."""
+    always = os.O_WRONLY | os.O_CREAT
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # a system lacks some of them
+        always |= getattr(os, name, 0)
+    try:
+        handle = os.open(path, always | flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "It is a link, which could lead to other files", str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return handle
 
 
 def sync_file(file: Path) -> None:

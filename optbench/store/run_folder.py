@@ -3,7 +3,8 @@
     run.json        the configuration and its circumstances, written before training
     metrics.jsonl   one record a line
     result.json     written last, by atomic rename
-    checkpoints/    the last good one
+    checkpoints/    the last two; the last one of a finished run
+    error.txt       the traceback of a failed run
     pictures/       NAME-step-000000100.png, from evaluations
     .lock           held by the one process that writes
 
@@ -19,26 +20,22 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import os
-import shutil
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from optbench.errors import Locked
 from optbench.records import Record
-from optbench.store.atomic import storage_errors, sync_file, sync_folder, write_atomically
+from optbench.store.atomic import open_for_writing, storage_errors, sync_file, write_atomically
+from optbench.store.checkpoints import Checkpoints, State
 from optbench.store.json_files import Document, read_records, write_json
+from optbench.store.links import make_folder, refuse_links
 from optbench.store.shapes import read_result, read_run
 
 if TYPE_CHECKING:
     from optbench.records import Pixels
-
-State = TypeVar("State", bound=Mapping[str, Any])
-
-log = logging.getLogger(__name__)
 
 REPLACED = ".replaced"  # where `--force` moves old runs of a study
 
@@ -51,7 +48,8 @@ class RunFolder:
         self.run_file = self.path / "run.json"
         self.result_file = self.path / "result.json"
         self.metrics_file = self.path / "metrics.jsonl"
-        self.checkpoints = self.path / "checkpoints"
+        self.checkpoints = Checkpoints(self.path / "checkpoints")
+        self.error_file = self.path / "error.txt"
         self.pictures = self.path / "pictures"
         self._metrics: io.TextIOWrapper | None = None
         self._unsynced = {self.run_file, self.metrics_file}  # an earlier process may have written them
@@ -60,11 +58,12 @@ class RunFolder:
     def locked(self) -> Generator[None]:
         """Hold the lock of the one writer. The system releases that of a killed process.
 
-        Raises Locked where another process holds it, StorageError where the folder cannot be written."""
+        Raises Locked where another process holds it, StorageError where it cannot be written or holds a link."""
         from filelock import FileLock, Timeout
 
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            refuse_links(self.path, self.checkpoints.folder, self.pictures)
             lock = FileLock(self.path / ".lock", timeout=0)
         try:
             with storage_errors(self.path):
@@ -89,20 +88,21 @@ class RunFolder:
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write run.json. It is synced with the first checkpoint or the result, at once if a checkpoint exists."""
-        write_json(self.run_file, run, sync=self.checkpoints.exists(), sync_rename=False)
+        write_json(self.run_file, run, sync=self.checkpoints.exist(), sync_rename=False)
         self._unsynced.add(self.run_file)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which finishes the run."""
         self.sync()
-        write_json(self.result_file, result, sync_rename=self.checkpoints.exists())  # they may be deleted now
+        write_json(self.result_file, result, sync_rename=self.checkpoints.exist())  # they may be deleted now
 
     def append(self, record: Record) -> None:
         """Append a line to metrics.jsonl; the system receives whole lines at once."""
-        if self._metrics is None:
-            self._metrics = open(self.metrics_file, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
         self._unsynced.add(self.metrics_file)
         with storage_errors(self.metrics_file):
+            if self._metrics is None:
+                handle = open_for_writing(self.metrics_file, os.O_APPEND)
+                self._metrics = open(handle, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
             self._metrics.write(json.dumps(record.as_row(), allow_nan=False) + "\n")
 
     def write_picture(self, name: str, step: int, pixels: Pixels) -> Path:
@@ -110,11 +110,16 @@ class RunFolder:
         from PIL import Image
 
         with storage_errors(self.pictures):
-            self.pictures.mkdir(exist_ok=True)
+            make_folder(self.pictures)
             path = self.pictures / f"{name}-step-{step:09d}.png"
             write_atomically(path, lambda out: Image.fromarray(pixels).save(out, "PNG"), sync=False)
         self._unsynced.add(path)
         return path
+
+    def write_error(self, text: str) -> None:
+        """Write error.txt."""
+        with storage_errors(self.error_file):
+            write_atomically(self.error_file, lambda out: out.write(text.encode("utf-8", "replace")))
 
     def sync(self) -> int:
         """Sync everything written so far to disk, and return the length of metrics.jsonl in bytes."""
@@ -135,7 +140,8 @@ class RunFolder:
         self.close()
         self._unsynced.add(self.metrics_file)
         if self.metrics_file.exists():
-            os.truncate(self.metrics_file, length)
+            with storage_errors(self.metrics_file), open(open_for_writing(self.metrics_file), "ab") as out:
+                out.truncate(length)
 
     def close(self) -> None:
         """Close metrics.jsonl."""
@@ -151,61 +157,17 @@ class RunFolder:
         number = 1
         while (aside := self.path.parent / REPLACED / f"{self.path.name}.{number}").exists():
             number += 1
-        aside.mkdir(parents=True)
-        for entry in old:
-            entry.rename(aside / entry.name)
+        with storage_errors(aside):
+            aside.mkdir(parents=True)
+            for entry in old:
+                entry.rename(aside / entry.name)
         return aside
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
-    def write_checkpoint(self, step: int, save: Callable[[IO[bytes]], object]) -> Path:
-        """Let `save(file)` write a checkpoint. Once complete, it replaces the previous one."""
-        with storage_errors(self.checkpoints):
-            self.checkpoints.mkdir(exist_ok=True)
-            path = self.checkpoints / f"step-{step:09d}.pt"
-            write_atomically(path, save)
-            self._keep_only(path)
-        return path
-
-    def write_parts(self, step: int, save: Callable[[Path], object]) -> Path:
-        """Let `save(folder)` write a checkpoint into an empty folder. Once complete, it replaces the previous one."""
-        with storage_errors(self.checkpoints):
-            path = self.checkpoints / f"step-{step:09d}.parts"
-            temporary = path.with_name(f".{path.name}.tmp")
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            save(temporary)
-            if path.exists():  # an unreadable one of the same step
-                shutil.rmtree(path)
-            os.replace(temporary, path)
-            sync_folder(self.checkpoints)
-            self._keep_only(path)
-        return path
-
-    def _keep_only(self, path: Path) -> None:
-        """Delete all checkpoints but one."""
-        for other in self.checkpoints.iterdir():
-            if other.is_dir() and other != path:
-                shutil.rmtree(other)
-            elif other != path:
-                other.unlink()
-
-    def read_checkpoint(self, read: Callable[[Path], State]) -> State | None:
-        """Return the newest checkpoint that `read(path)` can read and whose records exist, or None."""
-        for path in sorted(self.checkpoints.glob("step-*"), reverse=True):
-            try:
-                state = read(path)
-            except Exception as error:  # damaged by a failing disk; torch raises many kinds
-                log.info(f"{path} cannot be read ({type(error).__name__}) and is skipped")
-                continue
-            if state["records_bytes"] <= self._records_bytes():
-                return state
-            log.info(f"{path} is skipped: records before it are missing from {self.metrics_file.name}")
-        return None
-
-    def drop_checkpoints(self) -> None:
-        """Delete the checkpoints."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+    def read_checkpoints(self, read: Callable[[Path], State]) -> Iterator[tuple[Path, State]]:
+        """Yield the checkpoints that can be used, newest first; see `Checkpoints.read`."""
+        return self.checkpoints.read(self.path.name, self._records_bytes(), read)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

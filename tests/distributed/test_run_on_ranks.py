@@ -119,7 +119,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Any]:
 
         def interrupted(session: Session, trainer: Any) -> None:
             if trainer.progress.step == step and session.resumed_from[-1:] != [step]:
-                session.signal = signal.SIGTERM
+                session.signals.heard = [signal.SIGTERM]
             on_step(session, trainer)
 
         monkeypatch.setattr(Session, "_on_step", interrupted)

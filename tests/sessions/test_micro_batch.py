@@ -92,7 +92,7 @@ def test_a_run_keeps_the_micro_batch_it_began_with(tmp_path: Path, monkeypatch: 
     on_step = Session._on_step
 
     def interrupted(session: Session, trainer: Any) -> None:
-        session.signal = signal.SIGTERM if trainer.progress.step == 3 and not session.resumed_from else None
+        session.signals.heard = [signal.SIGTERM] if trainer.progress.step == 3 and not session.resumed_from else []
         on_step(session, trainer)
 
     monkeypatch.setattr(Session, "_on_step", interrupted)

@@ -115,11 +115,11 @@ def test_a_damaged_checkpoint_means_starting_over(tmp_path: Path, caplog: pytest
     loaded = config.load([*QUICK, "steps=10"])
     calm = execute(loaded, tmp_path / "calm")
     folder = RunFolder(tmp_path / "spoilt", "runs", loaded.run_id)
-    folder.checkpoints.mkdir(parents=True)
-    (folder.checkpoints / "step-000000005.pt").write_bytes(b"PK\x03\x04 torn")
+    folder.checkpoints.folder.mkdir(parents=True)
+    (folder.checkpoints.folder / "step-000000005.pt").write_bytes(b"PK\x03\x04 torn")
     folder.metrics_file.write_text('{"step": 1}\n{"torn')
     ended = execute(loaded, tmp_path / "spoilt")
-    assert "step-000000005.pt cannot be read" in caplog.messages[0]
+    assert "step-000000005.pt is left out: it cannot be read" in caplog.messages[0]
     assert ended.result["resumed_from_steps"] == []
     assert same_records(rows(ended.folder)) == same_records(rows(calm.folder))
 

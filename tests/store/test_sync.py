@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,26 @@ Call = tuple[str, str]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
-    """Record calls in order: (sync, file) for an fsync, (rename, file) and (delete, file)."""
+    """Record calls in order: (sync, file) for an fsync, (rename, file) and (delete, file); names without a SHA-256."""
     done: list[Call] = []
+
+    def noted(what: str, name: str) -> None:
+        done.append((what, re.sub("-[0-9a-f]{64}", "", name)))
+
     fsync, replace, unlink = os.fsync, os.replace, Path.unlink
 
     def synced(handle: Any) -> None:
         file = Path(os.readlink(f"/proc/self/fd/{handle}"))
-        done.append(("sync", file.name.removeprefix(".").removesuffix(".tmp")))
+        noted("sync", file.name.removeprefix(".").removesuffix(".tmp"))
         fsync(handle)
 
     def replaced(old: Any, new: Any) -> None:
-        done.append(("rename", Path(new).name))
+        noted("rename", Path(new).name)
         replace(old, new)
 
     def unlinked(self: Path, missing_ok: bool = False) -> None:
         if self.exists():
-            done.append(("delete", self.name))
+            noted("delete", self.name)
         unlink(self, missing_ok)
 
     if not Path("/proc/self/fd").exists():
@@ -60,7 +65,7 @@ def record(step: int) -> Record:
 def checkpoint(folder: RunFolder, step: int) -> None:
     folder.append(record(step))
     folder.sync()
-    folder.write_checkpoint(step, lambda out: out.write(b"state"))
+    folder.checkpoints.write(step, lambda out: out.write(b"state"))
 
 
 def test_a_run_without_checkpoints_syncs_three_times(folder: RunFolder, calls: list[Call]) -> None:
@@ -85,17 +90,19 @@ def test_files_of_another_process_are_synced_before_the_result(tmp_path: Path, c
     killed.close()
 
 
-def test_records_are_synced_before_a_checkpoint_and_the_previous_one_is_deleted_last(
+def test_records_are_synced_before_a_checkpoint_and_the_last_one_is_never_deleted_before_the_next(
     folder: RunFolder, calls: list[Call]
 ) -> None:
     folder.write_run({"a": 1})
     checkpoint(folder, 1)
     assert ("sync", "run.json") in calls[: calls.index(("rename", "step-000000001.pt"))]
-    calls.clear()
     checkpoint(folder, 2)
-    new = "step-000000002.pt"
-    expected = [("sync", "metrics.jsonl"), ("sync", new), ("rename", new), ("sync", "checkpoints")]
-    assert calls == [*expected, ("delete", "step-000000001.pt")]
+    calls.clear()
+    checkpoint(folder, 3)
+    new = "step-000000003.pt"
+    expected = [("sync", "metrics.jsonl"), ("delete", "step-000000001.pt")]
+    assert calls == [*expected, ("sync", new), ("rename", new), ("sync", "checkpoints")]
+    assert [path.name[:14] for path in folder.checkpoints.newest_first()] == ["step-000000003", "step-000000002"]
 
 
 def test_the_result_is_synced_before_checkpoints_are_deleted(folder: RunFolder, calls: list[Call]) -> None:
@@ -157,10 +164,10 @@ def test_a_checkpoint_whose_records_are_lost_is_skipped(
     else:
         os.truncate(folder.metrics_file, left)
     caplog.clear()
-    with caplog.at_level("INFO", "optbench.store"):
-        assert folder.read_checkpoint(read_checkpoint) is None
+    with caplog.at_level("WARNING", "optbench.store"):
+        assert not list(folder.read_checkpoints(read_checkpoint))
     (message,) = caplog.messages
-    assert "is skipped: records before it are missing from metrics.jsonl" in message
+    assert "is left out: records before it are missing from metrics.jsonl" in message
     again = quick_run("steps=4", "eval_every=2")
     assert again.result["weights_sha256"] == calm.result["weights_sha256"]
     assert again.result["resumed_from_steps"] == []

@@ -13,7 +13,7 @@ from typing import Any
 from optbench.config import RunConfig
 from optbench.errors import ConfigError, OptbenchError, StorageError
 from optbench.records import Status
-from optbench.store import RunFolder
+from optbench.store import RunFolder, checkpoint_step
 from optbench.sweeps.executors.base import (
     Event,
     Executor,
@@ -246,7 +246,7 @@ class Scheduler:
 
     def _died(self, run: PlannedRun, how: str) -> None:
         """Resume a run whose worker died, unless it kills one worker after the other."""
-        step = checkpoint_step(self.root, self.study.name, run.run_id)
+        step = checkpoint_step(self.folder / run.run_id)
         last, count = self.deaths.get(run.run_id, (-1, 0))
         count = count + 1 if step == last else 1
         self.deaths[run.run_id] = (step, count)
@@ -319,9 +319,3 @@ def keeps_checkpoint(config: RunConfig, stage: str) -> bool:
     """Return True if a run keeps its checkpoint after its end: runs of the tuning only if the user asks for it."""
     given = {text.partition("=")[0] for text in config.overrides}
     return config.keep_checkpoint and (stage != TUNE or "keep_checkpoint" in given)
-
-
-def checkpoint_step(root: Path, study: str, run_id: str) -> int:
-    """Return the step of a run's last checkpoint; -1 if there is none."""
-    files = (root / study / run_id / "checkpoints").glob("step-*.pt")
-    return max((int(file.stem.partition("-")[2]) for file in files), default=-1)

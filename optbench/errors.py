@@ -92,6 +92,14 @@ class RankLost(ProcessLost):
 class WorkerLost(ProcessLost):
     """A worker process that reads data is gone, for example because memory ran out."""
 
+    @classmethod
+    def because(cls, error: BaseException) -> WorkerLost:
+        """Return the error for what torch, or the connection to the worker, raised."""
+        return cls(
+            f"a process that reads data is gone: {first_line(error) or type(error).__name__}",
+            "Run the same command again to resume from the last checkpoint; if memory ran out, with fewer data.workers",
+        )
+
 
 class NoResultsError(OptbenchError):
     """No stored run matches."""

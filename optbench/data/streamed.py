@@ -24,7 +24,7 @@ from optbench.data.crops import CentralCrop, RandomCrop
 from optbench.data.image_list import ImageList
 from optbench.data.notices import say_once
 from optbench.data.sample_order import SampleOrder
-from optbench.errors import ConfigError, MissingError
+from optbench.errors import ConfigError, MissingError, WorkerLost
 
 PREFETCH_BYTES = 2**30  # of uint8 pixels that workers may read ahead
 
@@ -121,6 +121,10 @@ class StreamedImages(ImageData):
                 if loaded.deep:
                     say_deep(self.where)
                 yield self._normalised(loaded.pixels, loaded.labels)
+        except (OSError, EOFError) as error:
+            if self.workers == 0 or "Caught" in str(error):  # an error of the reading itself, as torch passes it on
+                raise
+            raise WorkerLost.because(error) from error  # the connection broke before torch saw the worker's end
         finally:
             stop = getattr(loader, "_shutdown_workers", None)  # now, not when the iterator is garbage-collected
             if stop is not None:

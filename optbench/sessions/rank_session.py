@@ -14,7 +14,7 @@ from optbench.config import RunConfig
 from optbench.distributed import TorchCommunicator
 from optbench.distributed.sharded_checkpoint import load_local, save_sharded
 from optbench.distributed.sharding import FsdpShards
-from optbench.errors import Interrupted, OptbenchError, WorkerLost, chain, first_line, is_out_of_memory
+from optbench.errors import Interrupted, OptbenchError, ProcessLost, WorkerLost, chain, first_line, is_out_of_memory
 from optbench.sessions.assemble import Objects, assemble
 from optbench.sessions.stop_signals import StopSignals
 from optbench.store import Document
@@ -83,12 +83,8 @@ class RankSession(ABC):
                     f"interrupted by {name} before its checkpoint was complete{f' ({why})' if why else ''}",
                     "Run the same command again to resume from the last complete checkpoint",
                 ) from error
-            if any(DATA_WORKER in str(behind) for behind in chain(error)):
-                raise WorkerLost(
-                    f"a process that reads data is gone: {first_line(error)}",
-                    "Run the same command again to resume from the last checkpoint; if memory ran out, with fewer "
-                    "data.workers",
-                ) from error
+            if not isinstance(error, ProcessLost) and any(DATA_WORKER in str(behind) for behind in chain(error)):
+                raise WorkerLost.because(error) from error
             raise
 
     def _save_sharded(self, folder: Path | None, state: State) -> None:

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from optbench.errors import Interrupted, Locked, OptbenchError
+from optbench.errors import Interrupted, Locked, OptbenchError, ProcessLost, first_line
 from optbench.records import Record, Split
-from optbench.store import RunFolder
+from optbench.store import RunFolder, open_for_writing
 from optbench.sweeps.executors.base import (
     Event,
     Job,
@@ -28,6 +28,7 @@ from optbench.sweeps.executors.base import (
     RunRefused,
     RunStarted,
     RunStopped,
+    WorkerDied,
 )
 from optbench.sweeps.executors.fork_server import OURS, SAFE_PATH
 
@@ -134,6 +135,9 @@ def serve(job: Job, channel: Channel, patience_seconds: float = 0.0) -> None:
         channel.send(channel.interruption() or RunStopped(job.run_id, channel.reason or ""))
     except Locked:
         channel.send(RunBusy(job.run_id))
+    except ProcessLost as error:
+        print(f"optbench: {error}", file=sys.stderr)
+        channel.send(WorkerDied(job.run_id, f"ended ({first_line(error)})"))
     except OptbenchError as error:
         print(f"optbench: {error}", file=sys.stderr)
         channel.send(RunRefused(job.run_id, error))
@@ -162,14 +166,16 @@ def run(job: Job, channel: Channel) -> None:
     def sinks(folder: RunFolder) -> list[Sink]:
         return [EventSink(job.run_id, channel), *trackers_for(job.config, folder)]
 
-    execute(job.config, job.root, study=job.study, stage=job.stage, force=job.force, sinks=sinks, sweep=job.metadata)
+    folder = RunFolder(job.root, job.study, job.run_id)
+    force = job.force and folder.result() is not None  # a job that is started once more resumes
+    execute(job.config, job.root, study=job.study, stage=job.stage, force=force, sinks=sinks, sweep=job.metadata)
 
 
 def write_output_to(log: Path) -> None:
     """Append everything that this process prints or logs to a file."""
     with suppress(OSError):  # the run itself reports a folder that cannot be written
         log.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = open_for_writing(log, os.O_APPEND)
         for stream in (1, 2):
             os.dup2(handle, stream)
         os.close(handle)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
@@ -44,7 +45,7 @@ def save_sharded(folder: Path, tree: Mapping[str, object], comm: TorchCommunicat
         )
     tensors: dict[str, Tensor] = {}
     rest = extract_tensors(tree, (), tensors)
-    with without_warning():
+    with plain_errors():
         save(tensors, storage_writer=FileSystemWriter(folder))
     rests = comm.all_gather(rest)
     if comm.rank == 0:
@@ -145,13 +146,17 @@ def load_player(player: State, partition: Partition, optimizer: Optimizer, tenso
 
 def read_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:
     """Read the folder's tensors into those given, by key."""
-    with without_warning():
+    with plain_errors():
         load(tensors, storage_reader=CodeFreeReader(folder), no_dist=True)
 
 
 @contextmanager
-def without_warning() -> Iterator[None]:
-    """Suppress torch's warning that a rank reads separately."""
+def plain_errors() -> Iterator[None]:
+    """Raise the error of a rank itself, where torch raises one that is no Exception; suppress its warning that a rank
+    reads separately."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield
+        try:
+            yield
+        except CheckpointException as error:
+            raise next(iter(error.failures.values()))[0] from None

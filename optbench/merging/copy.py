@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import enum
 import errno
+import logging
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from optbench.errors import ConfigError, Locked, StorageError
 from optbench.merging.scan import TreeRun
-from optbench.store import REPLACED, storage_errors, sync_folder
+from optbench.store import REPLACED, make_folder, storage_errors, sync_folder
+
+log = logging.getLogger(__name__)
 
 STAGING = ".merging"
 LOCK = ".lock"
@@ -43,17 +47,19 @@ def place_run(run: TreeRun, target: Path, mode: TransferMode, *, replacing: bool
             raise StorageError(f"{target}: appeared during the merge", "Run the merge again")
         if mode is not TransferMode.MOVE or not moved(run.folder, target):
             staging = target.parent / STAGING / target.name
-            staging.parent.mkdir(exist_ok=True)
+            make_folder(staging.parent)
             copy_folder(run.folder, staging, link=mode is TransferMode.LINK and run.finished)
             os.rename(staging, target)
             if mode is TransferMode.MOVE:
-                shutil.rmtree(run.folder, ignore_errors=True)
+                remove(run.folder)
         sync_folder(target.parent)
     copy_log(run, target)
 
 
 def moved(source: Path, target: Path) -> bool:
-    """Move a folder within one file system; return False if the target is on another one."""
+    """Move a folder within one file system; return False if the target is on another one, or the source is a link."""
+    if source.is_symlink():
+        return False
     try:
         os.rename(source, target)
     except OSError as error:
@@ -63,14 +69,22 @@ def moved(source: Path, target: Path) -> bool:
     return True
 
 
+def remove(folder: Path) -> None:
+    """Delete a folder that has been copied; of a link to one, only the link."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def copy_folder(source: Path, target: Path, *, link: bool) -> None:
-    """Copy a folder to disk, without its lock; symbolic links stay links."""
+    """Copy the files and folders of a folder to disk, without its lock and without links."""
     try:
         shutil.copytree(
             source,
             target,
             symlinks=True,
-            ignore=lambda folder, names: [LOCK] if folder == str(source) else [],
+            ignore=lambda folder, names: [*not_copied(folder, names), *([LOCK] if folder == str(source) else [])],
             copy_function=link_file if link else copy_to_disk,
         )
     except shutil.Error as error:
@@ -82,9 +96,20 @@ def copy_folder(source: Path, target: Path, *, link: bool) -> None:
         sync_folder(Path(folder))
 
 
+def not_copied(folder: str | os.PathLike[str], names: list[str]) -> list[str]:
+    """Return the links, FIFOs and devices among the entries of a folder, and name them to the user."""
+    found: list[str] = []
+    for name in names:
+        mode = os.lstat(os.path.join(folder, name)).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            log.warning(f"{os.path.join(folder, name)}: left out, since it is a link or not a regular file")
+            found.append(name)
+    return found
+
+
 def copy_to_disk(source: str, target: str) -> None:
     """Copy a file with its times, and wait until it is on disk."""
-    shutil.copy2(source, target)
+    shutil.copy2(source, target, follow_symlinks=False)
     handle = os.open(target, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -95,7 +120,7 @@ def copy_to_disk(source: str, target: str) -> None:
 def link_file(source: str, target: str) -> None:
     """Hard-link a file, or copy it if that is not possible."""
     try:
-        os.link(source, target)
+        os.link(source, target, follow_symlinks=False)
     except OSError:
         copy_to_disk(source, target)
 
@@ -103,20 +128,21 @@ def link_file(source: str, target: str) -> None:
 def copy_log(run: TreeRun, target: Path) -> None:
     """Copy the log of the run's worker, unless the new place has one. It is not a result, so failures are ignored."""
     source, new = (folder.parent / "logs" / f"{folder.name}.txt" for folder in (run.folder, target))
-    if source.is_file() and not new.exists():
+    if source.is_file() and not source.is_symlink() and not os.path.lexists(new):
         with contextlib.suppress(OSError):
             new.parent.mkdir(exist_ok=True)
-            shutil.copy2(source, new)
+            shutil.copy2(source, new, follow_symlinks=False)
 
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold the run's lock. Raises Locked if another process holds it.
 
-    A folder without a lock, or one that cannot be locked (a read-only disk), is used as it is."""
+    A folder without a lock, or one that cannot be locked (a read-only disk, a link), is used as it is."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / LOCK, timeout=0) if (folder / LOCK).exists() else None
+    file = folder / LOCK
+    lock = FileLock(file, timeout=0) if file.is_file() and not file.is_symlink() else None
     try:
         if lock is not None:
             lock.acquire()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from optbench.errors import OptbenchError, StorageError, first_line
+from optbench.store.links import link_error
 
 
 def write_atomically(
@@ -38,7 +39,7 @@ def write_atomically(
 def open_for_writing(path: Path, flags: int = 0) -> int:
     """Return a descriptor of a regular file, made if it is missing; a link is not followed.
 
-    Raises OSError for a link, a directory, a FIFO and a device."""
+    Raises StorageError for a link, OSError for a directory, a FIFO and a device."""
     always = os.O_WRONLY | os.O_CREAT
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # a system lacks some of them
         always |= getattr(os, name, 0)
@@ -46,7 +47,7 @@ def open_for_writing(path: Path, flags: int = 0) -> int:
         handle = os.open(path, always | flags, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, "It is a link, which could lead to other files", str(path)) from None
+            raise link_error(path) from None
         raise
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

@@ -24,10 +24,15 @@ def refuse_links(*folders: Path) -> None:
 def refuse_link(path: Path) -> None:
     """Raise StorageError if a path is a link."""
     if path.is_symlink():
-        raise StorageError(
-            f"{path}: is a link, and a run writes and deletes through none",
-            "Replace it by what it points to, or link the whole results folder instead",
-        )
+        raise link_error(path)
+
+
+def link_error(path: Path) -> StorageError:
+    """Return the error for a link."""
+    return StorageError(
+        f"{path}: is a link, and a run writes and deletes through none",
+        "Replace it by what it points to, or link the whole results folder instead",
+    )
 
 
 def make_folder(path: Path) -> None:

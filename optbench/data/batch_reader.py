@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -89,3 +89,16 @@ def ignore_signals(worker: int) -> None:
     checkpoint if the signal killed its workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+def started(loader: Iterable[Loaded]) -> Iterator[Loaded]:
+    """Return the iterator of a loader, whose workers now run, without the signal handler that torch installs.
+
+    When a worker dies, that handler raises wherever the process is: in the release of a lock, in the writing of a file.
+    The iterator itself notices the death within five seconds."""
+    number = getattr(signal, "SIGCHLD", None)  # Windows has none
+    before = signal.getsignal(number) if number is not None else None
+    iterator = iter(loader)
+    if number is not None and signal.getsignal(number) is not before:
+        signal.signal(number, before)
+    return iterator

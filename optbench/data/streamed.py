@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from optbench.contracts import Batch, ImageData, Seeds
 from optbench.counter_rng import mixed_seed
 from optbench.data.augment import Augment, draw_mix, mix_batch
-from optbench.data.batch_reader import BatchReader, Key, TrainPlan, ignore_signals, keep_batch
+from optbench.data.batch_reader import BatchReader, Key, TrainPlan, ignore_signals, keep_batch, started
 from optbench.data.crops import CentralCrop, RandomCrop
 from optbench.data.image_list import ImageList
 from optbench.data.notices import say_once
@@ -103,7 +103,7 @@ class StreamedImages(ImageData):
             yield {**batch, "index": part}
 
     def _loaded(self, samples: BatchReader, plan: Iterable[list[Key]]) -> Iterator[Batch]:
-        loader = iter(
+        loader = started(
             DataLoader(
                 samples,
                 batch_sampler=plan,

@@ -27,7 +27,7 @@ def run(
     results_dir: ResultsDir = None,
     config_dir: ConfigDir = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Rerun a finished run; the earlier results are kept aside.")
+        bool, typer.Option("--force", help="Start over; files of an earlier run, finished or not, are kept aside.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and stop.")] = False,
     as_json: AsJson = False,

@@ -235,7 +235,7 @@ def test_a_signal_stops_all_ranks_after_the_same_step(tmp_path: Path, started: R
     assert "run the same command again to resume" in err
     assert "Traceback" not in err
     assert_gone(helpers)
-    (file,) = (folder / "checkpoints").glob("step-*.pt")
+    file = sorted((folder / "checkpoints").glob("step-*.pt"))[-1]
     assert f"at step {torch.load(file)['trainer']['progress']['step']} of" in err
 
 

@@ -48,7 +48,7 @@ def test_ranks_stop_without_torchrun_and_the_run_resumes(tmp_path: Path) -> None
         os.kill(agent.pid, signal.SIGKILL)
         agent.wait()
         awaited(lambda: not any(map(alive, ranks)), 30.0)
-        (kept,) = (folder.path / "checkpoints").iterdir()
+        kept = folder.checkpoints.newest_first()[0]
         assert folder.result() is None
         again = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
         ranks.append(again.pid)

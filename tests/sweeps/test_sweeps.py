@@ -319,7 +319,7 @@ def test_killed_workers_are_replaced(tmp_path: Path) -> None:
         waited_for(lambda: not alive(orphans), "the workers to go")
     assert time.monotonic() - killed < 10.0  # a step and a checkpoint, on a busy machine
     assert not results_of(tmp_path / "results")
-    before = {run_of(file): step_of(file) for file in checkpoints(tmp_path)}
+    before = {run_of(file): step_of(file) for file in sorted(checkpoints(tmp_path))}
     assert len(before) == 2
     with started(tmp_path, *asked) as process:
         victim = waited_for(lambda: further(checkpoints(tmp_path), before), "progress")
@@ -341,7 +341,7 @@ def further(files: list[Path], before: dict[str, int]) -> str | None:
 
 
 def step_of(checkpoint: Path) -> int:
-    return int(checkpoint.stem.partition("-")[2])
+    return int(checkpoint.name.split("-")[1][:9])
 
 
 def run_of(checkpoint: Path) -> str:

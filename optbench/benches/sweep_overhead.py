@@ -37,7 +37,7 @@ def measure(
     of each."""
     trials = runs // len(comma_separated(optimizers))
     words = [*sweep_overrides(config, optimizers, {"steps": "1"}), "--trials", str(trials), "--seeds", "0"]
-    words += ["--shortlist", "1", "--shortlist-seeds", "0"]
+    words += ["--shortlist", "0"]
     measured: dict[int, list[Report]] = {1: [], jobs: []}
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:

@@ -23,6 +23,15 @@ MADE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a file whose size the system does not know")
+def test_a_file_is_read_whole_though_its_size_is_said_to_be_zero() -> None:
+    file = Path("/proc/self/status")
+    assert file.stat().st_size == 0
+    assert b"VmRSS" in read_bytes(file)
+    with pytest.raises(OSError, match="Larger than"):
+        read_bytes(file, limit=100)
+
+
 @pytest.mark.parametrize("kind", MADE)
 def test_what_is_no_regular_file_of_bounded_size_is_an_os_error(kind: str, tmp_path: Path) -> None:
     make, words = MADE[kind]

@@ -94,8 +94,11 @@ def test_a_second_sweep_runs_nothing_and_more_trials_and_seeds_reuse_what_is_the
     assert first.tree["runs"] == {"planned": 6, "ran": 6, "found": 0}
     before = {run: result["wall_seconds"] for run, result in results_of(tmp_path / "results").items()}
 
+    study_file = tmp_path / "results" / first.tree["study"] / "study.json"
+    written = study_file.stat().st_mtime_ns
     again = sweep(*asked, "--trials", "2", "--seeds", "1")
     assert again.code == 0
+    assert study_file.stat().st_mtime_ns == written
     assert again.tree["runs"] == {"planned": 6, "ran": 0, "found": 6}
     assert "all 6 runs are already finished" in again.err
     assert outcomes(again) == outcomes(first)

@@ -67,8 +67,8 @@ def test_a_run_that_diverges_exits_3(tmp_path: Path) -> None:
         (
             ["bench", "nothing"],
             2,
-            "Choose from fit, input, loop, ranks, report, scaling, step, sweep_jobs, sweep_kills, sweep_overhead, "
-            "sweep_skip, verdicts, workloads",
+            "Choose from chaos, fit, input, loop, ranks, report, scaling, step, sweep_jobs, sweep_kills, "
+            "sweep_overhead, sweep_skip, verdicts, workloads",
         ),
         (["data", "verify", "nothing"], 2, "there is no data 'nothing'"),
         (["show", "optimizer.lrr=3"], 2, "Did you mean optimizer.lr?"),

@@ -81,8 +81,8 @@ def test_records_before_a_checkpoint_must_be_kept(tmp_path: Path, losses: list[f
     kind = StruckKind("a kind", [], "run", tmp_path, Random(0))
     struck = kind.folder("struck")
     write(struck, losses)
-    struck.checkpoints.mkdir()
-    (struck.checkpoints / "step-000000002-3f.pt").touch()
+    struck.checkpoints.folder.mkdir()
+    (struck.checkpoints.folder / "step-000000002-3f.pt").touch()
     kind.require_kept([{"step": step, "train_loss": 3.0 - step} for step in range(3)], struck)
     assert kind.faults == (["a kind: records before step 2 are lost or differ"] if lost else [])
 

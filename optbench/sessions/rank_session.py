@@ -52,6 +52,7 @@ class RankSession(ABC):
     def _checkpoint_is_due(self) -> bool:
         """Return True if a checkpoint is due after this step, and set `stop_signal`; the same on all ranks."""
         due = time.monotonic() - self.checkpointed >= self.config.checkpoint_seconds
+        due = due or self.objects.trainer.out_of_time
         self.stop_signal = self.signals.first
         if self.comm is not None:  # a signal that arrives during the exchange takes effect one step later
             self.stop_signal, due = self.comm.max_over_ranks(self.stop_signal, due)

@@ -25,6 +25,7 @@ from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
 from optbench.sessions.follower import follow_torchrun, run_helper
 from optbench.sessions.rank_session import FinishedRun, RankSession
 from optbench.sessions.run_documents import result_before_start, result_facts, run_facts
+from optbench.sessions.time_limit import mark_timed_out, shorter_runs
 from optbench.store import Document, RunFolder, leave_out
 from optbench.training.clock import CHECKPOINT, LOGGING
 from optbench.training.loop import Trainer
@@ -56,7 +57,7 @@ def execute(
     rank_info = rank_info_of(config)
     if rank_info is not None and rank_info.rank:
         return follow_torchrun(config, rank_info, folder)
-    make = functools.partial(Session, config, folder, study, stage, sweep)
+    make = functools.partial(Session, config, folder, study, stage, sweep, goes_on=not force)
     with open_launcher(rank_info, config, run_helper) as start_ranks:
         done = unless_finished(folder, force, lambda: make(start_ranks()).run(list(sinks(folder))))
     if done.was_there:
@@ -105,9 +106,13 @@ class Session(RankSession):
         stage: str,
         sweep: Mapping[str, object] | None = None,
         comm: TorchCommunicator | None = None,
+        *,
+        goes_on: bool = True,
     ) -> None:
+        """`goes_on`: a run that timed out under a shorter limit is continued."""
         require_unchanged(config)
         super().__init__(config, comm)
+        self.goes_on = goes_on
         self.folder, self.study, self.stage, self.sweep = folder, study, stage, sweep
         self.resumed_from: list[int] = []
         self.ticked = time.monotonic()
@@ -197,20 +202,29 @@ class Session(RankSession):
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        """Load the newest checkpoint that every rank can load, and cut the records back to it; else start over."""
-        for path, state in self.folder.read_checkpoints(
-            read_for_shards if self.objects.trainer.sharded else read_checkpoint
-        ):
+        """Load the newest checkpoint that every rank can load, and cut the records back to it; else start over.
+
+        A run without one may go on from the same run under a shorter time limit."""
+        if not self._resume_from(self.folder):
+            shorter = shorter_runs(self.config, self.folder) if self.goes_on else []
+            if not any(map(self._resume_from, shorter)):
+                self._load(None)  # other ranks wait for it
+                self._start_over()
+        self._require_equal_ranks()
+
+    def _resume_from(self, folder: RunFolder) -> bool:
+        """Load the newest checkpoint of a folder that every rank can load; return False if there is none."""
+        read = read_for_shards if self.objects.trainer.sharded else read_checkpoint
+        for path, state in folder.read_checkpoints(read):
+            if folder is not self.folder and state["data_sha256"] != self.objects.data.sha256:
+                continue
             self._require_unchanged_data(state)
             reason = self._load(state["trainer"])
             if not reason:
-                self._continue_from(path, state)
-                break
+                self._continue_from(folder, path, state)
+                return True
             leave_out(path, reason)
-        else:
-            self._load(None)  # other ranks wait for it
-            self._start_over()
-        self._require_equal_ranks()
+        return False
 
     def _require_unchanged_data(self, state: State) -> None:
         if state["data_sha256"] != self.objects.data.sha256:
@@ -219,12 +233,16 @@ class Session(RankSession):
                 "Start over with --force (the earlier files are kept aside), or restore the data",
             )
 
-    def _continue_from(self, path: Path, state: State) -> None:
-        self.folder.checkpoints.last = path
+    def _continue_from(self, folder: RunFolder, path: Path, state: State) -> None:
+        if folder is self.folder:
+            self.folder.checkpoints.last = path
+        else:
+            self.folder.take_records(folder)
         self.folder.cut_back(state["records_bytes"])
         step = self.objects.trainer.progress.step
         self.resumed_from = [*state["resumed_from_steps"], step]
-        log.info(f"resumed from step {step} of {self.config.steps}")
+        where = "" if folder is self.folder else f", where {folder.path.name} ran out of time"
+        log.info(f"resumed from step {step} of {self.config.steps}{where}")
 
     def _start_over(self) -> None:
         if self.folder.checkpoints.newest_first():  # all are left out
@@ -276,10 +294,13 @@ class Session(RankSession):
     def _close(self, result: Document) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:
             self._checkpoint()
+        timed_out = result["status"] == Status.TIMED_OUT
         with self.signals.deferred():
             self.folder.write_result(result)
             self.folder.checkpoints.keep(self.folder.checkpoints.last)
-            if not self.config.keep_checkpoint:
+            if timed_out:
+                mark_timed_out(self.folder)
+            elif not self.config.keep_checkpoint:
                 self.folder.checkpoints.drop()
 
 

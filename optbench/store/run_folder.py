@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.errors import Locked
+from optbench.files import read_bytes
 from optbench.records import Record
 from optbench.store.atomic import open_for_writing, storage_errors, sync_file, write_atomically
 from optbench.store.checkpoints import Checkpoints, State
@@ -142,6 +143,13 @@ class RunFolder:
         if self.metrics_file.exists():
             with storage_errors(self.metrics_file), open(open_for_writing(self.metrics_file), "ab") as out:
                 out.truncate(length)
+
+    def take_records(self, other: RunFolder) -> None:
+        """Replace metrics.jsonl by a copy of another run's."""
+        self.close()
+        content = read_bytes(other.metrics_file, limit=None, follow_links=False)
+        with storage_errors(self.metrics_file):
+            write_atomically(self.metrics_file, lambda out: out.write(content))
 
     def close(self) -> None:
         """Close metrics.jsonl."""

@@ -51,6 +51,8 @@ class Trainer:
         self.factor, self.device, self.clock, self.on_step = factor, device, clock, on_step
         self.comm = comm
         self.progress = TrainingProgress()
+        self.out_of_time = False
+        """True at the last step that the time limit allows; the run may go on from there under a longer one."""
         self.evaluator = Evaluator(
             task,
             data,
@@ -95,9 +97,12 @@ class Trainer:
             evaluating = progress.step % plan.eval_every == 0 or progress.step == plan.steps
             if self.progress.status == Status.COMPLETED and evaluating:
                 yield self._validation_record()
-            self._check_time()
+            self.out_of_time = self._is_out_of_time()
             if self.progress.status == Status.COMPLETED:  # an ended run must not be resumed
                 self.on_step(self)
+            if self.out_of_time:
+                steps = f"{progress.step} of {plan.steps} steps"
+                self._end(Status.TIMED_OUT, f"time limit max_seconds={plan.max_seconds:g} reached after {steps}")
 
     def take_turns(self, batch: Batch, recording: bool) -> None:
         """Take every optimizer step of the task on a batch, at the current step."""
@@ -113,16 +118,12 @@ class Trainer:
         self.comm.begin_step(step)
         return (replace(turn, batch=self.comm.local_batch(turn.batch)) for turn in self.task.turns(batch, step))
 
-    def _check_time(self) -> None:
+    def _is_out_of_time(self) -> bool:
         limit, done = self.plan.max_seconds, self.progress.step >= self.plan.steps
         if limit is None or done or self.progress.status != Status.COMPLETED:
-            return
+            return False
         over = self.clock.wall_seconds >= limit
-        if self.comm is not None:
-            over = self.comm.broadcast(over)
-        if over:
-            steps = f"{self.progress.step} of {self.plan.steps} steps"
-            self._end(Status.TIMED_OUT, f"time limit max_seconds={limit:g} reached after {steps}")
+        return self.comm.broadcast(over) if self.comm is not None else over
 
     def _end(self, status: Status, reason: str) -> None:
         self.progress.status, self.progress.reason = status.value, reason

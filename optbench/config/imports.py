@@ -39,7 +39,7 @@ def load(path: str) -> Any:
     except AttributeError:
         match = nearest(name, [n for n in dir(module) if not n.startswith("_")])
         hint = f"Did you mean {match}?" if match else ""
-        raise ConfigError(f"{path}: {module_text} has no '{name}'", hint) from None
+        raise ConfigError(shown(f"{path}: {module_text} has no '{name}'", 300), hint) from None
 
 
 def file_module(file: Path, path: str) -> ModuleType:
@@ -88,7 +88,9 @@ def dotted_module(module: str, path: str) -> ModuleType:
         raise import_error(error, path) from error
     now = source_sha256(path)
     if now is not None and _imported.setdefault(path, now) != now:
-        raise ConfigError(f"{path} was edited after it was imported", "Start Python again: it keeps what it imported")
+        raise ConfigError(
+            f"{shown(path)} was edited after it was imported", "Start Python again: it keeps what it imported"
+        )
     return found
 
 
@@ -98,9 +100,9 @@ def import_error(error: BaseException, path: str) -> BaseException:
         return error
     if isinstance(error, ModuleNotFoundError) and error.name:
         if path.startswith(error.name + ".") or f".{error.name}." in path:
-            return ConfigError(f"{path}: no such module: {error.name}")
+            return ConfigError(shown(f"{path}: no such module: {error.name}", 300))
         return MissingError(f"{path} needs the package {error.name}", f"Install it: pip install {error.name}")
-    return ConfigError(f"{path}: importing it raised {type(error).__name__}: {first_line(error)}")
+    return ConfigError(shown(f"{path}: importing it raised {type(error).__name__}: {first_line(error)}", 500))
 
 
 def shipped_sha256(target: Any) -> str | None:

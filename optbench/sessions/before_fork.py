@@ -43,5 +43,6 @@ for read in (package_versions, git_state, cpu_name):
     read()
 if may_compute():
     first_step()
+gc.enable()
 gc.collect()
 gc.freeze()  # else the first collection of each run would copy the memory that it shares with the server

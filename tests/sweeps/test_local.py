@@ -113,15 +113,18 @@ def forked_result(root: Path, run: config.RunConfig) -> Document:
 def test_the_server_prepares_runs_and_starts_no_thread() -> None:
     """A thread of the server would not live in its forks: the first run that needs it would hang."""
     code = """
-import os, numpy, torch
+import gc, os
+from optbench.sweeps.executors import before_imports
+import numpy, torch
 from optbench.sessions import session
 before = len(os.listdir("/proc/self/task"))
 from optbench.sessions import before_fork
 from optbench.training.provenance import git_state
 print(before_fork.may_compute(), len(os.listdir("/proc/self/task")) - before, git_state.cache_info().currsize)
+print(gc.isenabled(), gc.get_freeze_count() > 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(not torch.cuda.is_available()), "0", "1"]
+    assert done.stdout.split() == [str(not torch.cuda.is_available()), "0", "1", "True", "True"]
 
 
 def test_workers_report_how_they_end(tmp_path: Path) -> None:

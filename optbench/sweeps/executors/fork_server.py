@@ -30,6 +30,7 @@ PRELOADED = (
     "torch.utils.serialization.config",
 )
 COMMAND_LINE = {"optbench.cli.app"}  # each worker of the script `optbench` imports it: its main module does
+FIRST = "optbench.sweeps.executors.before_imports"
 LAST = "optbench.sessions.before_fork"  # does what every run would do again
 
 SAFE_PATH, OURS = "PYTHONSAFEPATH", "optbench"  # Python's variable, and our value; workers delete it
@@ -107,4 +108,4 @@ def preloaded(configs: Iterable[RunConfig]) -> list[str]:
             modules |= set(choice.about.get("imports", ()))
         task = str(config.model.settings.get("task", {}).get("target", ""))
         modules |= {task.rpartition(".")[0]} if task else set()
-    return [*sorted(module for module in modules if module), LAST]
+    return [FIRST, *sorted(module for module in modules if module), LAST]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Experiment:
 def experiments_folder(given: Path | None = None) -> Path:
     """Return the folder given, else the one beside conf/ (checkout or installed package). Raises ConfigError."""
     folder = expanded(given) if given is not None else packaged_folder().parent / FOLDER
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         where = f"--experiments-dir {given}" if given is not None else str(folder)
         raise ConfigError(f"{where}: no such folder", "Give one with --experiments-dir FOLDER")
     return folder

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import Call
 
 from optbench import config
 from optbench.errors import ConfigError
@@ -128,6 +129,24 @@ def test_an_over_long_path_of_data_and_of_folders_is_no_traceback(tmp_path: Path
         config.load([], tmp_path / LONG)
     with pytest.raises(ConfigError, match="no such study file"):
         make_study([], {}, file=tmp_path / LONG)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--study", LONG],
+        ["run", "--results-dir", f"/tmp/{LONG}"],
+        ["sweep", "--study", LONG, "model=mlp"],
+        ["report", LONG],
+        ["reproduce", "--experiments-dir", LONG, "tiny"],
+        ["list", "--config-dir", LONG],
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_over_long_option_is_one_error(call: Call, words: list[str]) -> None:
+    code, _, said = call(*words)
+    assert code in (2, 5)
+    assert len(said.splitlines()) <= 2
 
 
 def test_a_run_id_fits_a_file_name_whatever_the_names_are() -> None:

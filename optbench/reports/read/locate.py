@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from optbench.config.values import shown
 from optbench.errors import NoResultsError, suggest
 from optbench.reports.read.reading import FIRST_RUN, Results, read, studies_below
 from optbench.store import results_root
@@ -14,20 +16,20 @@ def located(given: Path | None) -> Path:
     """Return the folder that is meant: as given, or the study of that name below the results folder. None: the results
     folder itself. Raises NoResultsError."""
     root = results_root(None)
-    if given is None or given.is_dir():
+    if given is None or os.path.isdir(given):
         return given or root
-    if (root / given).is_dir():
+    if os.path.isdir(root / given):
         return root / given
     place, form = (root, "{}") if given.parent == Path() else (given.parent, str(given.parent / "{}"))
-    known = [study.name for study in studies_below(place)] if place.is_dir() else []
+    known = [study.name for study in studies_below(place)] if os.path.isdir(place) else []
     if not known:
-        raise NoResultsError(f"No results in {given} yet", FIRST_RUN)
-    raise NoResultsError(f"{given}: no such folder or study", suggest(given.name, known, form))
+        raise NoResultsError(f"No results in {shown(given, 300)} yet", FIRST_RUN)
+    raise NoResultsError(f"{shown(given, 300)}: no such folder or study", suggest(given.name, known, form))
 
 
 def study_folders(path: Path) -> list[Path]:
     """Return the folders of the studies in a results folder; a study's own folder, or one without any, alone."""
-    if not path.is_dir() or (path / "run.json").exists() or any(path.glob("*/run.json")):
+    if not os.path.isdir(path) or (path / "run.json").exists() or any(path.glob("*/run.json")):
         return [path]
     return list(studies_below(path)) or [path]
 

@@ -40,7 +40,7 @@ def scheduler_lock(folder: Path) -> Iterator[None]:
     Raises Locked if another scheduler has it, StorageError if the folder cannot be written."""
     from filelock import FileLock, Timeout
 
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / SCHEDULER_LOCK, timeout=0)

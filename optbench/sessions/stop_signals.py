@@ -39,7 +39,8 @@ class StopSignals:
         try:
             yield
         finally:
-            self._restore()
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
             self._before = {}
 
     @contextmanager
@@ -49,15 +50,10 @@ class StopSignals:
             yield
             return
         self._writing = True
-        if self.heard:  # the first restored the handlers
-            for number in self._before:
-                signal.signal(number, self._receive)
         try:
             yield
         finally:
             self._writing = False
-            if self.heard:
-                self._restore()
 
     def stop_if_twice(self) -> None:
         """Raise KeyboardInterrupt if a second signal has waited."""
@@ -66,12 +62,7 @@ class StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.heard.append(number)
-        if self._writing and len(self.heard) < 3:
+        if len(self.heard) < (3 if self._writing else 2):
             return
-        self._restore()
-        if len(self.heard) > 1:
-            signal.raise_signal(number)
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        signal.signal(number, self._before[number])  # this one alone: the other may be waiting for its handler
+        signal.raise_signal(number)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -167,6 +169,22 @@ def test_a_second_signal_in_training_is_an_interruption(
         with pytest.raises(Interrupted):
             execute(config.load(WORDS), tmp_path)
     assert_goes_on(tmp_path, calm)
+
+
+AT_ONCE = """
+import os, signal
+from optbench.sessions.stop_signals import SIGNALS, StopSignals
+with StopSignals().handled():
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for number in SIGNALS:
+        os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+"""
+
+
+def test_different_signals_at_the_same_time_stop_at_once_without_a_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -18,6 +18,7 @@ checkpoint is lost: a rename is synced before what it replaces is deleted.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -80,8 +81,8 @@ class RunFolder:
 
     def _remove_if_empty(self) -> None:
         """Delete the folder if it holds nothing but the lock: the run was refused before it started."""
-        if [entry.name for entry in self.path.iterdir()] == [".lock"]:
-            with contextlib.suppress(OSError):  # Windows deletes no open file
+        with contextlib.suppress(OSError):  # somebody has deleted it, or Windows, which deletes no open file
+            if [entry.name for entry in self.path.iterdir()] == [".lock"]:
                 (self.path / ".lock").unlink()
                 self.path.rmdir()
 
@@ -123,10 +124,14 @@ class RunFolder:
             write_atomically(self.error_file, lambda out: out.write(text.encode("utf-8", "replace")))
 
     def sync(self) -> int:
-        """Sync everything written so far to disk, and return the length of metrics.jsonl in bytes."""
+        """Sync everything written so far to disk, and return the length of metrics.jsonl in bytes.
+
+        Raises StorageError if somebody has deleted or replaced it: a result would lack its records."""
         if self._metrics is not None:
             with storage_errors(self.metrics_file):
                 self._metrics.flush()
+                if not os.path.samestat(os.fstat(self._metrics.fileno()), os.stat(self.metrics_file)):
+                    raise OSError(errno.ESTALE, "Another file has taken its place")
         for file in sorted(self._unsynced):
             with storage_errors(file):
                 sync_file(file)
@@ -152,10 +157,11 @@ class RunFolder:
             write_atomically(self.metrics_file, lambda out: out.write(content))
 
     def close(self) -> None:
-        """Close metrics.jsonl."""
-        if self._metrics is not None:
-            self._metrics.close()
-            self._metrics = None
+        """Close metrics.jsonl. An error is not reported again: `append` or `sync` has."""
+        metrics, self._metrics = self._metrics, None
+        if metrics is not None:
+            with contextlib.suppress(OSError):
+                metrics.close()
 
     def set_aside(self) -> Path | None:
         """Move everything of an earlier run to a folder of its own; return that folder, or None without such a run."""

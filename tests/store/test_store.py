@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, StorageError
 from optbench.records import COLUMNS, Record, Split, without_nonfinite
 from optbench.store import RunFolder, read_json, read_records, results_root, write_atomically
 
@@ -59,6 +62,44 @@ def test_cut_back_removes_later_records(tmp_path: Path) -> None:
     folder.append(record(3))
     folder.close()
     assert [row["step"] for row in read_records(folder.metrics_file)] == [1, 3]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no open file")
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda folder: shutil.rmtree(folder.path),
+        lambda folder: folder.metrics_file.unlink(),
+        lambda folder: [folder.metrics_file.unlink(), folder.metrics_file.write_text("")],
+        lambda folder: [folder.path.rename(folder.path.with_name("away")), folder.path.write_text("")],
+    ],
+    ids=["folder-deleted", "records-deleted", "records-replaced", "folder-replaced"],
+)
+def test_a_run_whose_records_are_gone_has_no_result(tmp_path: Path, harm: Callable[[RunFolder], object]) -> None:
+    folder = RunFolder(tmp_path, "s", "r")
+    with pytest.raises(StorageError, match=r"metrics\.jsonl: cannot be written: "), folder.locked():
+        folder.append(record(1))
+        folder.sync()
+        harm(folder)
+        folder.append(record(2))
+        folder.write_result({})
+    assert not list(tmp_path.rglob("result.json"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_disk_that_fills_up_during_a_run_is_one_error(tmp_path: Path) -> None:
+    import resource
+
+    folder = RunFolder(tmp_path, "s", "r")
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, allowed[1]))
+    try:
+        with pytest.raises(StorageError, match=r"metrics\.jsonl: cannot be written: "), folder.locked():
+            for step in range(100):
+                folder.append(record(step))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert [row["step"] for row in folder.records()] == list(range(len(folder.records())))
 
 
 def test_a_failed_write_keeps_the_old_file_and_no_other(tmp_path: Path) -> None:

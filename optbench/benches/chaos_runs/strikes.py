@@ -20,10 +20,10 @@ POLL_SECONDS = 0.0005  # writing a small checkpoint takes a few milliseconds
 
 @dataclass(frozen=True)
 class Target:
-    """A running training, and the folder of its checkpoints."""
+    """A running training, and its folder."""
 
     process: subprocess.Popen[bytes]
-    checkpoints: Path
+    run_folder: Path
     draw: Random
 
     def wait_for(self, holds: Callable[[], bool], seconds: float) -> None:
@@ -34,7 +34,7 @@ class Target:
 
     def is_writing(self) -> bool:
         """Return True while a checkpoint is being written: its file has a temporary name."""
-        return any(name.startswith(".") for name in names_in(self.checkpoints))
+        return any(name.startswith(".") for name in checkpoint_names(self.run_folder))
 
     def children(self) -> list[int]:
         """Return the ids of the process's children: other ranks, data workers."""
@@ -75,14 +75,14 @@ STRIKES = (
 )
 
 
-def names_in(folder: Path) -> list[str]:
-    """Return the names in a folder, none if it is missing."""
+def checkpoint_names(run_folder: Path) -> list[str]:
+    """Return the names of a run's checkpoints, also of those that are being written."""
     with suppress(FileNotFoundError):
-        return os.listdir(folder)
+        return os.listdir(run_folder / "checkpoints")
     return []
 
 
-def newest_step(checkpoints: Path) -> int:
-    """Return the step of the newest complete checkpoint in a folder, 0 without one."""
-    found = [re.match(r"step-(\d+)", name) for name in names_in(checkpoints)]
+def newest_step(run_folder: Path) -> int:
+    """Return the step of a run's newest complete checkpoint, 0 without one."""
+    found = [re.match(r"step-(\d+)", name) for name in checkpoint_names(run_folder)]
     return max((int(name[1]) for name in found if name), default=0)

@@ -70,7 +70,7 @@ class StruckKind:
 
     def one_start(self, folder: RunFolder, calm: RunFolder | None) -> None:
         """Start the run and wait for its end; strike it if there is an undisturbed run to compare with."""
-        before = newest_step(folder.checkpoints.folder)
+        before = newest_step(folder.path)
         self.root.mkdir(exist_ok=True)
         log = self.root / "log.txt"
         command = [sys.executable, "-m", "optbench", "run", *self.words, "--quiet"]
@@ -78,7 +78,7 @@ class StruckKind:
         with open(log, "wb") as errors:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
         try:
-            strike = self.strike(Target(process, folder.checkpoints.folder, self.draw), before) if calm else None
+            strike = self.strike(Target(process, folder.path, self.draw), before) if calm else None
             code = process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
@@ -88,7 +88,7 @@ class StruckKind:
             self.fault(f"{strike.name if strike else 'undisturbed'}: exit code {code}: {said[-LOG_CHARACTERS:]}")
         if strike and code:
             self.kills[strike.name] += 1
-        if newest_step(folder.checkpoints.folder) < before:
+        if newest_step(folder.path) < before:
             self.fault(f"checkpoint {before} was lost")
         if calm:
             self.require_kept(rows(calm), folder)
@@ -98,7 +98,7 @@ class StruckKind:
         if self.draw.random() < STARTING_SHARE:
             time.sleep(self.draw.uniform(*START_SECONDS))
         else:
-            target.wait_for(lambda: newest_step(target.checkpoints) > before, PATIENCE_SECONDS)
+            target.wait_for(lambda: newest_step(target.run_folder) > before, PATIENCE_SECONDS)
             if self.draw.random() < AIMED_SHARE:
                 target.wait_for(target.is_writing, LATEST_SECONDS)
             else:
@@ -114,7 +114,7 @@ class StruckKind:
 
     def require_kept(self, calm: Sequence[Report], folder: RunFolder) -> None:
         """Note a fault unless the records of a struck run are the undisturbed one's, at least up to its checkpoint."""
-        kept, step = rows(folder), newest_step(folder.checkpoints.folder)
+        kept, step = rows(folder), newest_step(folder.path)
         if kept != calm[: len(kept)] or len(kept) < sum(row["step"] < step for row in calm):
             self.fault(f"records before step {step} are lost or differ")
 

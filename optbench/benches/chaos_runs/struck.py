@@ -79,9 +79,12 @@ class StruckKind:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
         try:
             strike = self.strike(Target(process, folder.path, self.draw), before) if calm else None
-            code = process.wait(PATIENCE_SECONDS)
+            process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.fault(f"did not end in {PATIENCE_SECONDS:g} s")
         finally:
             process.kill()
+            code = process.wait()
         code = code if code >= 0 else 128 - code
         said = log.read_text(errors="replace")
         if code not in (0, strike.exit_code if strike else 0) or "Traceback" in said:

@@ -14,11 +14,21 @@ def main() -> None:
     from optbench.cli import app, streams
 
     streams.guard_streams()
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
     if interruptible:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
     try:
         app.main()
     except KeyboardInterrupt:
+        sys.exit(130)
+    except BaseException as error:  # libraries turn an interruption into errors of many kinds
+        if not interrupts or (isinstance(error, SystemExit) and error.code in (None, 0, 143)):
+            raise
         sys.exit(130)
     finally:
         if interruptible:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def measure(
         eval_train_samples=1,
     )  # fmt: skip
     rows = []
-    with tempfile.TemporaryDirectory(prefix="optbench-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"optbench-{os.getpid()}-") as folder:
         for choice in chosen_optimizers(config, optimizers):
             log.info(f"measuring {choice.name}")
             run = dataclasses.replace(config, optimizer=choice)

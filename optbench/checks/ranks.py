@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ def distributed(config: RunConfig) -> Iterator[CheckResult]:
     DDP more closely. A refusal with a reason is not applicable. Weights are not compared: in directions without a
     gradient, SOAP's step is the sign of a rounding error."""
     subject, small = make_subject(config, ""), small_run(config)
-    with tempfile.TemporaryDirectory(prefix="optbench-check-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"optbench-{os.getpid()}-") as folder:
         root = Path(folder)
         one = losses(replace(small, devices=1), root / "one")
         found: dict[str, list[float]] = {}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from optbench.config import RunConfig
 from optbench.errors import MissingError
+from optbench.sweeps.executors.scratch import use_scratch_folder
 from optbench.sweeps.executors.signals import ignoring_interrupts
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ PAUSE_SECONDS = 0.1  # after the first try; it grows up to ten times as long
 def fork_server(configs: Sequence[RunConfig]) -> ForkServerContext:
     """Return a context whose server imports what these runs need. It starts no thread and touches no device: a fork of
     a process with running thread pools could hang."""
+    use_scratch_folder()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preloaded(configs))
     return context

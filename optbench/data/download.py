@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from optbench.contracts import Progress
 from optbench.errors import MissingError
+from optbench.store import storage_errors
 
 CHUNK_BYTES = 1 << 20
 CONNECT_SECONDS = 20
@@ -74,9 +75,11 @@ def file_md5(file: Path) -> str:
 
 def download(url: str, target: Path, md5: str, progress: Progress, *, name: str) -> None:
     """Download a file atomically. Raises MissingError without a network or if the content has another MD5."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
-        temporary = Path(out.name)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    with storage_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        out = open(temporary, "wb")  # noqa: SIM115
+    with out:
         try:
             with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as response:
                 total, done = int(response.headers.get("Content-Length") or 0), 0

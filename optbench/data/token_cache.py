@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +122,8 @@ def build(corpus: Corpus, root: Path, key: str, make: Callable[[], Tokenizer]) -
     """Tokenise a corpus into a new entry, replacing a damaged one. The caller holds the lock."""
     for leftover in root.glob(f".{key}.*"):  # of a killed process
         shutil.rmtree(leftover)
-    temporary = Path(tempfile.mkdtemp(dir=root, prefix=f".{key}."))
+    temporary = root / f".{key}.{os.getpid()}"  # not by mkdtemp, whose folders nobody else may read
+    temporary.mkdir()
     try:
         write_entry(corpus, temporary, make())
         if (root / key).exists():

@@ -5,9 +5,9 @@ Documents are articles; each begins with a line " = Title = ".
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -49,7 +49,8 @@ class WikiText(TextSource):
         streams = [open_stream("wikitext", self.path, self.name, split, None) for split in SPLITS]
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{self.name}."))
+            temporary = folder.parent / f".{folder.name}.{os.getpid()}"
+            temporary.mkdir()
             try:
                 for number, (split, stream) in enumerate(zip(SPLITS, streams, strict=True)):
                     progress(f"{self.name} {split}", number / len(SPLITS))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from optbench.errors import OptbenchError
+from optbench.errors import OptbenchError, printable
 from optbench.files import read_json_file
 from optbench.reports.build.report import build
 from optbench.reports.build.workload import ReportOptions
@@ -38,11 +38,11 @@ def build_studies(path: Path, options: ReportOptions) -> list[StudyReport]:
             if isinstance(found, OptbenchError):
                 raise found
             report = build(found, replace(options, command=f"{options.command} {folder}".strip()))
-            made.append(StudyReport(folder.name, folder, found, report))
+            made.append(StudyReport(printable(folder.name), folder, found, report))
         except OptbenchError as error:
             errors.append(error)
             results = found if isinstance(found, Results) else None
-            made.append(StudyReport(folder.name, folder, results, None, error.message))
+            made.append(StudyReport(printable(folder.name), folder, results, None, error.message))
     if len(errors) == len(made):
         raise errors[0]
     return made

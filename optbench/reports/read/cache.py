@@ -58,7 +58,7 @@ def cached_records(
     else:
         fresh = concatenated(old, fresh)
     wrong = {run_id: word for run_id, word in kept["wrong"].items() if run_id not in changed} | wrong
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeEncodeError):
         save(path, fresh, {"version": VERSION, "stamps": kept["stamps"] | stamps, "wrong": wrong})
     return selected(fresh, columns, tuple(files)), {run_id: word for run_id, word in wrong.items() if run_id in files}
 
@@ -136,9 +136,10 @@ def concatenated(old: polars.DataFrame, fresh: polars.DataFrame) -> polars.DataF
 
 
 def save(path: Path, frame: polars.DataFrame, metadata: Metadata) -> None:
-    """Write a copy. Raises OSError."""
+    """Write a copy. Raises OSError, and UnicodeEncodeError for a path that polars cannot open."""
     import polars as pl
 
+    str(path).encode()
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optbench.errors import NoResultsError, suggest
+from optbench.errors import NoResultsError, printable, suggest
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.kept_runs import completeness, without_abandoned, without_repeats
 from optbench.reports.read.plain_runs import name_plain_runs
-from optbench.reports.read.run_rows import MalformedRun, read_object, row_of
+from optbench.reports.read.run_rows import MalformedRun, cleaned, read_object, row_of
 from optbench.reports.read.study_file import StudyFile, cells_of, check_study_file
 from optbench.reports.read.versions import name_versions
 
@@ -67,10 +67,11 @@ def read(path: Path) -> Results:
     is_study = any(path.glob("*/run.json"))
     root, folders = (path.parent, [path]) if is_study else (path, list(studies_below(path)))
     skipped: list[tuple[str, str]] = []
-    studies = {folder.name: tree for folder in folders if (tree := study_of(folder, root, skipped)) is not None}
+    found = {printable(folder.name): study_of(folder, root, skipped) for folder in folders}
+    studies = {name: tree for name, tree in found.items() if tree is not None}
     runs: dict[str, RunRow] = {}
     for folder in folders:
-        for row in rows_of(folder, root, studies.get(folder.name), skipped):
+        for row in rows_of(folder, root, found[printable(folder.name)], skipped):
             kept = runs.setdefault(row["run_id"], row)
             if kept is row:
                 continue
@@ -118,7 +119,7 @@ def study_of(folder: Path, root: Path, skipped: list[tuple[str, str]]) -> StudyF
     try:
         if not file.exists():
             return None
-        study, wrong = check_study_file(read_object(file))
+        study, wrong = check_study_file(cleaned(read_object(file)))
     except (MalformedRun, OSError) as error:
         skipped.append((str(file.relative_to(root)), str(error)))
         return None

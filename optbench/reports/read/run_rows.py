@@ -77,7 +77,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
     searched, given = sweep.get("searched"), sweep.get("given")
     data = run.get("data") or {}
     sizes = data.get("sizes") or {}
-    row = dict.fromkeys(COLUMNS) | {
+    named = {
         "study": folder.parent.name,
         "run_id": str(run["run_id"]),
         "trial_id": run.get("trial_id"),
@@ -106,16 +106,28 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "val_samples": sizes.get("validation"),
         "test_samples": sizes.get("test"),
         "target": number(config.get("target")),
-        "pictures": [str(file.relative_to(root)) for file in sorted((folder / "pictures").glob("*.png"))],
         "searched": None if searched is None else [str(key) for key in searched],
         "given": None if given is None else [str(word) for word in given],
         "overrides": [str(word) for word in run.get("overrides") or ()],
+        **end_of(folder),
+    }
+    row = dict.fromkeys(COLUMNS) | cleaned(named)
+    row |= {
+        "pictures": [str(file.relative_to(root)) for file in sorted((folder / "pictures").glob("*.png"))],
         "config": json.dumps(config),
         "folder": str(folder.relative_to(root)),
-        **end_of(folder),
     }
     check_types(row)
     return cast("RunRow", row)
+
+
+def cleaned(value: Any) -> Any:
+    """Return a value of a document in which all text is printable: names reach terminals, pages, figures and tables."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(key): cleaned(inner) for key, inner in value.items()}
+    return [cleaned(inner) for inner in value] if isinstance(value, list) else value
 
 
 def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntry]) -> dict[str, str]:

@@ -7,9 +7,10 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 
+from optbench.errors import printable
 from optbench.reports.model.document import Document
 
-FORMULA = ("=", "+", "-", "@", "\t", "\n")  # what a spreadsheet would take for one
+FORMULA = ("=", "+", "-", "@", "\n")  # what a spreadsheet would take for one
 NUMBERS = re.compile(r"-?[\d.]+(e[+-]?\d+)?( -?[\d.]+(e[+-]?\d+)?)*")  # of several seeds in one cell
 
 
@@ -42,5 +43,5 @@ def to_csv(rows: Sequence[Mapping[str, object]]) -> str:
 
 def safe(text: str) -> str:
     """Return a cell of text."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")  # csv puts no quotes around a lone carriage return
-    return f"'{text}" if text.startswith(FORMULA) and not NUMBERS.fullmatch(text) else text
+    text = "\n".join(map(printable, text.splitlines()))
+    return f"'{text}" if text.lstrip(" ").startswith(FORMULA) and not NUMBERS.fullmatch(text) else text

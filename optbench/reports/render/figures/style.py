@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
+from optbench.errors import printable
 from optbench.reports.model.document import Places
 from optbench.reports.render.palette import palette
 
@@ -57,13 +58,20 @@ def new(height: float = HEIGHT) -> tuple[Figure, Axes]:
 
 
 def save(figure: Figure, out: IO[bytes], ending: str) -> None:
-    """Write a figure without a date and the program's version. Signs that no font has become boxes."""
+    """Write a figure without a date and the program's version. Signs that no font has become boxes; SVG gets none that
+    XML may not contain."""
+    import io
     import warnings
 
     about: dict[str, Any] = {"Date": None} if ending == "svg" else {"Software": None}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(out, format=ending, dpi=DPI, metadata=about)
+        if ending != "svg":
+            figure.savefig(out, format=ending, dpi=DPI, metadata=about)
+            return
+        text = io.StringIO()
+        figure.savefig(text, format=ending, dpi=DPI, metadata=about)
+    out.write("\n".join(map(printable, text.getvalue().split("\n"))).encode())
 
 
 def look(name: str, places: Places) -> dict[str, Any]:

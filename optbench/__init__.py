@@ -4,19 +4,17 @@ From Python: `optbench.run(["optimizer=lion", "model=vit"])` returns a result, `
 of runs and records.
 """
 
-import logging
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in `typing`, without importing it: Ctrl-C during this file would show a traceback
 if TYPE_CHECKING:
+    from typing import Any
+
     from optbench.api import results, run
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "results", "run"]
 
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import `run` and `results` on first use, so that `import optbench` is instant."""
     if name not in ("run", "results"):
         raise AttributeError(f"module 'optbench' has no attribute {name!r}")

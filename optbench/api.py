@@ -4,6 +4,7 @@ Nothing is printed, and errors are raised as `optbench.errors.OptbenchError`."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import polars
 
     from optbench.reports.read.reading import Results
+
+logging.getLogger("optbench").addHandler(logging.NullHandler())
 
 
 def run(

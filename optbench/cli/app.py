@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from optbench.cli.commands import CommandGroup
 from optbench.cli.options import Debug
 from optbench.cli.output import Output, log_to_stderr
 from optbench.cli.streams import stdout_error
-from optbench.errors import OptbenchError, printable
+from optbench.errors import OptbenchError, StorageError, printable
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # ClickException; newer versions of Typer have their own
 ABOUT = "Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."
@@ -49,6 +50,17 @@ def root(
         os.environ["OPTBENCH_DEBUG"] = "1"
 
 
+@contextmanager
+def path_errors() -> Iterator[None]:
+    """Raise StorageError in place of an error about a file or a folder: a name that is too long, no permission."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, (str, bytes)):
+            raise
+        raise StorageError(f"{os.fsdecode(error.filename)}: {error.strerror or error}") from error
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit. `optbench.errors` lists the exit codes; a traceback (exit code 1) is a bug of
     optbench."""
@@ -57,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     log_to_stderr()
     Output.current = None
     try:
-        code = app(arguments, standalone_mode=False)
+        with path_errors():
+            code = app(arguments, standalone_mode=False)
     except OptbenchError as error:
         if debug:
             raise

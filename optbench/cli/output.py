@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
 from optbench.errors import OptbenchError, printable
 
+SHOWN = 200  # characters of a longer word in an error, such as a path
+LONG_WORD = re.compile(rf"\S{{{SHOWN + 3},}}")
 LOGGER = logging.getLogger("optbench")  # all modules of the package log below it
 
 
@@ -67,7 +70,8 @@ class Output:
         """Print an error on stderr and, with --json and unless the answer is there already, as JSON on stdout."""
         if not is_speaker():
             return
-        print_lines([f"optbench: {error.message}", *error.hint.splitlines()], sys.stderr)
+        message = LONG_WORD.sub(lambda word: f"{word[0][:SHOWN]}...", error.message)
+        print_lines([f"optbench: {message}", *error.hint.splitlines()], sys.stderr)
         if self.as_json and not self.answered:
             print(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
 

@@ -59,6 +59,10 @@ def path_errors() -> Iterator[None]:
         if not isinstance(error.filename, (str, bytes)):
             raise
         raise StorageError(f"{os.fsdecode(error.filename)}: {error.strerror or error}") from error
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # Path.resolve, before Python 3.13
+            raise
+        raise StorageError(str(error)) from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -172,6 +172,8 @@ def test_a_table_to_score_that_is_none(kind: str, tmp_path: Path, call: Call) ->
         ("run", *QUICK, "--study", "x" * 300),
         ("run", *QUICK, "--study", "a\x1b[31m\u202e"),
         ("score", "x/" * 3000),
+        ("sweep", "loop.yaml", "--dry-run"),
+        ("list", "--config-dir", "loop.yaml"),
         ("list", "a\x1b[2J"),
         ("run", "--\x1b[2J"),
     ],
@@ -181,6 +183,7 @@ def test_names_that_cannot_be(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(whole / "results" / "large", tmp_path / "results" / "large")
+    replaced(tmp_path / "loop.yaml", "link loop")
     code, out, err = call(*words)
     assert code in (2, 5)
     assert len(err) < 1500 and not CONTROL.search(out + err)

@@ -179,10 +179,8 @@ class Composition(Choices):
             about = {**about, "implementations": {"user": about}}
         settings = with_escapes(self._conformed(f"{group}.", node, about), about)
         check_targets(group, settings)
-        if group_of(group) == "optimizer" and "algorithm" not in about:
-            raise ConfigError(
-                f"{self.file_of(group_of(group))}: about.algorithm is missing", "Give the algorithm's name"
-            )
+        if group_of(group) == "optimizer":
+            about = {"algorithm": name, **about}
         if group == "model" and "task.target" not in flatten(settings):
             hint = "e.g. task: {target: optbench.tasks.image_classification.ImageClassification}"
             raise ConfigError(f"{self.file_of(group)}: task.target is missing", hint)

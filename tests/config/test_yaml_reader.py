@@ -41,7 +41,6 @@ BAD: dict[str, tuple[bytes | Callable[[Path], object], str]] = {
     "no interval": (HEAD.replace("{", "{valid: {lr: '(0, 1'}, ").encode(), "about.valid.lr=(0, 1: not an interval"),
     "a key with a dot": (f"a.b: 1\n{HEAD}".encode(), "the key 'a.b' has a dot"),
     "no import path": (HEAD.replace("torch.optim.SGD", "SGD").encode(), "target=SGD: expected an import path"),
-    "no algorithm": (b"lr: 1.0\nabout: {target: torch.optim.SGD}\n", "about.algorithm is missing"),
     "directory": (lambda file: file.mkdir(), "Is a directory"),
     "FIFO": (lambda file: os.mkfifo(file), "Not a regular file"),
     "link loop": (lambda file: file.symlink_to(file), "Too many levels of symbolic links"),
@@ -101,6 +100,11 @@ def test_a_users_file_may_build_on_another(tmp_path: Path) -> None:
     make(tmp_path / "optimizer" / "mine.yaml", b"defaults: [adamw, _self_]\nlr: 0.125\n")
     settings = config.load(["optimizer=mine"], tmp_path).optimizer.settings
     assert (settings["lr"], settings["weight_decay"]) == (0.125, 0.01)
+
+
+def test_an_optimizer_without_an_algorithm_is_one_of_its_own_name(tmp_path: Path) -> None:
+    make(tmp_path / "optimizer" / "mine.yaml", b"lr: 1.0\nabout: {target: torch.optim.SGD}\n")
+    assert config.load(["optimizer=mine"], tmp_path).optimizer.about["algorithm"] == "mine"
 
 
 def test_a_model_without_a_task_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import faulthandler
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_mangled_command_lines(seed: int, here: Path, whole: Path, capsys: pytes
     for words in mangled(seed, AT_ONCE):
         if code in (0, 3):  # the last one may have written something
             fresh(here, whole)
-        faulthandler.dump_traceback_later(WAIT, exit=True)
+        faulthandler.dump_traceback_later(WAIT, exit=True, file=sys.__stderr__)
         began = sum(os.times()[:4])
         try:
             main(words)

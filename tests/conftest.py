@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from optbench import config
 from optbench.cli.app import main
@@ -21,6 +22,8 @@ from optbench.sessions.session import Session, execute
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")
 KEPT = ("OPTBENCH_DATA_DIR", "OPTBENCH_CACHE_DIR")
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
+settings.load_profile("untimed")
 VOLATILE = {"train_seconds", "wall_seconds", "samples_per_second", "tokens_per_second", "resident_bytes"}
 VOLATILE |= {"step_ms_median", "step_ms_p95"}
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,10 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything that the valid command lines name, and odd files."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with everything that the valid command lines name, and odd files.
+
+    The fork server has the environment of the test that started it, so later tests need one of their own."""
     folder = tmp_path_factory.mktemp("mangled") / "whole"
     folder.mkdir()
     make_tree(folder / "results", runs=20, records=12)
@@ -47,7 +50,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("binary",) * 2,
     ):
         replaced(folder / name, kind)
-    return folder
+    yield folder
+    forkserver._forkserver._stop()
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_own_targets_come_first(tmp_path: Path, call: Call) -> None:
     ("text", "message"),
     [
         ("- a\n", "expected WORKLOAD"),
-        ("a: [", "cannot be read"),
+        ("a: [", r"targets\.yaml, line 2: did not find expected"),
         ("a: {metric: wer}\n", "a: expected the keys direction, metric, value"),
         ("a: {metric: wer, value: low, direction: min}\n", "a.value: low is not a number"),
         ("a: {metric: wer, value: .nan, direction: min}\n", "a.value: nan is not a number"),

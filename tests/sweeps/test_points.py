@@ -13,6 +13,7 @@ from optbench.config import Dimension
 from optbench.errors import ConfigError
 from optbench.sweeps.search.points import COORDINATES, grid, prime_factors, unit_points
 from optbench.sweeps.search.search import make_search
+from optbench.sweeps.search.sobol import direction_table
 from optbench.sweeps.study.space import Box
 
 ONE = Box((Dimension("a", 0.0, 1.0),))
@@ -40,6 +41,13 @@ def test_sobol_points_are_scipys(seed: int | tuple[int, int], coordinates: int, 
 
     sampler = qmc.Sobol(coordinates, scramble=True, seed=numpy.random.default_rng(seed))
     assert unit_points("sobol", coordinates, count, seed) == sampler.random(count).tolist()
+
+
+def test_a_scipy_with_its_table_elsewhere_gives_the_same_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = unit_points("sobol", COORDINATES, 12, 5)
+    monkeypatch.setattr("optbench.sweeps.search.sobol.DIRECTIONS", "stats/elsewhere.npz")
+    assert direction_table() is None
+    assert unit_points("sobol", COORDINATES, 12, 5) == found
 
 
 @pytest.mark.parametrize("sampler", KINDS)

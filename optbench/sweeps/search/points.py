@@ -6,11 +6,12 @@ A point depends on the seed and its number alone: not on the other cells, not on
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from optbench.errors import ConfigError
-from optbench.sweeps.search.sobol import sobol_points
+from optbench.sweeps.search.sobol import direction_table, sobol_points
 from optbench.sweeps.study.space import Box
 
 COORDINATES = 16  # of every point, so that a box of two dimensions uses the first two of a box of three
@@ -31,12 +32,15 @@ def unit_points(sampler: str, coordinates: int, count: int, seed: int | Sequence
 
     if sampler == "random":
         return numpy.random.default_rng(seed).random((count, coordinates)).tolist()
-    if sampler == "sobol":
-        return sobol_points(coordinates, count, seed)
+    table = direction_table() if sampler == "sobol" else None
+    if table is not None:
+        return sobol_points(table, coordinates, count, seed)
     from scipy.stats import qmc
 
-    halton: Any = qmc.Halton  # `seed` is `rng` in SciPy's types, but not in its older versions
-    return halton(coordinates, scramble=True, seed=numpy.random.default_rng(seed)).random(count).tolist()
+    sequence: Any = {"sobol": qmc.Sobol, "halton": qmc.Halton}[sampler]  # `seed` is `rng` in newer versions' types
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Sobol wants a power of two; the user chose the count
+        return sequence(coordinates, scramble=True, seed=numpy.random.default_rng(seed)).random(count).tolist()
 
 
 def grid(box: Box, trials: int) -> list[list[float]]:

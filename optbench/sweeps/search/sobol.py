@@ -15,7 +15,14 @@ BITS = 30  # of a coordinate
 DIRECTIONS = "stats/_sobol_direction_numbers.npz"  # by Joe and Kuo (2008); comes with SciPy
 
 
-def sobol_points(coordinates: int, count: int, seed: int | Sequence[int]) -> list[list[float]]:
+def direction_table() -> Path | None:
+    """Return SciPy's table of directions; None if this version of SciPy has it elsewhere."""
+    package = importlib.util.find_spec("scipy")
+    file = Path(package.origin).parent / DIRECTIONS if package is not None and package.origin is not None else None
+    return file if file is not None and file.is_file() else None
+
+
+def sobol_points(table: Path, coordinates: int, count: int, seed: int | Sequence[int]) -> list[list[float]]:
     """Return the first `count` points of [0, 1)^coordinates of a scrambled Sobol sequence."""
     import numpy as np
 
@@ -23,7 +30,7 @@ def sobol_points(coordinates: int, count: int, seed: int | Sequence[int]) -> lis
     drawn = {"size": (coordinates, BITS), "dtype": np.uint32}
     shift = generator.integers(2, **drawn) @ powers()
     matrices = np.tril(generator.integers(2, **{**drawn, "size": (coordinates, BITS, BITS)}))
-    numbers = scrambled(direction_numbers(coordinates), matrices)
+    numbers = scrambled(direction_numbers(table, coordinates), matrices)
     order = np.arange(count - 1)
     lowest_zero_bit = np.log2(~order & (order + 1)).astype(int)  # the bit in which the Gray code changes
     steps = np.concatenate([shift[None], numbers[:, lowest_zero_bit].T])
@@ -37,15 +44,12 @@ def powers() -> np.ndarray:
     return 2 ** np.arange(BITS, dtype=np.uint32)
 
 
-def direction_numbers(coordinates: int) -> np.ndarray:
+def direction_numbers(table: Path, coordinates: int) -> np.ndarray:
     """Return the direction numbers (coordinates, BITS), by the recurrence of Bratley and Fox (1988)."""
     import numpy as np
 
-    package = importlib.util.find_spec("scipy")
-    assert package is not None
-    assert package.origin is not None
-    with np.load(Path(package.origin).parent / DIRECTIONS) as table:
-        polynomials, initial = table["poly"][:coordinates].tolist(), table["vinit"][:coordinates].tolist()
+    with np.load(table) as stored:
+        polynomials, initial = stored["poly"][:coordinates].tolist(), stored["vinit"][:coordinates].tolist()
     rows = [[1] * BITS]
     for polynomial, first in zip(polynomials[1:], initial[1:], strict=True):
         degree = polynomial.bit_length() - 1

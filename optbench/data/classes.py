@@ -1,4 +1,4 @@
-"""Which classes the splits of a data set have: refusals and notices before anything is trained."""
+"""The classes of a data set's splits: refusals and notices before anything is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, of which class: what belongs to the data set, and what lies there besides."""
+"""The image files of a folder, by class, and a count of everything else that lies there."""
 
 from __future__ import annotations
 

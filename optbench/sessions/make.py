@@ -15,7 +15,7 @@ KINDS: dict[str, Sequence[str]] = {
     "model": ("parameters", "state_dict", "to"),
     "data set": ("load",),
 }
-"""What each kind has; the interfaces are in optbench/contracts.py, a model is a torch.nn.Module."""
+"""The attributes of each kind; the interfaces are in optbench/contracts.py, a model is a torch.nn.Module."""
 
 
 def make(kind: str, path: str, /, *arguments: object, **settings: object) -> Any:

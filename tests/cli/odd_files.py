@@ -1,4 +1,4 @@
-"""What may lie where a file of results is expected: damaged content, wrong types, and things that are no files."""
+"""Odd entries where a file of results is expected: damaged content, wrong types, and things that are no files."""
 
 from __future__ import annotations
 

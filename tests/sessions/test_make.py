@@ -1,4 +1,4 @@
-"""What an import path of the configuration names is what its key takes, or is refused before it is called."""
+"""An import path of the configuration names a thing that its key takes, or is refused before it is called."""
 
 from __future__ import annotations
 

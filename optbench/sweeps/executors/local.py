@@ -68,7 +68,7 @@ class Worker:
 
     @property
     def sources(self) -> list[Any]:
-        """What becomes ready when there is news of the worker."""
+        """The pipe and sentinel that become ready when there is news of the worker."""
         return [self.pipe] if self.is_orphan else [self.pipe, self.process.sentinel]
 
     def kill(self) -> None:

@@ -25,12 +25,14 @@ from typing import NamedTuple, cast
 from optbench.config.foreign_entries import is_foreign
 from optbench.config.runconfig import Choice, sha256_of
 from optbench.config.trees import flatten
+from optbench.errors import ConfigError
 from optbench.files import expanded, open_regular, read_json_file
 
 WHOLE_BYTES = 16 << 30  # read in full; of larger data sets, the names and sizes of all files and the ends of some
 SAMPLED, END_BYTES = 1000, 1 << 20
 CACHED_BYTES = 1 << 20  # smaller data are read faster than remembered
 TOLD_BYTES = 1 << 30  # reading this much takes seconds
+SYSTEM = {"/", "/proc", "/sys", "/dev"}  # listing them takes hours or never ends
 CLOCK_SECONDS = 2.0  # files that changed so recently may change again without a new time
 SLOW_SECONDS = 0.5  # a slower listing (some 50,000 files) is trusted for TRUST times as long: looking costs at most 5 %
 TRUST = 20.0
@@ -62,12 +64,15 @@ _seen: dict[Path, Seen] = {}
 def with_content(group: str, choice: Choice, data_dir: object) -> Choice:
     """Return the choice with the fingerprints of the files that its settings name, by key (`about.content_sha256`).
 
-    `about.files` lists these keys. In a data set without the list, any text that names an existing file counts."""
+    `about.files` lists these keys. In a data set without the list, any text that names an existing file counts. Raises
+    ConfigError for the root of the file system and the like."""
     leaves = flatten(choice.settings)
     keys: Iterable[str] = choice.about.get("files", leaves if group == "data" else ())
     found: dict[str, str] = {}
     for key in keys:
         path = user_path(leaves.get(key), data_folder(data_dir))
+        if path is not None and os.path.realpath(path) in SYSTEM:
+            raise ConfigError(f"{group}.{key}={leaves[key]}: is a folder of the system", "Name the folder of the data")
         sha256 = fingerprint(path) if path is not None else None
         if sha256 is not None:
             found[key] = sha256

@@ -187,3 +187,9 @@ def test_values_are_counted_before_they_are_listed(values: str, expected: str) -
 def test_the_cells_of_a_study_are_counted_before_they_are_composed() -> None:
     with pytest.raises(ConfigError, match="200 batch_size x 60 steps: 12,000 combinations"):
         planned(make_study(["batch_size=range(1,201)", "steps=range(1,61)"], {"name": "s"}))
+
+
+@pytest.mark.parametrize("path", ["/", "/../", "/proc", "/dev/../sys"])
+def test_a_folder_of_the_system_is_no_data_set(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.path=.*: is a folder of the system"):
+        config.load(["model=mlp", "data=imagefolder", f"data.path={path}"])

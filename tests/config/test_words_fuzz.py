@@ -17,7 +17,7 @@ TYPED = """
 optimizer=lion model=mlp model=gan optimizer_d=adam optimizer_d.lr=0.1 steps=10 samples=100 optimizer.lr=1e-3
 clip=value optimizer.betas=[0.9,0.99] schedule.warmup=0.1 target=0.9 data_dir=here
 model.task.label_smoothing=0.1 model.task.target=optbench.tasks.image_classification.ImageClassification
-lookahead=true cautious=true lookahead.k=5 data=imagefolder data.path=/tmp data=text optimizer=./mine.py:Mine
+lookahead=true cautious=true lookahead.k=5 data=imagefolder data.path=here data=text optimizer=./mine.py:Mine
 optimizer=torch.optim.Adagrad micro_batch=auto device=cpu devices=2 threads=1 max_seconds=10 seed=3
 tracker=none wandb_project=x scale_lr=sqrt scale_from=64 optimizer=lion,adamw
 optimizer.lr=tag(log,interval(1e-4,1e-2)) batch_size=range(1,4) optimizer=glob(a*) optimizer.lr=1,2,3
@@ -72,6 +72,7 @@ def check(seed: int) -> None:
 
 @pytest.fixture(autouse=True)
 def own_optimizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
     (tmp_path / "mine.py").write_text("import torch\n\nclass Mine(torch.optim.SGD):\n    pass\n")
     monkeypatch.chdir(tmp_path)
 

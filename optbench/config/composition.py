@@ -179,6 +179,10 @@ class Composition(Choices):
             about = {**about, "implementations": {"user": about}}
         settings = with_escapes(self._conformed(f"{group}.", node, about), about)
         check_targets(group, settings)
+        names, impl = about.get("implementations", {}), settings.get("impl")
+        if names and (not isinstance(impl, str) or impl not in names):
+            where = f"{self.origin(f'{group}.impl')}: {group}.impl={shown(impl)}"
+            raise ConfigError(f"{where}: unknown implementation", suggest(shown(impl), names))
         if group_of(group) == "optimizer":
             about = {"algorithm": name, **about}
         if group == "model" and "task.target" not in flatten(settings):

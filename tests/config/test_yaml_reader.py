@@ -102,6 +102,13 @@ def test_a_users_file_may_build_on_another(tmp_path: Path) -> None:
     assert (settings["lr"], settings["weight_decay"]) == (0.125, 0.01)
 
 
+def test_an_implementation_is_a_name(tmp_path: Path) -> None:
+    about = "{algorithm: A, valid: {impl: list str}, implementations: {a: {target: torch.optim.SGD}}}"
+    make(tmp_path / "optimizer" / "mine.yaml", f"impl: [a]\nlr: 1.0\nabout: {about}\n".encode())
+    with pytest.raises(ConfigError, match=r"mine\.yaml: optimizer\.impl=\['a'\]: unknown implementation"):
+        config.load(["optimizer=mine"], tmp_path)
+
+
 def test_an_optimizer_without_an_algorithm_is_one_of_its_own_name(tmp_path: Path) -> None:
     make(tmp_path / "optimizer" / "mine.yaml", b"lr: 1.0\nabout: {target: torch.optim.SGD}\n")
     assert config.load(["optimizer=mine"], tmp_path).optimizer.about["algorithm"] == "mine"

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from optbench.config import RunConfig
 from optbench.distributed.layouts import layout_of, sharding_obstacles
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
+from optbench.store.private import scratch_prefix
 from optbench.trackers.console import size
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def measure(
         eval_train_samples=1,
     )  # fmt: skip
     rows = []
-    with tempfile.TemporaryDirectory(prefix=f"optbench-{os.getpid()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
         for choice in chosen_optimizers(config, optimizers):
             log.info(f"measuring {choice.name}")
             run = dataclasses.replace(config, optimizer=choice)

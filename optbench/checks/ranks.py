@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from optbench.config import RunConfig
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
 from optbench.store import RunFolder
+from optbench.store.private import scratch_prefix
 
 RANKS = 2
 WORKLOAD = ("model=mlp", "data=digits", "batch_size=63", "threads=1", "device=cpu")  # 63: ranks get unequal shares
@@ -32,7 +32,7 @@ def distributed(config: RunConfig) -> Iterator[CheckResult]:
     DDP more closely. A refusal with a reason is not applicable. Weights are not compared: in directions without a
     gradient, SOAP's step is the sign of a rounding error."""
     subject, small = make_subject(config, ""), small_run(config)
-    with tempfile.TemporaryDirectory(prefix=f"optbench-{os.getpid()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
         root = Path(folder)
         one = losses(replace(small, devices=1), root / "one")
         found: dict[str, list[float]] = {}

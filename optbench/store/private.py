@@ -1,4 +1,4 @@
-"""Folders whose content only this user can have written."""
+"""Folders whose content only this user can have written, and names of temporary ones."""
 
 from __future__ import annotations
 
@@ -38,3 +38,16 @@ def is_open_to_others(state: os.stat_result) -> bool:
     """Return True if other users may rename what is in a folder. A user's own group has the user's number."""
     group = stat.S_IWGRP if state.st_gid != state.st_uid else 0
     return bool(state.st_mode & (stat.S_IWOTH | group)) and not state.st_mode & stat.S_ISVTX
+
+
+def process_space() -> int:
+    """Return the number of the space in which process numbers count: containers may share a temporary directory."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # not Linux
+        return 0
+
+
+def scratch_prefix() -> str:
+    """Return the beginning of a temporary folder's name, which says whose it is: optbench-SPACE-PROCESS-."""
+    return f"optbench-{process_space()}-{os.getpid()}-"

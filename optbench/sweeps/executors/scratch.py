@@ -12,7 +12,9 @@ from contextlib import suppress
 from multiprocessing.util import Finalize
 from typing import Any
 
-NAME = re.compile(r"optbench-(\d+)-\w+")
+from optbench.store.private import process_space, scratch_prefix
+
+NAME = re.compile(r"optbench-(\d+)-(\d+)-\w+")
 
 
 def use_scratch_folder() -> None:
@@ -21,16 +23,19 @@ def use_scratch_folder() -> None:
     if settings.get("tempdir") is not None:  # the name that `multiprocessing.util.get_temp_dir` looks for
         return
     remove_left_behind()
-    settings["tempdir"] = folder = tempfile.mkdtemp(prefix=f"optbench-{os.getpid()}-")
+    settings["tempdir"] = folder = tempfile.mkdtemp(prefix=scratch_prefix())
     Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
 
 
 def remove_left_behind() -> None:
     """Remove the folders of this user's processes that do not run any more."""
+    space = process_space()
     with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             match = NAME.fullmatch(entry.name)
-            if match and entry.is_dir(follow_symlinks=False) and is_ours(entry) and not is_running(int(match[1])):
+            if not match or int(match[1]) != space or is_running(int(match[2])):
+                continue
+            if entry.is_dir(follow_symlinks=False) and is_ours(entry):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 

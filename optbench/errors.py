@@ -2,6 +2,7 @@
 
     OptbenchError             1
     ├── ConfigError           2   wrong usage or configuration
+    │   └── UserCodeError         the user's own code raised an error
     ├── StorageError          2   results cannot be written or read: disk full, no permission
     ├── ExpectationFailed     3   finished, but something asked for does not hold
     │   └── ChecksumMismatch      data differ from their published checksums
@@ -49,6 +50,10 @@ class ConfigError(OptbenchError):
     """Wrong usage or configuration."""
 
     exit_code = 2
+
+
+class UserCodeError(ConfigError):
+    """The user's own code (a model, a data set, an optimizer, ...) raised an error; `__cause__` has its traceback."""
 
 
 class StorageError(OptbenchError):

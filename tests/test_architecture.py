@@ -15,8 +15,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "optbench"
 ROWS = """
 cli
-benches merging reproducing
-sweeps checks api
+benches merging reproducing integrations templates
+sweeps checks api scripts
 sessions
 distributed reports
 training trackers
@@ -27,7 +27,7 @@ records errors files counter_rng
 """  # from the top; what stands on one row never imports each other; __init__ and __main__ stand apart
 RANK = {name: rank for rank, row in enumerate(reversed(ROWS.split("\n"))) for name in row.split()}
 USES_TORCH = {"training", "sessions", "distributed", "tasks", "models", "data", "optimizers", "peers", "clipping"}
-USES_TORCH |= {"checks", "benches", "counter_rng"}
+USES_TORCH |= {"checks", "benches", "counter_rng", "integrations", "templates"}
 FILE_LINES, FUNCTION_LINES, ROOT_FILES = 350, 50, 8
 
 

@@ -36,7 +36,7 @@ def is_evaluations(value: object) -> bool:
 
 FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(
-        ("algorithm", "data", "model", "schedule", "reads", "kind", "switch", "target", "reference", "takes"),
+        ("algorithm", "data", "kind", "model", "name", "reads", "reference", "schedule", "switch", "takes", "target"),
         ("text", is_text),
     ),
     **dict.fromkeys(
@@ -44,6 +44,7 @@ FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     ),
     **dict.fromkeys(("valid", "search", "players", "lacks", "renames"), ("a mapping to texts", is_text_mapping)),
     **dict.fromkeys(("standard", "implementations", "requires", "sizes"), ("a mapping", is_mapping)),
+    "task": ("text", is_text),
     "fixed": ("a mapping or a list of texts", lambda value: is_mapping(value) or is_texts(value)),
     "rank": ("a number", lambda value: as_number(value) is not None),
     "evaluations": ("a number, varies, or {every: KEY, count: N}", is_evaluations),

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from optbench.config import imports
-from optbench.config.about import about_of
-from optbench.config.custom_optimizer import custom_optimizer, peer_optimizer
+from optbench.config.about import about_of, check_about
 from optbench.config.files import config_folders, find_option, options, read_yaml, root_defaults
 from optbench.config.modifiers import expanded, modifier_files, modifier_nodes
 from optbench.config.overrides import Assignment, parse
+from optbench.config.own import SCRIPT, TASK, aliased, name_of, own_node, script_nodes
 from optbench.config.runconfig import GROUPS, SECOND
 from optbench.config.second_player import group_of
-from optbench.config.target import sets_target, target_file
+from optbench.config.target import FOLDER as TARGETS
+from optbench.config.target import WORKLOAD_GROUPS, sets_target
 from optbench.config.trees import Node, flatten
 from optbench.config.values import shown
 from optbench.errors import ConfigError, suggest
 
 PREFERRED = {"model": "data", "data": "model", "schedule": "optimizer"}
 """Groups that another group's file chooses (`about.data` of a model) where no override does."""
+CHOSEN = (*GROUPS, *SECOND, TASK, SCRIPT)
+DEFAULT_TASK = "supervised"  # of a model that names none
 
 
 class Choices:
@@ -30,31 +33,74 @@ class Choices:
         self.folders = config_folders(config_dir)
         self.modifiers = modifier_nodes(self.folders)
         assignments = [part for a in parse(overrides) for part in expanded(a, self.modifiers)]
-        self.values = [a for a in assignments if a.key not in (*GROUPS, *SECOND)]
+        self.values = [replace(a, key=aliased(a.key)) for a in assignments if a.key not in CHOSEN]
         """The overrides that set values."""
-        self.chosen = {a.key: a for a in assignments if a.key in (*GROUPS, *SECOND)}
+        self.chosen = {a.key: a for a in assignments if a.key in CHOSEN}
         """The overrides that choose an option, by group."""
-        self.custom = self.custom_node(self.chosen["optimizer"]) if "optimizer" in self.chosen else None
-        """The node of an optimizer without a YAML file."""
+        self.custom = self._custom()
+        """The nodes of the choices without a YAML file, by group."""
         self.files = self._files()
         """The names of the files to compose, by group; a group without one takes the default of run.yaml."""
 
+    def _custom(self) -> dict[str, Node]:
+        """Return the nodes of the choices without a YAML file, by group. A script stands for model and data."""
+        nodes = {
+            group: node for group in GROUPS if group in self.chosen and (node := self.custom_node(self.chosen[group]))
+        }
+        if SCRIPT not in self.chosen:
+            return nodes
+        of_script = script_nodes(str(self.chosen[SCRIPT].value))
+        for group in (*of_script, TASK):
+            if group in self.chosen:
+                text, script = self.chosen[group].text, self.chosen[SCRIPT].text
+                raise ConfigError(f"{shown(text)}: {shown(script)} brings its own {group}", f"Leave out {group}=")
+        return {**nodes, **of_script}
+
     def custom_node(self, assignment: Assignment) -> Node | None:
-        """Return the node of an optimizer without a YAML file: ./file.py:Name, package.Name, LIBRARY/NAME; or None."""
-        name = str(assignment.value)
-        if find_option(self.folders, group_of(assignment.key), name):
-            return None
-        return custom_optimizer(name) if imports.is_path(name) else peer_optimizer(name)
+        """Return the node of a choice without a YAML file: ./file.py:Name, package.Name, LIBRARY/NAME; or None."""
+        name, group = str(assignment.value), group_of(assignment.key)
+        return None if find_option(self.folders, group, name) else own_node(group, name)
 
     def _files(self) -> dict[str, str]:
-        groups = [group for group in GROUPS if group in self.chosen and not (group == "optimizer" and self.custom)]
+        groups = [group for group in GROUPS if group in self.chosen and group not in self.custom]
         names = {group: self.checked(self.chosen[group]) for group in groups}
         for group, by in PREFERRED.items():
-            if group not in names and not (by == "optimizer" and self.custom):
-                file = find_option(self.folders, by, names.get(by, root_defaults(self.folders[-1])[by]))
-                preferred = about_of(read_yaml(file), file).get(group) if file else None
+            if group not in names and group not in self.custom:
+                preferred = self._about(by, names).get(group)
                 names |= {group: preferred} if preferred else {}
         return names
+
+    def _about(self, group: str, names: Mapping[str, str]) -> Node:
+        """Return the facts of a group's choice, given the names of files chosen so far."""
+        if group in self.custom:
+            return self.custom[group]["about"]
+        file = find_option(self.folders, group, names.get(group, root_defaults(self.folders[-1])[group]))
+        return about_of(read_yaml(file), file) if file else {}
+
+    @functools.cached_property
+    def task(self) -> Node | None:
+        """The node of the task, with its `target` among the settings; None to keep that of the model's file.
+
+        An override chooses it, or the data's file, or nobody for a model without a file of its own."""
+        if SCRIPT in self.chosen:
+            return None
+        chosen = self.chosen.get(TASK)
+        if chosen is None:
+            default = self._about("data", self.files).get(TASK) or (DEFAULT_TASK if "model" in self.custom else None)
+            chosen = Assignment(TASK, default, f"{TASK}={default}") if default else None
+        if chosen is None:
+            return None
+        node = self.custom_node(chosen) or read_yaml(self.option_file(chosen))
+        about: Node = node.pop("about")
+        return {"target": about["target"], **node, "about": about}
+
+    def option_file(self, assignment: Assignment) -> Path:
+        """Return the file of a choice. Raises ConfigError for a name that the group does not offer."""
+        group = group_of(assignment.key)
+        file = find_option(self.folders, group, self.checked(assignment))
+        assert file is not None
+        check_about(read_yaml(file), file)
+        return file
 
     def checked(self, assignment: Assignment) -> str:
         """Return the chosen name. Raises ConfigError for one that the group does not offer."""
@@ -68,11 +114,17 @@ class Choices:
     def names(self) -> dict[str, str]:
         """The name of every group's option."""
         names = {**root_defaults(self.folders[-1]), **self.files}
-        return names | ({"optimizer": self.custom["about"]["algorithm"]} if self.custom else {})
+        return names | {group: name_of(node) for group, node in self.custom.items()}
 
     def file_of(self, group: str) -> Path | None:
-        """Return the file of a group's option."""
-        return find_option(self.folders, group, self.names[group])
+        """Return the file of a group's option; None for a choice without one."""
+        return None if group in self.custom else find_option(self.folders, group, self.names[group])
+
+    def file_for(self, folder: str, *groups: str) -> Path | None:
+        """Return the file of a folder for the choices of these groups, NAME-NAME.yaml; None without one."""
+        names = self.names
+        known = all(self.file_of(group) for group in groups)
+        return find_option(self.folders, folder, "-".join(names[group] for group in groups)) if known else None
 
     @functools.cached_property
     def recipe(self) -> list[Assignment]:
@@ -84,23 +136,30 @@ class Choices:
     @property
     def recipe_file(self) -> Path | None:
         """The file conf/recipe/MODEL-DATA-OPTIMIZER.yaml, if it exists."""
-        name = "-".join(self.names[group] for group in ("model", "data", "optimizer"))
-        return None if self.custom else find_option(self.folders, "recipe", name)
+        return self.file_for("recipe", "model", "data", "optimizer")
+
+    @property
+    def no_workload(self) -> dict[str, str]:
+        """The choice that keeps Hydra from composing a workload's file, where model or data have no file themselves."""
+        return {"workload": "null"} if {"model", "data"} & self.custom.keys() else {}
+
+    @property
+    def workload_file(self) -> Path | None:
+        """The file conf/workload/MODEL-DATA.yaml, if it exists."""
+        return self.file_for("workload", "model", "data")
 
     @functools.cached_property
     def layers(self) -> list[tuple[Path, str]]:
         """The YAML files behind this configuration with the prefix of their keys, the strongest last."""
-        names = self.names
         found = [(group, self.file_of(group)) for group in GROUPS]
-        workload = find_option(self.folders, "workload", f"{names['model']}-{names['data']}")
         found += list(modifier_files(self.folders).items())
         files = [(self.folders[-1] / "root" / "run.yaml", "")] + [(file, f"{g}.") for g, file in found if file]
-        return files + [(file, "") for file in (workload, self.recipe_file) if file]
+        return files + [(file, "") for file in (self.workload_file, self.recipe_file) if file]
 
     @functools.cached_property
     def target_file(self) -> Path | None:
         """The workload's target file, unless an override or another file sets the target."""
-        return None if sets_target(self.values, self.layers) else target_file(self.folders, self.names)
+        return None if sets_target(self.values, self.layers) else self.file_for(TARGETS, *WORKLOAD_GROUPS)
 
     @property
     def shadowed(self) -> list[str]:

@@ -47,9 +47,8 @@ class Composition(Choices):
     # -- values ------------------------------------------------------------------------------------------------------
 
     def _resolved_tree(self) -> Node:
-        config = composed(self.folders, self.files)
-        if self.custom is not None:
-            config["optimizer"] = self.custom
+        config = composed(self.folders, {**self.files, **self.no_workload}) | copy.deepcopy(self.custom)
+        self._set_task(config["model"])
         config = merged(self.modifiers, config)  # a workload may have switched one on
         self.defaults = copy.deepcopy(config)
         for group in GROUPS:
@@ -63,6 +62,16 @@ class Composition(Choices):
         for second in SECOND:
             self._add_second(config, second, [a for a in values if a.key.partition(".")[0] == second])
         return resolved(config)
+
+    def _set_task(self, model: Node) -> None:
+        """Put the chosen task in the place of that of the model's file."""
+        if self.task is None:
+            return
+        task = dict(self.task)
+        valid = {f"task.{key}": spec for key, spec in task.pop("about").get("valid", {}).items()}
+        about: Node = model.get("about", {})
+        own = {key: spec for key, spec in about.get("valid", {}).items() if not key.startswith("task.")}
+        model |= {"task": task, "about": {**about, "valid": {**own, **valid}}}
 
     def _add_second(self, config: Node, key: str, values: list[Assignment]) -> None:
         """Add the node of a second player's choice if an override chooses it or sets a value of it."""
@@ -226,7 +235,8 @@ class Composition(Choices):
         for file, prefix in reversed(self.layers):
             if key.startswith(prefix) and key.removeprefix(prefix) in flatten(read_yaml(file)):
                 return short_path(file, self.folders)
-        return f"signature of {self.custom['about']['target']}" if self.custom and rest in self.custom else "derived"
+        own = self.custom.get(group, {})
+        return f"signature of {own['about']['target']}" if rest in flatten(own) else "derived"
 
     def _origin_of_choice(self, group: str) -> str:
         if group in self.chosen:

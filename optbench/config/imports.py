@@ -15,8 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from optbench.config.sources import own_modules, source_sha256
+from optbench.config.user_code import described
 from optbench.config.values import shown
-from optbench.errors import ConfigError, MissingError, OptbenchError, first_line, nearest
+from optbench.errors import ConfigError, MissingError, OptbenchError, UserCodeError, nearest
 
 _imported: dict[str, str] = {}
 """The source of the user's modules when they were imported, by import path."""
@@ -102,7 +103,7 @@ def import_error(error: BaseException, path: str) -> BaseException:
         if path.startswith(error.name + ".") or f".{error.name}." in path:
             return ConfigError(shown(f"{path}: no such module: {error.name}", 300))
         return MissingError(f"{path} needs the package {error.name}", f"Install it: pip install {error.name}")
-    return ConfigError(shown(f"{path}: importing it raised {type(error).__name__}: {first_line(error)}", 500))
+    return UserCodeError(shown(f"{path}: importing it raised {described(error)}", 500))
 
 
 def shipped_sha256(target: Any) -> str | None:

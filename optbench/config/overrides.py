@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optbench.config import imports
+from optbench.config.own import OWN, SCRIPT
 from optbench.config.references import check_references
+from optbench.config.runconfig import SECOND
 from optbench.config.values import shown
 from optbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from optbench.config.hydra_api import ParsedOverride
 
-OPTIMIZERS = ("optimizer", "optimizer_d")  # groups whose choice may be an import path
+MAY_BE_PATHS = (*OWN, *SECOND)
 QUOTES = ('"', "'")
 CALL = re.compile(r"\w+\(")
 LONGEST_ADVICE = 300  # characters; longer advice is not worth reading
@@ -58,8 +60,11 @@ def parse_one(text: str) -> Assignment:
 
 
 def is_bare_path(key: str, value: str) -> bool:
-    """Return True for the import path of an optimizer without quotes; Hydra's grammar would refuse some of these."""
-    return key.lstrip("+") in OPTIMIZERS and value[:1] not in QUOTES and imports.is_path(value)
+    """Return True for an import path or a script's path without quotes; Hydra's grammar would refuse some of these."""
+    key = key.lstrip("+")
+    if value[:1] in QUOTES:
+        return False
+    return value.endswith(".py") if key == SCRIPT else key in MAY_BE_PATHS and imports.is_path(value)
 
 
 def several_values(text: str) -> ConfigError:

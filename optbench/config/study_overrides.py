@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from optbench.config.files import config_folders, options
 from optbench.config.modifiers import modifier_files
 from optbench.config.overrides import is_bare_path, parse_override, root_cause
+from optbench.config.own import aliased
 from optbench.config.runconfig import GROUPS, SECOND
 from optbench.config.values import as_typed, shown
 from optbench.errors import ConfigError, suggest
@@ -69,7 +70,7 @@ def parse_sweep(overrides: Sequence[str], config_dir: str | Path | None = None) 
     modifiers = tuple(modifier_files(folders))
     found: dict[str, SweepOverride] = {}
     for text in overrides:
-        key = text.partition("=")[0].lstrip("+")
+        key = aliased(text.partition("=")[0].lstrip("+"))
         found.pop(key, None)
         found[key] = parse_sweep_override(text, folders, modifiers)
     return SweepOverrides(
@@ -82,7 +83,7 @@ def parse_sweep(overrides: Sequence[str], config_dir: str | Path | None = None) 
 def parse_sweep_override(text: str, folders: Sequence[Path], modifiers: Sequence[str]) -> SweepOverride:
     """Return one override: its text where it is fixed, an axis or a dimension."""
     key, _, value = text.partition("=")
-    key = key.lstrip("+")
+    key = aliased(key.lstrip("+"))
     if is_bare_path(key, value) and "," not in value:
         return text
     override = parse_override(text)

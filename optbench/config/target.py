@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from optbench.config.files import find_option, read_yaml
+from optbench.config.files import read_yaml
 from optbench.config.overrides import Assignment
 from optbench.config.runconfig import RunConfig, TargetSource, sha256_of
 from optbench.config.trees import flatten, unflatten, without_null
@@ -20,11 +20,6 @@ from optbench.errors import ConfigError
 FOLDER = "target"
 OFF = "none"
 WORKLOAD_GROUPS = ("model", "data")
-
-
-def target_file(folders: Sequence[Path], names: Mapping[str, str]) -> Path | None:
-    """Return the target file of the chosen model and data, the user's before the packaged one."""
-    return find_option(folders, FOLDER, f"{names['model']}-{names['data']}")
 
 
 def sets_target(values: Sequence[Assignment], layers: Sequence[tuple[Path, str]]) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from optbench.config import imports
-from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
+from optbench.config.user_code import user_error
+from optbench.errors import ConfigError, first_line
 
 KINDS: dict[str, Sequence[str]] = {
     "task": ("metric", "direction", "players", "turns", "evaluate", "score"),
@@ -30,9 +31,9 @@ def make(kind: str, path: str, /, *arguments: object, **settings: object) -> Any
     try:
         made = target(*arguments, **settings)
     except Exception as error:
-        if isinstance(error, OptbenchError) or is_out_of_memory(error) or path.startswith("optbench."):
+        if path.startswith("optbench."):
             raise
-        raise ConfigError(f"{path}: building the {kind} raised {type(error).__name__}: {first_line(error)}") from error
+        raise user_error(f"{path}: building the {kind} raised an error", error) from error
     missing = [name for name in KINDS[kind] if not hasattr(made, name)]
     if missing:
         raise ConfigError(

@@ -15,9 +15,10 @@ from torch import nn
 
 from optbench.config import RunConfig
 from optbench.config.unchanged import require_unchanged
+from optbench.config.user_code import described
 from optbench.contracts import Sink
 from optbench.distributed import TorchCommunicator, open_launcher, rank_info_of
-from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
+from optbench.errors import ConfigError, OptbenchError, UserCodeError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
 from optbench.sessions.assemble import assemble, load_data
@@ -123,6 +124,9 @@ class Session(RankSession):
         try:
             self.objects = assemble(self.config, self._on_step, self._known_micro_batch(), self.comm)
             self._resume()
+        except UserCodeError as error:
+            self.folder.write_error("".join(traceback.format_exception(error)))
+            raise UserCodeError(error.message, error.hint or f"Traceback: {self.folder.error_file}") from error
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -289,7 +293,7 @@ class Session(RankSession):
         if is_out_of_memory(error):
             return Status.OUT_OF_MEMORY, f"{first_line(error)} ({where})"
         self.folder.write_error("".join(traceback.format_exception(error)))
-        return Status.FAILED, f"{type(error).__name__}: {first_line(error)} ({where}; see error.txt)"
+        return Status.FAILED, f"{described(error)} ({where}; see error.txt)"
 
     def _close(self, result: Document) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:

@@ -38,10 +38,11 @@ def test_a_target_that_is_no_task_is_one_error(
 ) -> None:
     (tmp_path / "own.py").write_text(OWN)
     path = target if "." in target else f"{tmp_path}/own.py:{target}"
-    with pytest.raises(ConfigError, match=r"no task|RuntimeError: first line$") as caught:
+    with pytest.raises(ConfigError, match=r"no task|own.py, line 9: RuntimeError: first line\n") as caught:
         quick_run(f"model.task.target={path}", "steps=1")
     assert path in str(caught.value)
-    assert not list((tmp_path / "results").glob("*/*"))
+    written = {file.name for file in (tmp_path / "results").glob("*/*/*") if not file.is_dir()} - {".lock"}
+    assert written == ({"error.txt"} if target == "Raises" else set())
 
 
 def test_a_model_is_a_module_and_settings_may_have_any_name(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optbench.config import flatten, packaged_folder
+from optbench.config.choices import CHOSEN
 from optbench.config.imports import is_path
 from optbench.config.overrides import parse_override
-from optbench.config.runconfig import GROUPS, SECOND, sha256_of
+from optbench.config.own import SCRIPT
+from optbench.config.runconfig import sha256_of
 from optbench.config.sources import file_of, source_sha256
 from optbench.errors import StorageError
 from optbench.files import read_bytes
@@ -77,12 +79,14 @@ def key_of(text: str) -> str:
 
 
 def targets_of(text: str) -> Iterator[str]:
-    """Yield the import paths of an override: of a group's choice, of any key `... .target`, and of any file."""
+    """Yield the import paths of an override: of a group's choice, of any key `... .target`, and of any file.
+
+    A script is code whatever it is called."""
     key, values = parsed(text)
     for value in values:
         for leaf, found in flatten({key: value}).items():
             is_target = "." in leaf and leaf.endswith(".target")
-            if is_target or ".py:" in str(found) or (leaf in (*GROUPS, *SECOND) and is_path(str(found))):
+            if is_target or leaf == SCRIPT or ".py:" in str(found) or (leaf in CHOSEN and is_path(str(found))):
                 yield str(found)
 
 

@@ -1,18 +1,16 @@
-"""The configuration of an optimizer without a YAML file: a user's own, or another library's by its name there."""
+"""The configuration of a user's own optimizer: a class given by its import path."""
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-from collections.abc import Callable
 
 from optbench.config import imports
 from optbench.config.sources import source_sha256
 from optbench.config.trees import Node, is_list
 
 
-def custom_optimizer(path: str) -> Node:
-    """Return the configuration node of a user's own optimizer: its keyword arguments with their defaults."""
+def describe(path: str) -> Node:
+    """Return the configuration node of an optimizer class: its keyword arguments with their defaults."""
     target = imports.load(path)
     keywords = {key: value for key, value in imports.keyword_defaults(target).items() if key != "**"}
     settings = {key: list(v) if is_list(v) else v for key, v in keywords.items() if is_plain(v)}
@@ -26,18 +24,6 @@ def custom_optimizer(path: str) -> Node:
         "valid": {"no_decay": "list str"},
     }
     return {"lr": None, **required, **settings, **decays, "about": about}
-
-
-def peer_optimizer(name: str) -> Node | None:
-    """Return the configuration node of `LIBRARY/NAME`, described by optbench.peers.LIBRARY; None without one.
-
-    The library is imported here, not earlier."""
-    library, _, inner = name.partition("/")
-    path = f"optbench.peers.{library}"
-    if not library.isidentifier() or not inner or importlib.util.find_spec(path) is None:
-        return None
-    describe: Callable[[str], Node | None] | None = getattr(imports.dotted_module(path, path), "describe", None)
-    return describe(inner) if describe else None
 
 
 def is_plain(value: object) -> bool:

@@ -1,0 +1,1 @@
+"""Training scripts of the user: started with what is asked of them, and measured."""

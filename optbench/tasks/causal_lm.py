@@ -23,7 +23,7 @@ class CausalLM(LanguageTask):
 
     def logits(self, batch: Batch) -> Tensor:
         """Return scores of the next piece at each position."""
-        return self.model(batch["inputs"])
+        return self.scored(self.model(batch["inputs"]), batch)
 
     def evaluate(self, batch: Batch) -> dict[str, SumCount]:
         """Add bits per byte of text, which are comparable between vocabularies.

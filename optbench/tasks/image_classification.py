@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from optbench.contracts import Batch, ImageData, Seeds, SumCount, Turn
 from optbench.tasks.base import BaseTask, sampled_labels
+from optbench.tasks.outputs import scores
 
 DIVERGED_LOSS = 100.0  # times the loss of a uniform guess
 
@@ -25,7 +26,7 @@ class ImageClassification(BaseTask):
     def __init__(self, model: nn.Module, data: ImageData, seeds: Seeds, *, label_smoothing: float) -> None:
         self.players: Mapping[str, nn.Module] = {"model": model}
         self.model = model
-        self.classes = data.classes
+        self.classes, self.meaning = data.classes, f"{data.classes} classes"
         self.label_smoothing = label_smoothing
         self.loss_bound = DIVERGED_LOSS * math.log(data.classes)
 
@@ -33,25 +34,30 @@ class ImageClassification(BaseTask):
         """Yield one step of the one player."""
         yield Turn("model", batch, self.loss, self.sampled_loss)
 
+    def logits(self, batch: Batch) -> Tensor:
+        """Return scores (B, classes)."""
+        inputs = batch["inputs"]
+        return scores(self.model, self.model(inputs), (len(inputs), self.classes), self.meaning)
+
     def loss(self, batch: Batch) -> SumCount:
         """Return summed cross-entropy in nats and the number of samples.
 
         Labels are classes (B,) or class weights (B, classes)."""
         labels = batch["labels"]
-        logits = self.model(batch["inputs"])
+        logits = self.logits(batch)
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="sum")
         return loss, len(labels)
 
     def sampled_loss(self, batch: Batch) -> SumCount:
         """Return the loss at labels sampled from the model's own probabilities, without smoothing."""
-        logits = self.model(batch["inputs"])
+        logits = self.logits(batch)
         labels = sampled_labels(logits)
         return functional.cross_entropy(logits, labels, reduction="sum"), len(labels)
 
     def evaluate(self, batch: Batch) -> dict[str, SumCount]:
         """Return cross-entropy without smoothing, correct predictions, and the frequency of each class."""
         labels = batch["labels"]
-        logits = self.model(batch["inputs"]).float()
+        logits = self.logits(batch).float()
         return {
             "loss": (functional.cross_entropy(logits, labels, reduction="sum"), len(labels)),
             "metric": ((logits.argmax(1) == labels).sum(), len(labels)),

@@ -13,6 +13,7 @@ from torch.nn import functional
 from optbench.contracts import Batch, Seeds, SumCount, TextData, Turn
 from optbench.errors import ConfigError
 from optbench.tasks.base import BaseTask, sampled_labels
+from optbench.tasks.outputs import scores
 
 IGNORED = -100  # the label of a position without a target
 DIVERGED_LOSS = 10.0  # times the loss of a uniform guess
@@ -45,6 +46,11 @@ class LanguageTask(BaseTask, ABC):
     @abstractmethod
     def logits(self, batch: Batch) -> Tensor:
         """Return scores (B, T, pieces) of a prepared batch."""
+
+    def scored(self, output: object, batch: Batch) -> Tensor:
+        """Return the scores (B, T, pieces) in a model's output. Raises ConfigError for another shape."""
+        shape, pieces = batch["labels"].shape, self.vocabulary.size
+        return scores(self.model, output, (*shape, pieces), f"{pieces} pieces of text at {shape[1]} positions")
 
     def in_metric(self, labels: Tensor) -> Tensor:
         """Return which labels the metric counts: bool (B, T)."""

@@ -75,7 +75,7 @@ class MaskedLM(LanguageTask):
 
     def logits(self, batch: Batch) -> Tensor:
         """Return scores of the targets."""
-        return self.model(batch["inputs"], batch["positions"])
+        return self.scored(self.model(batch["inputs"], batch["positions"]), batch)
 
 
 def target_limits(masking: str, length: int, share: float) -> tuple[int, float]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from optbench.errors import ConfigError
 
-MODIFIER = "modifier"
+MODIFIER, TASK = "modifier", "task"
 ROOT = ("root", "run")
 
 
@@ -40,7 +40,7 @@ class Completion:
         self.modifiers = options(self.folders, MODIFIER)
         players = self.tree("model")["about"].get("players", {}).values()
         self.second = {key: group for key, group in SECOND.items() if key in players}
-        self.groups = (*GROUPS, *self.second, *self.modifiers)
+        self.groups = (*GROUPS, TASK, *self.second, *self.modifiers)
 
     def candidates(self, word: str) -> list[str]:
         """Return the whole words that may stand where `word` is being typed."""
@@ -87,7 +87,31 @@ class Completion:
             return self.file(*ROOT)
         if group in self.modifiers:
             return self.file(MODIFIER, group)
-        return self.file(*self.choice(group))
+        if group == TASK:
+            return self.task()
+        found = self.file(*self.choice(group))
+        return self.with_task(found) if group == "model" else found
+
+    def task(self) -> Mapping[str, Any]:
+        """Return the settings of the model's task, and their `about.valid`."""
+        model, prefix = self.tree("model"), f"{TASK}."
+        valid = {k.removeprefix(prefix): v for k, v in model["about"].get("valid", {}).items() if k.startswith(prefix)}
+        return {**model.get(TASK, {}), "about": {"valid": valid}}
+
+    def with_task(self, model: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a model's file with its task: the chosen one, that of the data, or the one that the file names."""
+        from optbench.config.choices import DEFAULT_TASK
+        from optbench.config.model_task import named_task, own_values, with_task
+
+        own = named_task(model) if TASK in model else DEFAULT_TASK
+        name = self.chosen.get(TASK) or self.tree("data")["about"].get(TASK) or own
+        task = self.file(TASK, str(name))
+        if "target" not in task["about"]:
+            return model
+        try:
+            return with_task(model, task, own_values(model) if name == own else {}, "")
+        except ConfigError:
+            return model
 
     def choice(self, group: str) -> tuple[str, str]:
         """Return a group's folder and the name in it: the chosen one, else the one that applies without a choice."""

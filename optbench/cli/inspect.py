@@ -23,7 +23,9 @@ EXPERIMENTS = "experiments"
 def list_(
     what: Annotated[
         str,
-        typer.Argument(help="optimizers, modifiers, models, data, schedules, clips, protocols, experiments or columns"),
+        typer.Argument(
+            help="optimizers, modifiers, models, data, tasks, schedules, clips, protocols, experiments or columns"
+        ),
     ] = "",
     config_dir: ConfigDir = None,
     as_json: AsJson = False,

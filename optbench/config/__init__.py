@@ -26,6 +26,7 @@ PLURALS = {
     "modifiers": "modifier",
     "models": "model",
     "data": "data",
+    "tasks": "task",
     "schedules": "schedule",
     "clips": "clip",
     "protocols": "protocol",

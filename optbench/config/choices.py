@@ -9,6 +9,7 @@ from pathlib import Path
 
 from optbench.config.about import about_of, check_about
 from optbench.config.files import config_folders, find_option, options, read_yaml, root_defaults
+from optbench.config.model_task import named_task
 from optbench.config.modifiers import expanded, modifier_files, modifier_nodes
 from optbench.config.overrides import Assignment, parse
 from optbench.config.own import SCRIPT, TASK, aliased, name_of, own_node, script_nodes
@@ -23,7 +24,7 @@ from optbench.errors import ConfigError, suggest
 PREFERRED = {"model": "data", "data": "model", "schedule": "optimizer"}
 """Groups that another group's file chooses (`about.data` of a model) where no override does."""
 CHOSEN = (*GROUPS, *SECOND, TASK, SCRIPT)
-DEFAULT_TASK = "supervised"  # of a model that names none
+DEFAULT_TASK = "supervised"  # of a model that has none
 
 
 class Choices:
@@ -78,21 +79,34 @@ class Choices:
         return about_of(read_yaml(file), file) if file else {}
 
     @functools.cached_property
-    def task(self) -> Node | None:
-        """The node of the task, with its `target` among the settings; None to keep that of the model's file.
+    def own_task(self) -> object:
+        """The name of the task in the model's file; None where the file defines a task itself."""
+        file = self.file_of("model")
+        model = read_yaml(file) if file else self.custom.get("model", {})
+        return named_task(model) if "task" in model else DEFAULT_TASK
 
-        An override chooses it, or the data's file, or nobody for a model without a file of its own."""
+    @functools.cached_property
+    def task_choice(self) -> Assignment | None:
+        """The choice of the task: an override's, or of the data's file, or of the model's file.
+
+        None for a task that the model's file defines itself."""
         if SCRIPT in self.chosen:
             return None
-        chosen = self.chosen.get(TASK)
-        if chosen is None:
-            default = self._about("data", self.files).get(TASK) or (DEFAULT_TASK if "model" in self.custom else None)
-            chosen = Assignment(TASK, default, f"{TASK}={default}") if default else None
-        if chosen is None:
-            return None
-        node = self.custom_node(chosen) or read_yaml(self.option_file(chosen))
-        about: Node = node.pop("about")
-        return {"target": about["target"], **node, "about": about}
+        name = self._about("data", self.files).get(TASK) or self.own_task
+        where = f"{self.file_of('model') or 'model'}: {TASK}: {shown(name)}"
+        return self.chosen.get(TASK) or (Assignment(TASK, name, where) if name is not None else None)
+
+    @functools.cached_property
+    def task(self) -> Node | None:
+        """The node of the chosen task; None to keep the task that the model's file defines."""
+        choice = self.task_choice
+        return (self.custom_node(choice) or read_yaml(self.option_file(choice))) if choice else None
+
+    @property
+    def task_file(self) -> Path | None:
+        """The file of the chosen task, if it has one."""
+        choice = self.task_choice
+        return find_option(self.folders, TASK, str(choice.value)) if choice else None
 
     def option_file(self, assignment: Assignment) -> Path:
         """Return the file of a choice. Raises ConfigError for a name that the group does not offer."""
@@ -153,6 +167,7 @@ class Choices:
         """The YAML files behind this configuration with the prefix of their keys, the strongest last."""
         found = [(group, self.file_of(group)) for group in GROUPS]
         found += list(modifier_files(self.folders).items())
+        found = [("model.task", self.task_file), *found]
         files = [(self.folders[-1] / "root" / "run.yaml", "")] + [(file, f"{g}.") for g, file in found if file]
         return files + [(file, "") for file in (self.workload_file, self.recipe_file) if file]
 

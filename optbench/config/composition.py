@@ -15,6 +15,7 @@ from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
 from optbench.config.escapes import with_escapes
 from optbench.config.files import composed, find_option, options, packaged_root, read_yaml, short_path
+from optbench.config.model_task import own_values, with_task
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment
 from optbench.config.references import resolved
@@ -65,13 +66,11 @@ class Composition(Choices):
 
     def _set_task(self, model: Node) -> None:
         """Put the chosen task in the place of that of the model's file."""
-        if self.task is None:
+        choice, task = self.task_choice, self.task
+        if choice is None or task is None:
             return
-        task = dict(self.task)
-        valid = {f"task.{key}": spec for key, spec in task.pop("about").get("valid", {}).items()}
-        about: Node = model.get("about", {})
-        own = {key: spec for key, spec in about.get("valid", {}).items() if not key.startswith("task.")}
-        model |= {"task": task, "about": {**about, "valid": {**own, **valid}}}
+        values = own_values(model) if choice.value == self.own_task else {}
+        model |= with_task(model, task, values, str(self.file_of("model") or "model"))
 
     def _add_second(self, config: Node, key: str, values: list[Assignment]) -> None:
         """Add the node of a second player's choice if an override chooses it or sets a value of it."""
@@ -129,7 +128,9 @@ class Composition(Choices):
             group: with_content(group, self._choice(group, self.names[group]), root["data_dir"]) for group in GROUPS
         }
         seconds = {key: self._choice(key, self._second_name(key)) for key in SECOND if key in tree}
-        self._check_kinds(groups["model"], groups["data"])
+        self._check_kinds(f"model={groups['model'].name}", groups["model"].about.get("reads"), groups["data"])
+        if self.task_choice is not None and self.task is not None:
+            self._check_kinds(f"task={self.task_choice.value}", self.task["about"].get("reads"), groups["data"])
         check_players(groups["model"], seconds)
         fields: Node = {
             **off_is_null(derive(root, self.values)),
@@ -168,14 +169,14 @@ class Composition(Choices):
         name = str(self.chosen[key].value)
         return name if find_option(self.folders, group, name) else str(self.tree[key]["about"]["algorithm"])
 
-    def _check_kinds(self, model: Choice, data: Choice) -> None:
-        """Raise ConfigError where the model reads one kind of data (`about.reads`) and the data is of another."""
-        reads, kind = model.about.get("reads"), data.about.get("kind")
+    def _check_kinds(self, reader: str, reads: str | None, data: Choice) -> None:
+        """Raise ConfigError where a model or a task reads one kind of data (`about.reads`), not that of the data."""
+        kind = data.about.get("kind")
         if reads and kind and reads != kind:
             files = {name: find_option(self.folders, "data", name) for name in options(self.folders, "data")}
             fitting = [n for n, f in files.items() if f and about_of(read_yaml(f), f).get("kind") == reads]
             hint = f"Choose data={' or data='.join(fitting)}" if fitting else ""
-            raise ConfigError(f"model={model.name} reads {reads}, and data={data.name} is {kind}", hint)
+            raise ConfigError(f"{reader} reads {reads}, and data={data.name} is {kind}", hint)
 
     def _choice(self, group: str, name: str) -> Choice:
         node = dict(self.tree[group])
@@ -195,7 +196,7 @@ class Composition(Choices):
         if group_of(group) == "optimizer":
             about = {"algorithm": name, **about}
         if group == "model" and "task.target" not in flatten(settings):
-            hint = "e.g. task: {target: optbench.tasks.image_classification.ImageClassification}"
+            hint = "e.g. task: image_classification, or task: {target: ./loss.py:Loss}"
             raise ConfigError(f"{self.file_of(group)}: task.target is missing", hint)
         return with_source(Choice(name=name, settings=settings, about=about))
 
@@ -233,10 +234,20 @@ class Composition(Choices):
             chosen = self.chosen.get(group)
             return f"override {chosen.text}" if chosen else self.origin(first_of(key))
         for file, prefix in reversed(self.layers):
-            if key.startswith(prefix) and key.removeprefix(prefix) in flatten(read_yaml(file)):
+            if key.startswith(prefix) and self._sets(file, key.removeprefix(prefix), key):
                 return short_path(file, self.folders)
-        own = self.custom.get(group, {})
-        return f"signature of {own['about']['target']}" if rest in flatten(own) else "derived"
+        own = self.task if key.startswith("model.task.") else self.custom.get(group)
+        return f"signature of {own['about']['target']}" if own else "derived"
+
+    def _sets(self, file: Path, rest: str, key: str) -> bool:
+        """Return True if a file sets a key, called `rest` in it. A replaced task is set by nothing but its own file."""
+        choice = self.task_choice
+        if choice is not None and key.startswith("model.task."):
+            if file == self.task_file:
+                rest = rest if rest != "target" else "about.target"
+            elif choice.value != self.own_task or key == "model.task.target":
+                return False
+        return rest in flatten(read_yaml(file))
 
     def _origin_of_choice(self, group: str) -> str:
         if group in self.chosen:

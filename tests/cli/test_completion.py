@@ -36,6 +36,10 @@ def candidates(word: str, *words: str) -> list[str]:
         ("data.augment.", [], ["data.augment.flip="], ["data.path="]),
         ("data.", ["model=bert"], ["data.sequence_length="], ["data.augment.flip="]),  # the model's default data
         ("model.task.", ["model=gan"], ["model.task.n_critic="], []),
+        ("task=", [], ["task=masked_lm"], []),
+        ("task.", ["model=gan"], ["task.n_critic="], ["task.label_smoothing="]),
+        ("task.", ["task=masked_lm", "model=gan"], ["task.masking="], ["task.n_critic="]),
+        ("task.loss=", ["model=gan"], ["task.loss=hinge"], []),
         ("optim", ["model=gan"], ["optimizer_d="], []),
         ("optimizer_d=", ["model=gan"], ["optimizer_d=lion"], []),
         ("optimizer_d.", ["model=gan", "optimizer=adam"], ["optimizer_d.eps="], ["optimizer_d.alpha="]),

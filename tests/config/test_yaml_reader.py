@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,62 @@ def test_an_optimizer_without_an_algorithm_is_one_of_its_own_name(tmp_path: Path
     assert config.load(["optimizer=mine"], tmp_path).optimizer.about["algorithm"] == "mine"
 
 
-def test_a_model_without_a_task_is_named(tmp_path: Path) -> None:
-    make(tmp_path / "model" / "mine.yaml", b"size: 1\nabout: {target: optbench.models.mlp.build, data: digits}\n")
-    with pytest.raises(ConfigError, match=r"mine.yaml: task.target is missing"):
+MINE = "size: 1\nabout: {target: optbench.models.mlp.build, data: digits, valid: {size: 'int [1, 9]'}}\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "settings"),
+    [
+        ("", "optbench.tasks.supervised.supervised", {}),
+        (
+            "task: image_classification\n",
+            "optbench.tasks.image_classification.ImageClassification",
+            {"label_smoothing": 0.0},
+        ),
+        (
+            "task: {name: image_classification, label_smoothing: 0.5}\n",
+            "optbench.tasks.image_classification.ImageClassification",
+            {"label_smoothing": 0.5},
+        ),
+        ("task: {target: my_package.Loss, margin: 2}\n", "my_package.Loss", {"margin": 2}),
+    ],
+)
+def test_a_model_names_its_task_or_defines_it(tmp_path: Path, task: str, target: str, settings: dict[str, Any]) -> None:
+    make(tmp_path / "model" / "mine.yaml", (task + MINE).encode())
+    assert config.load(["model=mine"], tmp_path).model.settings["task"] == {"target": target, **settings}
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("{margin: 2}", r"mine.yaml: task.target is missing"),
+        ("null", r"mine.yaml: task.target is missing"),
+        ("maskedlm", r"mine.yaml: task: maskedlm: there is no task 'maskedlm'\nDid you mean task=masked_lm"),
+        ("{name: masked_lm, mask_shar: 0.1}", r"mine.yaml: task.mask_shar: unknown key\nDid you mean mask_share"),
+        ("{name: image_classification, label_smoothing: 2}", r"mine.yaml: model.task.label_smoothing=2: expected"),
+        ("causal_lm", r"task=causal_lm reads text, and data=digits is images"),
+    ],
+)
+def test_a_model_with_a_wrong_task_is_one_error(tmp_path: Path, task: str, message: str) -> None:
+    make(tmp_path / "model" / "mine.yaml", f"task: {task}\n{MINE}".encode())
+    with pytest.raises(ConfigError, match=message):
         config.load(["model=mine"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "value", "origin"),
+    [
+        (["model=gan"], "n_critic", 1, "conf/workload/gan-digits.yaml"),
+        (["model=gan"], "loss", "hinge", "conf/model/gan.yaml"),
+        (["model=gan"], "features", "auto", "conf/task/image_generation.yaml"),
+        (["model=gan"], "target", None, "conf/task/image_generation.yaml"),
+        (["model=gan", "task=image_generation"], "loss", "hinge", "conf/model/gan.yaml"),
+        (["model=dcgan", "task=image_classification"], "label_smoothing", 0.0, "conf/task/image_classification.yaml"),
+        (["model=bert", "task.mask_share=0.5"], "mask_share", 0.5, "override task.mask_share=0.5"),
+    ],
+)
+def test_a_key_of_the_task_has_one_origin(overrides: list[str], key: str, value: object, origin: str) -> None:
+    composition = config.Composition(overrides)
+    settings = composition.run_config().model.settings["task"]
+    assert value is None or settings[key] == value
+    assert composition.origin(f"model.task.{key}") == origin

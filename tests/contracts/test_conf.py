@@ -29,7 +29,7 @@ def names(group: str) -> list[str]:
     return config.options([CONF], group)
 
 
-@pytest.mark.parametrize(("group", "name"), [(g, n) for g in config.GROUPS for n in names(g)])
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g in (*config.GROUPS, "task") for n in names(g)])
 def test_a_file_has_a_title_facts_and_a_comment_for_every_key(group: str, name: str) -> None:
     file = CONF / group / f"{name}.yaml"
     tree = config.read_yaml(file)
@@ -42,7 +42,12 @@ def test_a_file_has_a_title_facts_and_a_comment_for_every_key(group: str, name: 
             assert "#" in line, f"{key} has no comment"
     for key, spec in about.get("valid", {}).items():
         conform(flatten(tree)[key], spec, flatten(tree)[key])  # raises if the default itself is invalid
-    assert config.load([f"{group}={name}"]).choices[group].name == name
+    if group == "task":
+        assert "model" in about or name == "supervised", "the task names a model that fits"
+        overrides = [f"model={about['model']}", f"task={name}"] if "model" in about else [f"task={name}"]
+        assert config.load(overrides).model.settings["task"]["target"] == about["target"]
+    else:
+        assert config.load([f"{group}={name}"]).choices[group].name == name
 
 
 @pytest.mark.parametrize("name", names("data"))

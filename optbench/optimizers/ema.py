@@ -52,7 +52,8 @@ class EMA(Wrapper):
     @torch.no_grad()
     def eval(self) -> None:
         """Put the average into the parameters."""
-        self.trained = [theta.detach().clone() for theta in self.parameters]
+        if "trained" not in self.__dict__:  # not while it is there already
+            self.trained = [theta.detach().clone() for theta in self.parameters]
         foreach.copy_(self.parameters, self.average)
 
     @torch.no_grad()

@@ -47,7 +47,8 @@ class Lookahead(Wrapper):
     @torch.no_grad()
     def eval(self) -> None:
         """Put the slow weights into the parameters."""
-        self.fast = [theta.detach().clone() for theta in self.parameters]
+        if "fast" not in self.__dict__:  # not while they are there already
+            self.fast = [theta.detach().clone() for theta in self.parameters]
         for slow, theta in zip(self.slow, self.parameters, strict=True):
             theta.copy_(slow)
 

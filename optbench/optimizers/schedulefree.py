@@ -43,6 +43,7 @@ class ScheduleFreeAdamW(RuleOptimizer):
     """AdamW that averages its iterates instead of lowering its learning rate."""
 
     rule = staticmethod(schedulefree)
+    evaluating = False  # True while the parameters hold x
 
     def __init__(
         self,
@@ -82,13 +83,17 @@ class ScheduleFreeAdamW(RuleOptimizer):
 
     @torch.no_grad()
     def eval(self) -> None:
-        """Put the average x into the parameters."""
-        self._move(lambda beta1: 1 - 1 / beta1)
+        """Put the average x into the parameters, unless it is there."""
+        if not self.evaluating:
+            self._move(lambda beta1: 1 - 1 / beta1)
+        self.evaluating = True
 
     @torch.no_grad()
     def train(self) -> None:
-        """Put y back."""
-        self._move(lambda beta1: 1 - beta1)
+        """Put y back, unless it is there: frameworks call this before every step."""
+        if self.evaluating:
+            self._move(lambda beta1: 1 - beta1)
+        self.evaluating = False
 
     def _move(self, weight: Callable[[float], float]) -> None:
         for group in self.param_groups:

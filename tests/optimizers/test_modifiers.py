@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from optbench import config
 from optbench.errors import ConfigError
 from optbench.optimizers.cautious import Cautious
 from optbench.optimizers.core.state_bytes import state_bytes
+from optbench.optimizers.ema import EMA
 from optbench.optimizers.lookahead import Lookahead
+from optbench.optimizers.schedulefree import ScheduleFreeAdamW
 
 
 def sgd(theta: torch.Tensor, lr: float = 1.0, **more: Any) -> torch.optim.Optimizer:
@@ -45,6 +48,32 @@ def test_lookahead_evaluates_slow_weights_and_restores_the_fast_ones() -> None:
     assert theta.tolist() == [-2.5] * 3
     optimizer.train()
     assert theta.tolist() == [-4.5] * 3
+
+
+AVERAGING: dict[str, Callable[[torch.Tensor], Any]] = {
+    "lookahead": lambda theta: Lookahead(sgd(theta), k=5, alpha=0.5),
+    "ema": lambda theta: EMA(sgd(theta), decay=0.9, warmup=False),
+    "schedulefree": lambda theta: ScheduleFreeAdamW(
+        [theta], lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, warmup_steps=0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AVERAGING)
+def test_weights_are_exchanged_once_however_often_a_framework_asks(name: str) -> None:
+    theta = torch.zeros(3, requires_grad=True)
+    optimizer = AVERAGING[name](theta)
+    descend(optimizer, theta, 7)
+    trained = theta.tolist()
+    optimizer.train()  # before every step, in Hugging Face's Trainer
+    assert theta.tolist() == trained
+    optimizer.eval()
+    averaged = theta.tolist()
+    assert averaged != trained
+    optimizer.eval()  # two evaluations after another
+    assert theta.tolist() == averaged
+    optimizer.train()
+    assert theta.tolist() == pytest.approx(trained, rel=1e-6)
 
 
 def test_lookaheads_state_dict_holds_slow_weights_and_counter() -> None:

@@ -2,14 +2,15 @@
 
 `stdout`, or the name of a FILE, in which wildcards are allowed:
 
-    stdout                  the lines that are JSON objects; other lines are passed over
+    stdout                  the JSON objects at the end of lines; other lines are passed over
     FILE.json               one object, or a list of them
     FILE.csv, FILE.tsv      a table whose first line names the columns
     a folder, *tfevents*    TensorBoard events, also in folders below it
     any other FILE          as stdout
 
 The last value counts. What an earlier run left does not count: of a file that was there before the script started, the
-lines that it has gained since are read, and a file that is unchanged is refused.
+lines that it has gained since are read, and a file that is unchanged is refused. So it is for the output, which a run
+that is resumed goes on with.
 """
 
 from __future__ import annotations
@@ -41,29 +42,30 @@ class Mark:
 class MetricSource:
     """The place of a script's metrics. Make it before the script is started: it notes the files that are there."""
 
-    def __init__(self, source: str, names: Mapping[str, str], folder: Path) -> None:
-        """`source`: stdout, or a FILE, relative to `folder`; `names`: the script's name of each wanted column.
+    def __init__(self, source: str, names: Mapping[str, str], folder: Path, output: Path) -> None:
+        """`source`: stdout, or a FILE, relative to `folder`; `names`: the script's name of each wanted column;
+        `output`: the file that what the script prints goes to.
 
         Raises MissingError for a folder of TensorBoard events without the package tensorboard."""
         self.source, self.names, self.folder = source, dict(names), folder.absolute()
-        self.before = {file: mark(file) for file in self._files()}
+        self.output = output
+        self.before = {file: mark(file) for file in (output, *self._files())}
         if source.endswith(("/", os.sep)) or any(map(is_event_file, [Path(source), *self.before])):
             require_tensorboard()
 
-    def read(self, stdout: Path) -> Measured:
-        """Return what the script has measured so far. `stdout`: the file that its output went to.
-
-        Raises MissingError as `__init__` does."""
+    def read(self) -> Measured:
+        """Return what the script has measured so far. Raises MissingError as `__init__` does."""
         try:
-            return self._from_output(stdout) if self.source == STDOUT else self._from_files(self._written())
+            return self._from_output() if self.source == STDOUT else self._from_files(self._written())
         except (OSError, ValueError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             return Measured(problem=f"{self.source}: {reason}")
 
-    def _from_output(self, stdout: Path) -> Measured:
-        found = measured(line_rows(stdout), self.names, "the script's output")
+    def _from_output(self) -> Measured:
+        before = self.before[self.output]
+        found = measured(line_rows(self.output, before.size if before else 0), self.names, "the script's output")
         missing = [name for column, name in self.names.items() if column not in found.final]
-        if not missing or not holds(stdout, missing[0]):
+        if not missing or not holds(self.output, missing[0]):
             return found
         hint = f"{missing[0]} is in its text, but in no line of JSON such as print(json.dumps({{{missing[0]!r}: 0.9}}))"
         return Measured(found.final, found.rows, f"{found.problem}: {hint}")

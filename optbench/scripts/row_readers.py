@@ -19,21 +19,33 @@ from optbench.scripts.measurements import Row
 
 LONGEST_LINE = 2**20
 """Bytes of the longest line that is read; a longer one is passed over."""
+MOST_BRACES = 8  # that are tried as the beginning of an object
 DELIMITERS = ",;\t"
 
 
 def line_rows(file: Path, start: int = 0) -> Iterator[Row]:
-    """Yield the objects that stand as JSON on lines of their own, from byte `start` on."""
+    """Yield the objects in JSON at the end of a line, from byte `start` on.
+
+    Something may stand before one: the name of a logger, or the progress bar that a script shows beside its output."""
     with open_regular(file) as stream:
         stream.seek(start)
         for line in lines(stream):
-            text = line.rpartition("\r")[2].strip()  # a progress bar may stand before it
-            if text.startswith("{") and text.endswith("}"):
-                try:
-                    row = parse_json(text)
-                except ValueError:
-                    continue
-                yield cast("Row", row)
+            row = object_at_end(line.strip())
+            if row is not None:
+                yield row
+
+
+def object_at_end(line: str) -> Row | None:
+    """Return the JSON object that a line ends with; None if there is none."""
+    begin = line.find("{") if line.endswith("}") else -1
+    for _ in range(MOST_BRACES):
+        if begin < 0:
+            return None
+        try:
+            return cast("Row", parse_json(line[begin:]))
+        except ValueError:
+            begin = line.find("{", begin + 1)
+    return None
 
 
 def document_rows(file: Path) -> list[Row] | None:

@@ -17,7 +17,7 @@ from optbench.config.runconfig import GROUPS, SECOND
 from optbench.config.second_player import group_of
 from optbench.config.target import FOLDER as TARGETS
 from optbench.config.target import WORKLOAD_GROUPS, sets_target
-from optbench.config.trees import Node, flatten
+from optbench.config.trees import Node, flatten, is_mapping
 from optbench.config.values import shown
 from optbench.errors import ConfigError, suggest
 
@@ -108,6 +108,12 @@ class Choices:
         choice = self.task_choice
         return find_option(self.folders, TASK, str(choice.value)) if choice else None
 
+    def is_own_model(self, node: Node) -> bool:
+        """Return True for the node of a YAML file that builds a model of the user's."""
+        about = node.get("about", {})
+        target = about.get("target") if is_mapping(about) else None
+        return "model" not in self.custom and isinstance(target, str) and not target.startswith("optbench.")
+
     def option_file(self, assignment: Assignment) -> Path:
         """Return the file of a choice. Raises ConfigError for a name that the group does not offer."""
         group = group_of(assignment.key)
@@ -155,7 +161,7 @@ class Choices:
     @property
     def no_workload(self) -> dict[str, str]:
         """The choice that keeps Hydra from composing a workload's file, where model or data have no file themselves."""
-        return {"workload": "null"} if {"model", "data"} & self.custom.keys() else {}
+        return {"workload": "none"} if {"model", "data"} & self.custom.keys() else {}
 
     @property
     def workload_file(self) -> Path | None:

@@ -18,6 +18,7 @@ from optbench.config.files import composed, find_option, options, packaged_root,
 from optbench.config.model_task import own_values, with_task
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment
+from optbench.config.own import with_roles
 from optbench.config.references import resolved
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig, TypedIn
 from optbench.config.schema import conform
@@ -49,6 +50,8 @@ class Composition(Choices):
 
     def _resolved_tree(self) -> Node:
         config = composed(self.folders, {**self.files, **self.no_workload}) | copy.deepcopy(self.custom)
+        if self.is_own_model(config["model"]):
+            config["model"] = with_roles(config["model"])
         self._set_task(config["model"])
         config = merged(self.modifiers, config)  # a workload may have switched one on
         self.defaults = copy.deepcopy(config)

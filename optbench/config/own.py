@@ -14,6 +14,7 @@ from typing import Any
 
 from optbench.config import imports
 from optbench.config.trees import Node
+from optbench.contracts import ROLES
 
 SCRIPT, TASK = "script", "task"
 OWN = {
@@ -51,6 +52,14 @@ def own_node(group: str, name: str) -> Node | None:
     if group not in LIBRARIES or not library.isidentifier() or not inner or not is_module(home):
         return None
     return describer(home)(inner)
+
+
+def with_roles(node: Node) -> Node:
+    """Return the node of a model with the keys `roles.ROLE`: names or patterns of the parameters that have the role."""
+    about: Node = node["about"]
+    valid = {**about.get("valid", {}), **{f"roles.{role}": "list str" for role in ROLES}}
+    roles = {**dict.fromkeys(ROLES), **node.get("roles", {})}
+    return {**node, "roles": roles, "about": {**about, "valid": valid}}
 
 
 def script_nodes(command: str) -> dict[str, Node]:

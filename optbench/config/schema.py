@@ -4,8 +4,8 @@
     alternative = "null" | "bool" | "str" | "any" | ["int "] interval | word
     interval    = ("[" | "(") number "," number ("]" | ")")        with inf and -inf for "no bound"
 
-A list is checked element by element; without "list " it keeps the length of its default. A key without a spec takes
-the type of its default. No number may be nan or infinite.
+A list is checked element by element, or is null where its default is; without "list " it keeps the length of its
+default. A key without a spec takes the type of its default. No number may be nan or infinite.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def conform(value: object, spec: str | None, default: object) -> object:
     spec = spec if spec is not None else spec_of(default)
     alternatives = spec.removeprefix("list ")
     if spec.startswith("list "):
+        if value is None and default is None:
+            return None
         if not is_list(value):
             raise ValueError(f"expected a list of {describe(alternatives)}, e.g. [a,b]")
         return [conform_scalar(item, alternatives) for item in value]

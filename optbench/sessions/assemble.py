@@ -20,6 +20,7 @@ from optbench.optimizers.core.build import arguments_of, build
 from optbench.optimizers.core.interface import Optimizer, engine_of
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
+from optbench.sessions.new_model import check_first_batch, check_model, finish_model, new_model
 from optbench.sessions.single_samples import require_batch_statistics
 from optbench.training.attention import select_kernel
 from optbench.training.clock import Clock, clock_for
@@ -72,6 +73,7 @@ def assemble(
     prepare(config, seeds)  # loading and fitting may have drawn random numbers
     trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm)
     require_batch_statistics(config, trainer, micro_batch, comm.world_size if comm else 1)
+    check_first_batch(config, trainer)
     first = next(iter(trainer.players.values()))
     engine = engine_of(first.optimizer, config.optimizer.implementation)
     return Objects(device, data, trainer.task, trainer, engine, micro_batch)
@@ -133,13 +135,14 @@ def build_task(
     config: RunConfig, data: DataSet, seeds: Seeds, device: torch.device, comm: TorchCommunicator | None = None
 ) -> Task:
     """Build the model on its device, inside its task."""
-    settings = dict(config.model.settings)
-    task = dict(settings.pop("task"))
-    order = {"memory_format": torch.channels_last} if config.channels_last else {}
-    model = make("model", config.model.target, data, **settings).to(device, **order)
+    model = new_model(config, data, device)
     if comm and config.batch_statistics == "synchronised":
         model = sync_batch_norms(model, device)
-    return make("task", task.pop("target"), model, data, seeds, **task)
+    settings = dict(config.model.settings["task"])
+    task = make("task", settings.pop("target"), model, data, seeds, **settings)
+    finish_model(config, model, task, data)
+    check_model(config, model, device)
+    return task
 
 
 def build_player(

@@ -82,10 +82,11 @@ def verify(
 
 def source_of(name: str, overrides: Overrides, config_dir: Path | None) -> tuple[RunConfig, DataSource]:
     """Return the configuration that chooses a data set, and its source; no samples are loaded."""
-    from optbench.config import imports, load
+    from optbench.config import load
+    from optbench.sessions.assemble import data_source
 
     config = load([f"data={name}", *(overrides or [])], config_dir)
-    return config, imports.load(config.data.target)(**config.data.settings)
+    return config, data_source(config)
 
 
 def row(name: str, config_dir: Path | None) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def is_evaluations(value: object) -> bool:
 
 FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(
-        ("algorithm", "data", "kind", "model", "name", "reads", "reference", "schedule", "switch", "takes", "target"),
+        ("algorithm", "data", "kind", "model", "name", "reference", "schedule", "switch", "takes", "target"),
         ("text", is_text),
     ),
     **dict.fromkeys(
@@ -48,7 +48,8 @@ FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "fixed": ("a mapping or a list of texts", lambda value: is_mapping(value) or is_texts(value)),
     "rank": ("a number", lambda value: as_number(value) is not None),
     "evaluations": ("a number, varies, or {every: KEY, count: N}", is_evaluations),
-    "flat": ("true or false", lambda value: isinstance(value, bool)),
+    "reads": ("text or a list of texts", lambda value: is_text(value) or is_texts(value)),
+    **dict.fromkeys(("flat", "gives_way"), ("true or false", lambda value: isinstance(value, bool))),
 }
 """The form of each fact that the program reads without a check of its own."""
 

@@ -87,14 +87,21 @@ class Choices:
 
     @functools.cached_property
     def task_choice(self) -> Assignment | None:
-        """The choice of the task: an override's, or of the data's file, or of the model's file.
+        """The choice of the task: an override's, or of the data's file, or of the model's file, the last one unless it
+        gives way to the data's (`about.gives_way`).
 
         None for a task that the model's file defines itself."""
         if SCRIPT in self.chosen:
             return None
-        name = self._about("data", self.files).get(TASK) or self.own_task
+        of_data = self._about("data", self.files).get(TASK)
+        name = of_data if of_data and self._gives_way(self.own_task) else self.own_task
         where = f"{self.file_of('model') or 'model'}: {TASK}: {shown(name)}"
         return self.chosen.get(TASK) or (Assignment(TASK, name, where) if name is not None else None)
+
+    def _gives_way(self, task: object) -> bool:
+        """Return True for the name of a task that the data's choice replaces."""
+        file = find_option(self.folders, TASK, task) if isinstance(task, str) else None
+        return file is not None and bool(about_of(read_yaml(file), file).get("gives_way"))
 
     @functools.cached_property
     def task(self) -> Node | None:

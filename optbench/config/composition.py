@@ -172,14 +172,14 @@ class Composition(Choices):
         name = str(self.chosen[key].value)
         return name if find_option(self.folders, group, name) else str(self.tree[key]["about"]["algorithm"])
 
-    def _check_kinds(self, reader: str, reads: str | None, data: Choice) -> None:
-        """Raise ConfigError where a model or a task reads one kind of data (`about.reads`), not that of the data."""
-        kind = data.about.get("kind")
-        if reads and kind and reads != kind:
+    def _check_kinds(self, reader: str, reads: str | Sequence[str] | None, data: Choice) -> None:
+        """Raise ConfigError where a model or a task reads other kinds of data (`about.reads`) than that of the data."""
+        kind, kinds = data.about.get("kind"), [reads] if isinstance(reads, str) else list(reads or ())
+        if kinds and kind and kind not in kinds:
             files = {name: find_option(self.folders, "data", name) for name in options(self.folders, "data")}
-            fitting = [n for n, f in files.items() if f and about_of(read_yaml(f), f).get("kind") == reads]
+            fitting = [n for n, f in files.items() if f and about_of(read_yaml(f), f).get("kind") in kinds]
             hint = f"Choose data={' or data='.join(fitting)}" if fitting else ""
-            raise ConfigError(f"{reader} reads {reads}, and data={data.name} is {kind}", hint)
+            raise ConfigError(f"{reader} reads {' or '.join(kinds)}, and data={data.name} is {kind}", hint)
 
     def _choice(self, group: str, name: str) -> Choice:
         node = dict(self.tree[group])

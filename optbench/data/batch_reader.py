@@ -6,20 +6,21 @@ import functools
 import itertools
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from optbench.counter_rng import mixed_seed
 from optbench.data.crops import Crop
 from optbench.data.decode import decode
 from optbench.data.image_list import ImageList
 from optbench.data.sample_order import SampleOrder
-from optbench.errors import MissingError
+from optbench.errors import MissingError, WorkerLost
 
+T = TypeVar("T")
 Key = tuple[int, int | None]
 """A sample's index and the seed of its crop; None if this process does not need the sample."""
 Needed = Callable[[int, int], set[int] | None]
@@ -77,6 +78,33 @@ class BatchReader(Dataset[Loaded | MissingError]):
         return Loaded(torch.from_numpy(pixels), self.labels[[index for index, _ in keys]], deep)
 
 
+def read_batches(
+    reader: Dataset[T], plan: Iterable[list[Key]], *, workers: int, pin_memory: bool, prefetch: int = 2
+) -> Iterator[T]:
+    """Yield what a reader returns for each list of keys. Raises WorkerLost where a worker process is gone."""
+    loader = started(
+        DataLoader(
+            reader,
+            batch_sampler=plan,  # pyright: ignore[reportArgumentType]  # keys are more than indices
+            num_workers=workers,
+            pin_memory=pin_memory,
+            collate_fn=keep_batch,
+            worker_init_fn=ignore_signals,
+            prefetch_factor=prefetch if workers else None,
+        )
+    )
+    try:
+        yield from loader
+    except (OSError, EOFError) as error:
+        if workers == 0 or "Caught" in str(error):  # an error of the reading itself, as torch passes it on
+            raise
+        raise WorkerLost.because(error) from error  # the connection broke before torch saw the worker's end
+    finally:
+        stop = getattr(loader, "_shutdown_workers", None)  # now, not when the iterator is garbage-collected
+        if stop is not None:
+            stop()
+
+
 def keep_batch(batch: object) -> object:
     """Return the batch unchanged: `BatchReader` has already collated it."""
     return batch
@@ -91,7 +119,7 @@ def ignore_signals(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def started(loader: Iterable[Loaded]) -> Iterator[Loaded]:
+def started(loader: Iterable[T]) -> Iterator[T]:
     """Return the iterator of a loader, whose workers now run, without the signal handler that torch installs.
 
     When a worker dies, that handler raises wherever the process is: in the release of a lock, in the writing of a file.

@@ -14,17 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from optbench.contracts import Batch, ImageData, Seeds
 from optbench.counter_rng import mixed_seed
 from optbench.data.augment import Augment, draw_mix, mix_batch
-from optbench.data.batch_reader import BatchReader, Key, TrainPlan, ignore_signals, keep_batch, started
+from optbench.data.batch_reader import BatchReader, Key, TrainPlan, read_batches
 from optbench.data.crops import CentralCrop, RandomCrop
 from optbench.data.image_list import ImageList
 from optbench.data.notices import say_once
 from optbench.data.sample_order import SampleOrder
-from optbench.errors import ConfigError, MissingError, WorkerLost
+from optbench.errors import ConfigError, MissingError
 
 PREFETCH_BYTES = 2**30  # of uint8 pixels that workers may read ahead
 
@@ -103,32 +102,13 @@ class StreamedImages(ImageData):
             yield {**batch, "index": part}
 
     def _loaded(self, samples: BatchReader, plan: Iterable[list[Key]]) -> Iterator[Batch]:
-        loader = started(
-            DataLoader(
-                samples,
-                batch_sampler=plan,
-                num_workers=self.workers,
-                pin_memory=self.device.type == "cuda",
-                collate_fn=keep_batch,
-                worker_init_fn=ignore_signals,
-                prefetch_factor=self._prefetched(plan) if self.workers else None,
-            )
-        )
-        try:
-            for loaded in loader:
-                if isinstance(loaded, MissingError):
-                    raise loaded
-                if loaded.deep:
-                    say_deep(self.where)
-                yield self._normalised(loaded.pixels, loaded.labels)
-        except (OSError, EOFError) as error:
-            if self.workers == 0 or "Caught" in str(error):  # an error of the reading itself, as torch passes it on
-                raise
-            raise WorkerLost.because(error) from error  # the connection broke before torch saw the worker's end
-        finally:
-            stop = getattr(loader, "_shutdown_workers", None)  # now, not when the iterator is garbage-collected
-            if stop is not None:
-                stop()
+        pinned, prefetch = self.device.type == "cuda", self._prefetched(plan) if self.workers else 2
+        for loaded in read_batches(samples, plan, workers=self.workers, pin_memory=pinned, prefetch=prefetch):
+            if isinstance(loaded, MissingError):
+                raise loaded
+            if loaded.deep:
+                say_deep(self.where)
+            yield self._normalised(loaded.pixels, loaded.labels)
 
     def _prefetched(self, plan: Iterable[list[Key]]) -> int:
         """Return how many batches each worker may read ahead, within `PREFETCH_BYTES` over all workers."""

@@ -28,6 +28,8 @@ DEVICE_LIMIT_BYTES = 64 * 2**20  # of tokens on disk: up to this size all sample
 class PackedTokens(TextData):
     """Samples from token files of the cache."""
 
+    kind = "text"
+
     def __init__(
         self, files: TokenFiles, name: str, *, sequence_length: int, seeds: Seeds, device: torch.device
     ) -> None:

@@ -21,7 +21,7 @@ def build(data: ImageData, *, size: int, width: int) -> nn.Module:
     """Build a network from images (B, C, H, W) to logits (B, classes).
 
     Raises ConfigError if there is no form with this number of layers at this image size."""
-    (channels, height, _), classes = data.sample_shape, data.classes
+    (channels, height, _), classes = data.sample_shape, getattr(data, "outputs", None) or data.classes
     return large(channels, classes, size) if height >= LARGE_IMAGE else small(channels, classes, size, width)
 
 

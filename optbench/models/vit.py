@@ -49,7 +49,7 @@ def build(data: ImageData, *, size: str, patch_size: int | None, drop_path: floa
         img_size=height,
         patch_size=patch,
         in_chans=channels,
-        num_classes=data.classes,
+        num_classes=getattr(data, "outputs", None) or data.classes,
         embed_dim=dim,
         depth=depth,
         num_heads=heads,

@@ -12,7 +12,8 @@ import torch
 
 from optbench.config import Choice, RunConfig, imports
 from optbench.config.content import data_folder
-from optbench.contracts import DataSet, Seeds, Task
+from optbench.contracts import DataSet, DataSource, Seeds, Task
+from optbench.data.own import OwnData
 from optbench.distributed import TorchCommunicator, shard_parameters, sync_batch_norms
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
@@ -88,7 +89,26 @@ def prepare(config: RunConfig, seeds: Seeds) -> None:
 
 def load_data(config: RunConfig, device: torch.device, seeds: Seeds) -> DataSet:
     """Load the data set of a run."""
-    return make("data set", config.data.target, **config.data.settings).load(data_root(config), device, seeds)
+    data = data_source(config).load(data_root(config), device, seeds)
+    reads, kind = config.model.about.get("reads"), getattr(data, "kind", None)
+    kinds = [reads] if isinstance(reads, str) else list(reads or ())
+    if kinds and kind and kind not in kinds:
+        shape = getattr(data, "sample_shape", None)
+        found = f"data={config.data.name} is {kind}" + (f" of shape {shape}" if shape else "")
+        raise ConfigError(
+            f"model={config.model.name} reads {' or '.join(kinds)}, and {found}",
+            "Choose another model: model=mlp reads samples of any shape, model=gpt reads text",
+        )
+    return data
+
+
+def data_source(config: RunConfig) -> DataSource:
+    """Return the source of a run's samples: an object with `load`, or the user's function that returns the splits."""
+    path, settings = config.data.target, config.data.settings
+    target = imports.load(path)
+    if isinstance(target, type) and hasattr(target, "load"):
+        return make("data set", path, **settings)
+    return OwnData(path, target, settings)
 
 
 def choose_micro_batch(

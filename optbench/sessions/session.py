@@ -21,7 +21,7 @@ from optbench.distributed import TorchCommunicator, open_launcher, rank_info_of
 from optbench.errors import ConfigError, OptbenchError, UserCodeError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
-from optbench.sessions.assemble import assemble, load_data
+from optbench.sessions.assemble import assemble, data_source, load_data
 from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
 from optbench.sessions.follower import follow_torchrun, run_helper
 from optbench.sessions.rank_session import FinishedRun, RankSession
@@ -67,11 +67,14 @@ def execute(
 
 
 def require_same_data(config: RunConfig, run: Document) -> None:
-    """Raise ConfigError if embedded data are no longer those of a stored run: a library that brings them has changed.
+    """Raise ConfigError if data are no longer those of a stored run, where only loading them shows it.
 
-    Content of the user's files is part of the id, downloads have published checksums."""
+    Embedded data change with the library that brings them, a user's own with whatever their function reads, unless
+    the user gives a version. Content of files that settings name is part of the id, downloads have published
+    checksums."""
     stored = (run.get("data") or {}).get("sha256")
-    if stored is None or not config.data.about.get("embedded"):
+    may_change = config.data.about.get("embedded") or getattr(data_source(config), "may_change", False)
+    if stored is None or not may_change:
         return
     found = load_data(config, torch.device("cpu"), seeds_of(config.seed)).sha256
     if found != stored:

@@ -195,7 +195,9 @@ def test_a_failing_optimizer_is_reported_at_once_and_the_sweep_continues(sweep: 
     assert said.tree["statuses"] == {"completed": 3, "failed": 2}
     failed = [run for run, result in results_of(own / "results").items() if result["status"] == "failed"]
     for run_id in failed:
-        found = re.search(rf"{run_id}: failed: bad.py, line 13: RuntimeError: a bug at the third step.*\n +log: (\S+)", said.err)
+        found = re.search(
+            rf"{run_id}: failed: bad.py, line 13: RuntimeError: a bug at the third step.*\n +log: (\S+)", said.err
+        )
         assert found, said.err
         assert Path(found[1]).is_file()
         assert "a bug at the third step" in (Path(found[1]).parents[1] / run_id / "error.txt").read_text()

@@ -34,7 +34,7 @@ def run(
     Return result.json with the run's `folder` beside it. A run that diverges or fails is a result too: see `status`.
     Raise ConfigError, MissingError (a dependency, data or a device), Interrupted (checkpoint written)."""
     from optbench.config import Composition
-    from optbench.sessions.session import execute
+    from optbench.sessions.execute import execute
     from optbench.sessions.sinks import sinks_for
     from optbench.store import check_study
 

@@ -17,7 +17,7 @@ from optbench import config
 from optbench.cli.app import main
 from optbench.config import RunConfig
 from optbench.errors import Interrupted
-from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.execute import FinishedRun
 from optbench.sessions.session import Session, execute
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")

@@ -48,7 +48,7 @@ def run(
         tree = {"run_id": config.run_id, "folder": str(folder.path), "ended": finished, "config": config.as_dict()}
         output.lines(tree, plan_lines(config, folder, finished))
         return
-    from optbench.sessions.session import execute
+    from optbench.sessions.execute import execute
     from optbench.sessions.sinks import sinks_for
     from optbench.trackers.summary import summary_lines
 

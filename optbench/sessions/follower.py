@@ -9,7 +9,8 @@ from optbench.distributed import RankInfo, TorchCommunicator, await_launch, conn
 from optbench.errors import Interrupted, OptbenchError, RankLost
 from optbench.records import Status
 from optbench.sessions.assemble import assemble
-from optbench.sessions.rank_session import FinishedRun, RankSession
+from optbench.sessions.execute import FinishedRun
+from optbench.sessions.rank_session import RankSession
 from optbench.store import RunFolder
 from optbench.training.loop import Trainer
 

@@ -7,7 +7,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from optbench.config import RunConfig
@@ -17,25 +16,11 @@ from optbench.distributed.sharding import FsdpShards
 from optbench.errors import Interrupted, OptbenchError, ProcessLost, WorkerLost, chain, first_line, is_out_of_memory
 from optbench.sessions.assemble import Objects, assemble
 from optbench.sessions.stop_signals import StopSignals
-from optbench.store import Document
 from optbench.training.loop import Trainer
 from optbench.training.plan import State
 from optbench.training.provenance import package_versions
 
 DATA_WORKER = "DataLoader worker (pid"  # torch names a killed worker so, in an error that has no type of its own
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A finished run: its folder, and the contents of run.json and result.json."""
-
-    folder: Path
-    run: Document
-    result: Document
-    was_there: bool
-    """True if the run was already finished, and nothing was trained."""
-    rank: int = 0
-    """Rank of this process; only rank 0 prints."""
 
 
 class RankSession(ABC):

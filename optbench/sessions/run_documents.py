@@ -1,10 +1,8 @@
-"""The contents of run.json and result.json."""
+"""The contents of run.json and result.json, from the objects of a run."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import torch
 
@@ -12,15 +10,12 @@ from optbench.config import RunConfig
 from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes
 from optbench.records import SCHEMA, Status
 from optbench.sessions.assemble import Objects
+from optbench.sessions.documents import FINAL, config_facts
 from optbench.store import Document
-from optbench.training.clock import PHASES, step_milliseconds
+from optbench.training.clock import step_milliseconds
 from optbench.training.device import peak_flops, resolve_device
 from optbench.training.memory import resident_peak_bytes
-from optbench.training.provenance import git_state, hardware, package_versions
-
-MEMORY = ("parameters", "optimizer_state", "gradients", "peak_allocated", "peak_reserved", "resident")
-SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step", "flops_per_second", "utilisation")
-FINAL = tuple(f"{split}_{score}" for split in ("val", "test", "train") for score in ("loss", "metric", "trivial"))
+from optbench.training.provenance import hardware
 
 
 def run_facts(
@@ -29,27 +24,8 @@ def run_facts(
     """Return run.json: configuration, hardware, versions. `objects` is None if they did not fit into memory."""
     device = objects.device if objects else resolve_device(config.device)
     return {
-        "schema": SCHEMA,
-        "run_id": config.run_id,
-        "trial_id": config.trial_id,
-        "study": study,
-        "stage": stage,
-        "sweep": dict(sweep) if sweep else None,
-        "seed": config.seed,
-        "config": config.as_dict(),
-        "overrides": list(config.overrides),
-        "typed_in": asdict(config.typed_in),
-        "task": config.task_name,
-        "algorithm": config.optimizer.about["algorithm"],
-        "implementation": config.optimizer.settings["impl"],
-        "modifiers": [modifier.name for modifier in config.modifiers],
-        "versions": package_versions(),
-        "git": git_state(),
+        **config_facts(config, study, stage, sweep),
         "hardware": hardware(device),
-        "threads": config.threads,
-        "sources": {f"{name}_sha256": sha for name, sha in config.sources.items() if sha or name == "optimizer"},
-        "content": config.content,
-        "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **(
             object_facts(objects)
             if objects
@@ -73,25 +49,6 @@ def object_facts(objects: Objects) -> Document:
             "sizes": dict(data.sizes),
             **data.facts,
         },
-    }
-
-
-def result_before_start(config: RunConfig, status: Status, reason: str) -> Document:
-    """Return result.json of a run that ended before its first step: all keys, without measurements."""
-    unknown = ("metric", "direction", "best", "target", "train_seconds", "wall_seconds", "data_verified", "data_sha256")
-    return {
-        "schema": SCHEMA,
-        "run_id": config.run_id,
-        "status": str(status),
-        "reason": reason,
-        **dict.fromkeys((*unknown, "weights_sha256")),
-        "final": dict.fromkeys(FINAL),
-        **dict.fromkeys(("steps", "samples", "gradient_evaluations"), 0),
-        "seconds": dict.fromkeys(PHASES, 0.0),
-        "bytes": {**dict.fromkeys(MEMORY), "optimizer_state": {}, "resident": resident_peak_bytes()},
-        "throughput": dict.fromkeys(SPEED),
-        "attention": [],
-        "resumed_from_steps": [],
     }
 
 

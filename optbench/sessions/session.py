@@ -6,8 +6,7 @@ import functools
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,9 +22,11 @@ from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
 from optbench.sessions.assemble import assemble, data_source, load_data
 from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
+from optbench.sessions.documents import result_before_start
+from optbench.sessions.execute import FinishedRun, execute, finishing, unless_finished
 from optbench.sessions.follower import follow_torchrun, run_helper
-from optbench.sessions.rank_session import FinishedRun, RankSession
-from optbench.sessions.run_documents import result_before_start, result_facts, run_facts
+from optbench.sessions.rank_session import RankSession
+from optbench.sessions.run_documents import result_facts, run_facts
 from optbench.sessions.time_limit import mark_timed_out, shorter_runs
 from optbench.store import Document, RunFolder, leave_out
 from optbench.training.clock import CHECKPOINT, LOGGING
@@ -35,26 +36,21 @@ from optbench.training.seeding import seeds_of
 
 log = logging.getLogger(__name__)
 
+__all__ = ["Session", "execute", "require_same_data", "train"]
 TICK_SECONDS = 0.1  # between two ticks of the sinks
 
 
-def execute(
+def train(
     config: RunConfig,
-    root: Path,
+    folder: RunFolder,
     *,
-    study: str = "runs",
-    stage: str = "run",
-    force: bool = False,
-    sinks: Callable[[RunFolder], Iterable[Sink]] = lambda folder: (),
-    sweep: Mapping[str, object] | None = None,
+    study: str,
+    stage: str,
+    force: bool,
+    sinks: Callable[[RunFolder], Iterable[Sink]],
+    sweep: Mapping[str, object] | None,
 ) -> FinishedRun:
-    """Train a configuration to its end, resuming from a checkpoint. A finished run is returned.
-
-    With `force`, files of an earlier run, finished or not, are kept aside, and it starts over.
-
-    `sweep` goes into run.json. Raises Interrupted after SIGINT or SIGTERM (checkpoint written), ConfigError and
-    MissingError before training."""
-    folder = RunFolder(root, study, config.run_id)
+    """Train a configuration in this process and its ranks; see `execute`."""
     rank_info = rank_info_of(config)
     if rank_info is not None and rank_info.rank:
         return follow_torchrun(config, rank_info, folder)
@@ -83,20 +79,6 @@ def require_same_data(config: RunConfig, run: Document) -> None:
             f"({stored[:12]}, now {found[:12]})",
             "Train on the present data with --force (the earlier results are kept aside), or in another --study",
         )
-
-
-def unless_finished(folder: RunFolder, force: bool, train: Callable[[], FinishedRun]) -> FinishedRun:
-    """Return the stored result if there is one, else lock the folder and call `train`."""
-    result = folder.result()
-    if result is not None and not force:
-        return FinishedRun(folder.path, folder.run() or {}, result, True)
-    with folder.locked():
-        result = folder.result()  # another process may have finished it in between
-        if result is not None and not force:
-            return FinishedRun(folder.path, folder.run() or {}, result, True)
-        if force and (aside := folder.set_aside()):
-            log.info(f"the earlier run is kept in {aside}")
-        return train()
 
 
 class Session(RankSession):
@@ -309,14 +291,3 @@ class Session(RankSession):
                 mark_timed_out(self.folder)
             elif not self.config.keep_checkpoint:
                 self.folder.checkpoints.drop()
-
-
-@contextmanager
-def finishing(sinks: list[Sink]) -> Iterator[Callable[[Document], None]]:
-    """Yield a function that takes the result; finish all sinks at the end, with None if there is no result."""
-    results: list[Document] = []
-    try:
-        yield results.append
-    finally:
-        for sink in sinks:
-            sink.finish(results[0] if results else None)

@@ -6,15 +6,18 @@ without synchronisation; `resolve` reads the elapsed times when a record is take
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-
-import torch
+from typing import TYPE_CHECKING
 
 from optbench.training.plan import State
+
+if TYPE_CHECKING:
+    import torch
 
 PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "checkpoint", "compile", "logging", "other")
 DATA, FORWARD, BACKWARD, OPTIMIZER, EVALUATION, CHECKPOINT, COMPILE, LOGGING, OTHER = range(len(PHASES))
@@ -82,6 +85,8 @@ class Clock:
 
     def state_dict(self) -> State:
         """Return the state for a checkpoint."""
+        import torch
+
         self.to(self._phase)
         self.resolve()
         return {
@@ -104,7 +109,10 @@ class CudaClock(Clock):
     """A clock that measures by CUDA events on the current stream."""
 
     def __init__(self) -> None:
+        import torch  # a script's own clock runs without it
+
         super().__init__()
+        self._event = functools.partial(torch.cuda.Event, enable_timing=True)
         self._pool: list[torch.cuda.Event] = []
         self._boundaries: list[tuple[torch.cuda.Event, int]] = []
         self._step_ends: list[int] = []
@@ -119,7 +127,7 @@ class CudaClock(Clock):
 
     def to(self, phase: int) -> None:
         """End the current phase and begin this one, on the device's timeline."""
-        event = self._pool.pop() if self._pool else torch.cuda.Event(enable_timing=True)
+        event = self._pool.pop() if self._pool else self._event()
         event.record()
         self._boundaries.append((event, phase))
         self._phase = phase

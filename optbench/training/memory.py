@@ -8,14 +8,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def free_bytes(device: torch.device) -> int:
     """Return the free bytes on a device; half of the machine's memory if the system does not tell."""
     if device.type == "cuda":
+        import torch
+
         return (
             torch.cuda.mem_get_info(device)[0]
             + torch.cuda.memory_reserved(device)
@@ -40,6 +43,8 @@ def resident_peak_bytes() -> int | None:
 
 def peak_extra_bytes(step: Callable[[], object], device: torch.device) -> int:
     """Call `step` and return the peak of the memory it allocates, in bytes."""
+    import torch
+
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)

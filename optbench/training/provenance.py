@@ -10,8 +10,10 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("optbench", "torch", "torchvision", "timm", "transformers", "hydra-core", "omegaconf", "numpy", "wandb")
 PACKAGES += ("pytorch-optimizer", "torch-optimi", "heavyball", "schedulefree")  # the extra `peers`
@@ -39,6 +41,8 @@ def hardware(device: torch.device) -> dict[str, str | int | None]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
     if device.type == "cuda":
+        import torch
+
         gpu = torch.cuda.get_device_properties(device)
         facts |= {"gpu": gpu.name, "gpu_memory_bytes": gpu.total_memory, "cuda": torch.version.cuda}
     return facts

@@ -15,7 +15,7 @@ from optbench import config
 from optbench.clipping import GlobalNorm, ZClip
 from optbench.contracts import Turn
 from optbench.models.roles import problem_of
-from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.execute import FinishedRun
 from optbench.training.clock import Clock
 from optbench.training.player import ActivePlayer
 

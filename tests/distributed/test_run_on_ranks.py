@@ -18,7 +18,7 @@ from conftest import QUICK, rows_of, same_records
 
 from optbench import config
 from optbench.errors import ConfigError, Interrupted, MissingError, RankLost
-from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.execute import FinishedRun
 from optbench.sessions.session import Session, execute
 from optbench.store import RunFolder
 

@@ -16,7 +16,7 @@ from optbench.distributed.layouts import ELEMENTS, TENSORS, check_shardable, lay
 from optbench.distributed.partition import assign_owners, blocks, rows_by_rank
 from optbench.distributed.state import ABSENT, map_branches
 from optbench.errors import ConfigError, Interrupted
-from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.execute import FinishedRun
 from optbench.sessions.session import Session, execute
 
 CONF = config.packaged_folder()

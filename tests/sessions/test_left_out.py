@@ -14,7 +14,7 @@ from conftest import QUICK, Call, rows_of, same_records
 
 from optbench import config
 from optbench.errors import Interrupted
-from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.execute import FinishedRun
 from optbench.sessions.session import Session, execute
 
 WORDS = [*QUICK, "steps=10", "record_every=2", "eval_every=5", "checkpoint_seconds=0"]

@@ -9,8 +9,8 @@ import pytest
 
 from optbench import config
 from optbench.errors import ConfigError
+from optbench.sessions.execute import FinishedRun
 from optbench.sessions.make import make
-from optbench.sessions.rank_session import FinishedRun
 
 OWN = """
 import torch

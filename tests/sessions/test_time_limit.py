@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import rows_of, same_records
 
-from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.execute import FinishedRun
 from optbench.training.clock import Clock
 
 Run = Callable[..., FinishedRun]

@@ -15,7 +15,7 @@ from optbench.contracts import Seeds
 from optbench.data.noise import Noise
 from optbench.errors import ConfigError
 from optbench.models.functions.rosenbrock import Rosenbrock
-from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.execute import FinishedRun
 from optbench.sessions.session import execute
 from optbench.tasks.function import FunctionValue
 

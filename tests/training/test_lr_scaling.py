@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from optbench import config
-from optbench.sessions.rank_session import FinishedRun
+from optbench.sessions.execute import FinishedRun
 from optbench.training.lr_scaling import lr_factor, scaled_schedule
 from optbench.training.schedules import linear
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from optbench.benches import Report
 from optbench.records import Status
-from optbench.sessions.run_documents import result_before_start
+from optbench.sessions.documents import result_before_start
 from optbench.sweeps.display.optuna_mirror import OptunaMirror
 from optbench.sweeps.executors.base import Event, Job, RunEnded, RunEvaluated, RunStarted
 from optbench.sweeps.scheduler.observer import SilentObserver

@@ -160,7 +160,7 @@ def is_busy(job: Job) -> bool:
 
 def run(job: Job, channel: Channel) -> None:
     """Train, with the sinks of the configuration and one for the scheduler."""
-    from optbench.sessions.session import execute
+    from optbench.sessions.execute import execute
     from optbench.sessions.sinks import trackers_for
 
     def sinks(folder: RunFolder) -> list[Sink]:

@@ -259,7 +259,8 @@ class Scheduler:
 
     def _write_failure(self, run: PlannedRun, reason: str) -> None:
         """Write the result of a run that no worker survived."""
-        from optbench.sessions.run_documents import result_before_start, run_facts
+        from optbench.sessions.documents import result_before_start
+        from optbench.sessions.run_documents import run_facts
 
         folder = RunFolder(self.root, self.study.name, run.run_id)
         folder.path.mkdir(parents=True, exist_ok=True)

@@ -9,15 +9,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from optbench.api import results, run
+    from optbench.scripts.attach import attach
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "results", "run"]
+__all__ = ["__version__", "attach", "results", "run"]
+
+HOMES = {"attach": "optbench.scripts.attach", "results": "optbench.api", "run": "optbench.api"}
 
 
 def __getattr__(name: str) -> "Any":
-    """Import `run` and `results` on first use, so that `import optbench` is instant."""
-    if name not in ("run", "results"):
+    """Import the functions of `__all__` on first use, so that `import optbench` is instant."""
+    if name not in HOMES:
         raise AttributeError(f"module 'optbench' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("optbench.api"), name)
+    return getattr(import_module(HOMES[name]), name)

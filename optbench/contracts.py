@@ -251,6 +251,14 @@ class Sink(Protocol):
         """Receive the contents of result.json, once, or None if the run was interrupted."""
 
 
+@runtime_checkable
+class ShowsOutput(Protocol):
+    """A sink that shows what a training script prints."""
+
+    def output(self, text: bytes) -> None:
+        """Receive what the script has printed since the last call."""
+
+
 class DataSource(Protocol):
     """A data set before its samples are loaded. Its keyword arguments are the keys of its YAML file."""
 

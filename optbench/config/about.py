@@ -36,11 +36,15 @@ def is_evaluations(value: object) -> bool:
 
 FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(
-        ("algorithm", "data", "kind", "model", "name", "reference", "schedule", "switch", "takes", "target"),
+        (
+            *("algorithm", "check", "data", "kind", "model", "name", "reference", "schedule", "session"),
+            *("switch", "takes", "target"),
+        ),
         ("text", is_text),
     ),
     **dict.fromkeys(
-        ("needs", "files", "escapes", "imports", "told", "drops", "not_identity"), ("a list of texts", is_texts)
+        ("needs", "files", "command_lines", "escapes", "imports", "told", "drops", "not_identity"),
+        ("a list of texts", is_texts),
     ),
     **dict.fromkeys(("valid", "search", "players", "lacks", "renames"), ("a mapping to texts", is_text_mapping)),
     **dict.fromkeys(("standard", "implementations", "requires", "sizes"), ("a mapping", is_mapping)),

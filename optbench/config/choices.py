@@ -12,7 +12,7 @@ from optbench.config.files import config_folders, find_option, options, read_yam
 from optbench.config.model_task import named_task
 from optbench.config.modifiers import expanded, modifier_files, modifier_nodes
 from optbench.config.overrides import Assignment, parse
-from optbench.config.own import SCRIPT, TASK, aliased, name_of, own_node, script_nodes
+from optbench.config.own import SCRIPT, TASK, aliased, check_alias, name_of, own_node, script_nodes
 from optbench.config.runconfig import GROUPS, SECOND
 from optbench.config.second_player import group_of
 from optbench.config.target import FOLDER as TARGETS
@@ -34,6 +34,8 @@ class Choices:
         self.folders = config_folders(config_dir)
         self.modifiers = modifier_nodes(self.folders)
         assignments = [part for a in parse(overrides) for part in expanded(a, self.modifiers)]
+        for a in assignments:
+            check_alias(a.key, a.text, {other.key for other in assignments})
         self.values = [replace(a, key=aliased(a.key)) for a in assignments if a.key not in CHOSEN]
         """The overrides that set values."""
         self.chosen = {a.key: a for a in assignments if a.key in CHOSEN}

@@ -144,7 +144,11 @@ class Composition(Choices):
             "typed_in": self._typed_in({**groups, **seconds}),
             "not_identity": tuple(packaged_root(self.folders[-1])["about"]["not_identity"]),
         }
-        return with_target(RunConfig(**fields), self.target_file)
+        config = with_target(RunConfig(**fields), self.target_file)
+        for choice in groups.values():
+            if "check" in choice.about:
+                imports.load(choice.about["check"])(config)
+        return config
 
     def _root(self, node: Node) -> Node:
         """Return the root keys in the types of run.yaml. Raises ConfigError for one that it does not have."""
@@ -161,6 +165,7 @@ class Composition(Choices):
         texts = [str(a.value) for a in self.values] + [choice.target for choice in choices.values()]
         paths = [text.rsplit(":", 1)[0] if ".py:" in text else text for text in texts if "\0" not in text]
         relative = any(path and not os.path.isabs(path) and os.path.exists(path) for path in paths)
+        relative = relative or any("command_lines" in choice.about for choice in choices.values())
         own = str(self.folders[0]) if len(self.folders) > 1 else None
         return TypedIn(own, os.getcwd() if relative else None)
 

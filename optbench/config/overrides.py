@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from optbench.config.hydra_api import ParsedOverride
 
 MAY_BE_PATHS = (*OWN, *SECOND)
+ARGUMENTS = f"{SCRIPT}.args"
 QUOTES = ('"', "'")
 CALL = re.compile(r"\w+\(")
 LONGEST_ADVICE = 300  # characters; longer advice is not worth reading
@@ -43,7 +44,7 @@ def parse_one(text: str) -> Assignment:
     """Return one override as an assignment. A leading + or ++ is accepted and ignored: no key needs it."""
     check_form(text)
     key, _, value_text = text.partition("=")
-    if is_bare_path(key, value_text):
+    if is_bare_text(key, value_text):
         assignment = Assignment(key.lstrip("+"), value_text, text)
     else:
         override = parse_override(text)
@@ -59,12 +60,16 @@ def parse_one(text: str) -> Assignment:
     return assignment
 
 
-def is_bare_path(key: str, value: str) -> bool:
-    """Return True for an import path or a script's path without quotes; Hydra's grammar would refuse some of these."""
+def is_bare_text(key: str, value: str) -> bool:
+    """Return True for an import path or a script without quotes, which Hydra's grammar would refuse or take apart.
+
+    A script's arguments, and a command line of several words, are one value whatever they contain."""
     key = key.lstrip("+")
     if value[:1] in QUOTES:
         return False
-    return value.endswith(".py") if key == SCRIPT else key in MAY_BE_PATHS and imports.is_path(value)
+    if key == SCRIPT:
+        return " " in value or ("," not in value and not CALL.match(value))
+    return key == ARGUMENTS or (key in MAY_BE_PATHS and imports.is_path(value) and "," not in value)
 
 
 def several_values(text: str) -> ConfigError:

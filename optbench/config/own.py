@@ -9,12 +9,14 @@ The modules are named here as text: they lie above this package, and import torc
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from optbench.config import imports
 from optbench.config.trees import Node
+from optbench.config.values import shown
 from optbench.contracts import ROLES
+from optbench.errors import ConfigError
 
 SCRIPT, TASK = "script", "task"
 OWN = {
@@ -34,6 +36,12 @@ SCRIPTS = "optbench.scripts.describe"
 
 ALIASES = {TASK: "model.task", SCRIPT: "model"}
 """What the keys below `task` and `script` are short for: a task and a script are parts of the model."""
+
+
+def check_alias(key: str, text: str, chosen: Collection[str]) -> None:
+    """Raise ConfigError for a setting of a script where none is chosen."""
+    if key.partition(".")[0] == SCRIPT != key and SCRIPT not in chosen:
+        raise ConfigError(f"{shown(text)}: there is no script", f"Add {SCRIPT}=./train.py")
 
 
 def aliased(key: str) -> str:

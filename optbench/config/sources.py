@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import shlex
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 
+from optbench.config.content import fingerprint
 from optbench.config.runconfig import Choice, sha256_of
 from optbench.config.trees import flatten
 
@@ -28,16 +30,54 @@ KNOWN = {*sys.stdlib_module_names, "optbench", "torch"}  # never the user's own
 def with_source(choice: Choice) -> Choice:
     """Return the choice with the hash of the user's code that builds it (`about.source_sha256`), if there is any.
 
-    What builds it is its own target and those among its settings, such as a model's task."""
+    What builds it is its own target and those among its settings, such as a model's task, and the files that the
+    words of its command lines name (`about.command_lines` lists these settings)."""
     if "source_sha256" in choice.about:
         return choice
     leaves = flatten(choice.settings)
     targets = [choice.target, *(str(leaves[key]) for key in leaves if key.rpartition(".")[2] == "target")]
     hashes = [sha256 for target in targets if (sha256 := source_sha256(target))]
+    hashes += [sha256 for key in choice.about.get("command_lines", ()) for sha256 in files_sha256(str(leaves[key]))]
     if not hashes:
         return choice
     found = hashes[0] if len(hashes) == 1 else sha256_of(hashes)
     return replace(choice, about={**choice.about, "source_sha256": found})
+
+
+def files_sha256(command_line: str) -> Iterator[str]:
+    """Yield the hashes of the files that a command line names: as a word, or as the value of an option (--data=FILE).
+
+    The first word may be a module."""
+    words = words_of(command_line)
+    module = module_file(words[0]) if words else None
+    if module is not None:
+        yield from filter(None, [source_sha256(f"{module}:")])
+    for word in words:
+        for name in dict.fromkeys((word, word.partition("=")[2])):
+            if name and os.path.isfile(name):
+                found = source_sha256(f"{name}:") if name.endswith(".py") else fingerprint(Path(name))
+                yield from filter(None, [found])
+
+
+def words_of(command_line: str) -> list[str]:
+    """Return the words of a command line; one that names a file is a single word. Empty where a quote isn't closed."""
+    if os.path.isfile(command_line):
+        return [command_line]
+    try:
+        return shlex.split(command_line)
+    except ValueError:
+        return []
+
+
+def module_file(name: str) -> Path | None:
+    """Return the file that `python -m NAME` runs, without importing anything; None for what is no module."""
+    if not all(map(str.isidentifier, name.split("."))):
+        return None
+    found = dict(located(name, [os.getcwd(), *sys.path]))
+    file = found.get(name)
+    if file is not None and file.name == "__init__.py":
+        file = file.with_name("__main__.py")
+    return file if file is not None and file.is_file() else None
 
 
 def source_sha256(path: str) -> str | None:

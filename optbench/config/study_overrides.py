@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from optbench.config.files import config_folders, options
 from optbench.config.modifiers import modifier_files
-from optbench.config.overrides import is_bare_path, parse_override, root_cause
+from optbench.config.overrides import is_bare_text, parse_override, root_cause
 from optbench.config.own import aliased
 from optbench.config.runconfig import GROUPS, SECOND
 from optbench.config.values import as_typed, shown
@@ -83,9 +83,9 @@ def parse_sweep(overrides: Sequence[str], config_dir: str | Path | None = None) 
 def parse_sweep_override(text: str, folders: Sequence[Path], modifiers: Sequence[str]) -> SweepOverride:
     """Return one override: its text where it is fixed, an axis or a dimension."""
     key, _, value = text.partition("=")
-    key = aliased(key.lstrip("+"))
-    if is_bare_path(key, value) and "," not in value:
+    if is_bare_text(key, value):
         return text
+    key = aliased(key.lstrip("+"))
     override = parse_override(text)
     if not override.is_sweep:
         return text

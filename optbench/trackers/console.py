@@ -78,6 +78,14 @@ class Console(Sink):
         elif self.enabled and (record.split is Split.TEST or time.monotonic() - self.printed >= self.plain_seconds):
             self._print()
 
+    def output(self, text: bytes) -> None:
+        """Print what a training script prints; the progress bar gives way to it."""
+        if not self.enabled:
+            return
+        self.finish(None)
+        sys.stderr.buffer.write(text)
+        sys.stderr.flush()
+
     def finish(self, result: Mapping[str, Any] | None) -> None:
         """End the progress bar."""
         if self._progress is not None:

@@ -33,19 +33,24 @@ def package_versions() -> Mapping[str, str | None]:
 
 def hardware(device: torch.device) -> dict[str, str | int | None]:
     """Return the hardware that a run's times depend on: device, CPU model, cores, memory."""
-    facts: dict[str, str | int | None] = {
-        "device": device.type,
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "host": platform.node(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-    }
+    facts = {**cpu_facts(), "device": device.type}
     if device.type == "cuda":
         import torch
 
         gpu = torch.cuda.get_device_properties(device)
         facts |= {"gpu": gpu.name, "gpu_memory_bytes": gpu.total_memory, "cuda": torch.version.cuda}
     return facts
+
+
+def cpu_facts() -> dict[str, str | int | None]:
+    """Return the hardware without accelerators."""
+    return {
+        "device": "cpu",
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "host": platform.node(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
 
 
 @functools.cache

@@ -1,0 +1,77 @@
+"""The configuration of a training script: the nodes of "model" and "data" that `script=COMMAND` stands for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from optbench.config.sources import module_file
+from optbench.config.trees import Node
+from optbench.files import read_bytes
+from optbench.scripts.commands import argv_of, files_of, own_code
+from optbench.scripts.metric_source import STDOUT
+
+TASK = "optbench.scripts.session.Script"
+SESSION = "optbench.scripts.session.train"
+PATIENCE_SECONDS = 10.0  # for a script that was asked to stop
+
+
+def describe(command: str) -> dict[str, Node]:
+    """Return the nodes of "model" and "data". Raises ConfigError for a file, module or command that does not exist.
+
+    The defaults of `metric` and `direction` are those that the script itself gives to optbench.attach()."""
+    argv_of(command)
+    files = files_of(command)
+    sources = [read_bytes(file) for file in dict.fromkeys(own_code(files))]
+    told = {key: value for source in sources for key, value in attach_words(source)}
+    model: Node = {
+        "command": command,
+        "args": "",
+        "metric": told.get("metric", "metric"),
+        "direction": told.get("direction"),
+        "test_metric": None,
+        "read": STDOUT,
+        "patience_seconds": PATIENCE_SECONDS,
+        "task": {"target": TASK},
+        "about": {
+            "name": name_of(command, files),
+            "target": TASK,
+            "session": SESSION,
+            "check": "optbench.scripts.commands.check",
+            "reads": "script",
+            "files": ["command"],
+            "command_lines": ["command", "args"],
+            "attaches": any(b"optbench" in source for source in sources) if sources else None,
+            "valid": {
+                "command": "str",
+                "args": "str",
+                "metric": "str",
+                "direction": "null | min | max",
+                "test_metric": "null | str",
+                "read": "str",
+                "patience_seconds": "[0, inf)",
+            },
+        },
+    }
+    return {"model": model, "data": {"about": {"name": "script", "kind": "script", "target": TASK}}}
+
+
+def name_of(command: str, files: list[Path]) -> str:
+    """Return a short name: that of the script's file or module, else of the command."""
+    if module_file(command):
+        return command.rpartition(".")[2]
+    return files[0].stem if files else Path(command.split()[0]).name
+
+
+def attach_words(source: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the texts among the keyword arguments of `attach(...)` in a Python file, without running it."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # starting it says what is wrong
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (getattr(node.func, "attr", "") or getattr(node.func, "id", "")) == "attach":
+            for word in node.keywords:
+                if word.arg and isinstance(word.value, ast.Constant) and isinstance(word.value.value, str):
+                    yield word.arg, word.value.value

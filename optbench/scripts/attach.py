@@ -15,19 +15,16 @@ from __future__ import annotations
 import atexit
 import operator
 import os
-import signal
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from optbench.config import RunConfig
-from optbench.config.user_code import described
-from optbench.errors import ConfigError, is_out_of_memory, suggest
+from optbench.errors import ConfigError, suggest
+from optbench.scripts import guard
 from optbench.scripts.job import VARIABLE, EventWriter, Job, read_job
 from optbench.scripts.names import FINAL, check_names, number_of
 from optbench.training.clock import LOGGING, OPTIMIZER, PHASES, Clock, step_milliseconds
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOOK_SECONDS = 0.1  # between two looks whether the script is asked to stop
-WATCH_SECONDS = 0.5  # between two looks whether optbench is still there
 EVALUATED = ("val_", "test_", "train_clean_")
 
 _attached: AttachedRun | None = None
@@ -76,7 +72,7 @@ class AttachedRun:
         self.clock = Clock()
         self.clock.begin()
         self._phases = {name: Phase(self, index) for index, name in enumerate(PHASES)}
-        self._events = EventWriter(Path(job.events)) if job and is_first_rank() else None
+        self._events = EventWriter(Path(job.events)) if job and guard.is_first_rank() else None
         self._used: set[str] = set()
         self._optimizers: list[Any] = []
         self._clips: dict[int, tuple[Any, Any]] = {}
@@ -87,17 +83,10 @@ class AttachedRun:
         self._looked = self._step_began = 0.0
         self._send("attach", pid=self._pid)
         if job is not None:
-            self._guard(job)
-
-    def _guard(self, job: Job) -> None:
-        """Report how the script ends, listen to SIGTERM, and end it if optbench has gone."""
+            guard.end_with_parent(job, self._ask_to_stop)
         if self._events is not None:
+            guard.report_errors(self._send)
             atexit.register(self._at_exit)
-            previous, sys.excepthook = sys.excepthook, lambda *error: (self._report(error[1]), previous(*error))[1]
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._terminated)
-        if job.host == os.uname().nodename:
-            threading.Thread(target=watch, args=(job,), daemon=True).start()
 
     # -- what is asked -----------------------------------------------------------------------------------------------
 
@@ -125,6 +114,12 @@ class AttachedRun:
     def resumed(self) -> bool:
         """True if this run was interrupted before, so that its checkpoint folder may hold something."""
         return bool(self._job and self._job.resumed)
+
+    def _ask_to_stop(self) -> bool:
+        """Ask the script to stop; return True if it was asked before."""
+        before = self._stop or self._job is None or os.path.exists(self._job.stop)
+        self._stop = True
+        return before
 
     @property
     def should_stop(self) -> bool:
@@ -306,24 +301,10 @@ class AttachedRun:
             self._used.add(name)
             self._send("used", name=name, **facts)
 
-    def _report(self, error: BaseException) -> None:
-        """Send the error that ends the script."""
-        text = "".join(traceback.format_exception(error))
-        memory = is_out_of_memory(error)
-        interrupted = isinstance(error, KeyboardInterrupt)
-        self._send("error", reason=described(error), memory=memory, interrupted=interrupted, traceback=text)
-
     def _at_exit(self) -> None:
         self.clock.resolve()
         milliseconds = step_milliseconds(self.clock.step_seconds)
         self._send("end", step=self._step, samples=self._samples, speed=milliseconds, **self._times())
-
-    def _terminated(self, number: int, frame: FrameType | None) -> None:
-        """Ask the script to stop; end it if it is asked a second time."""
-        if self._stop or (self._job is not None and os.path.exists(self._job.stop)):
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self._stop = True
 
 
 class Phase:
@@ -343,28 +324,3 @@ class Phase:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self.run.clock.to(self.before.pop())
-
-
-def is_first_rank() -> bool:
-    """Return True for the process that writes: rank 0 of torchrun's, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def watch(job: Job) -> None:
-    """End this process once the one that started the script has gone, after the time that a script has to stop."""
-    while is_alive(job.parent):
-        time.sleep(WATCH_SECONDS)
-    signal.raise_signal(signal.SIGTERM)
-    time.sleep(job.run_config.model.settings["patience_seconds"])
-    os._exit(128 + signal.SIGTERM)
-
-
-def is_alive(process: int) -> bool:
-    """Return True while a process exists."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

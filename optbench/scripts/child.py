@@ -119,3 +119,15 @@ def last_line(text: str) -> str:
     if frames and (begin is not None or "SyntaxError" in last or "IndentationError" in last):
         place = f"{Path(frames[-1][1]).name}, line {frames[-1][2]}: "
     return printable(place + last)[:500]
+
+
+def visible_device(device: str) -> dict[str, str]:
+    """Return the environment variable by which a script sees only the device that was asked for."""
+    if device == "cpu":
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    if device.startswith("cuda:"):
+        number = device.partition(":")[2]
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        chosen = visible[int(number)] if number.isdigit() and int(number) < len(visible) else number
+        return {"CUDA_VISIBLE_DEVICES": chosen}
+    return {}

@@ -151,8 +151,9 @@ class Progress:
 
 def whole(value: object) -> int | None:
     """Return a number of steps or samples; None for anything else."""
-    usable = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_STEPS
-    return value if usable else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_STEPS:
+        return value
+    return None
 
 
 def times_before(files: list[Path], step: int) -> Times:

@@ -19,7 +19,7 @@ from optbench.contracts import ShowsOutput, Sink
 from optbench.errors import ConfigError, Interrupted
 from optbench.files import read_bytes
 from optbench.records import Record, Status
-from optbench.scripts.child import Child
+from optbench.scripts.child import Child, visible_device
 from optbench.scripts.commands import check, filled, template, values_of
 from optbench.scripts.ending import Ending, is_optimizer_used, notes, of_failure, of_result, signal_name
 from optbench.scripts.job import FOLDER, VARIABLE, EventReader, Job, numbers_in
@@ -139,7 +139,8 @@ class Script:
         values = values_of(config, job.run_folder, job.checkpoint_folder)
         names = {"val_metric": settings["metric"]}
         names |= {"test_metric": settings["test_metric"]} if settings["test_metric"] else {}
-        source = MetricSource(settings["read"], names, Path.cwd())
+        output = self.folder.path / OUTPUT
+        source = MetricSource(settings["read"], names, Path.cwd(), output)
         self.folder.write_run(self.facts)
         environment = {
             VARIABLE: str((self.home / "job.json").absolute()),
@@ -147,7 +148,6 @@ class Script:
             "PYTHONUNBUFFERED": "1",
             **visible_device(config.device),
         }
-        output = self.folder.path / OUTPUT
         return Child(filled(template(config), values), environment, output, Path(job.stop)), source
 
     def _continue_shorter(self) -> None:
@@ -273,7 +273,7 @@ class Script:
 
     def _read_metric(self, source: MetricSource) -> str:
         """Take the metric of a script that never called optbench; return why it has none, or ""."""
-        found = source.read(self.folder.path / OUTPUT)
+        found = source.read()
         for step, values in found.rows:
             for record in self.progress.take({"kind": "log", "step": step, "values": values}):
                 self.folder.append(record)
@@ -339,15 +339,3 @@ class Script:
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
             elif not any(self.checkpoints.iterdir()):
                 self.checkpoints.rmdir()
-
-
-def visible_device(device: str) -> dict[str, str]:
-    """Return the environment variable by which a script sees only the device that was asked for."""
-    if device == "cpu":
-        return {"CUDA_VISIBLE_DEVICES": ""}
-    if device.startswith("cuda:"):
-        number = device.partition(":")[2]
-        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-        chosen = visible[int(number)] if number.isdigit() and int(number) < len(visible) else number
-        return {"CUDA_VISIBLE_DEVICES": chosen}
-    return {}

@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Train once: optbench run optimizer=lion model=vit"""
     from optbench.records import Status
-    from optbench.store import RunFolder, check_study, results_root
+    from optbench.store import RunFolder, check_study, finished_run, results_root
 
     output = Output(as_json, quiet)
     config = load(overrides, config_dir)[1]
@@ -44,6 +44,8 @@ def run(
     check_study(study)
     folder = RunFolder(root, study, config.run_id)
     if dry_run:
+        if config.init_run is not None:
+            finished_run(root, config.init_run)
         finished = folder.result() is not None
         tree = {"run_id": config.run_id, "folder": str(folder.path), "ended": finished, "config": config.as_dict()}
         output.lines(tree, plan_lines(config, folder, finished))

@@ -15,6 +15,7 @@ from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
 from optbench.config.escapes import with_escapes
 from optbench.config.files import composed, find_option, options, packaged_root, read_yaml, short_path
+from optbench.config.initial_weights import init_content
 from optbench.config.model_task import own_values, with_task
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment
@@ -137,6 +138,7 @@ class Composition(Choices):
         check_players(groups["model"], seconds)
         fields: Node = {
             **off_is_null(derive(root, self.values)),
+            "init_content": init_content(root["init"]) if root["init"] else None,
             **groups,
             **seconds,
             "modifiers": active([self._choice(name, name) for name in self.modifiers]),

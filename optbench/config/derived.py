@@ -28,6 +28,8 @@ def derive(root: Node, values: Sequence[Assignment]) -> Node:
     if samples is not None:
         root["steps"] = math.ceil(samples / root["batch_size"])
     root["eval_every"] = root["eval_every"] or max(1, math.ceil(root["steps"] / 10))
+    root["init"] = root["init"] or None
+    root["freeze"] = tuple(sorted(set(root["freeze"] or ()))) or None
     micro = root["micro_batch"]
     if isinstance(micro, int) and micro > root["batch_size"]:
         raise ConfigError(f"micro_batch={micro} is larger than batch_size={root['batch_size']}")

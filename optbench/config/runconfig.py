@@ -67,6 +67,10 @@ class RunConfig:
     optimizer_d: Choice | None = None
     """The optimizer of a second player, if it has its own."""
     seed: int
+    init: str | None = None
+    init_content: str | None = None
+    """The hash of the file that `init` names; None for the id of a run and a library's model."""
+    freeze: tuple[str, ...] | None = None
     scale_lr: str | None
     scale_warmup: str | None
     scale_from: int | None
@@ -105,6 +109,7 @@ class RunConfig:
     def as_dict(self) -> Node:
         """Return the resolved configuration as plain data: groups with their `name`, modifiers, root keys."""
         apart = (*GROUPS, *SECOND, "modifiers", "overrides", "typed_in", "not_identity", "target_source")
+        apart = (*apart, "init_content")
         root = {key: value for key, value in vars(self).items() if key not in apart}
         groups = {group: {"name": choice.name, **choice.settings} for group, choice in self.choices.items()}
         return {**groups, **{modifier.name: dict(modifier.settings) for modifier in self.modifiers}, **root}
@@ -132,6 +137,13 @@ class RunConfig:
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.split(r"[.:]", path)[-1]).lower()
 
     @property
+    def init_run(self) -> str | None:
+        """The id of the run that `init` names, None if it names none."""
+        from optbench.config.initial_weights import RUN, init_kind
+
+        return self.init if self.init and init_kind(self.init) == RUN else None
+
+    @property
     def identity(self) -> Node:
         """The keys that fix the numbers. A null key is absent, so that adding a key doesn't change ids.
 
@@ -152,11 +164,12 @@ class RunConfig:
     @property
     def content(self) -> dict[str, str]:
         """The fingerprint of each file or folder that a setting names, by dotted key (config/content.py)."""
-        return {
+        found = {
             f"{group}.{key}": sha256
             for group, choice in self.choices.items()
             for key, sha256 in choice.about.get("content_sha256", {}).items()
         }
+        return found if self.init_content is None else {**found, "init": self.init_content}
 
     @property
     def run_id(self) -> str:

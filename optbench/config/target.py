@@ -1,8 +1,8 @@
 """The target of a workload: conf/target/MODEL-DATA.yaml, written by `optbench targets set`.
 
 A run without a target of its own takes the file's if it has the file's workload: the same settings of model and data,
-the same batch size. Its budget may differ: a ladder of budgets has one target. `target=none`, or null in an override, a
-workload or a recipe, switches the target off.
+the same batch size, and all weights trained from random ones. Its budget may differ: a ladder of budgets has one
+target. `target=none`, or null in an override, a workload or a recipe, switches the target off.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def with_target(config: RunConfig, file: Path | None) -> RunConfig:
         from optbench.config.target_file import read_target
 
         target = read_target(file)
-        fits = target.batch_size == config.batch_size and target.workload_sha256 == workload_sha256(config)
+        from_scratch = config.init is None and config.freeze is None
+        same = target.batch_size == config.batch_size and target.workload_sha256 == workload_sha256(config)
+        fits = from_scratch and same
         source = TargetSource(target.procedure_sha256, target.data_sha256) if fits else None
         config = dataclasses.replace(config, target=target.value if fits else None, target_source=source)
     if config.stop_at_target and config.target is None:

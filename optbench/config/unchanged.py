@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from optbench.config.content import with_content
+from optbench.config.initial_weights import init_content
 from optbench.config.runconfig import Choice, RunConfig
 from optbench.config.sources import with_source
 from optbench.errors import ConfigError
 
 SOURCE, CONTENT = "source_sha256", "content_sha256"
 HASHES = (SOURCE, CONTENT)
+AGAIN = "Run the same command again: it plans runs of what is there now"
 
 
 def require_unchanged(config: RunConfig) -> None:
@@ -22,8 +24,10 @@ def require_unchanged(config: RunConfig) -> None:
             what = choice.target if changed == SOURCE else ", ".join(now.about[changed])
             raise ConfigError(
                 f"{group}: {what} changed after this run was planned",
-                "Run the same command again: it plans runs of what is there now",
+                AGAIN,
             )
+    if config.init_content is not None and init_content(str(config.init)) != config.init_content:
+        raise ConfigError(f"init={config.init} changed after this run was planned", AGAIN)
 
 
 def without_hashes(choice: Choice) -> Choice:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Shard
 
 from optbench.distributed.layouts import ELEMENTS
-from optbench.distributed.partition import Partition, to_local
+from optbench.distributed.partition import Partition, rows_by_rank, to_local
 from optbench.optimizers.core.interface import Optimizer
 
 ABSENT = object()
@@ -101,7 +101,6 @@ def local_rows(partition: Partition, whole: Tensor, i: int) -> Tensor:
 @torch.no_grad()
 def load_module(partition: Partition, module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load weights and buffers, given as whole tensors or DTensors, into a sharded network."""
-    numbers = {id(shard): i for i, shard in enumerate(partition.shards)}
     named = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
     for name, tensor in state.items():
         own = named[name]
@@ -110,7 +109,8 @@ def load_module(partition: Partition, module: nn.Module, state: Mapping[str, Ten
         elif isinstance(tensor, DTensor):
             to_local(own).copy_(to_local(tensor))
         else:
-            to_local(own).copy_(local_rows(partition, tensor, numbers[id(own)]))
+            rows = rows_by_rank(len(own), own.device_mesh.size())  # frozen parameters are not in the partition
+            to_local(own).copy_(tensor.split(rows)[partition.rank])
 
 
 # -- trees -------------------------------------------------------------------------------------------------------------

@@ -16,9 +16,11 @@ from optbench.contracts import DataSet, DataSource, Seeds, Task
 from optbench.data.own import OwnData
 from optbench.distributed import TorchCommunicator, shard_parameters, sync_batch_norms
 from optbench.errors import ConfigError
+from optbench.models.freezing import freeze
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build
 from optbench.optimizers.core.interface import Optimizer, engine_of
+from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
 from optbench.sessions.new_model import check_first_batch, check_model, finish_model, new_model
@@ -47,6 +49,8 @@ class Objects:
     engine: str
     micro_batch: int | None
     """Samples of a forward-backward pass; None for the whole batch."""
+    weights: InitialWeights | None = None
+    """The weights that `init` names, as they were loaded."""
 
 
 def data_root(config: RunConfig) -> Path:
@@ -59,10 +63,11 @@ def assemble(
     on_step: Callable[[Trainer], None] = lambda trainer: None,
     known_micro_batch: int | None = None,
     comm: TorchCommunicator | None = None,
+    weights: InitialWeights | None = None,
 ) -> Objects:
     """Build data, model, task, optimizer and trainer of a run.
 
-    `known_micro_batch` is the choice of `micro_batch=auto` when the run began."""
+    `known_micro_batch` is the choice of `micro_batch=auto` when the run began; `weights` are those of `init`."""
     device = comm.device if comm else resolve_device(config.device)
     seeds = seeds_of(config.seed)
     prepare(config, seeds)
@@ -72,12 +77,12 @@ def assemble(
         data.local_slice = comm.local_slice  # a data set that is slow to read can skip the samples of other ranks
     micro_batch = choose_micro_batch(config, data, device, seeds, known_micro_batch, comm)
     prepare(config, seeds)  # loading and fitting may have drawn random numbers
-    trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm)
+    trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm, weights)
     require_batch_statistics(config, trainer, micro_batch, comm.world_size if comm else 1)
     check_first_batch(config, trainer)
     first = next(iter(trainer.players.values()))
     engine = engine_of(first.optimizer, config.optimizer.implementation)
-    return Objects(device, data, trainer.task, trainer, engine, micro_batch)
+    return Objects(device, data, trainer.task, trainer, engine, micro_batch, weights)
 
 
 def prepare(config: RunConfig, seeds: Seeds) -> None:
@@ -138,9 +143,13 @@ def build_trainer(
     micro_batch: int | None,
     on_step: Callable[[Trainer], None] = lambda trainer: None,
     comm: TorchCommunicator | None = None,
+    weights: InitialWeights | None = None,
 ) -> Trainer:
     """Build the task with its players, and their trainer."""
     task = build_task(config, data, seeds, device, comm)
+    if weights is not None:
+        weights.load_into(task.players)
+    freeze(task.players, config.freeze or ())
     clock = clock_for(device)
     players = {name: build_player(config, task, name, device, clock, micro_batch, comm) for name in task.players}
     plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})

@@ -13,7 +13,8 @@ from optbench.training.clock import PHASES
 from optbench.training.memory import resident_peak_bytes
 from optbench.training.provenance import git_state, package_versions
 
-MEMORY = ("parameters", "optimizer_state", "gradients", "peak_allocated", "peak_reserved", "resident")
+MEMORY = ("parameters", "frozen_parameters", "optimizer_state", "gradients")
+MEMORY += ("peak_allocated", "peak_reserved", "resident")
 SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step", "flops_per_second", "utilisation")
 FINAL = tuple(f"{split}_{score}" for split in ("val", "test", "train") for score in ("loss", "metric", "trivial"))
 

@@ -10,6 +10,7 @@ from optbench.errors import Interrupted, OptbenchError, RankLost
 from optbench.records import Status
 from optbench.sessions.assemble import assemble
 from optbench.sessions.execute import FinishedRun
+from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.rank_session import RankSession
 from optbench.store import RunFolder
 from optbench.training.loop import Trainer
@@ -22,7 +23,9 @@ class Follower(RankSession):
         """Train to the end, and return what rank 0 reports."""
         assert self.comm is not None
         known = self.comm.broadcast(None)
-        self.objects = assemble(self.config, self._on_step, known, self.comm)
+        plain = self.comm.broadcast(None)
+        self.weights = InitialWeights(**plain) if plain else None
+        self.objects = assemble(self.config, self._on_step, known, self.comm, self.weights)
         while self._load(None):
             pass  # rank 0 tries the checkpoint before
         self._require_equal_ranks()
@@ -38,7 +41,7 @@ class Follower(RankSession):
         """Take part in rank 0's collective operations at the end of a sharded run."""
         trainer.weights_sha256()
         if self.config.keep_checkpoint and Status(trainer.progress.status).succeeded:
-            self._save_sharded(None, {"trainer": trainer.state_dict()})
+            self._save_sharded(None, {"trainer": trainer.state_dict(last=True)})
 
     def _on_step(self, trainer: Trainer) -> None:
         if self._checkpoint_is_due():

@@ -15,6 +15,7 @@ from optbench.distributed.sharded_checkpoint import load_local, save_sharded
 from optbench.distributed.sharding import FsdpShards
 from optbench.errors import Interrupted, OptbenchError, ProcessLost, WorkerLost, chain, first_line, is_out_of_memory
 from optbench.sessions.assemble import Objects, assemble
+from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.stop_signals import StopSignals
 from optbench.training.loop import Trainer
 from optbench.training.plan import State
@@ -30,6 +31,8 @@ class RankSession(ABC):
         self.config, self.comm = config, comm
         self.objects: Objects
         self.signals = StopSignals()
+        self.weights: InitialWeights | None = None
+        """The weights that `init` names."""
         self.stop_signal = 0
         """The signal that stops the run after this step, the same on all ranks; 0 if none does."""
         self.checkpointed = time.monotonic()
@@ -103,7 +106,7 @@ class RankSession(ABC):
         if reason:
             known = self.objects.micro_batch
             del self.objects  # before others take as much memory
-            self.objects = assemble(self.config, self._on_step, known, self.comm)
+            self.objects = assemble(self.config, self._on_step, known, self.comm, self.weights)
         return reason
 
     def _load_here(self, state: State | Path | None) -> None:
@@ -119,7 +122,9 @@ class RankSession(ABC):
             trainer.load_state_dict(state)
 
     def _require_equal_ranks(self) -> None:
-        """Raise ConfigError if the ranks do not have the same run, data or weights."""
+        """Raise ConfigError if the ranks do not have the same run, data or weights; then forget the initial weights."""
+        if self.weights is not None:
+            self.weights.players = {}  # they take memory
         if self.comm is not None:
             found = package_versions()
             self.comm.require_equal(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
 
 from optbench.config import RunConfig
+from optbench.distributed.partition import to_local
 from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes
 from optbench.records import SCHEMA, Status
 from optbench.sessions.assemble import Objects
@@ -29,7 +32,7 @@ def run_facts(
         **(
             object_facts(objects)
             if objects
-            else dict.fromkeys(("engine", "micro_batch", "metric", "direction", "metric_scale", "data"))
+            else dict.fromkeys(("engine", "micro_batch", "metric", "direction", "metric_scale", "data", "init"))
         ),
     }
 
@@ -49,6 +52,7 @@ def object_facts(objects: Objects) -> Document:
             "sizes": dict(data.sizes),
             **data.facts,
         },
+        "init": objects.weights.facts if objects.weights is not None else None,
     }
 
 
@@ -101,9 +105,10 @@ def target_hash(config: RunConfig, data_sha256: str | None) -> str | None:
 
 
 def bytes_by_kind(objects: Objects) -> Document:
-    """Return bytes of parameters, gradients and optimizer state (by dtype), and peaks."""
+    """Return bytes of parameters (all, and the frozen ones), gradients and optimizer state (by dtype), and peaks."""
     device, players = objects.device, objects.trainer.players.values()
     parameters = [p for player in players for p in player.parameters]
+    frozen = sum(frozen_bytes(player.module) for player in players)
     state: dict[str, int] = {}
     for player in players:
         for dtype, count in state_bytes(player.optimizer).items():
@@ -115,11 +120,18 @@ def bytes_by_kind(objects: Objects) -> Document:
             "peak_reserved": torch.cuda.max_memory_reserved(device),
         }
     return {
-        "parameters": tensor_bytes(parameters),
+        "parameters": tensor_bytes(parameters) + frozen,
+        "frozen_parameters": frozen,
         "optimizer_state": state,
         "gradients": tensor_bytes(p.grad for p in parameters if p.grad is not None),
         **peaks,
     }
+
+
+def frozen_bytes(module: nn.Module) -> int:
+    """Return the bytes of the parameters that are not trained; of sharded ones, of this rank's rows."""
+    frozen = [parameter for parameter in module.parameters() if not parameter.requires_grad]
+    return tensor_bytes(to_local(p) if isinstance(p, DTensor) else p for p in frozen)
 
 
 def throughput(objects: Objects, precision: str) -> dict[str, float | None]:

@@ -25,6 +25,7 @@ from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
 from optbench.sessions.documents import result_before_start
 from optbench.sessions.execute import FinishedRun, execute, finishing, unless_finished
 from optbench.sessions.follower import follow_torchrun, run_helper
+from optbench.sessions.initial_weights import InitialWeights, initial_weights, other_weights, require_same_weights
 from optbench.sessions.rank_session import RankSession
 from optbench.sessions.run_documents import result_facts, run_facts
 from optbench.sessions.time_limit import mark_timed_out, shorter_runs
@@ -59,6 +60,7 @@ def train(
         done = unless_finished(folder, force, lambda: make(start_ranks()).run(list(sinks(folder))))
     if done.was_there:
         require_same_data(config, done.run)
+        require_same_weights(config, folder.path.parent.parent, done.run)
     return done
 
 
@@ -107,7 +109,8 @@ class Session(RankSession):
     def run(self, sinks: list[Sink]) -> FinishedRun:
         """Train, and write the result."""
         try:
-            self.objects = assemble(self.config, self._on_step, self._known_micro_batch(), self.comm)
+            known, self.weights = self._known_micro_batch(), self._initial_weights()
+            self.objects = assemble(self.config, self._on_step, known, self.comm, self.weights)
             self._resume()
         except UserCodeError as error:
             self.folder.write_error("".join(traceback.format_exception(error)))
@@ -132,6 +135,13 @@ class Session(RankSession):
         count = self.comm.world_size if self.comm is not None else 1
         known = before.get("micro_batch") if before.get("ranks", 1) == count else None
         return self.comm.broadcast(known) if self.comm is not None else known
+
+    def _initial_weights(self) -> InitialWeights | None:
+        """Return the weights that `init` names, and send them to the other ranks."""
+        weights = initial_weights(self.config, self.folder.path.parent.parent)
+        if self.comm is not None:
+            self.comm.broadcast(weights.to_plain() if weights is not None else None)
+        return weights
 
     def _out_of_memory_before_start(self, error: Exception) -> FinishedRun:
         """Write the result of a run whose data, model or optimizer did not fit into memory; sinks get nothing."""
@@ -199,15 +209,16 @@ class Session(RankSession):
             if not any(map(self._resume_from, shorter)):
                 self._load(None)  # other ranks wait for it
                 self._start_over()
+                if self.weights is not None:
+                    self.weights.log()
         self._require_equal_ranks()
 
     def _resume_from(self, folder: RunFolder) -> bool:
         """Load the newest checkpoint of a folder that every rank can load; return False if there is none."""
         read = read_for_shards if self.objects.trainer.sharded else read_checkpoint
         for path, state in folder.read_checkpoints(read):
-            if folder is not self.folder and state["data_sha256"] != self.objects.data.sha256:
+            if not self._is_unchanged(folder, state):
                 continue
-            self._require_unchanged_data(state)
             reason = self._load(state["trainer"])
             if not reason:
                 self._continue_from(folder, path, state)
@@ -215,12 +226,24 @@ class Session(RankSession):
             leave_out(path, reason)
         return False
 
-    def _require_unchanged_data(self, state: State) -> None:
-        if state["data_sha256"] != self.objects.data.sha256:
+    def _is_unchanged(self, folder: RunFolder, state: State) -> bool:
+        """Return True if data and initial weights are those of a checkpoint. Raises ConfigError for this run's own."""
+        same_data, before = state["data_sha256"] == self.objects.data.sha256, state.get("init_sha256")
+        if folder is not self.folder:
+            return same_data and before == self._init_sha256
+        if not same_data:
             raise ConfigError(
                 f"{self.folder.path.name}: the data changed since its checkpoint was written",
                 "Start over with --force (the earlier files are kept aside), or restore the data",
             )
+        if before != self._init_sha256:
+            raise other_weights(self.config, str(before), str(self._init_sha256))
+        return True
+
+    @property
+    def _init_sha256(self) -> str | None:
+        """The hash of the weights that the run begins with; None for random ones."""
+        return self.objects.weights.sha256 if self.objects.weights is not None else None
 
     def _continue_from(self, folder: RunFolder, path: Path, state: State) -> None:
         if folder is self.folder:
@@ -239,16 +262,17 @@ class Session(RankSession):
             log.warning(f"{self.folder.path.name} starts over at step 0; its earlier files are kept in {aside}")
         self.folder.cut_back(0)
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, *, last: bool = False) -> None:
         trainer = self.objects.trainer
         with trainer.clock.during(CHECKPOINT):
             state = {
                 "schema": SCHEMA,
                 "run_id": self.config.run_id,
                 "data_sha256": self.objects.data.sha256,
+                "init_sha256": self._init_sha256,
                 "records_bytes": self.folder.sync(),
                 "resumed_from_steps": self.resumed_from,
-                "trainer": trainer.state_dict(),
+                "trainer": trainer.state_dict(last=last),
             }
             step, checkpoints = trainer.progress.step, self.folder.checkpoints
             with self.signals.deferred():
@@ -282,7 +306,7 @@ class Session(RankSession):
 
     def _close(self, result: Document) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:
-            self._checkpoint()
+            self._checkpoint(last=True)
         timed_out = result["status"] == Status.TIMED_OUT
         with self.signals.deferred():
             self.folder.write_result(result)

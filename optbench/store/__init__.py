@@ -2,6 +2,7 @@
 
 from optbench.store.atomic import open_for_writing, storage_errors, sync_file, sync_folder, write_atomically
 from optbench.store.checkpoints import Checkpoints, checkpoint_step, leave_out
+from optbench.store.finished_runs import finished_run
 from optbench.store.json_files import Document, read_json, read_records, unreadable, write_json
 from optbench.store.links import make_folder
 from optbench.store.places import check_study, results_root
@@ -16,6 +17,7 @@ __all__ = [
     "State",
     "check_study",
     "checkpoint_step",
+    "finished_run",
     "leave_out",
     "make_folder",
     "open_for_writing",

@@ -61,7 +61,7 @@ DIRECTION: Kind = ("min or max", lambda value: value in ("min", "max"))
 
 RUN: Shape = {
     **dict.fromkeys(("run_id", "engine", "algorithm", "implementation", "metric", "started_at"), TEXT),
-    **dict.fromkeys(("config", "data", "hardware", "versions", "git", "sweep"), MAPPING),
+    **dict.fromkeys(("config", "data", "hardware", "versions", "git", "sweep", "init"), MAPPING),
     "modifiers": TEXTS,
     "config.optimizer_d": MAPPING,
     "data.sha256": TEXT,
@@ -71,7 +71,7 @@ RESULT: Shape = {
     **dict.fromkeys(("final", "best", "seconds", "throughput"), NUMBERS),
     **dict.fromkeys(("wall_seconds", "train_seconds", "target.value"), NUMBER),
     **dict.fromkeys(("bytes", "target"), MAPPING),
-    **dict.fromkeys(("bytes.parameters", "bytes.peak_allocated", "bytes.resident"), NUMBER),
+    **dict.fromkeys(("bytes.parameters", "bytes.frozen_parameters", "bytes.peak_allocated", "bytes.resident"), NUMBER),
     "bytes.optimizer_state": NUMBERS,
     "best.step": WHOLE,
     "target.step": WHOLE,

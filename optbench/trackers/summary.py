@@ -57,7 +57,9 @@ def memory_lines(result: Document) -> list[str]:
     state = sum(value or 0 for value in (held.get("optimizer_state") or {}).values())
     peak = held.get("peak_allocated")
     most = f"peak {size(peak)} on the device" if peak is not None else f"peak {size(held.get('resident'))} resident"
-    return [f"  {'memory':<12} parameters {size(held.get('parameters'))}, optimizer state {size(state)}, {most}"]
+    frozen = f" ({size(held['frozen_parameters'])} frozen)" if held.get("frozen_parameters") else ""
+    parameters = f"parameters {size(held.get('parameters'))}{frozen}"
+    return [f"  {'memory':<12} {parameters}, optimizer state {size(state)}, {most}"]
 
 
 def note_lines(run: Document, result: Document, folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.contracts import Batch, DataSet, Evaluation, Task
-from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluation_mode
+from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluation_mode, has_eval_weights
 from optbench.training.parallel import Communicator
 from optbench.training.player import ActivePlayer, samples_of
 from optbench.training.seeding import preserve_state, restore_torch_random_state, torch_random_state
@@ -49,6 +49,15 @@ class Evaluator:
             scores = self._score(self.data.eval_batches(source, self.batch_size))
             with preserve_state(self._modules, self.device):
                 return scores, self.task.pictures()
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """Return copies of the evaluation weights, with their buffers, of the players that have their own."""
+        own = [name for name, player in self.players.items() if has_eval_weights(player.optimizer)]
+        if not own:
+            return {}
+        with self._eval_weights(), self._eval_mode():
+            states = {name: self.players[name].module.state_dict() for name in own}
+            return {name: {key: t.detach().clone() for key, t in state.items()} for name, state in states.items()}
 
     def warm_up(self, source: str) -> None:
         """Evaluate one batch, so that models compile now and not in the first evaluation."""

@@ -273,13 +273,18 @@ class Trainer:
         """True if the networks are sharded, so that all ranks must read their weights together."""
         return any(player.shards is not None for player in self.players.values())
 
-    def state_dict(self) -> State:
-        """Return the state from which a resumed run continues bit for bit: plain values and tensors."""
+    def state_dict(self, *, last: bool = False) -> State:
+        """Return the state from which a resumed run continues bit for bit: plain values and tensors.
+
+        The `last` one of a run also holds the weights for evaluation of players that have their own."""
+        players = {name: player.state_dict() for name, player in self.players.items()}
+        for name, weights in self.evaluator.weights().items() if last else ():
+            players[name]["evaluation"] = weights
         return {
             "progress": dict(vars(self.progress)),
             "clock": self.clock.state_dict(),
             "random": random_state(self.device),
-            "players": {name: player.state_dict() for name, player in self.players.items()},
+            "players": players,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -292,13 +297,18 @@ class Trainer:
 
     def weights_sha256(self) -> str:
         """Return a hash of every player's weights and buffers, by name."""
-        digest = hashlib.sha256()
-        for player, active in sorted(self.players.items()):
-            for name, tensor in sorted(active.module.state_dict().items()):
-                digest.update(f"{player}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-                whole = whole_tensor(tensor).detach().cpu().contiguous()
-                digest.update(whole.reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return hash_of({name: player.module.state_dict() for name, player in self.players.items()})
+
+
+def hash_of(players: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """Return a hash of weights and buffers, by player and name."""
+    digest = hashlib.sha256()
+    for player, state in sorted(players.items()):
+        for name, tensor in sorted(state.items()):
+            digest.update(f"{player}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+            whole = whole_tensor(tensor).detach().cpu().contiguous()
+            digest.update(whole.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def whole_tensor(tensor: Tensor) -> Tensor:

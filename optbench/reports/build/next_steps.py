@@ -34,7 +34,14 @@ OPTIONS = {  # setting of a study: the option of `optbench sweep` that sets it
     "allow_unequal": "--allow-unequal",
     "recipes": "--recipes",
 }
-PLAIN_KEYS = ("optimizer", "model", "data", "steps")  # of plain runs, that a sweep over them would have
+PLAIN_KEYS = (
+    "optimizer",
+    "model",
+    "data",
+    "init",
+    "freeze",
+    "steps",
+)  # of plain runs, that a sweep over them would have
 LONGER = 4  # times the steps, where nobody learned
 MORE_POINTS, MORE_SEEDS = (
     2,

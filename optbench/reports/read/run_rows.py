@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from optbench.config.initial_weights import init_label
 from optbench.config.runconfig import sha256_of
+from optbench.config.values import as_typed
 from optbench.errors import printable
 from optbench.files import read_json_file
 from optbench.records import SCHEMA
@@ -16,8 +18,9 @@ from optbench.reports.read.study_file import CellEntry
 from optbench.store.shapes import LARGEST, is_number
 
 OPEN, PRUNED = "open", "pruned"
-NOT_OF_A_WORKLOAD = ("model", "data", "budget")
-OF_A_WORKLOAD = ("model", "data")
+NOT_OF_A_WORKLOAD = ("model", "data", "budget", "init", "freeze")  # or named by the configuration
+OF_A_WORKLOAD = ("model", "data", "init")
+INIT, FREEZE = "init", "freeze"
 SIGNED = {
     "val",
     "test",
@@ -87,7 +90,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "trial": sweep.get("trial"),
         "group": sweep.get("group"),
         "budget": sweep.get("budget"),
-        **names_of(config, sweep, cells),
+        **names_of(config, sweep, cells, typed_init(run)),
         "optimizer": config["optimizer"]["name"],
         "implementation": run.get("implementation"),
         "model": config["model"]["name"],
@@ -130,11 +133,15 @@ def cleaned(value: Any) -> Any:
     return [cleaned(inner) for inner in value] if isinstance(value, list) else value
 
 
-def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntry]) -> dict[str, str]:
+def names_of(
+    config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntry], init: str | None = None
+) -> dict[str, str]:
     """Return the names of a run's workload and contender. Old runs have the words of their cell in study.json alone."""
     cell = sweep if sweep.get("choices") else cells.get(str(sweep.get("cell")), {})
     choices, workload = cell.get("choices") or [], cell.get("workload") or []
     apart = [word for word in workload if word.partition("=")[0] not in NOT_OF_A_WORKLOAD]
+    apart += [f"init={init_label(init)}"] if init else []
+    apart += [f"freeze={as_typed(config[FREEZE])}"] if config.get(FREEZE) else []
     own = config["optimizer"]["name"]  # ./mine.py:Mine is called Mine
     compared = [
         own if word.startswith("optimizer=") and ".py" in word else word for word in choices if word not in workload
@@ -144,6 +151,12 @@ def names_of(config: Any, sweep: Mapping[str, Any], cells: Mapping[str, CellEntr
         "contender": " ".join(word.removeprefix("optimizer=") for word in compared) or own,
     }
     return {column: name.replace("\\:", ":") for column, name in names.items()}
+
+
+def typed_init(run: Mapping[str, Any]) -> str | None:
+    """Return what `init` names; as typed where it depends on the seed (`init=weights-${seed}.pt`), None without it."""
+    typed = [str(word).partition("=")[2] for word in run.get("overrides") or () if str(word).startswith("init=")]
+    return typed[-1] if typed and "${" in typed[-1] else run["config"].get(INIT)
 
 
 def made_with(run: Mapping[str, Any]) -> dict[str, str | None]:
@@ -162,7 +175,7 @@ def made_with(run: Mapping[str, Any]) -> dict[str, str | None]:
 
 def versions_of(run: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the hashes of the user's files and code: behind the workload, and behind the contender."""
-    hashes = {**(run.get("sources") or {}), **(run.get("content") or {})}
+    hashes = {**(run.get("sources") or {}), **(run.get("content") or {}), INIT: init_sha256(run)}
     found: dict[str, dict[str, str]] = {"content_sha256": {}, "source_sha256": {}}
     for key, sha256 in hashes.items():
         group = key.removesuffix("_sha256").partition(".")[0]
@@ -172,6 +185,11 @@ def versions_of(run: Mapping[str, Any]) -> dict[str, str | None]:
         column: next(iter(of.values())) if len(of) == 1 else sha256_of(of) if of else None
         for column, of in found.items()
     }
+
+
+def init_sha256(run: Mapping[str, Any]) -> str | None:
+    """Return the hash of the weights that a run began with; None for random ones, and where each seed has its own."""
+    return None if "${" in (typed_init(run) or "") else (run.get(INIT) or {}).get("sha256")
 
 
 def device_of(run: Mapping[str, Any], hardware: Mapping[str, object]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from optbench.config import RunConfig
 from optbench.errors import ConfigError, OptbenchError, StorageError
 from optbench.records import Status
-from optbench.store import RunFolder, checkpoint_step
+from optbench.store import RunFolder, checkpoint_step, finished_run
 from optbench.sweeps.executors.base import (
     Event,
     Executor,
@@ -89,7 +89,8 @@ class Scheduler:
     def plan(self) -> int:
         """Advance every cell without open runs as far as possible; return how many runs are waiting.
 
-        Outcomes of earlier sessions are read from the run folders."""
+        Outcomes of earlier sessions are read from the run folders. Raises ConfigError if a run that `init` names is not
+        there."""
         moving = True
         while moving:
             moving = False
@@ -98,6 +99,9 @@ class Scheduler:
                     before = cell.state
                     self._release(self.progress.advance(cell))
                     moving |= cell.state != before
+        for run_id in dict.fromkeys(run.config.init_run for run in self.waiting):
+            if run_id is not None:
+                finished_run(self.root, run_id)
         return len(self.waiting)
 
     def _release(self, runs: Sequence[PlannedRun]) -> None:

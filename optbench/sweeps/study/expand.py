@@ -129,7 +129,11 @@ def make_cell(
 def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study) -> str:
     """Return a short name: the values of the groups, and `key=value` of any other key."""
     parts = [text.partition("=") for text in choices]
-    words = ["".join(part) if "." in part[0] or part[2] in ("true", "false") else unquoted(part[2]) for part in parts]
+    spelled = ("init", "freeze")
+    words = [
+        "".join(part) if "." in part[0] or part[0] in spelled or part[2] in ("true", "false") else unquoted(part[2])
+        for part in parts
+    ]
     words = [text for text in words if text] or [config.optimizer.name]
     return " ".join(words).replace("\\:", ":") + (f" x{budget:g}" if len(study.budgets) > 1 else "")
 

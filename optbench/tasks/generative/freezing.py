@@ -18,15 +18,16 @@ class FreezablePlayer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Freeze the network for the duration of a block."""
-        self._set(False)
+        """Freeze the network for the duration of a block; what the run itself freezes stays so after it."""
+        trained = [parameter for parameter in self.parameters if parameter.requires_grad]
+        self._set(trained, False)
         try:
             yield
         finally:
-            self._set(True)
+            self._set(trained, True)
 
-    def _set(self, trainable: bool) -> None:
-        for parameter in self.parameters:
+    def _set(self, parameters: list[nn.Parameter], trainable: bool) -> None:
+        for parameter in parameters:
             parameter.requires_grad_(trainable)
         for norm in self.norms:
             norm.track_running_stats = trainable

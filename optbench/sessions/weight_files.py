@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from optbench.distributed.sharded_checkpoint import load_whole
 from optbench.errors import ConfigError, MissingError, first_line, is_out_of_memory
+from optbench.files import open_regular
 from optbench.sessions.checkpoints import checked
 from optbench.training.plan import State
 
@@ -46,15 +47,19 @@ def read_tree(path: Path, name: str) -> Any:
     try:
         if path.is_dir():
             return load_whole(path)
-        if path.suffix == ".safetensors":
-            return read_safetensors(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as stream, warnings.catch_warnings():
+            if path.suffix == ".safetensors":
+                return read_safetensors(path)
+            warnings.simplefilter("ignore")  # about forms of files that are refused anyway
+            return torch.load(stream, map_location="cpu", weights_only=True)
     except MissingError:
         raise
+    except OSError as error:
+        raise ConfigError(f"init={name}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # torch and safetensors raise many kinds for damaged files
         if is_out_of_memory(error):
             raise
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
+        if "Unsupported global" in str(error) or "TorchScript" in str(error):
             raise ConfigError(
                 f"init={name}: holds Python objects, and reading them would run their code",
                 "Save the weights alone: torch.save(model.state_dict(), PATH)",

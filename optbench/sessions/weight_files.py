@@ -64,8 +64,8 @@ def read_tree(path: Path, name: str) -> Any:
                 f"init={name}: holds Python objects, and reading them would run their code",
                 "Save the weights alone: torch.save(model.state_dict(), PATH)",
             ) from None
-        reason = f"{type(error).__name__}: {first_line(error)[:200]}"
-        raise ConfigError(f"init={name}: is no file of weights, or is damaged ({reason})") from None
+        reason = first_line(error).partition(". ")[0]  # what follows is advice to run the file's code
+        raise ConfigError(f"init={name}: is no file of weights, or is damaged ({reason or 'it is empty'})") from None
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.cli.output import Output
 from optbench.cli.reproduce import ReproduceFlags, destination, prepare
-from optbench.cli.sweep import SweepOptions
 from optbench.cli.tables import table
 from optbench.errors import ExpectationFailed, NoResultsError, OptbenchError, suggest
+from optbench.sweeps.options import SweepOptions
 
 if TYPE_CHECKING:
     from optbench.reproducing.again import Redecided

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optbench.reports.build.workload import ReportOptions
 
 log = logging.getLogger(__name__)
-DEFAULT_OUTPUT, TITLE = Path("report"), "Studies"
+DEFAULT_OUTPUT = Path("report")
 
 
 def report(
@@ -50,12 +50,12 @@ def report(
     if watch:
         keep_writing(results, wanted, every)
         return
-    from optbench.reports.build.studies import build_studies
+    from optbench.reports.build.studies import build_studies, first_lines, warn
 
     made = build_studies(source(results, wanted), wanted.how())
     warn(made)
     printed = text or as_json
-    files = written(made, wanted) if folder is not None or not printed else []
+    files = wanted.write(made) if folder is not None or not printed else []
     if printed:
         output.answer(tree_of(made) if as_json else None, lambda: print_text(made))
     else:
@@ -76,20 +76,17 @@ class ReportFlags:
 
     def how(self) -> ReportOptions:
         """Return how the report is made. Raise ConfigError for an option that cannot be used."""
-        from optbench.reports.build.workload import ReportOptions
-        from optbench.reports.comparable import check_kinds
-        from optbench.reports.render.write import check_kinds as check_outputs
-        from optbench.reports.statistics.verdicts import parse_margin
+        from optbench.reports.build.options import options_of
+        from optbench.reports.render.write import check_kinds
 
-        check_outputs(self.only)
-        if not 0.5 <= self.level < 1:
-            raise ConfigError(f"--level {self.level:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
-        return ReportOptions(
-            level=self.level,
-            margin=parse_margin(self.margin),
-            mix=check_kinds(self.mix),
-            reference=self.reference,
-        )
+        check_kinds(self.only)
+        return options_of(self.margin, self.mix, self.reference, self.level)
+
+    def write(self, made: Sequence[StudyReport], refresh: int | None = None) -> list[Path]:
+        """Write the files and return them."""
+        from optbench.reports.render.write import KINDS, write_studies
+
+        return write_studies(made, self.folder or DEFAULT_OUTPUT, self.only or KINDS, refresh)
 
 
 def source(path: Path | None, wanted: ReportFlags) -> Path:
@@ -107,7 +104,7 @@ def source(path: Path | None, wanted: ReportFlags) -> Path:
 
 def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
     """Write the files again whenever something has changed, until all studies end or Ctrl-C."""
-    from optbench.reports.build.studies import build_studies
+    from optbench.reports.build.studies import build_studies, first_lines
     from optbench.reports.read.locate import located
     from optbench.reports.watch import all_finished, changes
 
@@ -124,7 +121,7 @@ def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
                 words, ended = str(error).splitlines(), False
             else:
                 ended = all(one.results is not None and all_finished(one.results) for one in made)
-                files = written(made, wanted, refresh=None if ended else max(1, round(every)))
+                files = wanted.write(made, refresh=None if ended else max(1, round(every)))
                 words = [*first_lines(made), written_line(files)]
             if words != printed:
                 print_lines(words)
@@ -133,31 +130,6 @@ def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
                 return
     except KeyboardInterrupt:
         log.warning("stopped watching; the last report stays")
-
-
-def warn(made: Sequence[StudyReport]) -> None:
-    """Log what could not be read or reported."""
-    for one in made:
-        if one.problem:
-            log.warning(f"{one.name}: no report: {one.problem}")
-        for path, reason in one.report.skipped if one.report else ():
-            log.warning(f"left out: {path}: {reason}")
-
-
-def written(made: Sequence[StudyReport], wanted: ReportFlags, refresh: int | None = None) -> list[Path]:
-    """Write the files of a report, or of several with their list, and return them."""
-    from optbench.reports.build.studies import entries
-    from optbench.reports.render.write import KINDS, write_index, write_report
-
-    folder, kinds = wanted.folder or DEFAULT_OUTPUT, wanted.only or KINDS
-    files = []
-    for one in made:
-        if one.report and one.results:
-            own = folder if len(made) == 1 else folder / one.name
-            files += write_report(one.report, own, root=one.results.root, kinds=kinds, refresh=refresh)
-    if len(made) > 1:
-        files = write_index(entries(made), folder, title=TITLE, kinds=kinds, refresh=refresh) + files
-    return files
 
 
 def tree_of(made: Sequence[StudyReport]) -> object:
@@ -182,21 +154,6 @@ def print_text(made: Sequence[StudyReport]) -> None:
         if one.report:
             print_lines(["", f"== {one.name} =="])
             print_first_screen(one.report)
-
-
-def first_lines(made: Sequence[StudyReport]) -> list[str]:
-    """Return the claim, the answer, the caveats and what to type next; of several studies, a line each."""
-    from optbench.reports.build.studies import entries
-    from optbench.reports.model.overview import overview
-
-    if len(made) > 1:
-        return [f"{one.study}: {' '.join(one.answer)}" for one in entries(made)]
-    report = made[0].report
-    first = overview(report) if report else None
-    if first is None:
-        return [made[0].problem]
-    next_lines = (line for step in first.steps for line in (f"next: {step.reason}", f"  {step.command}"))
-    return [*filter(None, [first.claim]), *first.answer, *first.caveats, *next_lines]
 
 
 def written_line(files: Sequence[Path]) -> str:

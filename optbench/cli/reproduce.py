@@ -15,11 +15,14 @@ from optbench.cli import options
 from optbench.cli.completion import complete_slug
 from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
 from optbench.cli.output import Output
-from optbench.cli.sweep import SweepOptions, plan_of, print_plan, run_study, show_plan
+from optbench.cli.sweep import print_plan, show_plan
 from optbench.cli.tables import table
-from optbench.cli.trust import require_trust
+from optbench.cli.trust import asked as asked_to_trust
 from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError
 from optbench.files import expanded
+from optbench.sweeps.options import SweepOptions
+from optbench.sweeps.start import plan_of, run_study
+from optbench.sweeps.study.agreement import require_trust
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
@@ -103,7 +106,8 @@ def reproduce(
     if summary:
         summarise(experiments_dir, published, check=check)
         return
-    how = SweepOptions(None, scale, None, jobs, per_device, executor, retry, results_dir, config_dir, trust=trust)
+    again = options.split(retry)
+    how = SweepOptions(None, scale, None, jobs, per_device, executor, again, results_dir, config_dir, trust=trust)
     wanted = ReproduceFlags(experiments_dir, publish, published, options.split(mix), dry_run)
     if decide_only:
         from optbench.cli.decide import decide_stored
@@ -191,7 +195,7 @@ def prepare(slug: str, how: SweepOptions, wanted: ReproduceFlags) -> Prepared:
 
     experiment = find(slug, experiments_folder(wanted.experiments))
     check_kinds(wanted.mix)
-    require_trust(experiment.file, how.scale, (), how.trust)
+    require_trust(experiment.file, how.scale, (), how.trust, asked_to_trust)
     study = make_study([], {}, file=experiment.file, scale=how.scale, config_dir=how.config_dir, root=how.root)
     check_study(study.name)
     if not study.claim:
@@ -213,7 +217,7 @@ def carry_out(
     from optbench.reproducing.publish import publish, verdict_document
 
     start, root = time.monotonic(), how.root
-    scheduler = run_study(prepared.study, prepared.cells, how, output)
+    scheduler = run_study(prepared.study, prepared.cells, how, progress=output.shows_progress)
     if scheduler.refusals and len(scheduler.failures()) == len(scheduler.planned_runs):
         raise scheduler.refusals[0]  # nothing at all could be run
     found = decided(prepared, root, wanted)

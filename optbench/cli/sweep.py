@@ -3,71 +3,22 @@
 from __future__ import annotations
 
 import gc
-import logging
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.cli import options
-from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
+from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir, split
 from optbench.cli.output import Output, print_lines
 from optbench.cli.tables import table
-from optbench.cli.trust import require_trust
-from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError, StorageError
+from optbench.cli.trust import asked
+from optbench.errors import ConfigError
+from optbench.sweeps.options import SweepOptions
+from optbench.sweeps.outcome import conclude, result_tree
+from optbench.sweeps.start import asked_study, plan_of, run_study
 
 if TYPE_CHECKING:
-    from optbench.sweeps.executors.registry import ExecutorChoice
     from optbench.sweeps.scheduler.scheduler import Scheduler
     from optbench.sweeps.study.study import Study
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """The options of running a sweep. The study says what is run."""
-
-    protocol: str | None = None
-    scale: str | None = None
-    study: str | None = None
-    jobs: int | None = None
-    per_device: int = 1
-    executor: str = "local"
-    retry: str = ""
-    results_dir: Path | None = None
-    config_dir: Path | None = None
-    storage: str = ""
-    trust: bool = False
-
-    def __post_init__(self) -> None:
-        if self.jobs is not None and self.jobs < 1:
-            raise ConfigError(f"--jobs {self.jobs}: expected at least one")
-        from optbench.records import Status
-
-        allowed = [str(status) for status in Status if not status.succeeded]
-        for status in sorted(self.retried - set(allowed)):
-            raise ConfigError(f"--retry: unknown status '{status}'", f"Choose from {', '.join(allowed)}")
-
-    @property
-    def retried(self) -> frozenset[str]:
-        """The statuses that --retry names."""
-        return frozenset(options.split(self.retry))
-
-    @property
-    def root(self) -> Path:
-        """The results folder."""
-        from optbench.store import results_root
-
-        return results_root(self.results_dir)
-
-    def executor_choice(self) -> ExecutorChoice:
-        """Return the executor that --executor names. Raise ConfigError or MissingError."""
-        from optbench.sweeps.executors.registry import choose
-
-        return choose(self.executor, self.config_dir)
 
 
 def sweep(
@@ -111,50 +62,15 @@ def sweep(
     settings |= {"search_seed": search_seed, "budgets": numbers("--budgets", budgets)}
     settings |= {"extend_edges": extend_edges, "allow_unequal": allow_unequal or None}
     how = SweepOptions(
-        protocol, scale, study, jobs, per_device, executor, retry, results_dir, config_dir, storage, trust
+        protocol, scale, study, jobs, per_device, executor, split(retry), results_dir, config_dir, storage, trust
     )
     how.executor_choice()
-    asked, cells = planned(asked_study(words or [], settings, how), how.config_dir)
+    wanted, cells = planned(asked_study(words or [], settings, how, asked), how.config_dir)
     gc.freeze()  # what is imported stays: planning thousands of runs is a third slower if every collection visits it
     if dry_run:
-        show_plan(asked, cells, how, output)
+        show_plan(wanted, cells, how, output)
     else:
-        report(run_study(asked, cells, how, output), output)
-
-
-def asked_study(words: Sequence[str], given: Mapping[str, Any], how: SweepOptions) -> Study:
-    """Return the study that a command line asks for."""
-    from optbench.store import check_study
-    from optbench.sweeps.study.study import make_study
-
-    file, overrides = study_file(words)
-    if not words:
-        raise ConfigError(
-            "Nothing to sweep: give overrides or a study file",
-            "e.g. optbench sweep optimizer=lion,adamw model=vit --trials 16 --seeds 5",
-        )
-    if file is not None:
-        require_trust(file, how.scale, overrides, how.trust)
-    asked = make_study(
-        overrides,
-        given,
-        file=file,
-        scale=how.scale,
-        protocol=how.protocol,
-        name=how.study,
-        config_dir=how.config_dir,
-        root=how.root,
-    )
-    check_study(asked.name)
-    return asked
-
-
-def study_file(words: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Split the words of a command line into the study file (the word without a `=`) and the overrides."""
-    files = [word for word in words if "=" not in word]
-    if len(files) > 1:
-        raise ConfigError(f"{files[1]}: a sweep takes one study file", "All other words must be key=value")
-    return (Path(files[0]) if files else None), [word for word in words if "=" in word]
+        report(run_study(wanted, cells, how, progress=output.shows_progress), output)
 
 
 def numbers(option: str, text: str | None) -> list[float] | None:
@@ -167,87 +83,6 @@ def numbers(option: str, text: str | None) -> list[float] | None:
         raise ConfigError(f"{option} {text}: expected numbers, e.g. 0.25,0.5,1") from None
 
 
-def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> Scheduler:
-    """Run what is not finished of a study, and return its scheduler."""
-    from optbench.sweeps.display.live import LiveDisplay, log_edges
-    from optbench.sweeps.display.optuna_mirror import OptunaMirror
-    from optbench.sweeps.display.optuna_storage import check_storage
-    from optbench.sweeps.scheduler import study_file
-    from optbench.sweeps.scheduler.scheduler import Scheduler
-    from optbench.sweeps.scheduler.study_progress import runs_by_cell
-    from optbench.sweeps.search.pruning import make_pruning
-    from optbench.sweeps.study.given import dropped_lines
-
-    executor, folder = how.executor_choice(), how.root / study.name
-    check_storage(how.storage, folder)
-    if not study_file.is_done(study_file.read_study_json(folder), study):
-        executor.warm_up([cell.config for cell in cells])
-    live = LiveDisplay(runs_by_cell(study, cells), 1, quiet=not output.shows_progress)
-    for line in dropped_lines(cells):
-        log.info(line)
-    with study_file.scheduler_lock(folder):
-        study_file.set_aside_unreadable(folder)
-        scheduler = Scheduler(
-            study,
-            cells,
-            how.root,
-            live,
-            make_pruning(study, folder),
-            how.retried,
-            on_edge=log_edges,
-            mirror=OptunaMirror(folder, how.storage).update,
-            on_extend=lambda trials: log.info(f"extending: {trials} more trials for every cell"),
-        )
-        for change in study_file.changed_settings(scheduler.previous, study):
-            log.warning(f"the study {study.name} changes: {change}")
-        waiting = scheduler.plan()
-        study_file.check_points(scheduler.previous, scheduler.progress.cells)
-        scheduler.write_study_file()
-        if waiting:
-            run_waiting(scheduler, live, executor, how)
-    return scheduler
-
-
-def run_waiting(scheduler: Scheduler, live: Any, chosen: ExecutorChoice, how: SweepOptions) -> None:
-    """Run the waiting runs on an executor. Raise Interrupted after SIGINT or SIGTERM."""
-    from optbench.sweeps.executors.signals import stop_requests
-
-    executor = chosen.make([cell.config for cell in scheduler.cells], scheduler.folder, how.jobs, how.per_device)
-    scheduler.sharing = {**executor.sharing, "executor": chosen.name}
-    count = live.slots = executor.slots
-    trackers_off(scheduler)
-    log.info(
-        f"{scheduler.study.name}: {len(scheduler.waiting)} runs to do, {scheduler.found} already finished, "
-        f"{count} at a time; results in {scheduler.folder}"
-    )
-    with stop_requests() as asked:
-        scheduler.stop_signal = asked
-        try:
-            scheduler.run(executor)
-        finally:
-            live.close()
-            with suppress(StorageError):  # a full disk is reported already; study.json can be rebuilt
-                scheduler.write_study_file()
-    if asked():
-        done, planned = len(scheduler.outcomes), len(scheduler.planned_runs)
-        raise Interrupted(
-            asked(),
-            f"interrupted: {done} of {planned} planned runs are finished, the others have checkpoints",
-            "Run the same command again to continue",
-        )
-
-
-def trackers_off(scheduler: Scheduler) -> None:
-    """Turn tracker=auto off unless W&B has a key or a mode: its process would cost more than a short run."""
-    from optbench.trackers.wandb import has_key
-
-    if has_key() or os.environ.get("WANDB_MODE"):
-        return
-    if any(run.config.tracker == "auto" for run in scheduler.planned_runs):
-        scheduler.tracker = "none"
-        log.warning("No W&B key found: runs are not tracked (tracker=wandb logs them offline)")
-
-
 def report(scheduler: Scheduler, output: Output) -> None:
     """Print the result of a study. Raise ExpectationFailed if a run did not succeed."""
     tree = result_tree(scheduler)
@@ -255,41 +90,11 @@ def report(scheduler: Scheduler, output: Output) -> None:
     raise_for_failures(scheduler, tree)
 
 
-def result_tree(scheduler: Scheduler) -> dict[str, Any]:
-    """Return the result of a study as plain data. Raise the first refusal if no run could be started."""
-    from optbench.sweeps.display import summary
-
-    if scheduler.refusals and len(scheduler.failures()) == len(scheduler.planned_runs):
-        raise scheduler.refusals[0]
-    tree = summary.summary_of(scheduler)
-    if scheduler.ran == 0:
-        log.warning(f"{scheduler.study.name}: all {tree['runs']['planned']} runs are already finished")
-    return tree
-
-
 def raise_for_failures(scheduler: Scheduler, tree: Mapping[str, Any]) -> None:
     """Log the result to W&B. Raise ExpectationFailed if a run did not succeed."""
-    from optbench.sweeps.display import wandb_summary
-    from optbench.sweeps.study.outcomes import status_counts
-
-    wandb_summary.track(scheduler, tree)
-    failures = scheduler.failures()
-    if failures:
-        counts = status_counts(failures)
-        words = ", ".join(f"{count} {status}" for status, count in counts.items())
-        raise ExpectationFailed(
-            f"{len(failures)} of {tree['runs']['planned']} runs did not succeed: {words}", retry_hint(failures)
-        )
-
-
-def retry_hint(failures: Sequence[Any]) -> str:
-    """Return the option that reruns what may succeed the next time. A diverged run would diverge again."""
-    from optbench.records import Status
-
-    again = sorted(
-        {f.status for f in failures} & {str(s) for s in (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)}
-    )
-    return f"Rerun them with --retry {','.join(again)}" if again else ""
+    error = conclude(scheduler, tree)
+    if error is not None:
+        raise error
 
 
 def print_summary(tree: Mapping[str, Any]) -> None:
@@ -313,14 +118,6 @@ def show_plan(study: Study, cells: Sequence[Any], how: SweepOptions, output: Out
     output.answer(tree, lambda: print_plan(tree))
     if refusal is not None:
         raise refusal
-
-
-def plan_of(study: Study, cells: Sequence[Any], how: SweepOptions) -> tuple[dict[str, Any], OptbenchError | None]:
-    """Return the plan of a study, and the error of a cell that cannot be run."""
-    from optbench.sweeps.dry_run.plan import plan
-
-    executor = how.executor_choice()
-    return plan(study, cells, how.root, jobs=how.jobs, per_device=how.per_device, retry=how.retried, executor=executor)
 
 
 def print_plan(tree: Mapping[str, Any]) -> None:

@@ -13,10 +13,13 @@ import typer
 from optbench.cli import options
 from optbench.cli.options import AsJson, ConfigDir, Debug, Overrides, ResultsDir
 from optbench.cli.output import Output, print_lines
-from optbench.cli.sweep import SweepOptions, print_summary, raise_for_failures, result_tree, run_study, show_plan
+from optbench.cli.sweep import print_summary, raise_for_failures, show_plan
 from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed, OptbenchError
 from optbench.files import expanded
+from optbench.sweeps.options import SweepOptions
+from optbench.sweeps.outcome import result_tree
+from optbench.sweeps.start import run_study
 
 if TYPE_CHECKING:
     from optbench.sweeps.scheduler.scheduler import Scheduler
@@ -51,7 +54,7 @@ def set_(
     Defaults: conf/protocol/targets.yaml. If some run failed, the file is written and the exit code is 3."""
     output = Output(as_json, quiet)
     given = {"trials": trials, "seeds": seeds, "budgets": None if budget is None else [budget]}
-    how = SweepOptions(None, None, study, jobs, per_device, "local", retry, results_dir, config_dir)
+    how = SweepOptions(None, None, study, jobs, per_device, "local", options.split(retry), results_dir, config_dir)
     asked, cells = study_of(model, overrides or [], given, how)
     if dry_run:
         show_plan(asked, cells, how, output)
@@ -62,7 +65,7 @@ def set_(
     file = target_file.path_of(destination(folder, how.config_dir), cells[0])
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)  # fail before the runs if it cannot be written
-    conclude(run_study(asked, cells, how, output), file, output)
+    conclude(run_study(asked, cells, how, progress=output.shows_progress), file, output)
 
 
 def study_of(

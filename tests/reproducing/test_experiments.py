@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from optbench.cli.reproduce import ReproduceFlags, prepare
-from optbench.cli.sweep import SweepOptions
 from optbench.reproducing import find
+from optbench.sweeps.options import SweepOptions
 
 FOLDER = find.experiments_folder()
 ALL = [(slug, scale) for slug in find.slugs(FOLDER) for scale in find.find(slug, FOLDER).scales]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from optbench.reports.model.overview import overview
 from optbench.reports.read.locate import read_studies
 from optbench.reports.read.reading import Results
 from optbench.reports.read.run_rows import OPEN
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,27 @@ def build_studies(path: Path, options: ReportOptions) -> list[StudyReport]:
     if len(errors) == len(made):
         raise errors[0]
     return made
+
+
+def warn(made: Sequence[StudyReport]) -> None:
+    """Log what could not be read or reported."""
+    for one in made:
+        if one.problem:
+            log.warning(f"{one.name}: no report: {one.problem}")
+        for path, reason in one.report.skipped if one.report else ():
+            log.warning(f"left out: {path}: {reason}")
+
+
+def first_lines(made: Sequence[StudyReport]) -> list[str]:
+    """Return the claim, the answer, the caveats and what to type next; of several studies, a line each."""
+    if len(made) > 1:
+        return [f"{one.study}: {' '.join(one.answer)}" for one in entries(made)]
+    report = made[0].report
+    first = overview(report) if report else None
+    if first is None:
+        return [made[0].problem]
+    next_lines = (line for step in first.steps for line in (f"next: {step.reason}", f"  {step.command}"))
+    return [*filter(None, [first.claim]), *first.answer, *first.caveats, *next_lines]
 
 
 def entries(made: Sequence[StudyReport]) -> list[IndexEntry]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from optbench.errors import ConfigError
 from optbench.files import has_content
+from optbench.reports.build.studies import StudyReport, entries
 from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Report
 from optbench.reports.model.document import Document
@@ -28,6 +29,7 @@ from optbench.reports.model.index import INDEX, IndexEntry, index_table
 from optbench.store import storage_errors, write_atomically
 
 SCALARS = frozenset((int, str, bool, type(None)))
+TITLE = "Studies"  # of the list of several
 KINDS = ("html", "md", "json", "csv", "figures")
 TABLES = frozenset(  # every CSV file that a report may have
     {
@@ -73,6 +75,20 @@ def write_report(
     if "csv" in kinds:
         written += write_tables(made, folder / "tables")
     return written
+
+
+def write_studies(
+    made: Sequence[StudyReport], folder: Path, kinds: Collection[str] = KINDS, refresh: int | None = None
+) -> list[Path]:
+    """Write the files of a report, or of several in folders of their own with their list, and return them."""
+    files: list[Path] = []
+    for one in made:
+        if one.report and one.results:
+            own = folder if len(made) == 1 else folder / one.name
+            files += write_report(one.report, own, root=one.results.root, kinds=kinds, refresh=refresh)
+    if len(made) > 1:
+        files = write_index(entries(made), folder, title=TITLE, kinds=kinds, refresh=refresh) + files
+    return files
 
 
 def write_index(

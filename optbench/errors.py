@@ -17,8 +17,10 @@ Any other exception that reaches the command line is a bug in optbench: tracebac
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 COMMANDS = re.compile(
@@ -122,6 +124,21 @@ class Interrupted(OptbenchError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.signal_number, self.message, self.hint)
+
+
+@contextmanager
+def path_errors() -> Generator[None]:
+    """Raise StorageError in place of an error about a file or a folder: a name that is too long, no permission."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, (str, bytes)):
+            raise
+        raise StorageError(f"{os.fsdecode(error.filename)}: {error.strerror or error}") from error
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # Path.resolve, before Python 3.13
+            raise
+        raise StorageError(str(error)) from error
 
 
 def to_plain(error: OptbenchError) -> dict[str, object]:

@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "optbench"
 ROWS = """
 cli
 benches merging reproducing integrations templates
-sweeps checks api scripts
+api
+sweeps checks scripts
 sessions
 distributed reports
 training trackers

@@ -34,6 +34,11 @@ class CheckResult:
         """True for an expected result: a pass without a declared difference, or a declared difference."""
         return self.state == NOT_APPLICABLE or (self.state == DIFFERS) == bool(self.declared)
 
+    def row(self) -> dict[str, str]:
+        """Return the row of a table."""
+        declared = f" [declared: {self.declared}]" if self.declared else ""
+        return {"check": self.check, "state": self.state, "detail": self.detail + declared}
+
     def as_dict(self) -> dict[str, str | bool]:
         """Return plain data for JSON."""
         return {**dataclasses.asdict(self), "holds": self.holds}

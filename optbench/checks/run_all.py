@@ -39,8 +39,8 @@ CHECKS: tuple[Check, ...] = (
 """Each function's name is the check's name in results and under `about.differs`."""
 
 
-def check(config: RunConfig, against: str = "") -> list[CheckResult]:
-    """Return one result per check, in the order of CHECKS.
+def check(config: RunConfig, against: str = "", *, distributed: bool = False) -> list[CheckResult]:
+    """Return one result per check, in the order of CHECKS; with `distributed` also those on two ranks.
 
     Raises ConfigError if the optimizer cannot be built or `against` names no rule."""
     if against and against not in paper_names():
@@ -50,9 +50,16 @@ def check(config: RunConfig, against: str = "") -> list[CheckResult]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the tensors are tiny: a second thread only waits
     try:
-        return [run_check(one, subject) for one in CHECKS]
+        return [*(run_check(one, subject) for one in CHECKS), *(on_ranks(config) if distributed else ())]
     finally:
         torch.set_num_threads(threads)
+
+
+def on_ranks(config: RunConfig) -> list[CheckResult]:
+    """Return the results of the checks on two ranks."""
+    from optbench.checks.ranks import distributed
+
+    return list(distributed(config))
 
 
 def run_check(function: Check, subject: Subject) -> CheckResult:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from optbench.cli.commands import CommandGroup
 from optbench.cli.options import Debug
 from optbench.cli.output import Output, log_to_stderr
 from optbench.cli.streams import stdout_error
-from optbench.errors import ConfigError, OptbenchError, StorageError, printable
+from optbench.errors import ConfigError, OptbenchError, path_errors, printable
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # ClickException; newer versions of Typer have their own
 ABOUT = "Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."
@@ -66,21 +65,6 @@ def with_script_arguments(words: Sequence[str]) -> list[str]:
 
     joined = shlex.join(after)
     return [*before, f"script.args={in_quotes(joined) if joined[0] in QUOTES else joined}"]
-
-
-@contextmanager
-def path_errors() -> Iterator[None]:
-    """Raise StorageError in place of an error about a file or a folder: a name that is too long, no permission."""
-    try:
-        yield
-    except OSError as error:
-        if not isinstance(error.filename, (str, bytes)):
-            raise
-        raise StorageError(f"{os.fsdecode(error.filename)}: {error.strerror or error}") from error
-    except RuntimeError as error:
-        if not str(error).startswith("Symlink loop"):  # Path.resolve, before Python 3.13
-            raise
-        raise StorageError(str(error)) from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +16,7 @@ from optbench.cli.tables import table
 from optbench.errors import ConfigError, ExpectationFailed
 
 if TYPE_CHECKING:
-    from optbench.checks.result import CheckResult
-    from optbench.config import RunConfig
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +49,11 @@ def check(
     config = load(overrides, config_dir)[1]
     from optbench.checks.run_all import check as examine
 
-    found = [*examine(config, against), *(on_ranks(config) if distributed else [])]
+    found = examine(config, against, distributed=distributed)
     name, implementation = config.optimizer.name, config.optimizer.settings["impl"]
     findings = [finding.as_dict() for finding in found]
     tree = {"optimizer": name, "implementation": implementation, "findings": findings}
-    output.answer(tree, lambda: table(f"{name} by {implementation}", [row(finding) for finding in found]))
+    output.answer(tree, lambda: table(f"{name} by {implementation}", [finding.row() for finding in found]))
     require_none([f"{finding.check} ({finding.detail})" for finding in found if not finding.holds])
 
 
@@ -69,6 +68,7 @@ def check_all(
     from optbench.checks import matrix_tables
     from optbench.checks.matrix import check_matrix
     from optbench.checks.run_all import check as examine
+    from optbench.checks.run_all import on_ranks
     from optbench.training.provenance import package_versions
 
     cells = check_matrix(config_dir, overrides, examine, on_ranks if distributed else lambda config: [])
@@ -83,19 +83,6 @@ def check_all(
     require_none(
         [f"{c.optimizer} by {c.implementation}: {f.check}" for c in cells for f in c.all_results if not f.holds]
     )
-
-
-def on_ranks(config: RunConfig) -> list[CheckResult]:
-    """Return the results of the checks on two ranks."""
-    from optbench.checks.ranks import distributed
-
-    return list(distributed(config))
-
-
-def row(finding: CheckResult) -> dict[str, Any]:
-    """Return a check's row of the table."""
-    declared = f" [declared: {finding.declared}]" if finding.declared else ""
-    return {"check": finding.check, "state": finding.state, "detail": finding.detail + declared}
 
 
 def require_none(undeclared: Sequence[str]) -> None:

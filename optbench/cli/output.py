@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from optbench.errors import OptbenchError, printable
+from optbench.api.progress import LOGGER, LogToStderr, is_speaker, print_lines
+from optbench.errors import OptbenchError
 
 SHOWN = 200  # characters of a longer word in an error, such as a path
 LONG_WORD = re.compile(rf"\S{{{SHOWN + 3},}}")
-LOGGER = logging.getLogger("optbench")  # all modules of the package log below it
-
-
-def is_speaker() -> bool:
-    """Return True if this process may print. Of several processes started by torchrun, only rank 0 may."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
-
-
-class LogToStderr(logging.Handler):
-    """Print log messages to stderr, as it is at that moment: a live display of rich replaces it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if is_speaker():
-            print_lines(record.getMessage().splitlines(), sys.stderr)
 
 
 class Output:
@@ -74,11 +60,6 @@ class Output:
         print_lines([f"optbench: {message}", *error.hint.splitlines()], sys.stderr)
         if self.as_json and not self.answered:
             print(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
-
-
-def print_lines(lines: Iterable[str], file: TextIO | None = None) -> None:
-    """Print lines to stdout or a file. Names in them come from files and command no terminal."""
-    print("\n".join(map(printable, lines)), file=file, flush=True)
 
 
 def log_to_stderr() -> None:

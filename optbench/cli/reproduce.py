@@ -13,7 +13,7 @@ import typer
 
 from optbench.cli import options
 from optbench.cli.completion import complete_slug
-from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir
+from optbench.cli.options import AsJson, ConfigDir, Debug, ResultsDir, split
 from optbench.cli.output import Output
 from optbench.cli.sweep import print_plan, show_plan
 from optbench.cli.tables import table
@@ -106,9 +106,8 @@ def reproduce(
     if summary:
         summarise(experiments_dir, published, check=check)
         return
-    again = options.split(retry)
-    how = SweepOptions(None, scale, None, jobs, per_device, executor, again, results_dir, config_dir, trust=trust)
-    wanted = ReproduceFlags(experiments_dir, publish, published, options.split(mix), dry_run)
+    how = SweepOptions(None, scale, None, jobs, per_device, executor, split(retry), results_dir, config_dir, "", trust)
+    wanted = ReproduceFlags(experiments_dir, publish, published, split(mix), dry_run)
     if decide_only:
         from optbench.cli.decide import decide_stored
 

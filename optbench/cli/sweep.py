@@ -102,14 +102,7 @@ def print_summary(tree: Mapping[str, Any]) -> None:
     from optbench.sweeps.display import summary
 
     table(tree["study"], [summary.table_row(cell) for cell in tree["cells"]])
-    counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
-    budgets = sorted({round(cell["evaluated_samples"]) for cell in tree["cells"]})
-    budget = " or ".join(f"{samples:,}" for samples in budgets) if len(budgets) < 4 else f"{len(budgets)} budgets of"
-    first = (
-        f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; {summary.tuning_text(tree)}, "
-        f"{budget} samples through gradient evaluations a run; 95 % intervals over final seeds"
-    )
-    print_lines([first, *summary.given_lines(tree["cells"]), f"results  {tree['folder']}"])
+    print_lines(summary.note_lines(tree))
 
 
 def show_plan(study: Study, cells: Sequence[Any], how: SweepOptions, output: Output) -> None:

@@ -8,7 +8,8 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,16 @@ from optbench.errors import ConfigError, MissingError, OptbenchError, UserCodeEr
 
 _imported: dict[str, str] = {}
 """The source of the user's modules when they were imported, by import path."""
+
+
+class Importing(threading.local):
+    """The objects whose modules a thread is importing, the innermost last."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+
+_importing = Importing()
 
 
 def is_path(text: str) -> bool:
@@ -56,7 +67,7 @@ def file_module(file: Path, path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with modules_beside(file):
+        with modules_beside(file), marked(path):
             spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
@@ -84,7 +95,8 @@ def modules_beside(file: Path) -> Generator[None]:
 def dotted_module(module: str, path: str) -> ModuleType:
     """Import a module. Raises ConfigError where it is the user's and was edited after it was imported."""
     try:
-        found = importlib.import_module(module)
+        with marked(path):
+            found = importlib.import_module(module)
     except BaseException as error:
         raise import_error(error, path) from error
     now = source_sha256(path)
@@ -93,6 +105,23 @@ def dotted_module(module: str, path: str) -> ModuleType:
             f"{shown(path)} was edited after it was imported", "Start Python again: it keeps what it imported"
         )
     return found
+
+
+@contextmanager
+def marked(path: str) -> Generator[None]:
+    """Keep the path of an object while its module is imported."""
+    _importing.paths.append(path)
+    try:
+        yield
+    finally:
+        _importing.paths.pop()
+
+
+def importing() -> Sequence[str]:
+    """Return the paths of the objects whose modules are being imported now, the innermost last.
+
+    A script that trains while it is imported would train again in every process that imports it."""
+    return _importing.paths
 
 
 def import_error(error: BaseException, path: str) -> BaseException:

@@ -48,7 +48,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small study, and the run of COMMANDS["run"]."""
     folder = tmp_path_factory.mktemp("odd")
     make_tree(folder / "results", runs=20, records=4)
-    from optbench.api import run
+    from optbench import run
 
     run([*QUICK], results_dir=folder / "results")
     return folder

@@ -104,6 +104,18 @@ def spread_text(found: Mapping[str, Any] | None) -> str:
     return f"{found['mean']:.4g}{half} (n={found['n']})"
 
 
+def note_lines(tree: Mapping[str, Any]) -> list[str]:
+    """Return the lines below the table: runs, tuning, budget, what some cell alone was given, the folder."""
+    counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
+    budgets = sorted({round(cell["evaluated_samples"]) for cell in tree["cells"]})
+    budget = " or ".join(f"{samples:,}" for samples in budgets) if len(budgets) < 4 else f"{len(budgets)} budgets of"
+    first = (
+        f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; {tuning_text(tree)}, "
+        f"{budget} samples through gradient evaluations a run; 95 % intervals over final seeds"
+    )
+    return [first, *given_lines(tree["cells"]), f"results  {tree['folder']}"]
+
+
 def tuning_text(tree: Mapping[str, Any]) -> str:
     """Return how the cells of a study were tuned."""
     kinds = {"auto": "grid or Sobol"}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from optbench.config import RunConfig
@@ -30,7 +31,6 @@ PRELOADED = (
     "torch.utils.flop_counter",
     "torch.utils.serialization.config",
 )
-COMMAND_LINE = {"optbench.cli.app"}  # each worker of the script `optbench` imports it: its main module does
 FIRST = "optbench.sweeps.executors.before_imports"
 LAST = "optbench.sessions.before_fork"  # does what every run would do again
 
@@ -71,7 +71,7 @@ def forked(
         ours, theirs = context.Pipe()
         process = context.Process(target=body, args=(theirs, *arguments), name=name)
         try:
-            with same_path():
+            with same_path(), without_main():
                 process.start()
         except (EOFError, OSError) as error:
             problem = str(error) or "it was killed"
@@ -100,9 +100,21 @@ def same_path() -> Iterator[None]:
         del os.environ[SAFE_PATH]
 
 
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Start processes that leave the main module alone. multiprocessing would import it again in each of them: a script
+    that sweeps would sweep there."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def preloaded(configs: Iterable[RunConfig]) -> list[str]:
     """Return the modules to import: the session, those of the choices, and the heavy packages that they import late."""
-    modules = {*PRELOADED, *(COMMAND_LINE & sys.modules.keys())}
+    modules = set(PRELOADED)
     for config in configs:
         for choice in (*config.choices.values(), *config.modifiers):
             module = choice.target.rpartition(".")[0]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optbench.files import read_json_file
 from optbench.reports.model.document import Document, Places
 from optbench.reports.model.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
 
 HASHES = ".drawn.json"  # of what each figure was drawn from, in the folder of the figures
 
@@ -39,11 +43,21 @@ def write_figures(document: Document, folder: Path) -> list[Path]:
 
 
 def draw(figure: Figure, places: Places, files: list[Path]) -> None:
-    """Draw one figure into its files. `places`: of each contender among all, which gives it its colour."""
-    from optbench.reports.model import figure as kinds
-    from optbench.reports.render.figures import bars, forest, heat, lines, standings
+    """Draw one figure into its files."""
     from optbench.reports.render.figures.style import save, style
     from optbench.store import write_atomically
+
+    with style():
+        made = drawn(figure, places)
+        for file in files:
+            write_atomically(file, lambda out, file=file: save(made, out, file.suffix[1:]))
+
+
+def drawn(figure: Figure, places: Places) -> Drawn:
+    """Draw one figure. `places`: of each contender among all, which gives it its colour."""
+    from optbench.reports.model import figure as kinds
+    from optbench.reports.render.figures import bars, forest, heat, lines, standings
+    from optbench.reports.render.figures.style import style
 
     drawers = {
         kinds.Lines: lines.lines,
@@ -56,9 +70,7 @@ def draw(figure: Figure, places: Places, files: list[Path]) -> None:
         kinds.Across: standings.standings,
     }
     with style():
-        drawn = drawers[type(figure.data)](figure.data, places)
-        for file in files:
-            write_atomically(file, lambda out, file=file: save(drawn, out, file.suffix[1:]))
+        return drawers[type(figure.data)](figure.data, places)
 
 
 def drawn_before(folder: Path) -> dict[str, str]:

@@ -1,15 +1,14 @@
-"""optbench from Python: `optbench.run` and `optbench.results`.
-
-Nothing is printed, and errors are raised as `optbench.errors.OptbenchError`."""
+"""`optbench.results`: the runs and records of a results folder, as tables."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from optbench.api.words import path_of
+from optbench.errors import path_errors
 from optbench.reports.model.numbers import counted
 from optbench.store import results_root
 
@@ -17,32 +16,6 @@ if TYPE_CHECKING:
     import polars
 
     from optbench.reports.read.reading import Results
-
-logging.getLogger("optbench").addHandler(logging.NullHandler())
-
-
-def run(
-    overrides: Sequence[str] = (),
-    *,
-    study: str = "runs",
-    results_dir: str | Path | None = None,
-    config_dir: str | Path | None = None,
-    force: bool = False,
-) -> dict[str, Any]:
-    """Train once, like `optbench run` with the same overrides: resume an interrupted run, read a finished one.
-
-    Return result.json with the run's `folder` beside it. A run that diverges or fails is a result too: see `status`.
-    Raise ConfigError, MissingError (a dependency, data or a device), Interrupted (checkpoint written)."""
-    from optbench.config import Composition
-    from optbench.sessions.execute import execute
-    from optbench.sessions.sinks import sinks_for
-    from optbench.store import check_study
-
-    check_study(study)
-    config = Composition(list(overrides), Path(config_dir) if config_dir else None).run_config()
-    sinks = sinks_for(config, progress=False)
-    ended = execute(config, results_root(results_dir), study=study, force=force, sinks=sinks)
-    return {**ended.result, "folder": str(ended.folder)}
 
 
 @dataclass(frozen=True)
@@ -74,11 +47,29 @@ class Frames:
         runs, studies = len(self.read.runs), len({run["study"] for run in self.read.runs})
         return f"<{counted(runs, 'run')} of {counted(studies, 'study', 'studies')}>"
 
+    def _repr_html_(self) -> str:
+        from optbench.api.display import rows_html
 
+        studies: dict[str, list[str]] = {}
+        for run in self.read.runs:
+            studies.setdefault(run["study"], []).append(run["status"])
+        rows = [
+            {"study": name, "runs": len(found), **{status: found.count(status) for status in statuses(studies)}}
+            for name, found in sorted(studies.items())
+        ]
+        return rows_html(repr(self)[1:-1], rows)
+
+
+def statuses(studies: dict[str, list[str]]) -> list[str]:
+    """Return every status of some runs, sorted."""
+    return sorted({status for found in studies.values() for status in found})
+
+
+@path_errors()
 def results(path: str | Path | None = None) -> Frames:
     """Return the runs and records of a study's folder, or of every study below a results folder.
 
     Default: $OPTBENCH_RESULTS_DIR or ./results. Raise NoResultsError if there are no runs."""
     from optbench.reports.read.reading import read
 
-    return Frames(read(results_root(path)))
+    return Frames(read(results_root(path_of("path", path))))

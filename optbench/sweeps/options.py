@@ -33,8 +33,10 @@ class SweepOptions:
 
     def __post_init__(self) -> None:
         for option, count in (("--jobs", self.jobs), ("--per-device", self.per_device)):
-            if count is not None and (not isinstance(count, int) or count < 1):
-                raise ConfigError(f"{option} {shown(count)}: expected a whole number, at least one")
+            if count is not None and type(count) is not int:
+                raise ConfigError(f"{option} {shown(repr(count))}: expected a whole number")
+            if count is not None and count < 1:
+                raise ConfigError(f"{option} {count}: expected at least one")
         from optbench.records import Status
 
         allowed = [str(status) for status in Status if not status.succeeded]

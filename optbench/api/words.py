@@ -23,7 +23,7 @@ from optbench.config.choices import CHOSEN
 from optbench.config.files import config_folders, packaged_root
 from optbench.config.imports import importing
 from optbench.config.modifiers import modifier_files
-from optbench.config.overrides import grammar, in_quotes, is_bare_path
+from optbench.config.overrides import grammar, in_quotes, is_bare_text, with_script_arguments
 from optbench.config.values import as_typed, shown
 from optbench.errors import ConfigError, suggest
 
@@ -74,13 +74,14 @@ def given_words(overrides: Overrides, function: str, sweeps: bool) -> Iterator[s
         overrides = split(overrides)
     if not isinstance(overrides, Sequence) or isinstance(overrides, bytes):
         raise ConfigError(f"{shown(repr(overrides))}: expected text, a list or a mapping", EXAMPLE.format(function))
-    for word in overrides:
-        text = os.fspath(word) if isinstance(word, os.PathLike) else word
-        if not isinstance(text, str):
+    words = [os.fspath(word) if isinstance(word, os.PathLike) else word for word in overrides]
+    for word in words:
+        if not isinstance(word, str):
             raise ConfigError(f"{shown(repr(word))}: expected key=value as text", EXAMPLE.format(function))
-        if text.startswith("-"):
-            raise ConfigError(f"{shown(text)}: options are keywords in Python", EXAMPLE.format(function))
-        yield text
+    for word in with_script_arguments(words):
+        if word.startswith("-"):
+            raise ConfigError(f"{shown(word)}: options are keywords in Python", EXAMPLE.format(function))
+        yield word
 
 
 def split(text: str) -> list[str]:
@@ -132,7 +133,7 @@ def text_of(key: str, value: Any, *, listed: bool = False) -> str:
 
 def text_in_grammar(key: str, value: str, listed: bool) -> str:
     """Return text in quotes, or without them where the grammar reads the same."""
-    if is_bare_path(key, value) and not listed and "," not in value:
+    if is_bare_text(key, value) and not listed:
         return value
     try:
         read: Any = grammar(f"{key}={value}")

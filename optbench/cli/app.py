@@ -14,7 +14,7 @@ from optbench.cli.commands import CommandGroup
 from optbench.cli.options import Debug
 from optbench.cli.output import Output, log_to_stderr
 from optbench.cli.streams import stdout_error
-from optbench.errors import ConfigError, OptbenchError, path_errors, printable
+from optbench.errors import OptbenchError, path_errors, printable
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # ClickException; newer versions of Typer have their own
 ABOUT = "Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."
@@ -49,22 +49,13 @@ def root(
         os.environ["OPTBENCH_DEBUG"] = "1"
 
 
-def with_script_arguments(words: Sequence[str]) -> list[str]:
+def with_script(words: Sequence[str]) -> list[str]:
     """Return the words of a command line; those of `run` and `sweep` after `--` are the arguments of the script."""
     if "--" not in words or not {"run", "sweep"} & set(words[: words.index("--")]):
         return list(words)
-    at = words.index("--")
-    before, after = list(words[:at]), words[at + 1 :]
-    if not after:
-        return before
-    if any(word.startswith("script.args=") for word in before):
-        raise ConfigError("script.args is given twice: by name, and by the words after --", "Give one of them")
-    import shlex
+    from optbench.config.overrides import with_script_arguments
 
-    from optbench.config.overrides import QUOTES, in_quotes
-
-    joined = shlex.join(after)
-    return [*before, f"script.args={in_quotes(joined) if joined[0] in QUOTES else joined}"]
+    return with_script_arguments(words)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -76,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Output.current = None
     try:
         with path_errors():
-            code = app(with_script_arguments(arguments), standalone_mode=False)
+            code = app(with_script(arguments), standalone_mode=False)
     except OptbenchError as error:
         if debug:
             raise

@@ -72,6 +72,20 @@ def is_bare_text(key: str, value: str) -> bool:
     return key == ARGUMENTS or (key in MAY_BE_PATHS and imports.is_path(value) and "," not in value)
 
 
+def with_script_arguments(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line; those after `--` are the arguments of the script."""
+    if "--" not in words:
+        return list(words)
+    at = words.index("--")
+    before, after = list(words[:at]), words[at + 1 :]
+    if not after:
+        return before
+    if any(word.startswith(f"{ARGUMENTS}=") for word in before):
+        raise ConfigError(f"{ARGUMENTS} is given twice: by name, and by the words after --", "Give one of them")
+    joined = shlex.join(after)
+    return [*before, f"{ARGUMENTS}={in_quotes(joined) if joined[0] in QUOTES else joined}"]
+
+
 def several_values(text: str) -> ConfigError:
     """Return the error for a run with several values of a key."""
     one = quoted_override(text)

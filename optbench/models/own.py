@@ -24,7 +24,7 @@ from optbench.errors import ConfigError, suggest
 from optbench.models.facts import FACTS, TEXT
 from optbench.models.roles import say_once
 
-DATA = "data"
+DATA, TASK_NAME = "data", "task_name"
 TEXT_DATA = "pydocs"  # of a model that takes a fact of text, where no override chooses the data
 RESERVED = ("task", "roles", "about", "name", "target")
 """Keys of a model's node that are no parameters of the model."""
@@ -46,7 +46,7 @@ def describe(path: str) -> Node:
         if is_list(default) and not (spec or "").startswith("list "):
             spec = spec_of(list(default)) if not default else f"list {spec_of(list(default))}"
         required = default is parameter.empty
-        if name == DATA or not (required or is_setting(default, spec)):
+        if name in (DATA, TASK_NAME) or not (required or is_setting(default, spec)):
             continue
         check_free(path, name)
         settings[name] = "???" if required else list(default) if is_list(default) else default
@@ -105,8 +105,8 @@ def spec_of_annotation(annotation: object) -> str | None:
     return " | ".join(KINDS[part] for part in parts) if set(parts) <= KINDS.keys() else None
 
 
-def arguments(path: str, data: DataSet, data_name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of what builds a model: its settings, and what the data fills in.
+def arguments(path: str, data: DataSet, data_name: str, task_name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of what builds a model: its settings, and what the data (and the task's name) fill in.
 
     Raises ConfigError for a fact that the model requires and the data lacks, and for an unknown setting."""
     taken = {parameter.name: parameter for parameter in parameters(path)}
@@ -118,8 +118,8 @@ def arguments(path: str, data: DataSet, data_name: str, settings: Mapping[str, A
         )
     found = dict(settings)
     for name, parameter in taken.items():
-        if name == DATA:
-            found[name] = data
+        if name in (DATA, TASK_NAME):
+            found[name] = data if name == DATA else task_name
         elif name in FACTS and found.get(name) is None:
             found.pop(name, None)
             found |= fact(path, parameter, data, data_name)

@@ -32,7 +32,7 @@ def assign_roles(
         if not type(owner).__module__.startswith("torch.nn.") and role_of(owner, name, parameter) == MATRIX:
             mark_by_shape(parameter)
     heads = {} if HEAD in roles_in(model) or told.get(HEAD) is not None else candidates(model, outputs)
-    if len(heads) == 1:
+    if len(heads) == 1 and not is_tied(model, heads):
         mark_within(next(iter(heads.values())), HEAD)
     asks_head = outputs and told.get(HEAD) is None and HEAD not in roles_in(model) and not is_tied(model, heads)
     asks_embedding = reads_text and told.get(EMBEDDING) is None and not has_embedding(model)

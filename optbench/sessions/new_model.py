@@ -30,7 +30,7 @@ def new_model(config: RunConfig, data: DataSet, device: torch.device) -> nn.Modu
     """Build the model of a run on its device."""
     path = config.model.target
     settings = {key: value for key, value in config.model.settings.items() if key not in ("task", "roles")}
-    given = arguments(path, data, config.data.name, settings)
+    given = arguments(path, data, config.data.name, config.task_name, settings)
     model = require_module(make("model", path, **given), path)
     empty = [name for name, tensor in model.named_parameters() if tensor.is_meta]
     if empty:

@@ -65,7 +65,9 @@ def parameters(path: str) -> list[inspect.Parameter]:
             f"Give its class ({type(target).__name__}), or a function that builds it",
         )
     if not callable(target):
-        raise ConfigError(f"{path} is a {type(target).__name__}: it builds no model", "Give a class or a function")
+        raise ConfigError(
+            f"{path} is of type {type(target).__name__}: it builds no model", "Give a class or a function"
+        )
     try:
         found = inspect.signature(target).parameters.values()
     except ValueError as error:
@@ -150,5 +152,5 @@ def require_module(model: object, path: str) -> nn.Module:
     if isinstance(model, type):
         raise ConfigError(f"{path} gives the class {model.__name__}, not a model", f"Return {model.__name__}(...)")
     if not isinstance(model, nn.Module):
-        raise ConfigError(f"{path} gives a {type(model).__name__}, not a torch.nn.Module", "Return the model alone")
+        raise ConfigError(f"{path} gives {type(model).__name__}, not a torch.nn.Module", "Return the model alone")
     return model

@@ -43,17 +43,21 @@ def assign_roles(
 
 def mark_matching(model: nn.Module, role: str, pattern: str) -> None:
     """Give a role to the parameters that a name or pattern names, and to the weights of modules that it names."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if name}
-    named = [parameter for name, parameter in parameters.items() if fnmatch.fnmatchcase(name, pattern)]
-    within = [module for name, module in modules.items() if fnmatch.fnmatchcase(name, pattern)]
-    if not named and not within:
-        hint = suggest(pattern, [*modules, *parameters], f"model.roles.{role}=[{{}}]")
+    known: dict[str, None] = {}
+    found = False
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for name, parameter in module.named_parameters(recurse=False):
+            parts = [*prefix.split("."), name] if prefix else [name]
+            names = [".".join(parts[: n + 1]) for n in range(len(parts))]  # of the modules around it, and its own
+            known |= dict.fromkeys(names)
+            if not any(fnmatch.fnmatchcase(one, pattern) for one in names):
+                continue
+            found = True
+            if names[-1] == pattern or role in VECTORS or role_of(module, name, parameter) not in VECTORS:
+                mark(parameter, role)
+    if not found:
+        hint = suggest(pattern, known, f"model.roles.{role}=[{{}}]")
         raise ConfigError(f"model.roles.{role}=[{pattern}]: no module or parameter of the model has this name", hint)
-    for module in within:
-        mark_within(module, role)
-    for parameter in named:
-        mark(parameter, role)
 
 
 def mark_within(module: nn.Module, role: str) -> None:

@@ -13,10 +13,10 @@ from optbench.errors import ConfigError, first_line
 
 KINDS: dict[str, Sequence[str]] = {
     "task": ("metric", "direction", "players", "turns", "evaluate", "score"),
-    "model": ("parameters", "state_dict", "to"),
+    "model": (),
     "data set": ("load",),
 }
-"""The attributes of each kind; the interfaces are in optbench/contracts.py, a model is a torch.nn.Module."""
+"""The attributes of each kind; the interfaces are in optbench/contracts.py. For models, see models/own.py."""
 
 
 def make(kind: str, path: str, /, *arguments: object, **settings: object) -> Any:

@@ -174,6 +174,11 @@ class ActivePlayer:
             gradient.div_(count)
 
     def _backward(self, loss: Tensor, gradient: Tensor | None) -> None:
+        if not loss.requires_grad:
+            raise ConfigError(
+                "the loss has no gradient: it does not depend on the trained parameters",
+                "detach(), torch.no_grad(), item() and numpy() in the model or the loss cut gradients off",
+            )
         (self.scaler.scale(loss) if self.scaler else loss).backward(gradient)
 
     def _set_lr(self, factor: float) -> None:

@@ -162,7 +162,7 @@ def build(kind: str, data: DataSet, task_name: str, *, size: str, head: str, con
         raise
     except Exception as error:
         raise ConfigError(
-            f"hf/{kind} can't be built with these sizes: {first_line(error)}", "Set model.config.*"
+            f"hf/{kind} can't be built with these sizes: {first_line(error)}", "Set model.config.FIELD=..."
         ) from error
     return Network(with_linear_layers(network))
 

@@ -79,7 +79,7 @@ def test_a_causal_head_on_an_encoder_does_not_look_ahead() -> None:
         (["model=hf/llama", "model.config.hidden_size=wide"], "model.config.hidden_size=wide: expected"),
         (["model=hf/gpt2", "model.config.n_positions=16"], r"a sample has 32 tokens"),
         (["model=hf/gpt2", "model.config.n_embd=30"], "can't be built with these sizes"),
-        (["model=hf/detr"], "transformers has no"),
+        (["model=hf/encodec"], "transformers has no"),
     ],
 )
 def test_what_does_not_fit_is_one_error_with_the_way_out(overrides: list[str], message: str) -> None:

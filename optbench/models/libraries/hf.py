@@ -58,7 +58,8 @@ def describe(name: str) -> Node:
     config = type(stored) if stored is not None else config_class(kind)
     if config.sub_configs:
         parts = ", ".join(config.sub_configs)
-        hint = f"Choose a model type of one part, e.g. hf/{kind}_text"
+        text = f"{kind}_text" if f"{kind}_text" in types() else "llama or hf/vit"
+        hint = f"Choose a model type of one part, e.g. hf/{text}"
         raise ConfigError(f"hf/{name} is made of several networks ({parts}), which no head of one task fits", hint)
     offered = {head for head in HEADS if kind in head_names(head)}
     if not offered:

@@ -10,7 +10,8 @@ from typing import TypeAlias
 Row: TypeAlias = Mapping[str, object]
 """Values by the script's names, as JSON, a table or events hold them."""
 STEP_NAMES = ("step", "global_step", "iteration", "epoch")
-"""Names of a row's step, of which the first one found counts. Rows without any are numbered from 1."""
+"""Names of a row's step, of which the first one found counts. A row without any has the step of the row before; where no
+row has one, they are numbered from 1."""
 ALSO = {name: name for name in ("train_loss", "val_loss", "lr")}
 """Columns that are recorded beside the metric where a script itself uses these names."""
 
@@ -31,13 +32,15 @@ def measured(rows: Iterable[Row], names: Mapping[str, str], place: str) -> Measu
 
     A later row replaces an earlier one of the same step. A cell that is empty or null is no measurement."""
     final, by_step, last = dict[str, float](), dict[int, dict[str, float]](), dict[str, object]()
+    named: int | None = None
     for number, row in enumerate(rows, 1):
+        named = step_of(row, named)
         found = {column: value_of(row, name) for column, name in {**ALSO, **names}.items()}
         values = {column: value for column, value in found.items() if isinstance(value, float)}
         last |= {column: value for column, value in found.items() if value is not None}
         if values:
             final |= values
-            by_step.setdefault(step_of(row, number), {}).update(values)
+            by_step.setdefault(number if named is None else named, {}).update(values)
     problem = ""
     for column, name in names.items():
         if column not in last:
@@ -64,10 +67,10 @@ def value_of(row: Row, name: str) -> object:
         return found
 
 
-def step_of(row: Row, number: int) -> int:
-    """Return the step that a row names, else its number."""
+def step_of(row: Row, before: int | None) -> int | None:
+    """Return the step that a row names, else that of the row before."""
     for name in STEP_NAMES:
         found = value_of(row, name)
         if isinstance(found, float) and math.isfinite(found) and 0 <= found < 2**53:
             return int(found)
-    return number
+    return before

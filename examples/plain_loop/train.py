@@ -31,6 +31,8 @@ for step in range(1, STEPS + 1):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    if step % 100 == 0:
+        print(f"step {step}, loss {loss.item():.4f}")
     run.log(step=step, train_loss=loss)
 
 run.finish(val_metric=accuracy(validation), test_metric=accuracy(test))

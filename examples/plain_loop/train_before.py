@@ -28,5 +28,7 @@ for step in range(1, STEPS + 1):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    if step % 100 == 0:
+        print(f"step {step}, loss {loss.item():.4f}")
 
 print(f"validation {accuracy(validation):.4f}, test {accuracy(test):.4f}")

@@ -32,7 +32,7 @@ def accuracy(rows: slice) -> float:
 
 
 steps = 0
-for epoch in range(args.epochs):
+for _ in range(args.epochs):
     for batch in torch.randperm(1200).split(64):
         loss = cross_entropy(model(x[train][batch]), y[train][batch])
         optimizer.zero_grad()

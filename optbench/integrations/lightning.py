@@ -1,14 +1,14 @@
 """Lightning: a `Trainer` with optbench's optimizer, schedule and records; of `lightning` or of `pytorch_lightning`.
 
-    run = optbench.attach(metric="val_accuracy", direction="max")
+run = optbench.attach(metric="val_accuracy", direction="max")
 
-    class Net(LightningModule):
-        def configure_optimizers(self):
-            return optimizers(run, self)
+class Net(LightningModule):
+    def configure_optimizers(self):
+        return optimizers(run, self)
 
-    trainer = Trainer(max_steps=run.steps, callbacks=[OptbenchCallback(run, metric="val_accuracy")], ...)
-    trainer.fit(net, ...)
-    run.finish(val_metric=trainer.validate(net, ...)[0]["val_accuracy"])
+trainer = Trainer(max_steps=run.steps, callbacks=[OptbenchCallback(run, metric="val_accuracy")], ...)
+trainer.fit(net, ...)
+run.finish(val_metric=trainer.validate(net, ...)[0]["val_accuracy"])
 """
 
 from __future__ import annotations

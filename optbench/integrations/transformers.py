@@ -1,11 +1,11 @@
 """Hugging Face transformers: a `Trainer` with optbench's optimizer, schedule and records.
 
-    run = optbench.attach(metric="eval_accuracy", direction="max")
-    trainer = Trainer(
-        model, training_arguments(run), optimizers=optimizers(run, model),
-        callbacks=[OptbenchCallback(run, metric="eval_accuracy")], ...)
-    trainer.train(resume_from_checkpoint=last_checkpoint(run))
-    run.finish(val_metric=trainer.evaluate()["eval_accuracy"])
+run = optbench.attach(metric="eval_accuracy", direction="max")
+trainer = Trainer(
+    model, training_arguments(run), optimizers=optimizers(run, model),
+    callbacks=[OptbenchCallback(run, metric="eval_accuracy")], ...)
+trainer.train(resume_from_checkpoint=last_checkpoint(run))
+run.finish(val_metric=trainer.evaluate()["eval_accuracy"])
 """
 
 from __future__ import annotations
@@ -115,14 +115,14 @@ class OptbenchCallback(TrainerCallback):
 
 
 def optimizers(run: AttachedRun, model: nn.Module, steps: int | None = None) -> tuple[torch.optim.Optimizer, Any]:
-    """Return the run's optimizer and its schedule over `steps` (the run's budget), a Trainer's argument `optimizers`."""
+    """Return the run's optimizer, and its schedule over `steps` (the budget): a Trainer's argument `optimizers`."""
     optimizer = run.optimizer(model)
     return optimizer, run.schedule(optimizer, steps)
 
 
 def training_arguments(run: AttachedRun, **arguments: Any) -> TrainingArguments:
-    """Return TrainingArguments with the run's seed, budget, batch size and folder of checkpoints, of which the newest is
-    kept, and without reports of transformers' own. `arguments` come on top.
+    """Return TrainingArguments with the run's seed, budget, batch size and folder of checkpoints (the newest is kept).
+    Transformers reports nothing by itself. `arguments` come on top.
 
     Gradients are clipped by the callback as the run asks, not by the Trainer."""
     folder = run.checkpoint_folder

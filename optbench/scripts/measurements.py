@@ -9,9 +9,11 @@ from typing import TypeAlias
 
 Row: TypeAlias = Mapping[str, object]
 """Values by the script's names, as JSON, a table or events hold them."""
+Curve: TypeAlias = tuple[tuple[int, Mapping[str, float]], ...]
+"""(step, values by column) in the order of the steps."""
 STEP_NAMES = ("step", "global_step", "iteration", "epoch")
-"""Names of a row's step, of which the first one found counts. A row without any has the step of the row before; where no
-row has one, they are numbered from 1."""
+"""Names of a row's step; the first one found counts. A row without any has the step of the row before; where no row has
+one, they are numbered from 1."""
 ALSO = {name: name for name in ("train_loss", "val_loss", "lr")}
 """Columns that are recorded beside the metric where a script itself uses these names."""
 
@@ -22,8 +24,7 @@ class Measured:
 
     final: Mapping[str, float] = field(default_factory=dict[str, float])
     """The last value of each column (val_metric, test_metric, ...); may be nan or infinite."""
-    rows: tuple[tuple[int, Mapping[str, float]], ...] = ()
-    """(step, values by column) in the order of the steps."""
+    rows: Curve = ()
     problem: str = ""
 
 

@@ -49,6 +49,7 @@ class MetricSource:
         Raises MissingError for a folder of TensorBoard events without the package tensorboard."""
         self.source, self.names, self.folder = source, dict(names), folder.absolute()
         self.output = output
+        self.pattern = os.path.join(glob.escape(str(self.folder)), os.path.expanduser(source))
         self.before = {file: mark(file) for file in (output, *self._files())}
         if source.endswith(("/", os.sep)) or any(map(is_event_file, [Path(source), *self.before])):
             require_tensorboard()
@@ -60,6 +61,11 @@ class MetricSource:
         except (OSError, ValueError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             return Measured(problem=f"{self.source}: {reason}")
+
+    def is_shared(self, run_folder: Path) -> bool:
+        """Return True if another run may write the same files: those outside the folder of the run."""
+        own = os.path.join(glob.escape(str(run_folder.absolute())), "")
+        return self.source != STDOUT and not self.pattern.startswith(own)
 
     def _from_output(self) -> Measured:
         before = self.before[self.output]
@@ -101,8 +107,7 @@ class MetricSource:
         """Return the files that the source names."""
         if self.source == STDOUT:
             return []
-        pattern = os.path.join(glob.escape(str(self.folder)), os.path.expanduser(self.source))
-        found = map(Path, sorted(glob.glob(pattern, recursive=True)))
+        found = map(Path, sorted(glob.glob(self.pattern, recursive=True)))
         return [file for path in found for file in (event_files(path) if path.is_dir() else [path])]
 
     def _written(self) -> list[Path]:

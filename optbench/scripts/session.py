@@ -23,9 +23,9 @@ from optbench.scripts.child import Child, visible_device
 from optbench.scripts.commands import check, filled, template, values_of
 from optbench.scripts.ending import Ending, is_optimizer_used, notes, of_failure, of_result, signal_name
 from optbench.scripts.job import FOLDER, VARIABLE, EventReader, Job, numbers_in
-from optbench.scripts.measured_run import Progress, times_before
-from optbench.scripts.metric_source import MetricSource
+from optbench.scripts.measured_run import Progress, Times, times_before
 from optbench.scripts.names import FINAL
+from optbench.scripts.printed import PrintedMetrics
 from optbench.sessions.documents import config_facts, result_before_start
 from optbench.sessions.execute import FinishedRun, finishing, unless_finished
 from optbench.sessions.stop_signals import StopSignals
@@ -109,14 +109,15 @@ class Script:
         """Start the script, follow it to its end, and write the result."""
         with finishing(sinks) as finish:
             with self.signals.handled():
-                child, source = self._start()
+                child, printed = self._start()
                 try:
-                    code = self._follow(child, sinks)
+                    code = self._follow(child, printed, sinks)
                 finally:
                     child.end()
+                    printed.close()
                 if self.signals.first:
                     raise self._interrupted()
-                status, reason = self.ending or self._ending(code, child, source)
+                status, reason = self.ending or self._ending(code, child, printed, sinks)
                 self._begin_sinks(sinks)
                 result = self._result(status, reason)
                 self._close(result)
@@ -125,8 +126,8 @@ class Script:
 
     # -- the start ---------------------------------------------------------------------------------------------------
 
-    def _start(self) -> tuple[Child, MetricSource]:
-        config, settings = self.config, self.config.model.settings
+    def _start(self) -> tuple[Child, PrintedMetrics]:
+        config = self.config
         self._continue_shorter()
         make_folder(self.home)
         make_folder(self.checkpoints)
@@ -137,10 +138,8 @@ class Script:
         job.write(self.home / "job.json")
         self.reader = EventReader(Path(job.events))
         values = values_of(config, job.run_folder, job.checkpoint_folder)
-        names = {"val_metric": settings["metric"]}
-        names |= {"test_metric": settings["test_metric"]} if settings["test_metric"] else {}
         output = self.folder.path / OUTPUT
-        source = MetricSource(settings["read"], names, Path.cwd(), output)
+        printed = PrintedMetrics(config, values, self.folder.path, output)
         self.folder.write_run(self.facts)
         environment = {
             VARIABLE: str((self.home / "job.json").absolute()),
@@ -148,7 +147,7 @@ class Script:
             "PYTHONUNBUFFERED": "1",
             **visible_device(config.device),
         }
-        return Child(filled(template(config), values), environment, output, Path(job.stop)), source
+        return Child(filled(template(config), values), environment, output, Path(job.stop)), printed
 
     def _continue_shorter(self) -> None:
         """Take what the same run left when it timed out under a shorter limit, unless this one has begun itself."""
@@ -164,14 +163,16 @@ class Script:
 
     # -- following ---------------------------------------------------------------------------------------------------
 
-    def _follow(self, child: Child, sinks: list[Sink]) -> int:
+    def _follow(self, child: Child, printed: PrintedMetrics, sinks: list[Sink]) -> int:
         """Record what the script says until it has ended; return its exit code."""
         shown = [sink.output for sink in sinks if isinstance(sink, ShowsOutput)]
         show = shown[0] if shown else None
         while True:
             code = child.poll()
-            for event in self.reader.read():
+            for event in (*self.reader.read(), *(() if self.progress.attached else printed.look())):
                 self._take(event, sinks)
+            if not self.progress.attached:
+                self.progress.now = Times.of({"seconds": {"other": time.monotonic() - child.began}})
             child.echo(show)
             if code is not None:
                 return code
@@ -256,7 +257,7 @@ class Script:
             "Run the same command again: the script finds its checkpoint folder as it left it",
         )
 
-    def _ending(self, code: int, child: Child, source: MetricSource) -> Ending:
+    def _ending(self, code: int, child: Child, printed: PrintedMetrics, sinks: list[Sink]) -> Ending:
         """Return how a script ended that nobody stopped."""
         progress = self.progress
         last, text = child.last_words()
@@ -266,19 +267,19 @@ class Script:
             return failure[0], f"{failure[1]} (see error.txt)"
         problem = "" if progress.finish else "no metric: call run.finish(val_metric=...) at the end of the script"
         if not progress.attached:
-            problem = self._read_metric(source)
+            problem = self._read_metric(printed, sinks)
+            if self.ending is not None:
+                return self.ending
         if not problem and not is_optimizer_used(self.config, tuple(progress.used)):
             problem = "the script never took the optimizer (run.optimizer), so that all would give the same result"
         return of_result(self._final(), problem)
 
-    def _read_metric(self, source: MetricSource) -> str:
+    def _read_metric(self, printed: PrintedMetrics, sinks: list[Sink]) -> str:
         """Take the metric of a script that never called optbench; return why it has none, or ""."""
-        found = source.read()
-        for step, values in found.rows:
-            for record in self.progress.take({"kind": "log", "step": step, "values": values}):
-                self.folder.append(record)
-        self.progress.finish = {"kind": "finish", "values": dict(found.final)}
-        return f"no metric: {found.problem}" if found.problem else ""
+        events, problem = printed.end()
+        for event in events:
+            self._take(event, sinks)
+        return f"no metric: {problem}" if problem else ""
 
     def _final(self) -> dict[str, float]:
         given = numbers_in((self.progress.finish or {}).get("values"))

@@ -60,7 +60,7 @@ class PrintedMetrics:
 
     def _events(self, rows: Curve) -> Iterator[Event]:
         for step, values in rows:
-            if step >= max(self.taken, default=0) and values != self.taken.get(step):  # new, or measured once more
+            if step >= next(reversed(self.taken), 0) and values != self.taken.get(step):  # new, or measured once more
                 if not self.taken:
                     yield {"kind": "begin"}  # drops the records of an earlier start
                 self.taken[step] = values

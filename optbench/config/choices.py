@@ -137,6 +137,8 @@ class Choices:
         if isinstance(name, str) and find_option(self.folders, group, name):
             return name
         hint = suggest(str(name), options(self.folders, group), f"{assignment.key}={{}}")
+        if str(name).endswith(".py"):
+            hint = f"Name what the file defines: {assignment.key}={shown(name)}:NAME"
         raise ConfigError(f"{shown(assignment.text)}: there is no {group} '{shown(name)}'", hint)
 
     @property

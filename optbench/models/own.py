@@ -24,8 +24,10 @@ from optbench.errors import ConfigError, suggest
 from optbench.models.facts import FACTS, TEXT
 from optbench.models.roles import say_once
 
-DATA, TASK_NAME = "data", "task_name"
+OBJECTS = (DATA, TASK_NAME) = "data", "task_name"
+"""What a builder may take by name besides facts and settings."""
 TEXT_DATA = "pydocs"  # of a model that takes a fact of text, where no override chooses the data
+USED = "optbench_used"  # of a model that was built before
 RESERVED = ("task", "roles", "about", "name", "target")
 """Keys of a model's node that are no parameters of the model."""
 KINDS = {"int": "int (-inf, inf)", "float": "(-inf, inf)", "bool": "bool", "str": "str", "None": "null"}
@@ -39,18 +41,15 @@ def describe(path: str) -> Node:
     valid: dict[str, str] = {}
     for parameter in parameters(path):
         name, default = parameter.name, parameter.default
+        spec = FACTS[name][1] if name in FACTS else spec_of_parameter(parameter)
         if name in FACTS:
-            settings[name], valid[name] = None, FACTS[name][1]
-            continue
-        spec = spec_of_annotation(parameter.annotation)
-        if is_list(default) and not (spec or "").startswith("list "):
-            spec = spec_of(list(default)) if not default else f"list {spec_of(list(default))}"
-        required = default is parameter.empty
-        if name in (DATA, TASK_NAME) or not (required or is_setting(default, spec)):
-            continue
-        check_free(path, name)
-        settings[name] = "???" if required else list(default) if is_list(default) else default
-        valid |= {name: spec} if spec else {}
+            settings[name] = None
+        elif default is parameter.empty and name not in OBJECTS:
+            check_free(path, name)
+            settings[name] = "???"
+        elif name not in (*RESERVED, *OBJECTS) and is_setting(default, spec):
+            settings[name] = list(default) if is_list(default) else default
+        valid |= {name: spec} if spec and name in settings else {}
     about = {"name": re.split(r"[.:]", path)[-1], "target": path, "shardable": True, "valid": valid}
     prefers = {"data": TEXT_DATA} if TEXT & settings.keys() else {}
     return with_roles({**settings, "about": {**about, **prefers}})
@@ -76,7 +75,7 @@ def parameters(path: str) -> list[inspect.Parameter]:
 
 
 def check_free(path: str, name: str) -> None:
-    """Raise ConfigError for a parameter with the name of another key of the node."""
+    """Raise ConfigError for a required parameter with the name of another key of the node."""
     if name in RESERVED:
         hint = "Rename the parameter, or fix its value in a function of your own"
         raise ConfigError(f"{path}: its parameter '{name}' can't be a setting: model.{name} is taken", hint)
@@ -90,6 +89,14 @@ def is_setting(default: object, spec: str | None) -> bool:
     except ValueError:
         return False
     return True
+
+
+def spec_of_parameter(parameter: inspect.Parameter) -> str | None:
+    """Return the values that a parameter takes, from its annotation or else a default that is a list; None without."""
+    spec, default = spec_of_annotation(parameter.annotation), parameter.default
+    if not is_list(default) or (spec or "").startswith("list "):
+        return spec
+    return f"list {spec_of(list(default))}" if default else spec_of([])
 
 
 def spec_of_annotation(annotation: object) -> str | None:
@@ -120,7 +127,7 @@ def arguments(path: str, data: DataSet, data_name: str, task_name: str, settings
         )
     found = dict(settings)
     for name, parameter in taken.items():
-        if name in (DATA, TASK_NAME):
+        if name in OBJECTS:
             found[name] = data if name == DATA else task_name
         elif name in FACTS and found.get(name) is None:
             found.pop(name, None)
@@ -153,4 +160,7 @@ def require_module(model: object, path: str) -> nn.Module:
         raise ConfigError(f"{path} gives the class {model.__name__}, not a model", f"Return {model.__name__}(...)")
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{path} gives {type(model).__name__}, not a torch.nn.Module", "Return the model alone")
+    if getattr(model, USED, False):
+        raise ConfigError(f"{path} gives a model that a run has trained already", "Build a new one in each call")
+    setattr(model, USED, True)
     return model

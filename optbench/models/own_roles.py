@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from torch import nn
 
-from optbench.errors import ConfigError, suggest
+from optbench.errors import ConfigError, nearest, suggest
 from optbench.models.roles import mark, marked_role, role_of
 
 HEAD, EMBEDDING, MATRIX = "head", "embedding", "matrix"
 VECTORS = ("norm", "bias")
 """Roles that stay where a module as a whole is given another one."""
-SHOWN = 4  # names of layers in a notice, at most
+SHOWN, MOST_NAMES = 4, 12  # names of layers in a notice, and in a hint, at most
 Owned = tuple[nn.Module, str, nn.Parameter]
 """A parameter, the module that holds it, and its name there."""
 
@@ -56,7 +56,8 @@ def mark_matching(model: nn.Module, role: str, pattern: str) -> None:
             if names[-1] == pattern or role in VECTORS or role_of(module, name, parameter) not in VECTORS:
                 mark(parameter, role)
     if not found:
-        hint = suggest(pattern, known, f"model.roles.{role}=[{{}}]")
+        near = known if nearest(pattern, known) else list(known)[-MOST_NAMES:]
+        hint = suggest(pattern, near, f"model.roles.{role}=[{{}}]")
         raise ConfigError(f"model.roles.{role}=[{pattern}]: no module or parameter of the model has this name", hint)
 
 

@@ -96,12 +96,16 @@ BAD = {
         "def Net(inputs, classes):\n    return nn.Sequential(Good(inputs, classes), nn.BatchNorm1d(classes))",
         "batch norm needs two or more",
     ),
+    "kept": (
+        "kept = Good(64, 10)\ndef Net(): return kept",
+        "gives a model that a run has trained already",
+    ),
     "syntax": ("def Net(: pass", "importing it raised net.py, line 12: SyntaxError"),
     "missing-package": ("import no_such_package_here", "needs the package no_such_package_here"),
     "missing-name": ("def Nett(): pass", "Did you mean Nett"),
 }
 CODES = {"missing-package": 4}
-EXTRA = {"single-sample": ["batch_size=1"]}
+EXTRA = {"kept": ["micro_batch=auto"], "single-sample": ["batch_size=1"]}
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules", "ignore:Complex modules")

@@ -17,11 +17,11 @@ from torch import nn
 
 from optbench.config.own import with_roles
 from optbench.config.schema import spec_of
-from optbench.config.trees import Node, is_list
+from optbench.config.trees import Node
 from optbench.contracts import DataSet
 from optbench.errors import ConfigError, first_line, nearest
 from optbench.models.facts import outputs, shape
-from optbench.models.own import RESERVED, is_setting, spec_of_annotation
+from optbench.models.own import RESERVED, is_setting, spec_of_parameter
 from optbench.models.own_roles import HEAD, mark_within
 
 FILLED = ("num_classes", "in_chans", "img_size")
@@ -84,10 +84,7 @@ def keywords(name: str) -> Mapping[str, str]:
 
 def allowed(parameter: inspect.Parameter) -> str:
     """Return the values that an argument takes, in the grammar of config/schema.py; null among them."""
-    default = parameter.default
-    if is_list(default):
-        return spec_of([]) if not default else f"list {spec_of(list(default))}"
-    spec = spec_of_annotation(parameter.annotation) or spec_of(default)
+    spec = spec_of_parameter(parameter) or spec_of(parameter.default)
     return spec if spec.startswith("list ") or "null" in spec else f"null | {spec}"
 
 

@@ -24,6 +24,20 @@ from optbench.store import RunFolder
 LONG = [*QUICK, "steps=1500", "record_every=7", "eval_every=100", "checkpoint_seconds=0.02", "clip=global_norm"]
 
 
+OWN = """
+import numpy as np
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.LazyLinear(32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2))
+        self.fc = nn.Linear(32, classes)
+    def forward(self, x):
+        return self.fc(self.body(x * (1 + 0.01 * float(np.random.rand()) * self.training)))
+"""  # draws random numbers of torch and numpy, and has buffers
+
+
 def command(overrides: list[str], results: Path) -> list[str]:
     return [sys.executable, "-m", "optbench", "run", *overrides, "--results-dir", str(results), "--quiet"]
 
@@ -52,15 +66,19 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_killed_at_random_moments_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    loaded = config.load(LONG)
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+@pytest.mark.parametrize("own", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_run_killed_at_random_moments_equals_an_uninterrupted_one(tmp_path: Path, own: bool) -> None:
+    (tmp_path / "net.py").write_text(OWN)
+    words = [*LONG, f"model={tmp_path}/net.py:Net", "optimizer=muon"] if own else LONG
+    loaded = config.load(words)
     calm = execute(loaded, tmp_path / "calm")
     folder = tmp_path / "wild" / "runs" / loaded.run_id
     chance, kills, step = random.Random(0), 0, 0
     while kills < 4 and not (folder / "result.json").exists():
-        kills += kill_after(start(LONG, tmp_path / "wild"), folder, step, chance.random() * 0.15, signal.SIGKILL)
+        kills += kill_after(start(words, tmp_path / "wild"), folder, step, chance.random() * 0.15, signal.SIGKILL)
         step = newest_step(folder)
-    done = subprocess.run(command(LONG, tmp_path / "wild"), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command(words, tmp_path / "wild"), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "result.json").read_text())
     assert kills >= 2

@@ -13,7 +13,7 @@ from optbench.contracts import Curvature, Parameter, Problem
 from optbench.optimizers.core.build import build
 from optbench.optimizers.core.eval_weights import has_eval_weights
 from optbench.optimizers.core.shipped import shipped_arguments, shipped_target
-from optbench.sessions.assemble import with_modifiers
+from optbench.sessions.compatible import with_modifiers
 
 ROLE_BY_RANK = ("bias", "bias", "matrix", "matrix", "convolution")
 USER = "user"  # the implementation of an optimizer without a file in conf/optimizer

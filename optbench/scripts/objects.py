@@ -29,7 +29,7 @@ def build_optimizer(config: RunConfig, parameters: Any, cwd: str) -> torch.optim
     from optbench.optimizers.core.build import build
     from optbench.optimizers.core.interface import warm_up
     from optbench.optimizers.core.wrapper import Wrapper
-    from optbench.sessions.assemble import check_compatible, with_modifiers
+    from optbench.sessions.compatible import check_compatible, with_modifiers
     from optbench.training.lr_scaling import lr_factor
 
     choice = config.optimizer
@@ -101,7 +101,7 @@ def build_schedule(config: RunConfig, optimizer: torch.optim.Optimizer, steps: i
     """Return the configured schedule as a scheduler of torch: call its step() after each optimizer step."""
     from torch.optim.lr_scheduler import LambdaLR
 
-    from optbench.sessions.assemble import check_compatible
+    from optbench.sessions.compatible import check_compatible
     from optbench.training.lr_scaling import scaled_schedule
 
     check_compatible(config, config.optimizer, list(config.optimizer.about.get("needs", [])))

@@ -1,0 +1,40 @@
+"""The modifiers around an optimizer, and the needs of it that a run cannot serve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optbench.config import Choice, RunConfig, imports
+from optbench.errors import ConfigError
+from optbench.optimizers.core.build import arguments_of
+
+if TYPE_CHECKING:
+    from optbench.optimizers.core.interface import Optimizer
+
+
+def with_modifiers(optimizer: Optimizer, config: RunConfig, choice: Choice) -> Optimizer:
+    """Return the optimizer wrapped in the active modifiers."""
+    for modifier in config.modifiers:
+        told = {fact: choice.about.get(fact, "") for fact in modifier.about.get("told", ())}
+        arguments = arguments_of(modifier.settings, modifier.implementation)
+        optimizer = imports.load(modifier.target)(optimizer, **arguments, **told)
+    return optimizer
+
+
+def check_compatible(config: RunConfig, choice: Choice, needs: list[str]) -> None:
+    """Raise ConfigError if the run cannot provide what an optimizer needs."""
+    name = f"optimizer={choice.name}"
+    lacks = config.model.about.get("lacks", {})
+    for need in needs:
+        if need in lacks:
+            raise ConfigError(f"{name} does not fit model={config.model.name}: {lacks[need]}")
+    declared = choice.settings["impl"] != "user"  # for a user's own optimizer, needs are only assumed
+    if config.precision == "fp16" and {"closure", "curvature"} & set(needs) and declared:
+        raise ConfigError(
+            f"{name} evaluates more than once a step, which fp16's loss scaling does not allow",
+            "Use precision=bf16 or precision=fp32",
+        )
+    if config.compile and "double_backward" in needs:
+        raise ConfigError(f"{name} differentiates twice, which compiled models cannot", "Use compile=false")
+    if "own_schedule" in needs and not config.schedule.about.get("flat"):
+        raise ConfigError(f"{name} brings a schedule of its own", "Use schedule=constant")

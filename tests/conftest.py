@@ -48,6 +48,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, token_cache: None) -> Non
 
 
 @pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty folder the working folder, and return it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def quick_run(tmp_path: Path) -> Callable[..., FinishedRun]:
     """Run an MLP on digits, with further overrides, in a results folder of the test."""
 

@@ -72,7 +72,7 @@ def filled(words: Sequence[str], values: Mapping[str, object]) -> list[str]:
             hint = "Write {{ and }} for braces, {optimizer.lr} for a value"
             raise ConfigError(f"{SCRIPT}.args: a single '{text}'", hint)
         if key not in values:
-            hint = suggest(key, values, "{{{}}}") + "; write {{ and }} for braces themselves"
+            hint = suggest(key, values, "{{{}}}") + " Write {{ and }} for braces themselves"
             raise ConfigError(f"{SCRIPT}.args: there is no key {{{shown(key)}}}", hint)
         return as_typed(values[key])
 
@@ -115,8 +115,12 @@ def check(config: RunConfig) -> None:
             f'Add {SCRIPT}.direction=max or {SCRIPT}.direction=min, or write optbench.attach(metric="accuracy", '
             'direction="max") in the script',
         )
-    attaches = config.model.about.get("attaches")
-    if attaches is False and not any(is_about_optimizer(config, key) for key in placeholders(config)):
+    told = any(is_about_optimizer(config, key) for key in placeholders(config))
+    lacks = config.model.about["lacks"]
+    for need in config.optimizer.about.get("needs", ()):
+        if need in lacks and not told:
+            raise ConfigError(f"optimizer={config.optimizer.name} does not fit {SCRIPT}={command}: {lacks[need]}")
+    if config.model.about.get("attaches") is False and not told:
         raise ConfigError(
             f"{SCRIPT}={command}: it neither calls optbench nor gets the optimizer by its arguments, so that every "
             "optimizer would give the same result",

@@ -6,8 +6,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from optbench.config.own import SCRIPT
 from optbench.config.sources import module_file
 from optbench.config.trees import Node
+from optbench.config.user_code import user_error
 from optbench.files import read_bytes
 from optbench.scripts.commands import argv_of, files_of, own_code
 from optbench.scripts.metric_source import STDOUT
@@ -15,6 +17,7 @@ from optbench.scripts.metric_source import STDOUT
 TASK = "optbench.scripts.session.Script"
 SESSION = "optbench.scripts.session.train"
 PATIENCE_SECONDS = 10.0  # for a script that was asked to stop
+NO_CURVATURE = "it needs second derivatives of the loss, and a script's loss cannot be evaluated again"
 
 
 def describe(command: str) -> dict[str, Node]:
@@ -23,8 +26,8 @@ def describe(command: str) -> dict[str, Node]:
     The defaults of `metric` and `direction` are those that the script itself gives to optbench.attach()."""
     argv_of(command)
     files = files_of(command)
-    sources = [read_bytes(file) for file in dict.fromkeys(own_code(files))]
-    told = {key: value for source in sources for key, value in attach_words(source)}
+    sources = {file: read_bytes(file) for file in own_code(files)}
+    told = {key: value for file, source in sources.items() for key, value in attach_words(file, source)}
     model: Node = {
         "command": command,
         "args": "",
@@ -40,9 +43,10 @@ def describe(command: str) -> dict[str, Node]:
             "session": SESSION,
             "check": "optbench.scripts.commands.check",
             "reads": "script",
+            "lacks": {"curvature": NO_CURVATURE},
             "files": ["command"],
             "command_lines": ["command", "args"],
-            "attaches": any(b"optbench" in source for source in sources) if sources else None,
+            "attaches": any(b"optbench" in source for source in sources.values()) if sources else None,
             "valid": {
                 "command": "str",
                 "args": "str",
@@ -64,12 +68,14 @@ def name_of(command: str, files: list[Path]) -> str:
     return files[0].stem if files else Path(command.split()[0]).name
 
 
-def attach_words(source: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the texts among the keyword arguments of `attach(...)` in a Python file, without running it."""
+def attach_words(file: Path, source: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the texts among the keyword arguments of `attach(...)` in a Python file, without running it.
+
+    Raises UserCodeError for a file that is no Python."""
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # starting it says what is wrong
-        return
+        tree = ast.parse(source, str(file.resolve()))
+    except (SyntaxError, ValueError) as error:
+        raise user_error(f"{SCRIPT}: reading {file}", error) from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and (getattr(node.func, "attr", "") or getattr(node.func, "id", "")) == "attach":
             for word in node.keywords:

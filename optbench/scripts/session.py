@@ -183,8 +183,8 @@ class Script:
             time.sleep(POLL_SECONDS)
 
     def _take(self, event: Mapping[str, Any], sinks: list[Sink]) -> None:
-        if self.signals.first or self.ending is not None:
-            return  # what a script says after it was asked to stop changes no result
+        if self.progress.diverged:
+            return
         if event["kind"] == "begin":
             self._cut(event)
             self._begin_sinks(sinks)
@@ -288,7 +288,7 @@ class Script:
     def _result(self, status: Status, reason: str) -> Document:
         progress, config = self.progress, self.config
         settings, times = config.model.settings, progress.times
-        final = self._final() if status is Status.COMPLETED else {}
+        final = self._final() if status.succeeded or status is Status.TIMED_OUT else {}
         named = {"metric": settings["metric"], "direction": settings["direction"]}
         target = {**named, "value": config.target, "hash": None}
         target |= {"step": None, "samples": None, "train_seconds": None, **progress.reached}

@@ -22,11 +22,9 @@ from optbench.sweeps.executors.signals import ignoring_interrupts
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-PRELOADED = (
+PRELOADED = ("optbench.sessions.execute", "optbench.sessions.sinks", "optbench.sweeps.executors.worker", "filelock")
+FOR_TRAINING = (  # by a run itself: a training script is a process of its own
     "optbench.sessions.session",
-    "optbench.sessions.sinks",
-    "optbench.sweeps.executors.worker",
-    "filelock",
     "torch._inductor",
     "torch.utils.flop_counter",
     "torch.utils.serialization.config",
@@ -115,11 +113,16 @@ def without_main() -> Iterator[None]:
 def preloaded(configs: Iterable[RunConfig]) -> list[str]:
     """Return the modules to import: the session, those of the choices, and the heavy packages that they import late."""
     modules = set(PRELOADED)
-    for config in configs:
+    known = list(configs)
+    training = [config for config in known if "session" not in config.model.about]
+    for config in known:
+        task = str(config.model.settings.get("task", {}).get("target", ""))
+        modules |= {task.rpartition(".")[0]} if task else set()
+    for config in training:
+        modules |= {*FOR_TRAINING}
         for choice in (*config.choices.values(), *config.modifiers):
             module = choice.target.rpartition(".")[0]
             modules |= {module} if module and "/" not in module and ":" not in module else set()
             modules |= set(choice.about.get("imports", ()))
-        task = str(config.model.settings.get("task", {}).get("target", ""))
-        modules |= {task.rpartition(".")[0]} if task else set()
-    return [FIRST, *sorted(module for module in modules if module), LAST]
+    last = [LAST] if training or not known else []
+    return [FIRST, *sorted(module for module in modules if module), *last]

@@ -84,5 +84,18 @@ def plan_lines(config: RunConfig, folder: RunFolder, finished: bool) -> list[str
         f"{config.run_id}",
         f"  {', '.join(chosen)}",
         f"  {config.steps:,} steps of {config.batch_size} samples = {samples:,} samples, seed {config.seed}",
+        *started_lines(config),
         f"  results: {folder.path}" + (" (already finished: it would not run again)" if finished else ""),
     ]
+
+
+def started_lines(config: RunConfig) -> list[str]:
+    """Return the command that a training script is; nothing for a model that this process trains."""
+    if "command_lines" not in config.model.about:
+        return []
+    import shlex
+
+    from optbench.scripts.commands import filled, template, values_of
+
+    words = filled(template(config), values_of(config, "RUN_FOLDER", "CHECKPOINT_FOLDER"))
+    return [f"  starts: {shlex.join(words)}"]

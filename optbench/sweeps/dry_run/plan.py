@@ -39,14 +39,15 @@ def plan(
     pruning = NoPruning() if study.pruner != "none" else None
     scheduler = Scheduler(study, cells, root, SilentObserver(), pruning, retry)
     scheduler.plan()
-    startup = server_seconds(cells)
+    probed = [cell for cell in cells if "session" not in cell.config.model.about]  # nobody knows what a script does
+    startup = server_seconds(probed) if probed else 0.0
     configs = [cell.config for cell in cells]
     here = executor is None or executor.name == LOCAL
     count, devices = placement(ExecutorRequest(configs, scheduler.folder, jobs if here else None, per_device, {}))
-    results = probe(cells, devices or [None] * count)
+    results = probe(probed, devices or [None] * count) if probed else {}
     if executor is not None and not here:
         count = executor.slots(configs, scheduler.folder, jobs, per_device)
-    rows = [row(scheduler, cell, results[cell.number]) for cell in cells]
+    rows = [row(scheduler, cell, results.get(cell.number)) for cell in cells]
     tree = {
         "study": study.name,
         "folder": str(scheduler.folder),
@@ -61,12 +62,12 @@ def plan(
         **totals(study, rows, count, startup),
     }
     tree["lines"] = plan_lines(study, tree, root)
-    errors = ((cell, error) for cell in cells if isinstance(error := results[cell.number], OptbenchError))
+    errors = ((cell, error) for cell in cells if isinstance(error := results.get(cell.number), OptbenchError))
     return tree, next((type(e)(f"{cell.label}: {e.args[0]}", e.hint) for cell, e in errors), None)
 
 
-def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError) -> dict[str, Any]:
-    """Return the plan of a cell: its box, its runs, and the time, memory and disk of a run."""
+def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError | None) -> dict[str, Any]:
+    """Return the plan of a cell: its box, its runs, and the time, memory and disk of a run, null if unknown."""
     config, study = cell.config, scheduler.study
     found: dict[str, Any] = {
         "cell": cell.label,
@@ -83,7 +84,7 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError) -
     }
     if isinstance(result, OptbenchError):
         found["refused"] = {"error": result.args[0], "hint": result.hint, "exit_code": result.exit_code}
-    else:
+    elif result is not None:
         found |= {
             "run_seconds": result.seconds(config),
             "step_seconds": result.step_seconds,
@@ -120,21 +121,24 @@ def run_counts(scheduler: Scheduler, cell: Cell) -> dict[str, dict[str, int]]:
 
 def totals(study: Study, rows: Sequence[Row], jobs: int, startup: float) -> dict[str, Any]:
     """Return the number of runs, and the seconds and bytes of those that are left, with `startup` seconds before the
-    first. Cells that cannot be run take nothing."""
+    first; null where those of a cell are unknown. Cells that cannot be run take nothing."""
     runs = {key: sum(r["runs"][stage][key] for r in rows for stage in STAGES) for key in ("planned", "ended")}
     unassigned = study.seeds if study.finalists == "best" and not any(r["runs"][FINAL]["planned"] for r in rows) else 0
     able = [r for r in rows if not r["refused"]]
     work = [(r, stage, runs_left(r, stage)) for r in able for stage in STAGES]
     work += [(r, FINAL, unassigned / len(able)) for r in able]
+    evaluated = sum(count * r["evaluated_samples"] for r, _, count in work)
+    counts = {"runs": {"planned": runs["planned"] + unassigned, "ended": runs["ended"]}, "evaluated_samples": evaluated}
+    if any(r["run_seconds"] is None for r in able):
+        return {**counts, "start_seconds": startup, **dict.fromkeys(("run_seconds", "seconds", "disk_bytes"))}
     total = sum(count * r["run_seconds"] for r, _, count in work)
     longest = max((sum(r["run_seconds"] for stage in STAGES if runs_left(r, stage)) for r in able), default=0.0)
     return {
-        "runs": {"planned": runs["planned"] + unassigned, "ended": runs["ended"]},
+        **counts,
         "run_seconds": total,
         "start_seconds": startup,
         "seconds": (startup if total else 0.0) + max(total / jobs, longest),
         "disk_bytes": round(sum(count * r["disk_bytes"][stage] for r, stage, count in work)),
-        "evaluated_samples": sum(count * r["evaluated_samples"] for r, _, count in work),
     }
 
 

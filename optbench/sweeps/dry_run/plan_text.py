@@ -23,7 +23,9 @@ def plan_lines(study: Study, tree: Mapping[str, Any], root: Path) -> list[str]:
 
     runs, able = tree["runs"], [row for row in tree["cells"] if not row["refused"]]
     lines = [f"{runs['planned']} runs, {runs['ended']} of them already finished"]
-    if able:
+    if able and tree["seconds"] is None:
+        lines.append(f"{tree['jobs']} at a time; how long a script runs shows once it does")
+    elif able:
         lines.append(
             f"about {duration(tree['seconds'])} with {tree['jobs']} at a time, "
             f"{size(tree['disk_bytes'])} of disk; estimated by timing the first steps of every cell"
@@ -33,9 +35,9 @@ def plan_lines(study: Study, tree: Mapping[str, Any], root: Path) -> list[str]:
     lines += tree["dropped"]
     lines += reservations(study, tree)
     free, available = free_bytes(root), available_bytes()
-    if tree["disk_bytes"] > free:
+    if (tree["disk_bytes"] or 0) > free:
         lines.append(f"not enough disk: {size(free)} are free")
-    memory = tree["jobs"] * max((row["resident_bytes"] for row in able), default=0)
+    memory = tree["jobs"] * max((row["resident_bytes"] or 0 for row in able), default=0)
     if tree["executor"] == LOCAL and available is not None and memory > available:
         lines.append(f"not enough memory for all {tree['jobs']}: {size(memory)} needed, {size(available)} free")
     return lines
@@ -77,6 +79,8 @@ def table_row(row: Mapping[str, Any]) -> dict[str, str]:
     if row["refused"]:
         return {**shown, "a run takes": "cannot be run", "memory": "-", "disk": "-"}
     seconds = row["run_seconds"]
+    if seconds is None:
+        return {**shown, "a run takes": "unknown", "memory": "unknown", "disk": "unknown"}
     time = f"{seconds:.2g} s" if seconds < 10 else duration(seconds)
     disk = " + ".join(size(row["disk_bytes"][stage]) for stage in STAGES)
     return {**shown, "a run takes": time, "memory": size(row["resident_bytes"]), "disk": disk}

@@ -70,6 +70,11 @@ def notes(config: RunConfig, used: Sequence[str]) -> list[str]:
     if "seed" in unread:
         found.append("the script never reads run.seed: its seeds can't be repeated")
     others = [key for key in unread if key not in ("steps", "seed")]
+    if "optimizer" not in used:  # it has only what its arguments say
+        keys = [text.partition("=")[0].lstrip("+") for text in config.overrides]
+        others += [
+            key for key in dict.fromkeys(keys) if key.startswith("optimizer.") and key not in placeholders(config)
+        ]
     if others:
         found.append(f"set, but never read by the script: {', '.join(others)}")
     return found

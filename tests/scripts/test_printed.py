@@ -93,6 +93,12 @@ def test_endings(start: Start, text: str, overrides: list[str], status: str, rea
     assert reason in ended.result["reason"]
 
 
+def test_a_setting_that_the_arguments_leave_out_is_told(start: Start) -> None:
+    ended = start("say(acc=0.5)\n", "optimizer.lr=0.1", "optimizer.weight_decay=0.2", "optimizer.impl=torch")
+    told = "set, but never read by the script: optimizer.weight_decay, optimizer.impl"
+    assert ended.result["notes"] == [told]
+
+
 def test_a_file_in_the_run_folder(start: Start) -> None:
     text = "open(sys.argv[2], 'w').write('{\"acc\": 0.5, \"test\": 0.25}')\n"
     ended = start(text, "script.read='{run_folder}/m.json'", "script.test_metric=test")

@@ -61,8 +61,8 @@ def files_of(command: str) -> list[Path]:
     return [*([module] if module else []), *(Path(word) for word in words if os.path.isfile(word))]
 
 
-def filled(words: Sequence[str], values: Mapping[str, object]) -> list[str]:
-    """Return the words with every placeholder replaced. Raises ConfigError for an unknown one."""
+def filled(words: Sequence[str], values: Mapping[str, object], setting: str = "args") -> list[str]:
+    """Return the words of a setting with every placeholder replaced. Raises ConfigError for an unknown one."""
 
     def value_of(match: re.Match[str]) -> str:
         text, key = match[0], match[1]
@@ -70,10 +70,10 @@ def filled(words: Sequence[str], values: Mapping[str, object]) -> list[str]:
             return text[0]
         if key is None:
             hint = "Write {{ and }} for braces, {optimizer.lr} for a value"
-            raise ConfigError(f"{SCRIPT}.args: a single '{text}'", hint)
+            raise ConfigError(f"{SCRIPT}.{setting}: a single '{text}'", hint)
         if key not in values:
             hint = suggest(key, values, "{{{}}}") + " Write {{ and }} for braces themselves"
-            raise ConfigError(f"{SCRIPT}.args: there is no key {{{shown(key)}}}", hint)
+            raise ConfigError(f"{SCRIPT}.{setting}: there is no key {{{shown(key)}}}", hint)
         return as_typed(values[key])
 
     return [PLACEHOLDER.sub(value_of, word) for word in words]
@@ -108,6 +108,7 @@ def is_about_optimizer(config: RunConfig, key: str) -> bool:
 def check(config: RunConfig) -> None:
     """Raise ConfigError for a script that cannot be started or compared, before anything is."""
     filled(template(config), values_of(config))
+    filled([config.model.settings["read"]], values_of(config), "read")
     command = shown(config.model.settings["command"])
     if config.model.settings["direction"] is None:
         raise ConfigError(

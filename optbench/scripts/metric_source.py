@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from optbench.errors import ConfigError
 from optbench.files import open_regular
 from optbench.scripts.event_files import event_files, event_rows, is_event_file, require_tensorboard
 from optbench.scripts.measurements import Measured, Row, measured
@@ -46,7 +47,9 @@ class MetricSource:
         """`source`: stdout, or a FILE, relative to `folder`; `names`: the script's name of each wanted column;
         `output`: the file that what the script prints goes to.
 
-        Raises MissingError for a folder of TensorBoard events without the package tensorboard."""
+        Raises ConfigError for an empty source, MissingError for TensorBoard events without the package tensorboard."""
+        if not source.strip():
+            raise ConfigError("script.read is empty", f"Set script.read={STDOUT} or the name of a file")
         self.source, self.names, self.folder = source, dict(names), folder.absolute()
         self.output = output
         self.pattern = os.path.join(glob.escape(str(self.folder)), os.path.expanduser(source))

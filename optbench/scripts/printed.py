@@ -29,7 +29,7 @@ class PrintedMetrics:
         settings, literal = config.model.settings, {key: glob.escape(str(value)) for key, value in values.items()}
         names = {"val_metric": str(settings["metric"])}
         names |= {"test_metric": str(settings["test_metric"])} if settings["test_metric"] else {}
-        self.source = MetricSource(filled([settings["read"]], literal)[0], names, Path.cwd(), output)
+        self.source = MetricSource(filled([settings["read"]], literal, "read")[0], names, Path.cwd(), output)
         self.held = ExitStack()
         if self.source.is_shared(run_folder):
             self.held.enter_context(hold(self.source.pattern))

@@ -93,6 +93,13 @@ def test_endings(start: Start, text: str, overrides: list[str], status: str, rea
     assert reason in ended.result["reason"]
 
 
+@pytest.mark.parametrize("read", ["''", "' '", "'{nothing}/m.json'", "'m{.json'"])
+def test_a_place_that_is_none_is_refused_before_the_start(start: Start, read: str) -> None:
+    with pytest.raises(ConfigError):
+        start("open('started', 'w')\n", f"script.read={read}")
+    assert not Path("started").exists()
+
+
 def test_a_setting_that_the_arguments_leave_out_is_told(start: Start) -> None:
     ended = start("say(acc=0.5)\n", "optimizer.lr=0.1", "optimizer.weight_decay=0.2", "optimizer.impl=torch")
     told = "set, but never read by the script: optimizer.weight_decay, optimizer.impl"

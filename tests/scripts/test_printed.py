@@ -95,7 +95,7 @@ def test_endings(start: Start, text: str, overrides: list[str], status: str, rea
 
 @pytest.mark.parametrize("read", ["''", "' '", "'{nothing}/m.json'", "'m{.json'"])
 def test_a_place_that_is_none_is_refused_before_the_start(start: Start, read: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"^script\.read"):
         start("open('started', 'w')\n", f"script.read={read}")
     assert not Path("started").exists()
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from optbench.config import imports
 from optbench.config.schema import check_spec
 from optbench.config.trees import Node, is_list, is_mapping
 from optbench.config.values import as_number, shown
-from optbench.errors import ConfigError
+from optbench.errors import ConfigError, suggest
 
 
 def is_text(value: object) -> bool:
@@ -34,6 +35,12 @@ def is_evaluations(value: object) -> bool:
     return (as_number(value) or 0.0) > 0 or value == "varies"
 
 
+def is_groups(value: object) -> bool:
+    """Return True for settings of the groups `matrices` and `rest`, or a list of such groups; [] for none."""
+    named = (is_mapping(value) and all(map(is_mapping, value.values()))) or is_list(value)
+    return named and set(value) <= {"matrices", "rest"}  # pyright: ignore[reportArgumentType]
+
+
 FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(
         (
@@ -43,12 +50,13 @@ FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
         ("text", is_text),
     ),
     **dict.fromkeys(
-        ("needs", "files", "command_lines", "escapes", "imports", "told", "drops", "not_identity"),
+        ("needs", "files", "command_lines", "escapes", "imports", "told", "drops", "not_identity", "classes"),
         ("a list of texts", is_texts),
     ),
     **dict.fromkeys(("valid", "search", "players", "lacks", "renames"), ("a mapping to texts", is_text_mapping)),
     **dict.fromkeys(("standard", "implementations", "requires", "sizes"), ("a mapping", is_mapping)),
     "task": ("text", is_text),
+    "groups": ("the groups' settings: {matrices: {rank: 8}, rest: {}}, or the names of the groups", is_groups),
     "fixed": ("a mapping or a list of texts", lambda value: is_mapping(value) or is_texts(value)),
     "rank": ("a number", lambda value: as_number(value) is not None),
     "evaluations": ("a number, varies, or {every: KEY, count: N}", is_evaluations),
@@ -70,6 +78,29 @@ def about_of(tree: Mapping[str, object], file: Path) -> Node:
             raise ConfigError(f"{file}: about.implementations must map each name to its target")
         check_facts(facts, f"{file}: about.implementations.{shown(name)}")
     return dict(about)
+
+
+OPTIMIZER_FACTS = (
+    *("algorithm", "classes", "decay", "differs", "drops", "engine", "evaluations", "exact", "fixed", "groups"),
+    *("horizon", "implementations", "invariant", "name", "needs", "package", "paper", "players", "reference"),
+    *("renames", "requires", "schedule", "search", "shapes", "shardable", "source_sha256", "state", "takes"),
+    *("target", "tolerance", "valid"),
+)
+
+
+def check_known(facts: Mapping[str, object], where: str, known: Sequence[str] = OPTIMIZER_FACTS) -> None:
+    """Raise ConfigError, with a suggestion, for a fact that an optimizer does not have."""
+    for key in facts:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown fact '{shown(key)}'", suggest(str(key), known))
+
+
+def check_spelling(facts: Mapping[str, object], where: str) -> None:
+    """Raise ConfigError for a fact of an optimizer's file that resembles a known one; others may be notes."""
+    for key in facts:
+        close = [] if key in OPTIMIZER_FACTS else difflib.get_close_matches(str(key), OPTIMIZER_FACTS, 1, 0.8)
+        if close:
+            raise ConfigError(f"{where}: unknown fact '{shown(key)}'", f"Did you mean {close[0]}?")
 
 
 def check_facts(facts: Mapping[str, object], where: str) -> None:

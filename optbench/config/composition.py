@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from optbench.config import imports
-from optbench.config.about import about_of, check_about
+from optbench.config.about import about_of, check_about, check_spelling
 from optbench.config.choices import PREFERRED, Choices
 from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
@@ -20,11 +21,12 @@ from optbench.config.model_task import own_values, with_task
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment
 from optbench.config.own import with_roles
+from optbench.config.own_optimizer import completed
 from optbench.config.references import resolved
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig, TypedIn
-from optbench.config.schema import conform
+from optbench.config.schema import conform, spec_of
 from optbench.config.second_player import check_players, first_of, group_of
-from optbench.config.sources import with_source
+from optbench.config.sources import file_of, is_own, with_source
 from optbench.config.target import off_is_null, with_target
 from optbench.config.trees import Node, assign, flatten, merged, unflatten
 from optbench.config.values import shown
@@ -54,6 +56,7 @@ class Composition(Choices):
         if self.is_own_model(config["model"]):
             config["model"] = with_roles(config["model"])
         self._set_task(config["model"])
+        config["optimizer"] = completed(config["optimizer"])
         config = merged(self.modifiers, config)  # a workload may have switched one on
         self.defaults = copy.deepcopy(config)
         for group in GROUPS:
@@ -91,7 +94,7 @@ class Composition(Choices):
     def _second_node(self, chosen: Assignment) -> Node:
         custom = self.custom_node(chosen)
         file = None if custom else find_option(self.folders, group_of(chosen.key), self.checked(chosen))
-        return read_yaml(file) if file else custom or {}
+        return completed(read_yaml(file)) if file else custom or {}
 
     def _assign(self, config: Node, assignment: Assignment) -> None:
         for key, value in flatten({assignment.key: assignment.value}).items():
@@ -168,6 +171,7 @@ class Composition(Choices):
         paths = [text.rsplit(":", 1)[0] if ".py:" in text else text for text in texts if "\0" not in text]
         relative = any(path and not os.path.isabs(path) and os.path.exists(path) for path in paths)
         relative = relative or any("command_lines" in choice.about for choice in choices.values())
+        relative = relative or any(lies_here(choice.target) for choice in choices.values())
         own = str(self.folders[0]) if len(self.folders) > 1 else None
         return TypedIn(own, os.getcwd() if relative else None)
 
@@ -191,11 +195,14 @@ class Composition(Choices):
     def _choice(self, group: str, name: str) -> Choice:
         node = dict(self.tree[group])
         about: Node = node.pop("about")
+        if group_of(group) == "optimizer":
+            check_spelling(about, f"{self.file_of(group) or name}: about" if group in GROUPS else f"{name}: about")
+            about = with_infinite(about, self.defaults[group])
         if "implementations" in about:
             valid = {"impl": " | ".join(about["implementations"]), **about.get("valid", {})}
             about = {**about, "valid": valid}
         elif group_of(group) == "optimizer":
-            node.setdefault("impl", "user")
+            node["impl"] = "user" if node.get("impl") is None else node["impl"]
             about = {**about, "implementations": {"user": about}}
         settings = with_escapes(self._conformed(f"{group}.", node, about), about)
         check_targets(group, settings)
@@ -265,6 +272,19 @@ class Composition(Choices):
         by = PREFERRED.get(group)
         file = self.file_of(by) if by and group in self.files else None
         return short_path(file or self.folders[-1] / "root" / "run.yaml", self.folders)
+
+
+def lies_here(target: str) -> bool:
+    """Return True for a dotted import path that names a module of the working folder."""
+    file = None if ".py:" in target else file_of(target)
+    return file is not None and is_own(file) and file.is_relative_to(os.getcwd())
+
+
+def with_infinite(about: Node, defaults: Mapping[str, object]) -> Node:
+    """Return the facts with a spec for every setting whose default is infinite: it stays legal."""
+    leaves = flatten({key: value for key, value in defaults.items() if key != "about"})
+    specs = {key: spec_of(value) for key, value in leaves.items() if isinstance(value, float) and math.isinf(value)}
+    return {**about, "valid": {**specs, **about.get("valid", {})}} if specs else about
 
 
 def check_targets(group: str, settings: Mapping[str, object]) -> None:

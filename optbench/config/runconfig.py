@@ -31,8 +31,10 @@ class Choice:
 
     @property
     def implementation(self) -> Mapping[str, Any]:
-        """The `about` of the chosen implementation; that of the file if there is only one."""
-        return self.about["implementations"][self.settings["impl"]] if "implementations" in self.about else self.about
+        """The `about` of the chosen implementation, with the file's specs; that of the file if there is only one."""
+        if "implementations" not in self.about:
+            return self.about
+        return {"valid": self.about.get("valid", {}), **self.about["implementations"][self.settings["impl"]]}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@
     interval    = ("[" | "(") number "," number ("]" | ")")        with inf and -inf for "no bound"
 
 A list is checked element by element, or is null where its default is; without "list " it keeps the length of its
-default. A key without a spec takes the type of its default. No number may be nan or infinite.
+default. A key without a spec takes the type of its default. No number may be nan, and infinite only where a spec has
+the word "inf" or "-inf", as that of an infinite default has: the value is that word.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import TypeGuard
 
 from optbench.config.trees import is_list
 
+INFINITE = "inf | -inf | (-inf, inf)"
+"""The spec of a number that may be infinite."""
 INTERVAL = re.compile(r"^(int )?\s*([\[(])\s*([^,]+),\s*([^\])]+)([\])])$")
 
 
@@ -24,6 +27,8 @@ def conform(value: object, spec: str | None, default: object) -> object:
     """Return `value` in its canonical type (steps=1e3 becomes 1000, lr=1 becomes 1.0).
 
     Raises ValueError whose text says what is expected."""
+    if spec is None and is_same(value, default):
+        return list(value) if is_list(value) else value  # a list may mix types
     spec = spec if spec is not None else spec_of(default)
     alternatives = spec.removeprefix("list ")
     if spec.startswith("list "):
@@ -37,6 +42,14 @@ def conform(value: object, spec: str | None, default: object) -> object:
             raise ValueError(f"expected a list of {len(default)} values, e.g. {str(list(default)).replace(' ', '')}")
         return [conform_scalar(item, alternatives) for item in value]
     return conform_scalar(value, alternatives)
+
+
+def is_same(value: object, default: object) -> bool:
+    """Return True for a value that is the default in every type, and of finite numbers."""
+    if is_list(value) and is_list(default):
+        return len(value) == len(default) and all(map(is_same, value, default))
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return type(value) is type(default) and value == default and finite and default is not None
 
 
 def conform_scalar(value: object, alternatives: str) -> object:
@@ -62,8 +75,8 @@ def conform_to(value: object, alternative: str) -> object:
         return value
     if alternative == "str" and isinstance(value, (str, int)) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, str) and value == alternative:
-        return value
+    if str(value) == alternative and (isinstance(value, str) or (isinstance(value, float) and math.isinf(value))):
+        return alternative
     raise ValueError(alternative)
 
 
@@ -106,7 +119,7 @@ def spec_of(default: object) -> str:
     if isinstance(default, int):
         return "int (-inf, inf)"
     if isinstance(default, float):
-        return "(-inf, inf)"
+        return INFINITE if math.isinf(default) else "(-inf, inf)"
     return "str" if isinstance(default, str) else "any"
 
 

@@ -8,6 +8,7 @@ computed, compiled extensions, and files that the code reads. Installed packages
 from __future__ import annotations
 
 import ast
+import glob
 import hashlib
 import os
 import shlex
@@ -30,13 +31,13 @@ KNOWN = {*sys.stdlib_module_names, "optbench", "torch"}  # never the user's own
 def with_source(choice: Choice) -> Choice:
     """Return the choice with the hash of the user's code that builds it (`about.source_sha256`), if there is any.
 
-    What builds it is its own target and those among its settings, such as a model's task, and the files that the
-    words of its command lines name (`about.command_lines` lists these settings)."""
-    if "source_sha256" in choice.about:
-        return choice
+    What builds it is its own target and those among its settings, such as a model's task or an inner optimizer, and the
+    files that the words of its command lines name (`about.command_lines` lists these settings)."""
     leaves = flatten(choice.settings)
-    targets = [choice.target, *(str(leaves[key]) for key in leaves if key.rpartition(".")[2] == "target")]
-    hashes = [sha256 for target in targets if (sha256 := source_sha256(target))]
+    classes = choice.about.get("classes", ())
+    targets = [str(value) for key, value in leaves.items() if key.rpartition(".")[2] == "target" or key in classes]
+    own = choice.about.get("source_sha256") or source_sha256(choice.target)
+    hashes = [sha256 for sha256 in (own, *map(source_sha256, targets)) if sha256]
     hashes += [sha256 for key in choice.about.get("command_lines", ()) for sha256 in files_sha256(str(leaves[key]))]
     if not hashes:
         return choice
@@ -98,12 +99,19 @@ def file_of(path: str) -> Path | None:
         file = Path(path.rsplit(":", 1)[0])
         return file.resolve() if os.path.isfile(file) else None
     module = path.rpartition(".")[0]
-    found = list(located(module, sys.path)) if module.partition(".")[0] not in KNOWN else []
+    found = list(located(module, module_folders())) if module.partition(".")[0] not in KNOWN else []
     return found[-1][1] if found and found[-1][0] == module else None
 
 
+def module_folders() -> list[str]:
+    """Return the folders that modules are looked for in: Python's own, and the working folder after them."""
+    return [*sys.path, os.getcwd()] if os.path.isdir(".") else list(sys.path)  # a deleted folder has no name
+
+
 def own_modules(file: Path) -> dict[str, Path]:
-    """Return the user's modules that a file imports, directly or through others, by the name in the import."""
+    """Return the user's modules that a file imports, directly or through others, by the name in the import.
+
+    A file beside it that has the name of an installed package is none of them: numpy.py does not replace NumPy."""
     found: dict[str, Path] = {}
     waiting = [file.resolve()]
     seen = set(waiting)
@@ -111,7 +119,9 @@ def own_modules(file: Path) -> dict[str, Path]:
     while waiting:
         here = waiting.pop()
         for level, name in parsed(here)[1]:
-            places = [str(here.parents[level - 1])] if level else [beside, *sys.path]
+            if not level and is_installed(name.partition(".")[0]):
+                continue
+            places = [str(here.parents[level - 1])] if level else [beside, *module_folders()]
             for module, path in located(name, places):
                 if path not in seen and is_own(path):
                     found["." * level + module] = path
@@ -135,6 +145,13 @@ def located(dotted: str, places: Sequence[str]) -> Iterator[tuple[str, Path]]:
         places = (
             [str(file.parent)] if file is not None else [str(folder) for folder in folders if os.path.isdir(folder)]
         )
+
+
+@cache
+def is_installed(name: str) -> bool:
+    """Return True for a module or package among those that are installed."""
+    places = [Path(place) for place in sys.path if INSTALLED & set(Path(place).parts)]
+    return any(os.path.isdir(place / name) or any(place.glob(f"{glob.escape(name)}.*")) for place in places)
 
 
 def parsed(file: Path) -> tuple[str, tuple[tuple[int, str], ...]]:

@@ -20,7 +20,7 @@ from optbench.models.freezing import freeze
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import build
 from optbench.optimizers.core.interface import engine_of
-from optbench.sessions.compatible import check_compatible, with_modifiers
+from optbench.sessions.compatible import check_compatible, check_scaled, with_modifiers
 from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
@@ -199,6 +199,7 @@ def build_player(
     shards = shard_parameters(module, comm, config, choice)
     problem = shards.problem if shards else problem_of(module, curvature)
     optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
+    check_scaled(config, choice, optimizer)
     optimizer = with_modifiers(optimizer, config, choice)
     clip = imports.load(config.clip.target)(problem, **config.clip.settings)
     if shards:

@@ -21,6 +21,16 @@ def with_modifiers(optimizer: Optimizer, config: RunConfig, choice: Choice) -> O
     return optimizer
 
 
+def check_scaled(config: RunConfig, choice: Choice, optimizer: Optimizer) -> None:
+    """Raise ConfigError for a schedule that cannot scale the steps: the optimizer's groups have no "lr"."""
+    if all("lr" in group for group in optimizer.param_groups) or config.schedule.about.get("flat"):
+        return
+    raise ConfigError(
+        f"schedule={config.schedule.name} scales 'lr', which {choice.name}'s parameter groups do not have",
+        'Name it lr in the class: super().__init__(params, {"lr": lr}); or use schedule=constant',
+    )
+
+
 def check_compatible(config: RunConfig, choice: Choice, needs: list[str]) -> None:
     """Raise ConfigError if the run cannot provide what an optimizer needs."""
     name = f"optimizer={choice.name}"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from optbench.config import RunConfig
+from optbench.config.user_code import described
 from optbench.distributed import TorchCommunicator
 from optbench.distributed.sharded_checkpoint import load_local, save_sharded
 from optbench.distributed.sharding import FsdpShards
@@ -100,7 +101,7 @@ class RankSession(ABC):
                 self.comm.raise_if_lost(error)
             if is_out_of_memory(error):
                 raise
-            reason = f"it cannot be loaded ({type(error).__name__}: {first_line(error)})"
+            reason = f"it cannot be loaded ({described(error)})"
         if self.comm is not None:
             reason = next(filter(None, self.comm.all_gather(reason)), "")
         if reason:

@@ -10,7 +10,7 @@ from torch.distributed.tensor import DTensor
 
 from optbench.config import RunConfig
 from optbench.distributed.partition import to_local
-from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes
+from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes, unmeasurable
 from optbench.records import SCHEMA, Status
 from optbench.sessions.assemble import Objects
 from optbench.sessions.documents import FINAL, config_facts
@@ -105,14 +105,17 @@ def target_hash(config: RunConfig, data_sha256: str | None) -> str | None:
 
 
 def bytes_by_kind(objects: Objects) -> Document:
-    """Return bytes of parameters (all, and the frozen ones), gradients and optimizer state (by dtype), and peaks."""
+    """Return bytes of parameters (all, and the frozen ones), gradients and optimizer state, and peaks.
+
+    The state is by dtype; a class of tensors that hides what it is made of has null."""
     device, players = objects.device, objects.trainer.players.values()
     parameters = [p for player in players for p in player.parameters]
     frozen = sum(frozen_bytes(player.module) for player in players)
-    state: dict[str, int] = {}
+    state: dict[str, int | None] = {}
     for player in players:
         for dtype, count in state_bytes(player.optimizer).items():
-            state[dtype] = state.get(dtype, 0) + count
+            state[dtype] = (state.get(dtype) or 0) + count
+        state |= dict.fromkeys(unmeasurable(player.optimizer))
     peaks = {"peak_allocated": None, "peak_reserved": None, "resident": resident_peak_bytes()}
     if device.type == "cuda":
         peaks |= {

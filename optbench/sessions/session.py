@@ -24,6 +24,7 @@ from optbench.sessions.assemble import assemble, data_source, load_data
 from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
 from optbench.sessions.documents import result_before_start
 from optbench.sessions.execute import FinishedRun, execute, finishing, unless_finished
+from optbench.sessions.first_step import check_first_step, loadable_state, traceback_kept
 from optbench.sessions.follower import follow_torchrun, run_helper
 from optbench.sessions.initial_weights import InitialWeights, initial_weights, other_weights, require_same_weights
 from optbench.sessions.rank_session import RankSession
@@ -104,17 +105,20 @@ class Session(RankSession):
         self.folder, self.study, self.stage, self.sweep = folder, study, stage, sweep
         self.resumed_from: list[int] = []
         self.ticked = time.monotonic()
+        self.checked = False
+        """True once the first step of this process was checked."""
         self.ticks: list[Callable[[int], None]] = []
 
     def run(self, sinks: list[Sink]) -> FinishedRun:
         """Train, and write the result."""
+        with traceback_kept(self.folder):
+            return self._run(sinks)
+
+    def _run(self, sinks: list[Sink]) -> FinishedRun:
         try:
             known, self.weights = self._known_micro_batch(), self._initial_weights()
             self.objects = assemble(self.config, self._on_step, known, self.comm, self.weights)
             self._resume()
-        except UserCodeError as error:
-            self.folder.write_error("".join(traceback.format_exception(error)))
-            raise UserCodeError(error.message, error.hint or f"Traceback: {self.folder.error_file}") from error
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -272,7 +276,7 @@ class Session(RankSession):
                 "init_sha256": self._init_sha256,
                 "records_bytes": self.folder.sync(),
                 "resumed_from_steps": self.resumed_from,
-                "trainer": trainer.state_dict(last=last),
+                "trainer": loadable_state(self.config, trainer, last=last),
             }
             step, checkpoints = trainer.progress.step, self.folder.checkpoints
             with self.signals.deferred():
@@ -284,6 +288,10 @@ class Session(RankSession):
         self.checkpointed = time.monotonic()
 
     def _on_step(self, trainer: Trainer) -> None:
+        if not self.checked:
+            self.checked = True
+            with trainer.clock.during(LOGGING):
+                check_first_step(self.config, trainer, compared=self.sweep is not None)
         if self._checkpoint_is_due():
             self._checkpoint()
         self._stop_if_signalled(trainer.progress.step)
@@ -306,7 +314,10 @@ class Session(RankSession):
 
     def _close(self, result: Document) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:
-            self._checkpoint(last=True)
+            try:
+                self._checkpoint(last=True)
+            except UserCodeError as error:  # its state has become another one since the first step
+                log.warning(f"no checkpoint is kept: {error.message}")
         timed_out = result["status"] == Status.TIMED_OUT
         with self.signals.deferred():
             self.folder.write_result(result)

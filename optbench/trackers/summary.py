@@ -54,12 +54,14 @@ def time_lines(result: Document) -> list[str]:
 def memory_lines(result: Document) -> list[str]:
     """Return the line about memory."""
     held = result.get("bytes") or {}
-    state = sum(value or 0 for value in (held.get("optimizer_state") or {}).values())
+    by_kind = held.get("optimizer_state") or {}
+    hidden = [kind for kind, value in by_kind.items() if value is None]
+    state = size(sum(value or 0 for value in by_kind.values())) if not hidden else f"not measurable ({hidden[0]})"
     peak = held.get("peak_allocated")
     most = f"peak {size(peak)} on the device" if peak is not None else f"peak {size(held.get('resident'))} resident"
     frozen = f" ({size(held['frozen_parameters'])} frozen)" if held.get("frozen_parameters") else ""
     parameters = f"parameters {size(held.get('parameters'))}{frozen}"
-    return [f"  {'memory':<12} {parameters}, optimizer state {size(state)}, {most}"]
+    return [f"  {'memory':<12} {parameters}, optimizer state {state}, {most}"]
 
 
 def note_lines(run: Document, result: Document, folder: Path) -> list[str]:

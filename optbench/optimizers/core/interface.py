@@ -47,6 +47,20 @@ def check_interface(optimizer: object) -> None:
             f"{kind} needs a learning rate: without one, no schedule can scale its steps", "Set optimizer.lr=..."
         )
 
+    check_step(kind, optimizer.step)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def check_step(kind: str, step: Callable[..., Any]) -> None:
+    """Raise ConfigError for a method `step` with an argument that no run gives."""
+    parameters = inspect.signature(step).parameters.values()
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    wanted = [p.name for p in named if p.default is inspect.Parameter.empty and p.name != "closure"]
+    if wanted:
+        raise ConfigError(
+            f"{kind}.step needs '{wanted[0]}': a run calls step(), or step(closure), which evaluates the loss again",
+            "Call the argument closure if it is that; else give it a default",
+        )
+
 
 def takes_closure(optimizer: Optimizer) -> bool:
     """Return True if `optimizer.step` accepts a closure."""

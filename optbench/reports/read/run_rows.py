@@ -215,12 +215,14 @@ def end_of(folder: Path) -> dict[str, object]:
     if (folder / "result.json").exists():
         result = read_object(folder / "result.json")
         sizes = result.get("bytes") or {}
-        state = [number(size) or 0 for size in (sizes.get("optimizer_state") or {}).values()]
+        state = [number(size) for size in (sizes.get("optimizer_state") or {}).values()]
+        known = [size for size in state if size is not None]
+        measured = sizes.get("optimizer_state") is not None and len(known) == len(state)
         return {
             "status": str(result["status"]),
             "reason": result.get("reason") or "",
             "seconds": {phase: number(value) for phase, value in (result.get("seconds") or {}).items()},
-            "state_bytes": sum(state) if sizes.get("optimizer_state") is not None else None,
+            "state_bytes": sum(known) if measured else None,
             "peak_bytes": number(sizes.get("peak_allocated") or sizes.get("resident")),
             "resumed": bool(result.get("resumed_from_steps")),
             **{column: number(nested(result, keys)) for column, keys in RESULT_COLUMNS.items()},

@@ -39,11 +39,12 @@ def describe(name: str) -> dict[str, Any]:
             "Choose a second-order optimizer of optbench: optbench list optimizers",
         )
     decays = {"no_decay": ["bias", "norm"]} if "weight_decay" in settings else {}
+    # groups: []: where timm looks for settings in groups, shapes decide in their absence
     engine = {"cpu": "eager", "cuda": "foreach"} if "foreach" in settings else "eager"
     about = {
         "algorithm": f"timm/{name}",
         "target": f"{__name__}.{name}",
-        "implementations": {"timm": {"target": f"{__name__}.{name}", "engine": engine}},
+        "implementations": {"timm": {"target": f"{__name__}.{name}", "engine": engine, "groups": []}},
         "needs": [],
         "valid": {"no_decay": "list str"} if decays else {},
     }

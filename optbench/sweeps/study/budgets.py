@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 
 from optbench.errors import ConfigError
+from optbench.sweeps.study.boxes import WAYS
 from optbench.sweeps.study.cells import Cell
 from optbench.sweeps.study.study import Study
+
+log = logging.getLogger(__name__)
 
 
 def check_searched(study: Study, cells: Sequence[Cell]) -> None:
     """Raise ConfigError if some cells are searched and others are not."""
     searched = [cell for cell in cells if len(cell.box)]
     fixed = [cell for cell in cells if not len(cell.box)]
+    for cell in fixed if study.searched and not searched else ():
+        optimizer = cell.config.optimizer
+        if optimizer.settings["impl"] == "user" and not optimizer.about.get("search"):
+            log.warning(f"{cell.label} has nothing to search, so it runs as it is. {WAYS % optimizer.name}")
     if study.searched and searched and fixed and not study.allow_unequal:
         raise ConfigError(
             f"unequal budgets: {searched[0].label} is tuned, {fixed[0].label} has nothing to search",
-            "Give it an interval, fix the values of all, or allow it: --allow-unequal",
+            f"{WAYS % fixed[0].config.optimizer.name}; or fix the values of all, or allow it: --allow-unequal",
         )
 
 

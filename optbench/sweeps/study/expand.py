@@ -17,14 +17,14 @@ from optbench.config import (
     SweepOverrides,
     Variation,
     boxes_of,
-    config_folders,
     dimension_of_spec,
-    options,
     parse_sweep,
 )
 from optbench.config.overrides import unquoted
 from optbench.config.trees import flatten
-from optbench.errors import ConfigError, OptbenchError, suggest
+from optbench.config.values import shown
+from optbench.errors import ConfigError, OptbenchError
+from optbench.sweeps.study.boxes import box_for, check_boxes
 from optbench.sweeps.study.budgets import check_budgets, check_searched
 from optbench.sweeps.study.cells import Cell
 from optbench.sweeps.study.given import fair_cells
@@ -54,7 +54,6 @@ def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
                 f"{dimension.key}: only hyperparameters can be searched by an interval",
                 "e.g. optimizer.lr=interval(0,1)",
             )
-    check_boxes(study, config_dir)
     count = math.prod(len(axis.values) for axis in parsed.axes) * len(study.budgets)
     if count > MOST_CELLS:
         said = " x ".join(f"{len(axis.values):,} {axis.key}" for axis in parsed.axes)
@@ -68,18 +67,11 @@ def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
     def remake(cell: Cell, more: list[str]) -> Cell:
         return make_cell(cell.number, study, parsed, cell.choices, cell.budget, config_dir, more)
 
+    check_boxes(study.boxes, [cell.config for cell in cells], config_dir)
     cells = fair_cells(cells, study.recipes, remake)
     check_searched(study, cells)
     check_budgets(study, cells)
     return cells
-
-
-def check_boxes(study: Study, config_dir: Path | None) -> None:
-    """Raise ConfigError for the box of an unknown optimizer; it may be one that this study does not compare."""
-    known = options(config_folders(config_dir), "optimizer")
-    for name in study.boxes:
-        if name.isidentifier() and name not in known:  # other names are paths: ./mine.py:Mine, timm/NAME
-            raise ConfigError(f"boxes: there is no optimizer '{name}'", suggest(name, known))
 
 
 def make_cell(
@@ -150,7 +142,11 @@ def evaluations_of(optimizer: Choice) -> float | None:
     `about.evaluations` is a number (default 1), {every: KEY, count: N} for N more in every KEY-th step, or `varies`."""
     declared = optimizer.about.get("evaluations", 1)
     if isinstance(declared, Mapping):
-        return 1.0 + declared["count"] / optimizer.settings[declared["every"]]
+        every = optimizer.settings.get(declared["every"])
+        if not isinstance(every, (int, float)) or every <= 0:
+            where = f"{optimizer.name}: about.evaluations.every={shown(declared['every'])}"
+            raise ConfigError(f"{where}: not a setting with a number above 0", "Name one, or give evaluations a number")
+        return 1.0 + declared["count"] / every
     return None if isinstance(declared, str) else float(declared)
 
 
@@ -161,7 +157,7 @@ def box_of(study: Study, parsed: SweepOverrides, variation: Variation) -> Box:
     if not study.searched:
         return Box(())
     config = variation.base
-    own = study.boxes.get(config.optimizer.name)
+    own = box_for(study.boxes, config)
     published = (
         boxes_of(config.optimizer.about, "optimizer")
         if own is None

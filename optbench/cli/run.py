@@ -29,14 +29,14 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Start over; files of an earlier run, finished or not, are kept aside.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build what would be trained, show it, and stop.")] = False,
     as_json: AsJson = False,
     quiet: options.Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Train once: optbench run optimizer=lion model=vit"""
     from optbench.records import Status
-    from optbench.store import RunFolder, check_study, finished_run, results_root
+    from optbench.store import RunFolder, check_study, results_root
 
     output = Output(as_json, quiet)
     config = load(overrides, config_dir)[1]
@@ -44,11 +44,7 @@ def run(
     check_study(study)
     folder = RunFolder(root, study, config.run_id)
     if dry_run:
-        if config.init_run is not None:
-            finished_run(root, config.init_run)
-        finished = folder.result() is not None
-        tree = {"run_id": config.run_id, "folder": str(folder.path), "ended": finished, "config": config.as_dict()}
-        output.lines(tree, plan_lines(config, folder, finished))
+        show_plan(config, root, folder, output)
         return
     from optbench.sessions.execute import execute
     from optbench.sessions.sinks import sinks_for
@@ -63,6 +59,18 @@ def run(
     output.lines(tree, summary_lines(ended.run, ended.result, ended.folder))
     if not Status(ended.result["status"]).succeeded:
         raise ExpectationFailed(f"the run ended as {ended.result['status']}: {ended.result['reason']}")
+
+
+def show_plan(config: RunConfig, root: Path, folder: RunFolder, output: Output) -> None:
+    """Build what the run would train, and print its plan and its sizes. Raises the errors that the run would raise."""
+    from optbench.sessions.sizes import size_lines, sizes_of
+    from optbench.store import finished_run
+
+    if config.init_run is not None:
+        finished_run(root, config.init_run)
+    finished, sizes = folder.result() is not None, sizes_of(config, root)
+    tree = {"run_id": config.run_id, "folder": str(folder.path), "ended": finished, "config": config.as_dict()}
+    output.lines({**tree, "sizes": sizes}, [*plan_lines(config, folder, finished), *size_lines(sizes)])
 
 
 def load(overrides: Sequence[str] | None, config_dir: Path | None) -> tuple[Composition, RunConfig]:

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from optbench.config import RunConfig
-from optbench.errors import ExpectationFailed, OptbenchError, first_line
+from optbench.config.user_code import described
+from optbench.errors import ExpectationFailed, OptbenchError
 from optbench.records import Record, Split
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def answer(config: RunConfig, began: float) -> dict[str, Any] | OptbenchError:
     except OptbenchError as error:
         return error
     except Exception as error:
-        return ExpectationFailed(f"its first steps fail: {type(error).__name__}: {first_line(error)}")
+        return ExpectationFailed(f"its first steps fail: {described(error)}")
 
 
 class Enough(Exception):
@@ -153,11 +154,18 @@ def now(device: torch.device) -> float:
 def probe_run(config: RunConfig, began: float) -> ProbeResult:
     """Time the beginning and the end of a run. Raises the error of a run that cannot be run or fails."""
     from optbench.sessions.assemble import assemble
+    from optbench.sessions.first_step import check_first_step
     from optbench.sessions.run_documents import run_facts
     from optbench.training.memory import resident_peak_bytes
 
     timer = Timer()
-    objects = assemble(config, timer)
+
+    def on_step(trainer: Trainer) -> None:
+        if trainer.progress.step == 1:
+            check_first_step(config, trainer, compared=True)
+        timer(trainer)
+
+    objects = assemble(config, on_step)
     facts = json.dumps(run_facts(config, objects, "", ""), indent=2, default=str)
     trainer, lines = objects.trainer, [LINE_BYTES]
     trainer.plan = replace(trainer.plan, steps=ENDLESS, eval_every=ENDLESS, max_seconds=None, stop_at_target=False)

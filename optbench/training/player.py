@@ -229,7 +229,8 @@ class ActivePlayer:
         """Compute loss and gradients of the same batch at the parameters' current values."""
         if self._random_state is None:
             raise ConfigError(
-                "the optimizer evaluates its closure twice", "Declare it in its YAML file: about.needs: [closure]"
+                "the optimizer evaluates its closure twice",
+                "Declare it in its class or file: about.needs: [closure]",
             )
         with frozen_statistics(*self.task_modules):
             restore_torch_random_state(self._random_state, self.device)

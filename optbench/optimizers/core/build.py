@@ -99,6 +99,10 @@ def hint_for(error: Exception, name: str, implementation: Mapping[str, Any]) -> 
     text = str(error)
     if implementation.get("takes"):
         return ""
+    missing = re.search(r"missing .*required .*argument.*'(\w+)'", text)
+    if missing:
+        key = missing[1]
+        return f"Give it a value in the file: {key}: VALUE; an import path of a class with about: {{classes: [{key}]}}"
     if name not in ("params", "parameters", "param_groups", "args", "kwargs"):
         return (
             f"A run passes parameter groups as '{name}'. Name a function that makes anything else of them: "

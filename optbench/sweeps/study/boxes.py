@@ -55,6 +55,6 @@ def check_boxes(boxes: Mapping[str, Mapping[str, str]], compared: Sequence[RunCo
             continue
         lost = ".py:" in name and not os.path.isfile(name.rsplit(":", 1)[0])
         if lost or (name not in known and not is_path(name) and "/" not in name):
-            what = "no such file" if lost else "there is no such optimizer"
-            raise ConfigError(f"boxes: {shown(name)}: {what}", suggest(name, [*names, *known]))
+            what = f"{shown(name)}: no such file" if lost else f"there is no optimizer '{shown(name)}'"
+            raise ConfigError(f"boxes: {what}", suggest(name, [*names, *known]))
         log.warning(f"boxes: {shown(name)} is not compared in this study, so its box has no effect")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from optbench.config import RunConfig
 from optbench.config.user_code import user_error
 from optbench.errors import ConfigError, UserCodeError
+from optbench.optimizers.core.inner_state import full_state
 from optbench.optimizers.core.interface import Optimizer
 from optbench.store import RunFolder
 from optbench.training.loop import Trainer
@@ -66,7 +67,7 @@ def traceback_kept(folder: RunFolder) -> Iterator[None]:
 def require_loadable(optimizer: Optimizer, name: str) -> None:
     """Raise UserCodeError unless the optimizer's state can be read back from a checkpoint without running code."""
     try:
-        state = optimizer.state_dict()
+        state = full_state(optimizer)
     except Exception as error:
         raise user_error(f"{name}.state_dict()", error) from error
     if not round_trips(skeleton(state)):

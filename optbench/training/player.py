@@ -18,6 +18,7 @@ from optbench.clipping import Clip, ClipReport, gradient_norm
 from optbench.contracts import Batch, Turn
 from optbench.errors import ConfigError
 from optbench.optimizers.core.eval_weights import frozen_statistics
+from optbench.optimizers.core.inner_state import full_state, load_full_state
 from optbench.optimizers.core.interface import Optimizer, requires_closure, takes_closure
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, split_evenly
@@ -288,7 +289,7 @@ class ActivePlayer:
         }
 
     def _optimizer_state(self) -> object:
-        return self.optimizer.state_dict() if self.shards is None else self.shards.optimizer_state(self.optimizer)
+        return full_state(self.optimizer) if self.shards is None else self.shards.optimizer_state(self.optimizer)
 
     def load_state_dict(self, state: State) -> None:
         """Load a checkpoint's state."""
@@ -296,7 +297,7 @@ class ActivePlayer:
             self.shards.load_state(self.module, self.optimizer, state)
         else:
             self.module.load_state_dict(state["module"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_full_state(self.optimizer, state["optimizer"])
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         self.clip.load_state_dict(state["clip"])

@@ -127,6 +127,13 @@ class Sam(Optimizer):
         return loss
 
 
+class MomentumSam(Sam):
+    """Its state dict forgets the momentum of the inner optimizer."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, functools.partial(torch.optim.SGD, momentum=0.9), lr)
+
+
 class UndeclaredSam(Sam):
     about: ClassVar[Any] = {}
 

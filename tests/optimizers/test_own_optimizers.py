@@ -150,7 +150,7 @@ def test_state_of_other_tensors_is_measured_or_said_to_be_unmeasurable(
     assert own(name).result["bytes"]["optimizer_state"] == expected
 
 
-@pytest.mark.parametrize("name", ["Matrices", "RanksGiven"])
+@pytest.mark.parametrize("name", ["Matrices", "RanksGiven", "MomentumSam", "Infinite"])
 def test_an_interrupted_run_continues_bit_for_bit(name: str, twice: Callable[..., object]) -> None:
     words = [f"optimizer={ZOO}:{name}", "model=mlp", "steps=4", "tracker=none", "threads=1"]
     twice(config.load(words), 1, 3)

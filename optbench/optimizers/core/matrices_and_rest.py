@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from optbench.errors import ConfigError
+from optbench.optimizers.core.inner_state import full_state, load_full_state
 from optbench.optimizers.core.interface import Optimizer, takes_closure
 from optbench.optimizers.core.rule import Closure, Loss, ParamGroup
 
@@ -60,12 +61,12 @@ class MatricesAndRest:
 
     def state_dict(self) -> dict[str, Any]:
         """Return both state dicts, by name."""
-        return {name: part.state_dict() for name, part in self.parts.items()}
+        return {name: full_state(part) for name, part in self.parts.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore both states."""
         for name, part in self.parts.items():
-            part.load_state_dict(state_dict[name])
+            load_full_state(part, state_dict[name])
 
 
 def adamw_of_rest(groups: list[ParamGroup], settings: Mapping[str, Any]) -> Optimizer | None:

@@ -11,6 +11,7 @@ def main() -> None:
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    search_working_folder_last()
     from optbench.cli import app, streams
 
     streams.guard_streams()
@@ -33,6 +34,13 @@ def main() -> None:
     finally:
         if interruptible:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def search_working_folder_last() -> None:
+    """Move the working folder, which `python -m` puts first, behind everything installed: a file of the user's called
+    torch.py hides no package. A folder that holds optbench itself stays first."""
+    if os.path.isdir(".") and sys.path[:1] == [os.getcwd()] and not os.path.isdir("optbench"):
+        sys.path.append(sys.path.pop(0))
 
 
 if __name__ == "__main__":  # worker processes import this module under another name

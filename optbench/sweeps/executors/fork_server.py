@@ -86,9 +86,9 @@ def forked(
 
 @contextmanager
 def same_path() -> Iterator[None]:
-    """Let a server import modules from the working folder only if this process does; `python -c` always would."""
+    """Let a server import modules from the working folder first only if this process does; `python -c` always would."""
     here = {"", os.getcwd()} if os.path.isdir(".") else {""}  # a deleted folder has no name
-    if SAFE_PATH in os.environ or here & set(sys.path):
+    if SAFE_PATH in os.environ or here & set(sys.path[:1]):
         yield
         return
     os.environ[SAFE_PATH] = OURS

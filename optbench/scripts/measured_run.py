@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ class Progress:
                 self.diverged = f"the training loss is {loss} at step {self.step}"
         for split in sorted(parts):
             if split is Split.VALIDATION:
-                self._validated(parts[split])
+                self._validated(parts[split], self.times.train)
             yield self._record(split, parts[split])
 
     def _reach(self, event: Event) -> bool:
@@ -118,8 +118,15 @@ class Progress:
             self.step, self.samples = step, step * self.config.batch_size if samples is None else samples
         return step is not None
 
-    def _validated(self, values: dict[str, float]) -> None:
-        self.latest = values
+    def restore(self, row: Mapping[str, Any]) -> None:
+        """Note what a record of an earlier start says."""
+        self._reach(row)
+        if row.get("split") == Split.VALIDATION:
+            values = {name: value for name, value in numbers_in(dict(row)).items() if name not in RESERVED}
+            self._validated(values, float(row.get("train_seconds") or 0.0))
+
+    def _validated(self, values: Mapping[str, float], train_seconds: float) -> None:
+        self.latest = dict(values)
         metric = values.get("val_metric")
         if metric is None:
             return
@@ -127,7 +134,7 @@ class Progress:
             self.best = {"step": self.step, **values}
         target = self.config.target
         if target is not None and not self.reached and not self.is_better(target, metric):
-            self.reached = {"step": self.step, "samples": self.samples, "train_seconds": self.times.train}
+            self.reached = {"step": self.step, "samples": self.samples, "train_seconds": train_seconds}
 
     def is_better(self, a: float, b: float) -> bool:
         """Return True if metric a is better than b. NaN is worse than any number."""
@@ -156,7 +163,7 @@ def whole(value: object) -> int | None:
     return None
 
 
-def times_before(files: list[Path], step: int) -> Times:
+def times_before(files: Sequence[Path], step: int) -> Times:
     """Return the times of earlier starts up to a step, from their files of events, the oldest first.
 
     A start counts up to its last record before the step; then the next one went on from there."""

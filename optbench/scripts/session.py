@@ -17,15 +17,15 @@ from optbench.config import RunConfig
 from optbench.config.unchanged import require_unchanged
 from optbench.contracts import ShowsOutput, Sink
 from optbench.errors import ConfigError, Interrupted
-from optbench.files import read_bytes
 from optbench.records import Record, Status
 from optbench.scripts.child import Child, visible_device
 from optbench.scripts.commands import check, filled, template, values_of
 from optbench.scripts.ending import Ending, is_optimizer_used, notes, of_failure, of_result, signal_name
 from optbench.scripts.job import FOLDER, VARIABLE, EventReader, Job, numbers_in
-from optbench.scripts.measured_run import Progress, Times, times_before
+from optbench.scripts.measured_run import Progress, Times, whole
 from optbench.scripts.names import FINAL
 from optbench.scripts.printed import PrintedMetrics
+from optbench.scripts.resuming import cut, events_files, recover
 from optbench.sessions.documents import config_facts, result_before_start
 from optbench.sessions.execute import FinishedRun, finishing, unless_finished
 from optbench.sessions.stop_signals import StopSignals
@@ -131,7 +131,8 @@ class Script:
         self._continue_shorter()
         make_folder(self.home)
         make_folder(self.checkpoints)
-        self.earlier = sorted(self.home.glob("events-*.jsonl"), key=lambda file: (len(file.name), file.name))
+        self.earlier = events_files(self.home)
+        recover(config, self.folder, self.earlier)
         recorded = [row["step"] for row in self.folder.records() if row.get("split") == "train"]
         job = Job.of(config, self.folder.path.absolute(), self.checkpoints.absolute(), len(self.earlier), recorded)
         Path(job.events).touch()
@@ -202,20 +203,8 @@ class Script:
 
     def _cut(self, event: Mapping[str, Any]) -> None:
         """Drop the records of earlier starts from the step on at which this one goes on."""
-        step = event.get("step")
-        if not isinstance(step, int) or not self.earlier:
-            self.folder.cut_back(0)
-            return
-        kept = 0
-        content = read_bytes(self.folder.metrics_file, limit=None) if self.folder.metrics_file.exists() else b""
-        for row, line in zip(self.folder.records(), content.splitlines(keepends=True), strict=False):
-            if row.get("step", 0) >= step:
-                break
-            kept += len(line)
-            self.progress.samples = row.get("samples", 0)
-        self.folder.cut_back(kept)
-        self.progress.before = times_before(self.earlier, step)
-        if kept:
+        step = whole(event.get("step")) or 0
+        if cut(self.folder, self.progress, self.earlier, step):
             self.resumed_from = [step]
             log.info(f"the script goes on at step {step}")
 

@@ -40,17 +40,18 @@ def script(every: int, stop: int, end: str) -> str:
 def test_an_interrupted_script_ends_with_the_records_of_an_uninterrupted_one(here: Path, every: int, stop: int) -> None:
     text = script(every, stop, TERM)
     with pytest.raises(Interrupted) as interrupted:
-        run_script(here, text, "steps=70")
+        run_script(here, text, "steps=70", "target=0.15")
     assert interrupted.value.exit_code == 128 + signal.SIGTERM
-    again = run_script(here, text, "steps=70")
+    again = run_script(here, text, "steps=70", "target=0.15")
     (here / "calm").mkdir()
-    calm = run_script(here / "calm", text.replace(TERM, "break"), "steps=70")  # ends there, but at the stop alone
-    whole = run_script(here / "calm", script(every, 0, "pass"), "steps=70")
-    assert calm.result["status"] == again.result["status"] == whole.result["status"] == "completed"
+    whole = run_script(here / "calm", script(every, 0, "pass"), "steps=70", "target=0.15")
+    assert again.result["status"] == whole.result["status"] == "completed"
     stripped = [[{k: v for k, v in row.items() if k not in TIMES} for row in rows(ended)] for ended in (again, whole)]
     assert stripped[0] == stripped[1]
     assert again.result["resumed_from_steps"] == [stop - stop % every + 1]
     assert again.result["final"]["val_metric"] == 0.7
+    assert again.result["best"] == whole.result["best"]
+    assert again.result["target"]["step"] == whole.result["target"]["step"] == 18
     seconds = [row["wall_seconds"] for row in rows(again)]
     assert seconds == sorted(seconds)
     assert sum(again.result["seconds"].values()) == pytest.approx(again.result["wall_seconds"])

@@ -50,7 +50,7 @@ def test_words_after_two_dashes_are_the_arguments_of_the_script(call: Call) -> N
     Path("train.py").write_text(TAKES + "import sys\nprint(sys.argv[1:])\n" + FINISH)
     words = ["run", "script=./train.py", "optimizer=lion", "tracker=none"]
     odd = ["--epochs", "3", "a b", "it's", 'a"b', "$HOME", "x=1,2", "[1]", "--lr={optimizer.lr}", "{{}}", ""]
-    code, out, err = call(*words, "--", *odd)
+    code, _, err = call(*words, "--", *odd)
     assert code == 0, err
     expected = [word.replace("{optimizer.lr}", "0.0003").replace("{{}}", "{}") for word in odd]
     assert next(Path("results/runs").glob("*/output.log")).read_text().strip() == str(expected)

@@ -45,11 +45,12 @@ def conform(value: object, spec: str | None, default: object) -> object:
 
 
 def is_same(value: object, default: object) -> bool:
-    """Return True for a value that is the default in every type, and of finite numbers."""
+    """Return True for a plain value that is the default in every type, and of finite numbers."""
     if is_list(value) and is_list(default):
         return len(value) == len(default) and all(map(is_same, value, default))
     finite = not isinstance(value, float) or math.isfinite(value)
-    return type(value) is type(default) and value == default and finite and default is not None
+    plain = isinstance(value, (bool, int, float, str))
+    return plain and type(value) is type(default) and value == default and finite
 
 
 def conform_scalar(value: object, alternatives: str) -> object:

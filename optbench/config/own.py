@@ -59,7 +59,8 @@ def own_node(group: str, name: str) -> Node | None:
     home = f"{LIBRARIES.get(group)}.{library}"
     if group not in LIBRARIES or not library.isidentifier() or not inner or not is_module(home):
         return None
-    return describer(home)(inner)
+    describe = vars(imports.dotted_module(home, home)).get("describe")  # a library may offer no names
+    return describe(inner) if describe else None
 
 
 def with_roles(node: Node) -> Node:

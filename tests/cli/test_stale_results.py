@@ -98,7 +98,7 @@ def test_the_same_relative_path_in_another_folder_is_another_run(
 
 
 def test_a_replaced_tokenizer_is_another_run(call: Call, tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("one two three " * 20)
+    (tmp_path / "text.txt").write_text("one two three " * 2000)  # enough for the run that --dry-run builds
     ids = []
     for piece in ("one", "two"):
         (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[MASK]", "[SEP]", piece]))

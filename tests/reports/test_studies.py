@@ -82,3 +82,10 @@ def test_the_day_is_that_of_the_last_run(root: Path) -> None:
     run.write_text(json.dumps(json.loads(run.read_text()) | {"started_at": "2026-01-31T10:00:00+0000"}))
     found = {one.study: one for one in entries(build_studies(root, ReportOptions(records=False)))}
     assert (found["first"].date, found["waiting"].date) == ("2026-01-31", "")
+
+
+def test_a_study_is_found_beside_a_folder_of_its_name(root: Path) -> None:
+    (root.parent / "first").mkdir()  # it may hold study.yaml
+    assert located(Path("first")) == Path("results/first")
+    write_study(root.parent, {"good": GOOD}, study="first")
+    assert located(Path("first")) == Path("first")

@@ -16,15 +16,23 @@ def located(given: Path | None) -> Path:
     """Return the folder that is meant: as given, or the study of that name below the results folder. None: the results
     folder itself. Raises NoResultsError."""
     root = results_root(None)
-    if given is None or os.path.isdir(given):
-        return given or root
-    if os.path.isdir(root / given):
-        return root / given
+    if given is None:
+        return root
+    stored = root / given
+    if os.path.isdir(given) and (has_runs(given) or not os.path.isdir(stored)):
+        return given
+    if os.path.isdir(stored):  # also beside a folder of this name that holds the study's file
+        return stored
     place, form = (root, "{}") if given.parent == Path() else (given.parent, str(given.parent / "{}"))
     known = [study.name for study in studies_below(place)] if os.path.isdir(place) else []
     if not known:
         raise NoResultsError(f"No results in {shown(given, 300)} yet", FIRST_RUN)
     raise NoResultsError(f"{shown(given, 300)}: no such folder or study", suggest(given.name, known, form))
+
+
+def has_runs(folder: Path) -> bool:
+    """Return True for the folder of a run, of a study, or of several studies."""
+    return (folder / "run.json").exists() or any(folder.glob("*/run.json")) or any(studies_below(folder))
 
 
 def study_folders(path: Path) -> list[Path]:

@@ -61,13 +61,11 @@ def test_several_studies_as_text_and_json(root: Path, call: Call) -> None:
     assert "none of the 5 runs" in tree["waiting"]["problem"]
 
 
-def test_a_study_is_found_by_its_name(root: Path, call: Call, tmp_path: Path) -> None:
+def test_a_study_is_found_by_its_name(root: Path, call: Call) -> None:
     by_name, by_folder = (json.loads(call("report", word, "--json")[1]) for word in ("first", "results/first"))
     assert by_name["rows" if "rows" in by_name else "workloads"] == by_folder["workloads"]
     assert by_name["command"] == by_folder["command"] == "optbench report results/first"
     assert located(None) == Path("results")
-    (tmp_path / "first").mkdir()
-    assert located(Path("first")) == Path("first")  # a folder wins over a name
     with pytest.raises(NoResultsError, match=r"Did you mean first\?"):
         located(Path("frist"))
 
@@ -84,7 +82,7 @@ def test_the_day_is_that_of_the_last_run(root: Path) -> None:
     assert (found["first"].date, found["waiting"].date) == ("2026-01-31", "")
 
 
-def test_a_study_is_found_beside_a_folder_of_its_name(root: Path) -> None:
+def test_a_folder_wins_over_a_name_if_it_has_runs(root: Path) -> None:
     (root.parent / "first").mkdir()  # it may hold study.yaml
     assert located(Path("first")) == Path("results/first")
     write_study(root.parent, {"good": GOOD}, study="first")

@@ -27,7 +27,7 @@ def described(error: BaseException) -> str:
     return f"{place}: " * bool(place) + f"{type(error).__name__}: {first_line(error)}"
 
 
-def user_error(doing: str, error: Exception, hint: str = "") -> Exception:
+def user_error(doing: str, error: BaseException, hint: str = "") -> BaseException:
     """Return the error to raise from one that the user's code raised.
 
     `doing` says what was done, e.g. "building the model ./net.py:Net". Errors of optbench and a lack of memory are

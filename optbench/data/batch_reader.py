@@ -91,6 +91,7 @@ def read_batches(
             collate_fn=keep_batch,
             worker_init_fn=ignore_signals,
             prefetch_factor=prefetch if workers else None,
+            generator=torch.Generator(),  # torch draws the workers' seed, which nothing uses, from the global one else
         )
     )
     try:

@@ -144,7 +144,7 @@ class OwnData:
             seed_generators(SPLIT_SEED)
             try:
                 return self.function(**self.arguments)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise user_error(f"{self.where} raised an error", error) from error
 
     def _dataset(self, result: Any, root: Path, device: torch.device, seeds: Seeds) -> DataSet:

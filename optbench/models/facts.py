@@ -17,6 +17,17 @@ def outputs(data: DataSet) -> int | None:
     return first_of(data, "outputs", "classes")
 
 
+def head_size(data: DataSet) -> int:
+    """Return how many numbers a packaged model gives for a sample. Raises ConfigError for data without labels."""
+    found = outputs(data)
+    if found is None:
+        raise ConfigError(
+            "The data has no labels, so a packaged model does not know how many numbers to give for a sample",
+            "Return (inputs, labels) for each split, or bring model=./net.py:Net and task=./loss.py:loss",
+        )
+    return found
+
+
 def first_of(data: DataSet, *names: str) -> Any:
     """Return the first of these attributes that the data has; None without any."""
     return next((found for name in names if (found := getattr(data, name, None)) is not None), None)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from optbench.contracts import ImageData
+from optbench.models.facts import head_size
 from optbench.models.roles import mark
 
 
@@ -25,6 +26,6 @@ def build(data: ImageData, *, hidden: list[int]) -> nn.Module:
     layers: list[nn.Module] = [Flat()]
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    head = nn.Linear(widths[-1], getattr(data, "outputs", None) or data.classes)
+    head = nn.Linear(widths[-1], head_size(data))
     mark(head, "head")
     return nn.Sequential(*layers, head)

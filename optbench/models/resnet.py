@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from optbench.contracts import ImageData
 from optbench.errors import ConfigError
+from optbench.models.facts import head_size
 from optbench.models.roles import mark
 
 LARGE_IMAGE = 64  # pixels from which the ImageNet stem (7x7, stride 2, pooling) is used
@@ -21,7 +22,7 @@ def build(data: ImageData, *, size: int, width: int) -> nn.Module:
     """Build a network from images (B, C, H, W) to logits (B, classes).
 
     Raises ConfigError if there is no form with this number of layers at this image size."""
-    (channels, height, _), classes = data.sample_shape, getattr(data, "outputs", None) or data.classes
+    (channels, height, _), classes = data.sample_shape, head_size(data)
     return large(channels, classes, size) if height >= LARGE_IMAGE else small(channels, classes, size, width)
 
 

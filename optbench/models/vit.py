@@ -10,6 +10,7 @@ from torch import nn
 
 from optbench.contracts import ImageData
 from optbench.errors import ConfigError
+from optbench.models.facts import head_size
 from optbench.models.roles import mark
 
 SIZES = {  # embedding dimension, blocks, heads (tiny to base: Touvron et al., 2021, table 1; micro: ours, for a CPU)
@@ -49,7 +50,7 @@ def build(data: ImageData, *, size: str, patch_size: int | None, drop_path: floa
         img_size=height,
         patch_size=patch,
         in_chans=channels,
-        num_classes=getattr(data, "outputs", None) or data.classes,
+        num_classes=head_size(data),
         embed_dim=dim,
         depth=depth,
         num_heads=heads,

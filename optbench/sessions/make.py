@@ -30,7 +30,7 @@ def make(kind: str, path: str, /, *arguments: object, **settings: object) -> Any
         raise ConfigError(reason, "optbench/contracts.py describes what it must take") from None
     try:
         made = target(*arguments, **settings)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if path.startswith("optbench."):
             raise
         raise user_error(f"{path}: building the {kind} raised an error", error) from error

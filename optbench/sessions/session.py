@@ -186,9 +186,9 @@ class Session(RankSession):
             with self._explained():
                 for record in self.objects.trainer.records():
                     self._log(record, sinks)
-        except OptbenchError:
-            raise
         except Exception as error:
+            if isinstance(error, OptbenchError) and not isinstance(error, UserCodeError):
+                raise
             if self.comm is not None:
                 self.comm.raise_if_lost(error)
             return self._failure(error)
@@ -310,7 +310,8 @@ class Session(RankSession):
         if is_out_of_memory(error):
             return Status.OUT_OF_MEMORY, f"{first_line(error)} ({where})"
         self.folder.write_error("".join(traceback.format_exception(error)))
-        return Status.FAILED, f"{described(error)} ({where}; see error.txt)"
+        reason = error.message if isinstance(error, UserCodeError) else described(error)
+        return Status.FAILED, f"{reason} ({where}; see error.txt)"
 
     def _close(self, result: Document) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:

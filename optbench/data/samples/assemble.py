@@ -14,6 +14,7 @@ from optbench.contracts import Seeds
 from optbench.data.corpus import HELD_OUT
 from optbench.data.notices import counted, say_once
 from optbench.data.samples.cutting import cut
+from optbench.data.samples.generators import kept_generators, seed_generators
 from optbench.data.samples.labels import CLASSES, ONE_HOT, Labels, labels_of
 from optbench.data.samples.map_style import MapStyle
 from optbench.data.samples.reading import joined, read_split
@@ -29,6 +30,7 @@ from optbench.data.samples.sample_set import (
 )
 from optbench.data.samples.survey import Survey, chunked, copies, survey
 from optbench.data.samples.values import INPUTS, LABELS, Raw
+from optbench.data.splits import SPLIT_SEED
 from optbench.errors import ConfigError
 
 WAY_OUT_OF_TEXT = (
@@ -43,7 +45,10 @@ def sample_set(
 ) -> SampleSet:
     """Return the data set of a user's splits. Raises ConfigError for splits that cannot be trained on."""
     names = {key: settings.get(key) for key in (INPUTS, LABELS)}
-    read = {split: held_if_possible(read_split(where, split, value, names)) for split, value in splits.items()}
+    with kept_generators():
+        seed_generators(SPLIT_SEED)  # of iterables, which are read here
+        found = {split: read_split(where, split, value, names) for split, value in splits.items()}
+    read = {split: held_if_possible(part) for split, part in found.items()}
     surveys = {split: look(where, split, part) for split, part in read.items()}
     check_alike(where, surveys)
     labels = labels_in(where, surveys, settings["kind_of_label"], settings.get("few"))
@@ -60,8 +65,10 @@ def held_if_possible(part: Read) -> Read:
     if not isinstance(part, MapStyle) or not len(part):
         return part
     if part.draws_random_numbers():
-        what = "each epoch draws anew" if part.split == "train" else "the same are drawn at every evaluation"
-        say_once(f"{part.where}: reading the {part.split} split draws random numbers: {what}, by seeds of ours")
+        say_once(
+            f"{part.where}: reading samples draws random numbers: anew in each epoch of training, the same at every "
+            "evaluation"
+        )
         return part
     if len(part) * part.sample_bytes() > DEVICE_BYTES:
         return part

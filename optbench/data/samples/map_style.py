@@ -50,7 +50,7 @@ class MapStyle:
         seed_generators(seed)
         try:
             sample = self.source[index]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise user_error(f"{self.place(index)} cannot be read", error) from error
         return with_images(sample_columns(self.place(index), sample, self.names), batched=False)
 

@@ -39,7 +39,9 @@ def is_one_split(result: Any) -> bool:
         return True  # of samples or documents
     if isinstance(result, list) and not all(map(is_split, result)):
         return True
-    return len(result) == 2 and is_array(result[0]) and (is_array(result[1]) or is_labels(result[1]))
+    if len(result) != 2 or not (is_array(result[1]) or is_labels(result[1])):
+        return False
+    return is_array(result[0]) or (is_texts(result[0]) and not is_texts(result[1]))
 
 
 def is_split(value: Any) -> bool:

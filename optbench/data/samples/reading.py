@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset, default_collate
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
 from optbench.config.user_code import user_error
 from optbench.data.samples.map_style import MapStyle, promoted, sample_columns, stacked, with_images
@@ -33,11 +33,12 @@ def read_split(where: str, split: str, value: Any, names: Names) -> dict[str, Ra
         value = unloaded(value)
     if isinstance(value, TensorDataset):
         value = value.tensors
-    if is_array(value) or is_columns(value):
-        return whole_columns(place, value, names)
     if hasattr(value, "columns") and hasattr(value, "to_numpy"):
         raise ConfigError(f"{place} is a table", "Return (table[[...]].to_numpy(), table[...].to_numpy()), or data=csv")
-    if hasattr(value, "__getitem__") and not isinstance(value, (Mapping, tuple)):
+    if is_array(value) or is_columns(value):
+        return whole_columns(place, value, names)
+    streamed = isinstance(value, IterableDataset)  # which inherits a __getitem__ that only raises
+    if hasattr(value, "__getitem__") and not streamed and not isinstance(value, (Mapping, tuple)):
         if hasattr(value, "__len__"):
             return MapStyle(where, split, value, names)
         raise ConfigError(f"{place} is a {type(value).__name__} with __getitem__, but without __len__", WAY_OUT)
@@ -66,7 +67,7 @@ def is_columns(value: Any) -> bool:
     if isinstance(value, Mapping):
         return bool(value) and all(is_array(v) or isinstance(v, (list, tuple)) for v in value.values())
     pair = isinstance(value, (tuple, list)) and len(value) in (1, 2) and not hasattr(value, "_asdict")
-    return pair and is_array(value[0]) and all(is_array(v) or isinstance(v, (list, tuple)) for v in value)
+    return pair and all(is_array(v) or (isinstance(v, list) and isinstance(value, tuple)) for v in value)
 
 
 def whole_columns(place: str, value: Any, names: Names) -> dict[str, Raw]:
@@ -121,7 +122,7 @@ def items_of(where: str, split: str, value: Iterable[Any]) -> Iterator[Any]:
         for item in value:
             yield item
             done += 1
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         doing = f"{where}: reading the {split} split after {done} items raised an error"
         raise user_error(doing, error) from error
 

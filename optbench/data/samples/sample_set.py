@@ -6,9 +6,10 @@ reading draws comes from a seed of its own."""
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -109,6 +110,13 @@ class HeldSplit:
         return map(self.taken, chosen.split(batch_size))
 
 
+class Unread(NamedTuple):
+    """The error of a sample that cannot be read, and its traceback, which does not pass between processes."""
+
+    error: OptbenchError
+    traceback: str
+
+
 class SampleReader(torch.utils.data.Dataset[Columns]):
     """Batches by lists of (index, seed), or the error of a sample that cannot be read; without a seed, zeros."""
 
@@ -117,7 +125,7 @@ class SampleReader(torch.utils.data.Dataset[Columns]):
         with kept_generators():
             self.blank = {n: torch.zeros_like(r) if isinstance(r, Tensor) else r for n, r in source.fixed(0).items()}
 
-    def __getitems__(self, keys: list[tuple[int, int | None]]) -> dict[str, Raw] | OptbenchError:
+    def __getitems__(self, keys: list[tuple[int, int | None]]) -> dict[str, Raw] | Unread:
         places = [int(self.chosen[index]) for index, _ in keys]
         try:
             with kept_generators():
@@ -126,8 +134,8 @@ class SampleReader(torch.utils.data.Dataset[Columns]):
                     for place, (_, seed) in zip(places, keys, strict=True)
                 ]
             return stacked(rows, self.source.place, places)
-        except OptbenchError as error:
-            return error  # raised by the reader: a worker would wrap it into its traceback
+        except OptbenchError as error:  # raised by the run: a worker would wrap it into its own traceback
+            return Unread(error, "".join(traceback.format_exception(error)))
 
 
 class ReadSplit:
@@ -155,8 +163,9 @@ class ReadSplit:
     def _read(self, plan: TrainPlan | list[list[tuple[int, int | None]]]) -> Iterator[Batch]:
         pinned = self.device.type == "cuda"
         for found in read_batches(self.reader, plan, workers=self.workers, pin_memory=pinned):
-            if isinstance(found, OptbenchError):
-                raise found
+            if isinstance(found, Unread):
+                found.error.add_note(found.traceback)
+                raise found.error
             yield self.facts.finished(found, self.device)
 
 

@@ -28,8 +28,8 @@ class Unreadable(ValueError):
 
 
 def is_array(value: object) -> bool:
-    """Return True for tensors, NumPy arrays, and columns of pandas and polars."""
-    return isinstance(value, (Tensor, np.ndarray)) or (hasattr(value, "to_numpy") and not hasattr(value, "columns"))
+    """Return True for tensors, NumPy arrays, and tables and columns of pandas and polars."""
+    return isinstance(value, (Tensor, np.ndarray)) or hasattr(value, "to_numpy")
 
 
 def is_texts(value: object) -> bool:

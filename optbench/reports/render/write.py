@@ -30,7 +30,8 @@ from optbench.store import storage_errors, write_atomically
 
 SCALARS = frozenset((int, str, bool, type(None)))
 TITLE = "Studies"  # of the list of several
-KINDS = ("html", "md", "json", "csv", "figures")
+CSV = "csv"
+KINDS = ("html", "md", "json", CSV, "figures")
 TABLES = frozenset(  # every CSV file that a report may have
     {
         *("leaderboard", "verdicts", "runs", "curves", "bands", "budget_curves", "sensitivity", "to_target", "ladder"),
@@ -72,7 +73,7 @@ def write_report(
         written.append(write_markdown(made, folder))
     if "json" in kinds:
         written.append(write_text(folder / "report.json", json.dumps(plain(report), allow_nan=False) + "\n"))
-    if "csv" in kinds:
+    if CSV in kinds:
         written += write_tables(made, folder / "tables")
     return written
 

@@ -13,7 +13,7 @@ COMMANDS = {
     "run": ("run:run", "Train once."),
     "sweep": ("sweep:sweep", "Tune with equal budgets, then rerun on fresh seeds."),
     "list": ("inspect:list_", "List what can be chosen, and the columns of results."),
-    "new": ("new:new", "Write a file of your own to start from: an optimizer, a model, data, a task, a study, ..."),
+    "new": ("new:new", "Write a commented template that runs at once."),
     "show": ("inspect:show", "Show the resolved configuration and the origin of each value."),
     "doctor": ("doctor:doctor", "Check this machine: packages, devices, compiler, folders, W&B."),
     "check": ("check:check", "Check an optimizer against its paper."),

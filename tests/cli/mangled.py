@@ -15,6 +15,7 @@ LINES = {  # what stands behind | is never changed, so that nothing trains for l
         "optimizer=sgd model=quadratic optimizer.lr=0.1 --json | steps=2 max_seconds=5 tracker=none threads=1",
     ],
     "sweep": ["optimizer=lion,adamw model=mlp --trials 2 --seeds 2 --jobs 1 | --dry-run", "study.yaml | --dry-run"],
+    "new": ["optimizer mine2 --json", "study plan --folder out --force", "model net --folder conf"],
     "list": ["optimizers", "experiments --json", "columns", "data --config-dir conf"],
     "show": ["optimizer=lion model=vit optimizer.lr=0.1 --json", "model=gpt data=pydocs --config-dir conf"],
     "doctor": ["--json | nothing"],

@@ -112,7 +112,8 @@ def decay_rule(config: RunConfig) -> dict[str, Any]:
 
 
 def parameter_rows(config: RunConfig) -> list[dict[str, Any]]:
-    """Return each parameter of the model with its shape, role and weight decay."""
+    """Return each parameter of the model with its shape, role and weight decay; the frozen ones last."""
+    from optbench.models.freezing import frozen
     from optbench.models.roles import trainable
     from optbench.sessions.assemble import assemble
 
@@ -123,10 +124,10 @@ def parameter_rows(config: RunConfig) -> list[dict[str, Any]]:
             "parameter": p.name,
             "shape": "x".join(map(str, p.tensor.shape)),
             "role": p.role,
-            "weight_decay": 0.0 if p.role in spared else decay,
+            "weight_decay": "frozen" if not p.tensor.requires_grad else 0.0 if p.role in spared else decay,
         }
         for module in assemble(config).task.players.values()
-        for p in trainable(module)
+        for p in (*trainable(module), *frozen(module))
     ]
 
 

@@ -2,7 +2,7 @@
 
 init=./weights.pt           a file with a state dict, or a checkpoint of optbench
 init=vit-digits-adamw-s0-…  a finished run of the same results folder, by its id
-init=timm/resnet18          a pretrained model of a library in optbench/models/libraries
+init=timm/resnet18          a pretrained model of a library in optbench/models/pretrained
 init=hf/./my-model          ... or of a folder that the library can read
 """
 
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Literal
 
 from optbench.config.content import fingerprint
-from optbench.config.own import LIBRARIES, is_module
+from optbench.config.own import is_module
 from optbench.config.values import shown
 from optbench.errors import ConfigError
 from optbench.files import expanded
 
 InitKind = Literal["file", "run", "library"]
 FILE, RUN, LIBRARY = "file", "run", "library"
+PRETRAINED = "optbench.models.pretrained"
 SHARDED = ".parts"  # a checkpoint that several ranks wrote is a folder
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".safetensors", SHARDED)
 CHECKPOINTS = "checkpoints"  # in the folder of a run
@@ -36,7 +37,7 @@ def init_kind(init: str) -> InitKind:
 def library_of(init: str) -> tuple[str, str] | None:
     """Return the module of a library and the name of a model in it; None if `init` names no library."""
     library, _, name = init.partition("/")
-    module = f"{LIBRARIES['model']}.{library}"
+    module = f"{PRETRAINED}.{library}"
     return (module, name) if name and library.isidentifier() and is_module(module) else None
 
 

@@ -40,6 +40,12 @@ def all_parameters(module: nn.Module) -> Iterator[Parameter]:
             yield Parameter(f"{prefix}.{name}" if prefix else name, parameter, role)
 
 
+def frozen(module: nn.Module) -> list[Parameter]:
+    """Return the parameters that are not trained, each once."""
+    found = {id(p.tensor): p for p in reversed(list(all_parameters(module))) if not p.tensor.requires_grad}
+    return list(reversed(found.values()))
+
+
 def matching(pattern: str, found: Mapping[str, Sequence[Parameter]]) -> list[Parameter]:
     """Return the parameters of a role; if none has it, those whose name, or a module's above, fits the pattern."""
     forms = (pattern, f"{pattern}.*")

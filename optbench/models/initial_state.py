@@ -53,6 +53,13 @@ def load_matching(module: nn.Module, state: Mapping[str, Tensor], source: str) -
         if id(tensor) not in names:
             why = f" {shape(tensor)} not {shape(state[pairs[name]])}" if name in pairs else ""
             random.setdefault(id(tensor), name + why)
+    for name, given in pairs.items():
+        theirs, ours = shape(state[given]), shape(own[name])
+        if name not in fits and len(ours) == 2 and theirs == ours[::-1]:
+            raise ConfigError(
+                f"init={source}: {given} is {theirs} there and {ours} in the model: matrices are transposed there",
+                "init=hf/./FOLDER turns those of models of transformers",
+            )
     used = set(fits.values())
     left_over = tuple(name for name in state if name not in used)
     return Loaded(len(names) + len(random), len(names), tuple(random.values()), left_over)

@@ -16,7 +16,7 @@ from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
 from optbench.config.escapes import with_escapes
 from optbench.config.files import composed, find_option, options, packaged_root, read_yaml, short_path
-from optbench.config.initial_weights import init_content
+from optbench.config.initial_weights import check_has_weights, init_content
 from optbench.config.model_task import own_values, with_task
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment
@@ -139,6 +139,7 @@ class Composition(Choices):
         if self.task_choice is not None and self.task is not None:
             self._check_kinds(f"task={self.task_choice.value}", self.task["about"].get("reads"), groups["data"])
         check_players(groups["model"], seconds)
+        check_has_weights(root, groups["model"])
         fields: Node = {
             **off_is_null(derive(root, self.values)),
             "init_content": init_content(root["init"]) if root["init"] else None,

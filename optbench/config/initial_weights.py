@@ -9,12 +9,14 @@ init=hf/./my-model          ... or of a folder that the library can read
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from optbench.config.content import fingerprint
 from optbench.config.own import is_module
-from optbench.config.values import shown
+from optbench.config.runconfig import Choice
+from optbench.config.values import as_typed, shown
 from optbench.errors import ConfigError
 from optbench.files import expanded
 
@@ -78,6 +80,16 @@ def folder_hint(path: Path) -> str:
     if (path / "config.json").exists():
         return f"For a model of transformers: init=hf/{path if path.is_absolute() else f'./{path}'}"
     return "Name a file in it"
+
+
+def check_has_weights(root: Mapping[str, Any], model: Choice) -> None:
+    """Raise ConfigError for `init` or `freeze` with a model that is not optbench's to build: that of a script."""
+    for key in ("init", "freeze"):
+        if root[key] and "session" in model.about:
+            raise ConfigError(
+                f"{key}={shown(as_typed(root[key]), 200)}: a training script builds its own model",
+                "Let the script read the weights or freeze its parameters; pass it the words after --",
+            )
 
 
 def init_label(init: str) -> str:

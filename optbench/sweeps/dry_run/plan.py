@@ -44,7 +44,7 @@ def plan(
     configs = [cell.config for cell in cells]
     here = executor is None or executor.name == LOCAL
     count, devices = placement(ExecutorRequest(configs, scheduler.folder, jobs if here else None, per_device, {}))
-    results = probe(probed, devices or [None] * count) if probed else {}
+    results = probe(probed, root, devices or [None] * count) if probed else {}
     if executor is not None and not here:
         count = executor.slots(configs, scheduler.folder, jobs, per_device)
     rows = [row(scheduler, cell, results.get(cell.number)) for cell in cells]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.config import RunConfig
@@ -28,10 +29,13 @@ LENGTH = ("seed", "steps", "samples", "eval_every", "target", "stop_at_target", 
 HYPERPARAMETERS = ("schedule", "clip")
 
 
-def probe(cells: Sequence[Cell], devices: Sequence[str | None] = (None,)) -> dict[int, ProbeResult | OptbenchError]:
+def probe(
+    cells: Sequence[Cell], root: Path, devices: Sequence[str | None] = (None,)
+) -> dict[int, ProbeResult | OptbenchError]:
     """Return the probe of every cell by its number, or the error why it cannot be run.
 
-    `devices` are the CUDA devices of the runs that run at a time; None stands for the machine as it is."""
+    `root` is the results folder. `devices` are the CUDA devices of the runs that run at a time; None stands for the
+    machine as it is."""
     key = fine_key if len({fine_key(cell.lowest_corner) for cell in cells}) <= MAX_PROBES else coarse_key
     if key is coarse_key:
         log.info(f"more than {MAX_PROBES} different cells: those that differ only in hyperparameters share a probe")
@@ -40,7 +44,7 @@ def probe(cells: Sequence[Cell], devices: Sequence[str | None] = (None,)) -> dic
     for cell in cells:
         name = key(cell.lowest_corner)
         if name not in results:
-            results[name] = result = probe_cell(context, cell.lowest_corner, devices)
+            results[name] = result = probe_cell(context, cell.lowest_corner, root, devices)
             refused = isinstance(result, OptbenchError)
             text = f"cannot be run: {result.args[0]}" if refused else f"{1e3 * result.step_seconds:.3g} ms per step"
             log.info(f"probing {cell.label}: {text}")
@@ -72,11 +76,11 @@ def coarse_key(config: RunConfig) -> str:
 
 
 def probe_cell(
-    context: ForkServerContext, config: RunConfig, devices: Sequence[str | None]
+    context: ForkServerContext, config: RunConfig, root: Path, devices: Sequence[str | None]
 ) -> ProbeResult | OptbenchError:
     """Probe a cell on all devices at once, since runs beside one another slow one another down."""
     environments = [{} if device is None else {"CUDA_VISIBLE_DEVICES": device} for device in devices]
-    found = run_processes(context, probe_in_process, [(config, environment) for environment in environments])
+    found = run_processes(context, probe_in_process, [(config, root, environment) for environment in environments])
     answers = [answer for answer, _ in found]
     refused = next((answer for answer in answers if isinstance(answer, OptbenchError)), None)
     if refused is not None:

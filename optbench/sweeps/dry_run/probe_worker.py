@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.config import RunConfig
@@ -78,14 +79,16 @@ def report_ready(pipe: Connection, began: float) -> None:
         pipe.send((True, time.monotonic()))
 
 
-def probe_in_process(pipe: Connection, config: RunConfig, environment: Mapping[str, str], began: float) -> None:
+def probe_in_process(
+    pipe: Connection, config: RunConfig, root: Path, environment: Mapping[str, str], began: float
+) -> None:
     """Send the probe of a run; the body of a process. Ctrl-C in the terminal does not reach it: its parent kills it."""
     with suppress(OSError):
         os.setpgid(0, 0)
     os.environ.update(environment)
     discard_output()
     with suppress(OSError):  # nobody waits for the answer any more
-        found = answer(config, began)
+        found = answer(config, root, began)
         pipe.send((found, time.monotonic()))
 
 
@@ -97,10 +100,10 @@ def discard_output() -> None:
     os.close(handle)
 
 
-def answer(config: RunConfig, began: float) -> dict[str, Any] | OptbenchError:
+def answer(config: RunConfig, root: Path, began: float) -> dict[str, Any] | OptbenchError:
     """Return the fields of ProbeResult, or the error why the run cannot be run; ExpectationFailed if its steps fail."""
     try:
-        return asdict(probe_run(config, began))
+        return asdict(probe_run(config, root, began))
     except OptbenchError as error:
         return error
     except Exception as error:
@@ -151,10 +154,11 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def probe_run(config: RunConfig, began: float) -> ProbeResult:
+def probe_run(config: RunConfig, root: Path, began: float) -> ProbeResult:
     """Time the beginning and the end of a run. Raises the error of a run that cannot be run or fails."""
     from optbench.sessions.assemble import assemble
     from optbench.sessions.first_step import check_first_step
+    from optbench.sessions.initial_weights import initial_weights
     from optbench.sessions.run_documents import run_facts
     from optbench.training.memory import resident_peak_bytes
 
@@ -165,7 +169,7 @@ def probe_run(config: RunConfig, began: float) -> ProbeResult:
             check_first_step(config, trainer, compared=True)
         timer(trainer)
 
-    objects = assemble(config, on_step)
+    objects = assemble(config, on_step, weights=initial_weights(config, root))
     facts = json.dumps(run_facts(config, objects, "", ""), indent=2, default=str)
     trainer, lines = objects.trainer, [LINE_BYTES]
     trainer.plan = replace(trainer.plan, steps=ENDLESS, eval_every=ENDLESS, max_seconds=None, stop_at_target=False)

@@ -44,10 +44,9 @@ class Variation:
 
     def _is_plain(self, key: str, value: object) -> bool:
         """Return True for a valid seed, and for a known key that nothing else depends on."""
-        if key == "seed":
-            return self._is_seed(value)
-        referred = key in self._references or "${." in self._references
-        return key in self._keys and not referred
+        if key in self._references or "${." in self._references:
+            return False
+        return self._is_seed(value) if key == "seed" else key in self._keys
 
     def _is_seed(self, value: object) -> bool:
         try:

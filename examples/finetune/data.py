@@ -1,0 +1,12 @@
+"""Handwritten digits in two parts: those to learn first, and those to learn next."""
+
+from sklearn.datasets import load_digits
+
+
+def load(first: int = 0, train: int = 500):
+    """Return `train` training samples, 100 for validation and the rest for testing, of the digits first to first + 4."""
+    images, digits = load_digits(return_X_y=True)
+    wanted = (digits >= first) & (digits < first + 5)
+    images, labels = images[wanted].reshape(-1, 1, 8, 8).astype("float32") / 16, digits[wanted] - first
+    cuts = slice(0, train), slice(train, train + 100), slice(train + 100, None)
+    return [(images[cut], labels[cut]) for cut in cuts]

@@ -185,6 +185,11 @@ def unquoted(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] in QUOTES and value[0] == value[-1] else value
 
 
+def plain_text(value: str) -> str:
+    """Return a value as typed without quotes, and without the backslashes that Hydra puts before signs in a list."""
+    return re.sub(r"\\([^\w\s])", r"\1", unquoted(value))
+
+
 def root_cause(error: BaseException) -> str:
     """Return the first line of the innermost exception's message."""
     message = type(error).__name__

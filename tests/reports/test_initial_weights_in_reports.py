@@ -73,6 +73,8 @@ def test_weights_of_their_own_for_each_seed_are_one_workload(
     shas = [quick_run(*words, f"seed={seed}", study="tune").run["init"]["sha256"] for seed in (0, 1)]
     assert shas[0] != shas[1]
     assert list(workloads(tmp_path / "results" / "tune")) == ["mlp-digits init=w-${seed}.pt"]
+    quick_run("steps=2", "init=w-$\\{seed\\}.pt", "seed=1", "optimizer=lion", study="tune")  # as a sweep's list has it
+    assert workloads(tmp_path / "results" / "tune") == {"mlp-digits init=w-${seed}.pt": {"adamw", "lion"}}
     variation = Variation(Composition([*QUICK, *words], None))  # as a sweep plans its runs
     assert [variation.at({"seed": seed}).init for seed in (0, 1)] == ["w-0.pt", "w-1.pt"]
     assert variation.at({"seed": 1}).run_id == config.load([*QUICK, *words, "seed=1"]).run_id

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from optbench.config.initial_weights import init_label
+from optbench.config.overrides import plain_text
 from optbench.config.runconfig import sha256_of
 from optbench.config.values import as_typed
 from optbench.errors import printable
@@ -155,7 +156,8 @@ def names_of(
 
 def typed_init(run: Mapping[str, Any]) -> str | None:
     """Return what `init` names; as typed where it depends on the seed (`init=weights-${seed}.pt`), None without it."""
-    typed = [str(word).partition("=")[2] for word in run.get("overrides") or () if str(word).startswith("init=")]
+    words = (str(word).partition("=") for word in run.get("overrides") or ())
+    typed = [plain_text(value) for key, _, value in words if key.lstrip("+") == INIT]
     return typed[-1] if typed and "${" in typed[-1] else run["config"].get(INIT)
 
 

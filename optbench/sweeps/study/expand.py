@@ -20,7 +20,7 @@ from optbench.config import (
     dimension_of_spec,
     parse_sweep,
 )
-from optbench.config.overrides import unquoted
+from optbench.config.overrides import plain_text, unquoted
 from optbench.config.trees import flatten
 from optbench.config.values import shown
 from optbench.errors import ConfigError, OptbenchError
@@ -121,10 +121,13 @@ def make_cell(
 def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study) -> str:
     """Return a short name: the values of the groups, and `key=value` of any other key."""
     parts = [text.partition("=") for text in choices]
-    spelled = ("init", "freeze")
     words = [
-        "".join(part) if "." in part[0] or part[0] in spelled or part[2] in ("true", "false") else unquoted(part[2])
-        for part in parts
+        f"{key}={plain_text(value)}"
+        if key in ("init", "freeze")
+        else f"{key}={value}"
+        if "." in key or value in ("true", "false")
+        else unquoted(value)
+        for key, _, value in parts
     ]
     words = [text for text in words if text] or [config.optimizer.name]
     return " ".join(words).replace("\\:", ":") + (f" x{budget:g}" if len(study.budgets) > 1 else "")

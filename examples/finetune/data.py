@@ -4,7 +4,7 @@ from sklearn.datasets import load_digits
 
 
 def load(first: int = 0, train: int = 500):
-    """Return samples of the digits first to first + 4: `train` for training, 100 for validation, the rest for testing."""
+    """Return samples of five digits from `first` on: `train` for training, 100 for validation, the rest for testing."""
     images, digits = load_digits(return_X_y=True)
     wanted = (digits >= first) & (digits < first + 5)
     images, labels = images[wanted].reshape(-1, 1, 8, 8).astype("float32") / 16, digits[wanted] - first

@@ -67,10 +67,16 @@ def describe(path: str) -> Node:
         "target": path,
         "name": path.replace(":", ".").rsplit(".", 1)[1],
         "task": "supervised",
-        "valid": {key: spec for key, spec in VALID.items() if key not in own},
     }
     shipped = None if source_sha256(path) else imports.shipped_sha256(target)
-    return {**SETTINGS, **own, "about": about | ({"source_sha256": shipped} if shipped else {})}
+    ours = {} if is_source(target) else SETTINGS
+    valid = {key: spec for key, spec in VALID.items() if key in ours and key not in own}
+    return {**ours, **own, "about": {**about, "valid": valid} | ({"source_sha256": shipped} if shipped else {})}
+
+
+def is_source(target: object) -> bool:
+    """Return True for the class of a contracts.DataSource, which is called with its settings and then loads."""
+    return isinstance(target, type) and hasattr(target, "load")
 
 
 def has_plain(parameter: inspect.Parameter) -> bool:
@@ -81,7 +87,9 @@ def has_plain(parameter: inspect.Parameter) -> bool:
 def parameters_of(path: str, target: object) -> dict[str, inspect.Parameter]:
     """Return the parameters of a function that can be set by name. Raises ConfigError for what cannot be called."""
     if not callable(target):
-        raise ConfigError(f"{path}: a {type(target).__name__} cannot be called", "Name a function that returns splits")
+        raise ConfigError(
+            f"{path} is of type {type(target).__name__}, which cannot be called", "Name a function that returns splits"
+        )
     try:
         found = inspect.signature(target).parameters.values()
     except (TypeError, ValueError) as error:

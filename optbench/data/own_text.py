@@ -33,7 +33,7 @@ class OwnText(TextSource):
         """Return the documents in three splits."""
         missing = [split for split in HELD_OUT if split not in self.documents]
         if missing:
-            say_once(f"{self.where}: {self.validation:g} of the text is cut off for each of {' and '.join(missing)}")
+            say_once(f"{self.where}: {self.validation:g} of the text is cut off for {' and for '.join(missing)}")
         digest = hashlib.sha256(f"own {self.validation} {missing}".encode())
         for split, documents in sorted(self.documents.items()):
             digest.update(f"\n{split}:".encode() + "\0".join(documents).encode(errors="surrogatepass"))

@@ -13,7 +13,7 @@ import torch
 from optbench.config import RunConfig, imports
 from optbench.config.content import data_folder
 from optbench.contracts import DataSet, DataSource, Seeds, Task
-from optbench.data.own import OwnData
+from optbench.data.own import OwnData, is_source
 from optbench.distributed import TorchCommunicator, shard_parameters, sync_batch_norms
 from optbench.errors import ConfigError
 from optbench.models.freezing import freeze
@@ -112,7 +112,7 @@ def data_source(config: RunConfig) -> DataSource:
     """Return the source of a run's samples: an object with `load`, or the user's function that returns the splits."""
     path, settings = config.data.target, config.data.settings
     target = imports.load(path)
-    if isinstance(target, type) and hasattr(target, "load"):
+    if is_source(target):
         return make("data set", path, **settings)
     return OwnData(path, target, settings)
 

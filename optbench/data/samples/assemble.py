@@ -105,7 +105,7 @@ def check_alike(where: str, surveys: Mapping[str, Survey]) -> None:
                     f"{where}: inputs of the {split} split are {found.dtypes[name]}, of train {train.dtypes[name]}"
                 )
     if INPUTS in train.columns - set(train.shapes):
-        raise ConfigError(f"{where}: its inputs are texts with labels, which no task here reads", WAY_OUT_OF_TEXT)
+        raise ConfigError(f"{where}: its inputs are texts, which no task here reads as samples", WAY_OUT_OF_TEXT)
     if 0 in train.shapes.get(INPUTS, ()):
         raise ConfigError(f"{where}: samples have the shape {train.shapes[INPUTS]}, so they are empty")
 

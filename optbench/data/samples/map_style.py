@@ -39,7 +39,10 @@ class MapStyle:
     """The settings `inputs` and `labels`: the names of their columns; None: found."""
 
     def __len__(self) -> int:
-        return len(self.source)
+        try:
+            return len(self.source)
+        except (Exception, SystemExit) as error:
+            raise user_error(f"{self.where}: the length of the {self.split} split cannot be read", error) from error
 
     def place(self, index: int) -> str:
         """Return a sample's name in messages."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optbench.data.pictures import to_rgb
+from optbench.errors import first_line
 
 Raw: TypeAlias = "Tensor | list[str]"
 """One column: a tensor whose first dimension is the sample, or a text for each sample."""
@@ -44,7 +45,10 @@ def raw_of(value: Any) -> Raw | str:
     if isinstance(value, str):
         return value
     if isinstance(value, Tensor):
-        return checked(value.detach().to_dense().cpu() if value.is_sparse else value.detach().cpu())
+        try:
+            return checked(value.detach().cpu().to_dense())
+        except (RuntimeError, NotImplementedError) as error:  # a tensor without content, e.g. on the device meta
+            raise Unreadable(f"is a tensor that cannot be copied: {first_line(error)}") from None
     if type(value).__module__.startswith("PIL."):
         value = np.array(value if value.mode == "L" else to_rgb(value))
     if hasattr(value, "to_numpy"):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from optbench.clipping import foreach
 from optbench.contracts import Problem
+from optbench.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,13 @@ class Clip:
         Running statistics advance only if `advance` is true: once a step, with the gradient at the step's first
         weights. Later evaluations of the same step (SAM, line search) are clipped by the statistics as they are."""
         with_gradient = [parameter for parameter in parameters if parameter.grad is not None]
-        return self.apply(with_gradient, advance) if with_gradient else ClipReport()
+        report = self.apply(with_gradient, advance) if with_gradient else ClipReport()
+        if not isinstance(report, ClipReport):  # pyright: ignore[reportUnnecessaryIsInstance]  # a class of the user's
+            name = type(self).__name__
+            raise ConfigError(
+                f"{name}.apply returns a {type(report).__name__}", "Return optbench.clipping.ClipReport(...)"
+            )
+        return report
 
     def apply(self, parameters: Sequence[Tensor], advance: bool) -> ClipReport:
         """Clip one or more parameters, all of which have a gradient."""

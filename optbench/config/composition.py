@@ -20,7 +20,7 @@ from optbench.config.initial_weights import check_has_weights, init_content
 from optbench.config.model_task import own_values, with_task
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment
-from optbench.config.own import with_roles
+from optbench.config.own import TASK, with_roles
 from optbench.config.own_optimizer import completed
 from optbench.config.references import resolved
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig, TypedIn
@@ -78,6 +78,8 @@ class Composition(Choices):
             return
         values = own_values(model) if choice.value == self.own_task else {}
         model |= with_task(model, task, values, str(self.file_of("model") or "model"))
+        if TASK in self.chosen:
+            model["about"] |= {"chosen_task": str(choice.value), "task_model": task["about"].get("model")}
 
     def _add_second(self, config: Node, key: str, values: list[Assignment]) -> None:
         """Add the node of a second player's choice if an override chooses it or sets a value of it."""

@@ -24,7 +24,8 @@ from optbench.sessions.compatible import check_compatible, check_scaled, with_mo
 from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
-from optbench.sessions.new_model import check_first_batch, check_model, finish_model, new_model
+from optbench.sessions.new_model import check_model, finish_model, new_model
+from optbench.sessions.rehearsal import rehearse, unfit
 from optbench.sessions.single_samples import require_batch_statistics
 from optbench.training.attention import select_kernel
 from optbench.training.clock import Clock, clock_for
@@ -32,6 +33,7 @@ from optbench.training.curvature import BatchCurvature
 from optbench.training.device import configure_torch, resolve_device
 from optbench.training.loop import Trainer
 from optbench.training.lr_scaling import lr_factor, scaled_schedule
+from optbench.training.own_schedule import factor_of
 from optbench.training.plan import Plan
 from optbench.training.player import ActivePlayer, autocast
 from optbench.training.seeding import seed_all, seeds_of
@@ -80,7 +82,7 @@ def assemble(
     prepare(config, seeds)  # loading and fitting may have drawn random numbers
     trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm, weights)
     require_batch_statistics(config, trainer, micro_batch, comm.world_size if comm else 1)
-    check_first_batch(config, trainer)
+    rehearse(config, trainer)
     first = next(iter(trainer.players.values()))
     engine = engine_of(first.optimizer, config.optimizer.implementation)
     return Objects(device, data, trainer.task, trainer, engine, micro_batch, weights)
@@ -153,11 +155,12 @@ def build_trainer(
     freeze(task.players, config.freeze or ())
     clock = clock_for(device)
     players = {name: build_player(config, task, name, device, clock, micro_batch, comm) for name in task.players}
-    plan = Plan(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)})
+    numbers = [field.name for field in dataclasses.fields(Plan) if field.default is dataclasses.MISSING]
+    plan = Plan(**{name: getattr(config, name) for name in numbers})
     if micro_batch is not None:  # larger batches might not fit in evaluation either
         plan = dataclasses.replace(plan, eval_batch_size=min(plan.eval_batch_size, micro_batch))
     schedule = scaled_schedule(config.schedule.settings, config.scale_warmup, config.batch_size, config.scale_from)
-    factor = imports.load(config.schedule.target)(steps=config.steps, **schedule)
+    factor = factor_of(config.schedule.target, config.steps, **schedule)
     return Trainer(plan, task, data, players, factor, device=device, clock=clock, on_step=on_step, comm=comm)
 
 
@@ -169,7 +172,12 @@ def build_task(
     if comm and config.batch_statistics == "synchronised":
         model = sync_batch_norms(model, device)
     settings = dict(config.model.settings["task"])
-    task = make("task", settings.pop("target"), model, data, seeds, **settings)
+    try:
+        task = make("task", settings.pop("target"), model, data, seeds, **settings)
+    except Exception as error:
+        if not config.model.about.get("chosen_task"):
+            raise
+        raise unfit(config, error) from error
     finish_model(config, model, task, data)
     check_model(config, model, device)
     return task
@@ -201,7 +209,7 @@ def build_player(
     optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
     check_scaled(config, choice, optimizer)
     optimizer = with_modifiers(optimizer, config, choice)
-    clip = imports.load(config.clip.target)(problem, **config.clip.settings)
+    clip = make("clip", config.clip.target, problem, **config.clip.settings)
     if shards:
         clip.reductions = shards
     return ActivePlayer(

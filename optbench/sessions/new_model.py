@@ -18,9 +18,6 @@ from optbench.models.own import arguments, require_module
 from optbench.models.own_roles import assign_roles
 from optbench.models.roles import say_once
 from optbench.sessions.make import make
-from optbench.sessions.micro_batch import first_batch
-from optbench.training.loop import Trainer
-from optbench.training.seeding import random_state, restore_random_state
 
 WHOLE = (torch.float32, torch.float64)
 """The types of trained parameters; `precision` chooses that of the forward pass."""
@@ -86,24 +83,6 @@ def check_model(config: RunConfig, model: nn.Module, device: torch.device) -> No
             raise ConfigError(
                 f"{who}: the initial values of {name} are not finite", "torch.empty leaves them undefined"
             )
-
-
-def check_first_batch(config: RunConfig, trainer: Trainer) -> None:
-    """Train on the first batch and undo it. Raises a UserCodeError for an error of the user's code.
-
-    Packaged workloads are known to fit; only a model, task, data or optimizer of the user's is tried."""
-    if not any(config.sources.values()) and "roles" not in config.model.settings:
-        return
-    batch = first_batch(trainer, config.batch_size)
-    state = random_state(trainer.device)
-    try:
-        for module in trainer.modules:
-            module.train()
-        trainer.dry_step(batch)
-    except Exception as error:
-        raise user_error(first_batch_of(config, batch), error) from error
-    finally:
-        restore_random_state(state, trainer.device)
 
 
 def first_batch_of(config: RunConfig, batch: Batch) -> str:

@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from optbench.contracts import MetricScale
+from optbench.contracts import Batch, DataSet, Evaluation, MetricScale, Seeds, SumCount, Turn
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 class BaseTask:
-    """Defaults: scores are means; no measures, pictures or hook; divergence if the loss is not finite or too large."""
+    """Defaults for a task with one player, "model": a subclass writes `loss`, and has the rest of a Task.
 
+    One step per batch; the metric is the loss; scores are means; no measures, pictures or hook; divergence if the loss
+    is not finite or too large."""
+
+    metric = "loss"
+    direction = "min"
     metric_scale: MetricScale = "real"
     """Any number, unless the task says more."""
     loss_bound = math.inf
     """A run has diverged if its training loss exceeds this."""
+
+    def __init__(self, model: nn.Module, data: DataSet, seeds: Seeds) -> None:
+        self.players: Mapping[str, nn.Module] = {"model": model}
+        self.model = model
+
+    def turns(self, batch: Batch, step: int) -> Iterable[Turn]:
+        """Yield one step of the one player."""
+        yield Turn("model", batch, self.loss, getattr(self, "sampled_loss", None))
+
+    def loss(self, batch: Batch) -> SumCount:
+        """Return the sum over the batch, which has a gradient, and the number of its terms."""
+        raise TypeError(f"{type(self).__name__} does not define loss()")
+
+    def evaluate(self, batch: Batch) -> Evaluation:
+        """Return the loss, which is also the metric."""
+        found = self.loss(batch)
+        return {"loss": found, "metric": found}
 
     def score(self, gathered: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the means unchanged."""

@@ -135,6 +135,9 @@ class Trainer:
         if self.progress.step >= self.plan.steps:
             return batches
         first = next(batches)
+        if self.plan.evaluate_untrained and self.progress.step == 0:
+            untrained = self._timed(lambda: self.evaluator.scores(str(Split.VALIDATION)))
+            self.progress.untrained = untrained["metric"]
         self.clock.to(COMPILE)
         for player in self.players.values():
             warm_up(player.optimizer)
@@ -223,6 +226,8 @@ class Trainer:
     def _validation_record(self) -> Record:
         scores, pictures = self._timed(lambda: self.evaluator.scores_and_pictures(str(Split.VALIDATION)))
         metric, progress, target = scores["metric"], self.progress, self.plan.target
+        if progress.untrained is not None:
+            scores = {"trivial": progress.untrained, **scores}
         progress.evaluated_step = progress.step
         progress.latest = prefixed("val_", scores)
         if not progress.best or self._better(metric, progress.best["val_metric"]):

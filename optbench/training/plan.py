@@ -25,6 +25,8 @@ class Plan:
     stop_at_target: bool
     max_seconds: float | None
     compile: bool
+    evaluate_untrained: bool = False
+    """True for a task without a trivial answer: the metric of the untrained network takes its place."""
 
 
 @dataclass
@@ -37,6 +39,8 @@ class TrainingProgress:
     """Step of the latest validation; -1 before the first."""
     latest: dict[str, float] = field(default_factory=dict)
     """Scores of the latest validation."""
+    untrained: float | None = None
+    """Validation metric before the first step, where the plan asks for it."""
     best: dict[str, float] = field(default_factory=dict)
     """Step and scores of the best validation."""
     reached: dict[str, float] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from optbench.training.loop import Trainer
 from optbench.training.player import autocast
 from optbench.training.seeding import preserve_state, random_state, restore_random_state
 
-SAMPLES = 8  # of the batch whose gradients are looked at
+SAMPLES = 8  # of validation, for the trial of an evaluation
 
 
 def rehearse(config: RunConfig, trainer: Trainer) -> None:
@@ -42,13 +42,13 @@ def rehearse(config: RunConfig, trainer: Trainer) -> None:
     check_facts(task, name)
     batch, state = first_batch(trainer, config.batch_size), random_state(trainer.device)
     modules = trainer.modules
-    few = next(micro_batches(batch, SAMPLES))
+    size = min(player.micro_batch or config.batch_size for player in trainer.players.values())
     try:
         for module in modules:
             module.train()
         with preserve_state(modules, trainer.device), autocast(config.precision, trainer.device):
             if not trainer.sharded:
-                try_turns(task, few, name)
+                try_turns(task, next(micro_batches(batch, size)), name)
             trainer.dry_step(batch)
             with evaluation_mode(modules), torch.no_grad():
                 few = next(iter(trainer.data.eval_batches("validation", SAMPLES, SAMPLES)))

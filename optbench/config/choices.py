@@ -139,7 +139,7 @@ class Choices:
         hint = suggest(str(name), options(self.folders, group), f"{assignment.key}={{}}")
         if str(name).endswith(".py"):
             hint = f"Name what the file defines: {assignment.key}={shown(name)}:NAME"
-        raise ConfigError(f"{shown(assignment.text)}: there is no {group} '{shown(name)}'", hint)
+        raise ConfigError(f"{shown(assignment.text, 300)}: there is no {group} '{shown(name)}'", hint)
 
     @property
     def names(self) -> dict[str, str]:

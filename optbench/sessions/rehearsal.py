@@ -60,7 +60,7 @@ def rehearse(config: RunConfig, trainer: Trainer) -> None:
     trainer.plan = replace(trainer.plan, evaluate_untrained="trivial" not in scores)
 
 
-def unfit(config: RunConfig, error: Exception, batch: Batch | None = None) -> Exception:
+def unfit(config: RunConfig, error: Exception, batch: Batch | None = None) -> BaseException:
     """Return the error to raise where a task failed before training: of the user's code, or a task that doesn't fit."""
     chosen, model = config.model.about.get("chosen_task"), f"model={config.model.name}"
     if chosen and location(error) is None:

@@ -121,7 +121,7 @@ MINE = "size: 1\nabout: {target: optbench.models.mlp.build, data: digits, valid:
 @pytest.mark.parametrize(
     ("task", "target", "settings"),
     [
-        ("", "optbench.tasks.supervised.supervised", {}),
+        ("", "optbench.tasks.supervised.supervised", {"label_smoothing": 0.0}),
         (
             "task: image_classification\n",
             "optbench.tasks.image_classification.ImageClassification",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.api.words import Overrides, path_of, words_of
+from optbench.api.words import Overrides, check_flags, check_texts, path_of, words_of
 from optbench.errors import path_errors
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def check(
     from optbench.checks.run_all import check as examine
     from optbench.config import load
 
+    check_texts(against=against)
+    check_flags(distributed=distributed)
     own = path_of("config_dir", config_dir)
     config = load(words_of(overrides, keywords, check, own), own)
     found = Findings(examine(config, against, distributed=distributed))

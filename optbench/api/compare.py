@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from optbench.api.words import path_of, texts_of
+from optbench.api.words import check_texts, path_of, texts_of
 from optbench.errors import ConfigError, path_errors
 
 if TYPE_CHECKING:
@@ -167,8 +167,6 @@ def compare(
     from optbench.reports.build.comparison import compare as compared
     from optbench.reports.build.options import options_of
 
-    for name in (a, b):
-        if not isinstance(name, str):
-            raise ConfigError(f"{name!r}: expected the name of a contender", 'e.g. optbench.compare("lion", "adamw")')
+    check_texts(a=a, b=b)
     asked = options_of(str(margin), texts_of("mix", mix), records=False)
     return ComparisonResult(compared(a, b, path_of("path", path), asked))

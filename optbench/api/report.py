@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optbench.api.words import path_of, texts_of
+from optbench.api.words import check_texts, path_of, texts_of
 from optbench.errors import nearest, path_errors
 from optbench.reports.model.figure import Figure
 
@@ -200,6 +200,7 @@ def report(
 
     kinds, folder = texts_of("only", only), path_of("output", output)
     check_kinds(kinds)
+    check_texts(reference=reference)
     how = options_of(str(margin), texts_of("mix", mix), reference, level)
     made = build_studies(located(path_of("path", path)), how)
     warn(made)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.api.progress import progress_shown
-from optbench.api.words import Overrides, path_of, words_of
+from optbench.api.words import Overrides, check_flags, check_texts, path_of, words_of
 from optbench.errors import path_errors
 from optbench.store import results_root
 
@@ -89,7 +89,9 @@ def run(
 
     root, own = results_root(path_of("results_dir", results_dir)), path_of("config_dir", config_dir)
     words = words_of(overrides, keywords, run, own)
-    check_study(study)
+    check_flags(force=force, progress=progress)
+    check_texts(study=study)
+    check_study(study or "")
     with progress_shown(progress):
         config = Composition(words, own).run_config()
         sinks = sinks_for(config, progress=progress)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.api.progress import progress_shown
-from optbench.api.words import Overrides, path_of, texts_of, words_of
+from optbench.api.words import Overrides, check_flags, check_texts, path_of, plain, texts_of, words_of
 from optbench.errors import path_errors
 from optbench.sweeps.options import SweepOptions
 
@@ -134,11 +134,16 @@ def sweep(
     MissingError, Interrupted (checkpoints written; the same call continues)."""
     settings = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
     settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes}
-    settings |= {"search_seed": search_seed, "budgets": numbers(budgets), "extend_edges": extend_edges}
-    settings |= {"allow_unequal": allow_unequal or None}
+    settings |= {"search_seed": search_seed, "budgets": shares(plain(budgets)), "extend_edges": extend_edges}
+    settings |= {"allow_unequal": allow_unequal}
+    settings = {key: plain(value) for key, value in settings.items()}
+    check_flags(trust=trust, progress=progress)
+    check_texts(protocol=protocol, scale=scale, study=study, executor=executor, storage=storage)
     root, own = path_of("results_dir", results_dir), path_of("config_dir", config_dir)
     again = tuple(texts_of("retry", retry))
-    how = SweepOptions(protocol, scale, study, jobs, per_device, executor, again, root, own, storage, trust)
+    how = SweepOptions(
+        protocol, scale, study, jobs, per_device, executor or "local", again, root, own, storage or "", trust
+    )
     return swept(words_of(overrides, keywords, sweep, own, sweeps=True), settings, how, progress)
 
 
@@ -157,6 +162,8 @@ def swept(words: Sequence[str], settings: Mapping[str, Any], how: SweepOptions, 
     return StudyResult(tree, failures.message if failures else "")
 
 
-def numbers(budgets: Any) -> Any:
-    """Return the shares of the budget as a list; pydantic checks them."""
-    return list(map(float, budgets)) if isinstance(budgets, (list, tuple)) else budgets
+def shares(budgets: Any) -> Any:
+    """Return the shares of the budget with whole numbers as real ones; pydantic checks them."""
+    if not isinstance(budgets, (list, tuple)):
+        return budgets
+    return [float(share) if type(share) is int else plain(share) for share in budgets]

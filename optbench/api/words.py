@@ -76,7 +76,7 @@ def given_words(overrides: Overrides, function: str, sweeps: bool) -> Iterator[s
         raise ConfigError(f"{shown(repr(overrides))}: expected text, a list or a mapping", EXAMPLE.format(function))
     words = [os.fspath(word) if isinstance(word, os.PathLike) else word for word in overrides]
     for word in words:
-        if not isinstance(word, str):
+        if not isinstance(word, str) or "\0" in word:
             raise ConfigError(f"{shown(repr(word))}: expected key=value as text", EXAMPLE.format(function))
     for word in with_script_arguments(words):
         if word.startswith("-"):
@@ -162,9 +162,23 @@ def path_of(option: str, value: object) -> Path | None:
     """Return a path that an option names. Raises ConfigError for anything else."""
     if value is None:
         return None
-    if not isinstance(value, (str, os.PathLike)):
+    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
         raise ConfigError(f"{option}={shown(repr(value))}: expected a path")
     return Path(os.fspath(value))
+
+
+def check_texts(**options: object) -> None:
+    """Raise ConfigError for an option that is neither text nor None."""
+    for option, value in options.items():
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{option}={shown(repr(value))}: expected text")
+
+
+def check_flags(**options: object) -> None:
+    """Raise ConfigError for an option that is neither True nor False."""
+    for option, value in options.items():
+        if not isinstance(plain(value), bool):
+            raise ConfigError(f"{option}={shown(repr(value))}: expected True or False")
 
 
 def texts_of(option: str, value: object) -> list[str]:

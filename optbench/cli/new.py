@@ -40,8 +40,10 @@ def complete_kind(incomplete: str) -> list[str]:
 def new(
     kind: Annotated[
         str, typer.Argument(help=", ".join(KINDS), autocompletion=complete_kind, metavar="KIND", show_default=False)
-    ],
-    name: Annotated[str, typer.Argument(help="A name such as my_opt: the file is my_opt.py", show_default=False)],
+    ] = "",
+    name: Annotated[
+        str, typer.Argument(help="A name such as my_opt: the file is my_opt.py", metavar="NAME", show_default=False)
+    ] = "",
     folder: Annotated[Path, typer.Option("--folder", help="Write into this folder.  [default: here]")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: AsJson = False,
@@ -49,6 +51,11 @@ def new(
 ) -> None:
     """Write a commented template that runs at once: optbench new optimizer my_opt"""
     output = Output(as_json)
+    if not (kind and name):
+        known = f"KIND is one of {', '.join(KINDS)}"
+        raise ConfigError(
+            "new: say what to write, and its name", f"e.g. optbench new {kind or 'optimizer'} mine; {known}"
+        )
     if kind not in KINDS:
         raise ConfigError(f"new {kind}: there is no such template", suggest(kind, KINDS))
     file = place(KINDS[kind], name, folder, force)

@@ -123,7 +123,11 @@ BAD = [
     (({"a=b": 1}, {}), "'a=b': not a key", ""),
     ((["lion"], {}), "'lion' is not an override", "key=value"),
     (((), {"results_dir": 5}), "results_dir=5: expected a path", ""),
+    (((), {"results_dir": "a\0b"}), "expected a path", ""),
     (((), {"study": "../x"}), "plain folder name", ""),
+    (((), {"study": None}), "plain folder name", ""),
+    (((), {"study": 5}), "study=5: expected text", ""),
+    (((), {"force": np.array([1, 2])}), "expected True or False", ""),
     (((), {"steps": "many"}), "steps=many: expected a whole number", ""),
 ]
 
@@ -145,6 +149,10 @@ def test_bad_arguments_are_one_error(given: tuple[Any, dict[str, Any]], message:
         ({"optimizer": "lion", "retry": "faild"}, "--retry: unknown status 'faild'"),
         ({"optimizer": "lion", "retry": 5}, "retry=5: expected words"),
         ({"optimizer": "lion", "trials": "x"}, "trials"),
+        ({"optimizer": "lion", "trials": np.array([1, 2])}, "trials"),
+        ({"optimizer": "lion", "budgets": [None]}, "budgets"),
+        ({"optimizer": "lion", "executor": 5}, "executor=5: expected text"),
+        ({"overrides": "\0"}, "expected key=value as text"),
         ({"optimizer": "lion", "budgets": "half"}, "budgets"),
         ({"optimizer": "lion", "trails": 3}, "trails=3: there is no key or option"),
         ({"seed": [1, 2], "optimizer": "lion"}, "a sweep chooses its seeds"),

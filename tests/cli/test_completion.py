@@ -163,6 +163,7 @@ optbench""",
     [
         ("bash", "optbench run optimizer=l", "lion"),
         ("bash", "optbench run mod", "model="),
+        ("bash", "optbench new opt", "optimizer"),
         ("zsh", "optbench run optimizer=l", "optimizer=lion"),
         ("fish", "optbench run optimizer=l", "optimizer=lion"),
         ("fish", "optbench run mod", "model="),

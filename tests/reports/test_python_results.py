@@ -117,6 +117,7 @@ def test_names_cannot_become_tags(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"level": 2.0}, "--level 2"),
+        ({"level": "x"}, "--level x"),
         ({"margin": "x"}, "--margin x"),
         ({"mix": "all"}, "--mix"),
         ({"only": 3}, "only=3"),

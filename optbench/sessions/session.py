@@ -105,7 +105,7 @@ class Session(RankSession):
         self.folder, self.study, self.stage, self.sweep = folder, study, stage, sweep
         self.resumed_from: list[int] = []
         self.ticked = time.monotonic()
-        self.checked = False
+        self.checked = self.checking = False  # what is found after the first step refuses the run
         """True once the first step of this process was checked."""
         self.ticks: list[Callable[[int], None]] = []
 
@@ -187,7 +187,7 @@ class Session(RankSession):
                 for record in self.objects.trainer.records():
                     self._log(record, sinks)
         except Exception as error:
-            if isinstance(error, OptbenchError) and not isinstance(error, UserCodeError):
+            if isinstance(error, OptbenchError) and (self.checking or not isinstance(error, UserCodeError)):
                 raise
             if self.comm is not None:
                 self.comm.raise_if_lost(error)
@@ -289,9 +289,10 @@ class Session(RankSession):
 
     def _on_step(self, trainer: Trainer) -> None:
         if not self.checked:
-            self.checked = True
+            self.checked = self.checking = True
             with trainer.clock.during(LOGGING):
                 check_first_step(self.config, trainer, compared=self.sweep is not None)
+            self.checking = False
         if self._checkpoint_is_due():
             self._checkpoint()
         self._stop_if_signalled(trainer.progress.step)

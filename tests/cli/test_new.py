@@ -11,15 +11,9 @@ import pytest
 from conftest import Call
 
 from optbench.cli.new import KINDS, class_name, complete_kind, template
-from optbench.config.own import OWN, is_module
 from optbench.sweeps.options import SweepOptions
 from optbench.sweeps.start import asked_study
 from optbench.sweeps.study.expand import planned
-
-
-def is_there(kind: str) -> bool:
-    """False for a kind of object that no module describes yet."""
-    return kind not in OWN or is_module(OWN[kind])
 
 
 QUICK = ["steps=6", "tracker=none", "threads=1"]
@@ -39,7 +33,7 @@ def commands_of(call: Call, *words: object) -> list[list[str]]:
     return [shlex.split(command)[1:] for command in json.loads(out)["commands"]]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FILES if is_there(kind)])
+@pytest.mark.parametrize("kind", FILES)
 def test_the_first_command_runs(kind: str, call: Call) -> None:
     first = commands_of(call, kind, f"own_{kind}")[0]
     assert first[0] == "run"
@@ -47,7 +41,7 @@ def test_the_first_command_runs(kind: str, call: Call) -> None:
     assert code == 0, err
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if is_there(kind)])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_sweep_can_be_planned(kind: str, call: Call) -> None:
     for command in commands_of(call, kind, f"own_{kind}"):
         if command[0] == "sweep" and "--dry-run" not in command:
@@ -57,7 +51,7 @@ def test_every_sweep_can_be_planned(kind: str, call: Call) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if is_there(kind)])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_command_works(kind: str, call: Call) -> None:
     for command in commands_of(call, kind, f"own_{kind}"):
         code, _, err = call(*command)

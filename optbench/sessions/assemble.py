@@ -25,7 +25,7 @@ from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
 from optbench.sessions.new_model import check_model, finish_model, new_model
-from optbench.sessions.rehearsal import rehearse, unfit
+from optbench.sessions.rehearsal import check_facts, rehearse, unfit
 from optbench.sessions.single_samples import require_batch_statistics
 from optbench.training.attention import select_kernel
 from optbench.training.clock import Clock, clock_for
@@ -178,6 +178,7 @@ def build_task(
         if not config.model.about.get("chosen_task"):
             raise
         raise unfit(config, error) from error
+    check_facts(task, str(config.model.settings["task"]["target"]))
     finish_model(config, model, task, data)
     check_model(config, model, device)
     return task

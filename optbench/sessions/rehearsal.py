@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from optbench.config import RunConfig
 from optbench.config.user_code import location, user_error
@@ -39,7 +39,6 @@ def rehearse(config: RunConfig, trainer: Trainer) -> None:
     if not (any(config.sources.values()) or "roles" in config.model.settings or chosen):
         return
     name, task = str(config.model.settings["task"]["target"]), trainer.task
-    check_facts(task, name)
     batch, state = first_batch(trainer, config.batch_size), random_state(trainer.device)
     modules = trainer.modules
     size = min(player.micro_batch or config.batch_size for player in trainer.players.values())
@@ -79,7 +78,12 @@ def check_facts(task: Task, name: str) -> None:
         if getattr(task, fact) not in allowed:
             text = str(getattr(task, fact))[:60]
             raise ConfigError(f"{name}: {fact} is {text!r}", f"Choose from {', '.join(allowed)}")
-    if not isinstance(task.players, Mapping) or not task.players:
+    players: Any = task.players
+    if (
+        not isinstance(players, Mapping)
+        or not players
+        or any(not isinstance(one, nn.Module) for one in players.values())
+    ):
         raise ConfigError(f"{name}: players is {str(task.players)[:60]}", 'e.g. self.players = {"model": model}')
 
 

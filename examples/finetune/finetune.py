@@ -19,7 +19,9 @@ def pretrain(optimizer: str, best: dict[str, float], seed: int) -> None:
 
 if __name__ == "__main__":
     Path("weights").mkdir(exist_ok=True)
-    first = optbench.sweep({**SHARED, "optimizer": OPTIMIZERS, "steps": 300}, trials=6, seeds=0, study="pretrain")
+    first = optbench.sweep(
+        {**SHARED, "optimizer": OPTIMIZERS, "steps": 300}, trials=4, shortlist=0, seeds=0, study="pretrain"
+    )
     for optimizer, best in first.winners.items():
         for seed in (0, 1, 2, *range(1000, 1000 + SEEDS)):  # those of tuning, and the fresh ones of the final runs
             pretrain(optimizer, best, seed)

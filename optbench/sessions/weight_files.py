@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from optbench.distributed.sharded_checkpoint import load_whole
-from optbench.errors import ConfigError, MissingError, first_line, is_out_of_memory
+from optbench.errors import ConfigError, first_line, is_out_of_memory
 from optbench.files import open_regular
 from optbench.sessions.checkpoints import checked
 from optbench.training.plan import State
@@ -49,11 +50,9 @@ def read_tree(path: Path, name: str) -> Any:
             return load_whole(path)
         with open_regular(path) as stream, warnings.catch_warnings():
             if path.suffix == ".safetensors":
-                return read_safetensors(path)
+                return load_file(path)
             warnings.simplefilter("ignore")  # about forms of files that are refused anyway
             return torch.load(stream, map_location="cpu", weights_only=True)
-    except MissingError:
-        raise
     except OSError as error:
         raise ConfigError(f"init={name}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # torch and safetensors raise many kinds for damaged files
@@ -66,15 +65,6 @@ def read_tree(path: Path, name: str) -> Any:
             ) from None
         reason = first_line(error).partition(". ")[0]  # what follows is advice to run the file's code
         raise ConfigError(f"init={name}: is no file of weights, or is damaged ({reason or 'it is empty'})") from None
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file. Raises MissingError without the package."""
-    try:
-        from safetensors.torch import load_file
-    except ImportError:
-        raise MissingError("safetensors is not installed", "pip install safetensors") from None
-    return load_file(path)
 
 
 def players_in(tree: object) -> Weights:

@@ -21,5 +21,5 @@ def test_the_example_ends_in_a_report(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for optimizer in ("adamw", "muon"):
         assert f"mlp-load init={optimizer}-${{seed}}.pt: " in done.stdout
-        assert f"init={optimizer}-${{seed}}.pt" in (tmp_path / "report" / "index.html").read_text()
+        assert f"init={optimizer}-${{seed}}.pt" in (tmp_path / "report" / "report.html").read_text()
     assert len(list((tmp_path / "weights").glob("*.pt"))) == 16

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optbench.errors import ConfigError
-from optbench.files import open_regular
+from optbench.files import expanded, open_regular
 from optbench.scripts.event_files import event_files, event_rows, is_event_file, require_tensorboard
 from optbench.scripts.measurements import Measured, Row, measured
 from optbench.scripts.row_readers import csv_rows, document_rows, holds, line_rows, tail
@@ -52,7 +52,7 @@ class MetricSource:
             raise ConfigError("script.read is empty", f"Set script.read={STDOUT} or the name of a file")
         self.source, self.names, self.folder = source, dict(names), folder.absolute()
         self.output = output
-        self.pattern = os.path.join(glob.escape(str(self.folder)), os.path.expanduser(source))
+        self.pattern = os.path.join(glob.escape(str(self.folder)), expanded(source))
         self.before = {file: mark(file) for file in (output, *self._files())}
         if source.endswith(("/", os.sep)) or any(map(is_event_file, [Path(source), *self.before])):
             require_tensorboard()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.config import Choice, RunConfig, imports
 from optbench.errors import ConfigError
+from optbench.files import expanded
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ def absolute(target: str, cwd: str) -> str:
     if ".py:" not in target:
         return target
     file, _, name = target.rpartition(":")
-    return f"{Path(cwd, os.path.expanduser(file))}:{name}"
+    return f"{Path(cwd, expanded(file))}:{name}"
 
 
 def of_groups(target: Any, choice: Choice, parameters: Any) -> Any:

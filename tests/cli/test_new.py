@@ -15,7 +15,6 @@ from optbench.sweeps.options import SweepOptions
 from optbench.sweeps.start import asked_study
 from optbench.sweeps.study.expand import planned
 
-
 QUICK = ["steps=6", "tracker=none", "threads=1"]
 FILES = [kind for kind, form in KINDS.items() if form.endswith(".py")]
 

@@ -18,6 +18,7 @@ from optbench.config.own import with_roles
 from optbench.config.trees import Node, flatten, is_list, is_mapping
 from optbench.contracts import DataSet
 from optbench.errors import ConfigError, MissingError, first_line, suggest
+from optbench.files import expanded
 from optbench.models.attention import attention_of
 from optbench.models.facts import outputs, pieces, shape
 from optbench.models.gpt import with_linear_layers
@@ -115,9 +116,9 @@ def stored_config(name: str) -> Any:
     """Return the configuration in a folder, or in the hub's cache; the network is never asked."""
     from transformers import AutoConfig
 
-    local = os.path.isdir(os.path.expanduser(name))
+    local = os.path.isdir(expanded(name))
     try:
-        return AutoConfig.from_pretrained(os.path.expanduser(name), local_files_only=True)
+        return AutoConfig.from_pretrained(str(expanded(name)), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         if local:
             raise ConfigError(f"hf/{name}: no usable config.json in this folder: {first_line(error)}") from None

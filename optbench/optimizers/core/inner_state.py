@@ -36,7 +36,8 @@ def load_full_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     for name, one in state.get(INNER, {}).items():
         inner[name].load_state_dict(one)
     for one in shared:
-        one.param_groups = optimizer.param_groups
+        if one.param_groups is not optimizer.param_groups:
+            one.param_groups = optimizer.param_groups
 
 
 def inner_optimizers(optimizer: Optimizer) -> dict[str, torch.optim.Optimizer]:

@@ -34,7 +34,7 @@ def commands_of(call: Call, *words: object) -> list[list[str]]:
 
 @pytest.mark.parametrize("kind", FILES)
 def test_the_first_command_runs(kind: str, call: Call) -> None:
-    first = commands_of(call, kind, f"own_{kind}")[0]
+    first = commands_of(call, kind, f"fresh_{kind}")[0]
     assert first[0] == "run"
     code, _, err = call(*[word for word in first if not word.startswith("steps=")], *QUICK)
     assert code == 0, err
@@ -42,7 +42,7 @@ def test_the_first_command_runs(kind: str, call: Call) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_sweep_can_be_planned(kind: str, call: Call) -> None:
-    for command in commands_of(call, kind, f"own_{kind}"):
+    for command in commands_of(call, kind, f"fresh_{kind}"):
         if command[0] == "sweep" and "--dry-run" not in command:
             options = command[1 : command.index("--trials")] if "--trials" in command else command[1:]
             study, cells = planned(asked_study(options, {"trials": 4, "seeds": 3}, SweepOptions()))
@@ -52,7 +52,7 @@ def test_every_sweep_can_be_planned(kind: str, call: Call) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_command_works(kind: str, call: Call) -> None:
-    for command in commands_of(call, kind, f"own_{kind}"):
+    for command in commands_of(call, kind, f"fresh_{kind}"):
         code, _, err = call(*command)
         assert code == 0, err
 

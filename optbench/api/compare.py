@@ -132,7 +132,7 @@ class ComparisonResult:
 
     @property
     def assumptions(self) -> list[str]:
-        """How the numbers are computed, in sentences."""
+        """Sentences on the way the numbers are computed."""
         return self.comparison.assumptions
 
     def as_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import nn
 
 from optbench.config import imports
 from optbench.config.own import with_roles
-from optbench.config.schema import conform, spec_of
+from optbench.config.signature import is_setting, parameters_of, spec_of_parameter
 from optbench.config.trees import Node, is_list
 from optbench.config.values import as_typed, same
 from optbench.contracts import DataSet
@@ -30,9 +30,6 @@ TEXT_DATA = "pydocs"  # of a model that takes a fact of text, where no override 
 USED = "optbench_used"  # of a model that was built before
 RESERVED = ("task", "roles", "about", "name", "target")
 """Keys of a model's node that are no parameters of the model."""
-KINDS = {"int": "int (-inf, inf)", "float": "(-inf, inf)", "bool": "bool", "str": "str", "None": "null"}
-"""The values that an annotation allows, in the grammar of config/schema.py."""
-LISTED = re.compile(r"(?:list|tuple|Sequence)\[(\w+)(?:, \.\.\.)?\]", re.IGNORECASE)
 
 
 def describe(path: str) -> Node:
@@ -67,11 +64,7 @@ def parameters(path: str) -> list[inspect.Parameter]:
         raise ConfigError(
             f"{path} is of type {type(target).__name__}: it builds no model", "Give a class or a function"
         )
-    try:
-        found = inspect.signature(target).parameters.values()
-    except ValueError as error:
-        raise ConfigError(f"{path} has no readable signature: {error}", "Wrap it in a function of your own") from None
-    return [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return parameters_of(path)
 
 
 def check_free(path: str, name: str) -> None:
@@ -79,39 +72,6 @@ def check_free(path: str, name: str) -> None:
     if name in RESERVED:
         hint = "Rename the parameter, or fix its value in a function of your own"
         raise ConfigError(f"{path}: its parameter '{name}' can't be a setting: model.{name} is taken", hint)
-
-
-def is_setting(default: object, spec: str | None) -> bool:
-    """Return True for a default that the configuration can hold. Others, e.g. nn.ReLU, stay as they are."""
-    value = list(default) if is_list(default) else default
-    try:
-        conform(value, spec, value)
-    except ValueError:
-        return False
-    return True
-
-
-def spec_of_parameter(parameter: inspect.Parameter) -> str | None:
-    """Return the values that a parameter takes, from its annotation or else a default that is a list; None without."""
-    spec, default = spec_of_annotation(parameter.annotation), parameter.default
-    if not is_list(default) or (spec or "").startswith("list "):
-        return spec
-    return f"list {spec_of(list(default))}" if default else spec_of([])
-
-
-def spec_of_annotation(annotation: object) -> str | None:
-    """Return the values that an annotation allows, as in `about.valid`; None for an annotation that doesn't say."""
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    text = str(annotation) if not text or "[" in str(annotation) or "|" in str(annotation) else text
-    text = re.sub(r"\b(?:typing|collections\.abc|t)\.", "", text.replace("NoneType", "None"))
-    text = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", text)
-    if listed := LISTED.fullmatch(text):
-        return f"list {KINDS[listed[1]]}" if listed[1] in KINDS else None
-    if text.startswith("Literal["):
-        words = re.findall(r"['\"](\w+)['\"]", text)
-        return " | ".join(words) or None
-    parts = [part.strip() for part in text.split("|")]
-    return " | ".join(KINDS[part] for part in parts) if set(parts) <= KINDS.keys() else None
 
 
 def arguments(path: str, data: DataSet, data_name: str, task_name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

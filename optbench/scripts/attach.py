@@ -62,7 +62,7 @@ def alone(overrides: Mapping[str, object]) -> RunConfig:
 
 
 class AttachedRun:
-    """What optbench asks of this script, and the way back for its measurements."""
+    """Settings that optbench asks this script to use, and the way back for its measurements."""
 
     def __init__(self, config: RunConfig, job: Job | None) -> None:
         self.config = config

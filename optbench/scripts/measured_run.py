@@ -48,7 +48,7 @@ class Times:
 
 @dataclass
 class Progress:
-    """What a script has reached, over all its starts."""
+    """Progress of a script, over all its starts."""
 
     config: RunConfig
     before: Times = field(default_factory=Times)

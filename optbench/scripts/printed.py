@@ -20,7 +20,7 @@ SHARE = 0.05  # of this process's time that is spent on looking, at most
 
 
 class PrintedMetrics:
-    """What a script prints, or writes to the file that `script.read` names. Make it before the script is started."""
+    """Metrics that a script prints, or writes to the file of `script.read`. Make it before the script is started."""
 
     def __init__(self, config: RunConfig, values: Mapping[str, object], run_folder: Path, output: Path) -> None:
         """`values`: of the placeholders in `script.read`; `output`: the file that what the script prints goes to.

@@ -22,7 +22,7 @@ TYPE_IT = "data.kind_of_label={} says otherwise"
 
 @dataclass(frozen=True)
 class Labels:
-    """How labels become the tensors of batches."""
+    """The way labels become the tensors of batches."""
 
     kind: str
     """classes, numbers, one-hot (becomes classes), or other: whole numbers of any shape, for a task of one's own."""

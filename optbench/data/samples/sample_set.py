@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about the samples, and how they become the tensors of batches."""
+    """Facts about the samples, and the way they become the tensors of batches."""
 
     sha256: str
     sample_shape: tuple[int, ...] | None

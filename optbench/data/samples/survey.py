@@ -20,7 +20,7 @@ MARKED = 1_000_000  # splits with up to so many samples are searched for copies
 
 @dataclass
 class Survey:
-    """What a split holds."""
+    """Content of a split."""
 
     size: int = 0
     sha256: str = ""

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from optbench.config.own import with_roles
+from optbench.config.signature import is_setting, spec_of_annotation
 from optbench.config.trees import Node, flatten, is_list, is_mapping
 from optbench.contracts import DataSet
 from optbench.errors import ConfigError, MissingError, first_line, suggest
@@ -23,7 +24,6 @@ from optbench.models.attention import attention_of
 from optbench.models.facts import outputs, pieces, shape
 from optbench.models.gpt import with_linear_layers
 from optbench.models.libraries.hf_sizes import FILLED, SIZES, configured, fields_of
-from optbench.models.own import is_setting, spec_of_annotation
 
 AUTO, MASKED = "auto", "masked_lm"
 HEADS = {

@@ -17,11 +17,12 @@ from torch import nn
 
 from optbench.config.own import with_roles
 from optbench.config.schema import spec_of
+from optbench.config.signature import is_setting, spec_of_parameter
 from optbench.config.trees import Node
 from optbench.contracts import DataSet
 from optbench.errors import ConfigError, first_line, nearest
 from optbench.models.facts import outputs, shape
-from optbench.models.own import RESERVED, is_setting, spec_of_parameter
+from optbench.models.own import RESERVED
 from optbench.models.own_roles import HEAD, mark_within
 
 FILLED = ("num_classes", "in_chans", "img_size")

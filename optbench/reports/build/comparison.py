@@ -32,7 +32,7 @@ class Comparison:
 
     @property
     def assumptions(self) -> list[str]:
-        """How the numbers are computed, in sentences."""
+        """Sentences on the way the numbers are computed."""
         return unique(one.report.assumptions for one in self.workloads)
 
     @property

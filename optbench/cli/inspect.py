@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from optbench.config import RunConfig
 
 EXPERIMENTS = "experiments"
+TRAINED, FROZEN = {"trained": "yes"}, {"trained": "frozen", "weight_decay": "-"}
+"""Words of the table of parameters."""
 
 
 def list_(
@@ -96,7 +98,7 @@ def show(
     rows = [{"key": key, "value": value, "origin": composition.origin(key)} for key, value in values.items()]
     shown: dict[str, Any] = {"run_id": config.run_id, "values": rows, "weight_decay": decay_rule(config)}
     if parameters:
-        shown["parameters"] = parameter_rows(config)
+        shown |= parameter_facts(config)
     output.answer(shown, lambda: print_shown(shown))
 
 
@@ -111,24 +113,33 @@ def decay_rule(config: RunConfig) -> dict[str, Any]:
     return {"decayed": [r for r in ROLES if r not in spared], "spared": list(spared), "weight_decay": decay}
 
 
-def parameter_rows(config: RunConfig) -> list[dict[str, Any]]:
-    """Return each parameter of the model with its shape, role and weight decay; the frozen ones last."""
+def parameter_facts(config: RunConfig) -> dict[str, Any]:
+    """Return the parameters of the model, the frozen ones last, and how many numbers are trained and frozen.
+
+    A parameter has its shape, its role, True if it is trained, and its weight decay: null if it is frozen. Where there
+    are several players, its name begins with that of its player, as in `freeze`. Raises ConfigError for a script."""
     from optbench.models.freezing import frozen
     from optbench.models.roles import trainable
     from optbench.sessions.assemble import assemble
+    from optbench.sessions.sizes import parameters_of
 
+    if "session" in config.model.about:
+        raise ConfigError(f"--parameters: {config.model.name} builds its model itself, when it runs", "Leave it out")
     spared = config.optimizer.settings.get("no_decay") or ()
     decay = config.optimizer.settings.get("weight_decay") or 0.0
-    return [
+    players = assemble(config).task.players
+    rows = [
         {
-            "parameter": p.name,
+            "parameter": f"{player}.{p.name}" if len(players) > 1 else p.name,
             "shape": "x".join(map(str, p.tensor.shape)),
             "role": p.role,
-            "weight_decay": "frozen" if not p.tensor.requires_grad else 0.0 if p.role in spared else decay,
+            "trained": p.tensor.requires_grad,
+            "weight_decay": None if not p.tensor.requires_grad else 0.0 if p.role in spared else decay,
         }
-        for module in assemble(config).task.players.values()
+        for player, module in players.items()
         for p in (*trainable(module), *frozen(module))
     ]
+    return {"parameters": rows, "counts": {name: parameters_of(module) for name, module in players.items()}}
 
 
 def print_shown(shown: dict[str, Any]) -> None:
@@ -142,4 +153,7 @@ def print_shown(shown: dict[str, Any]) -> None:
     decayed = f"weight decay {rule['weight_decay']}: {', '.join(rule['decayed'])}{spared}"
     print_lines([decayed if rule["decayed"] else "no weight decay"])
     if "parameters" in shown:
-        table("parameters", [{k: str(v) for k, v in row.items()} for row in shown["parameters"]])
+        from optbench.sessions.sizes import count_lines
+
+        table("parameters", [{**row, **(TRAINED if row["trained"] else FROZEN)} for row in shown["parameters"]])
+        print_lines(count_lines(shown["counts"]))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torch import nn
 
 from optbench.config import RunConfig
-from optbench.contracts import ROLES
-from optbench.models.roles import problem_of
+from optbench.contracts import ROLES, Parameter
+from optbench.models.freezing import frozen
+from optbench.models.roles import trainable
 from optbench.sessions.assemble import assemble
 from optbench.sessions.initial_weights import initial_weights
 from optbench.store import Document
@@ -35,14 +36,35 @@ def sizes_of(config: RunConfig, root: Path) -> Document:
 
 
 def parameters_of(module: nn.Module) -> Document:
-    """Return the number of a network's parameters: all, trainable, and trainable by role."""
-    problem = problem_of(module)
-    by_role = {role: sum(p.tensor.numel() for p in problem.parameters if p.role == role) for role in ROLES}
+    """Return the number of a network's parameters: all, trainable, trainable by role, and frozen by role."""
     return {
         "all": sum(parameter.numel() for parameter in module.parameters()),
-        "trainable": sum(by_role.values()),
-        **{role: count for role, count in by_role.items() if count},
+        "trainable": sum(parameter.tensor.numel() for parameter in trainable(module)),
+        **by_role(trainable(module)),
+        "frozen": by_role(frozen(module)),
     }
+
+
+def by_role(parameters: Iterable[Parameter]) -> dict[str, int]:
+    """Return how many numbers the parameters of each role hold; roles without any are left out."""
+    found = list(parameters)
+    counts = {role: sum(p.tensor.numel() for p in found if p.role == role) for role in ROLES}
+    return {role: count for role, count in counts.items() if count}
+
+
+def count_lines(players: Mapping[str, Document]) -> list[str]:
+    """Return a line for every player with its parameters: all, trainable and frozen, by role."""
+    return [
+        f"{name}: " * (len(players) > 1)
+        + f"parameters: {counts['all']:,}, {counts['trainable']:,} trainable{in_brackets(counts)}"
+        + (f", {sum(counts['frozen'].values()):,} frozen{in_brackets(counts['frozen'])}" if counts["frozen"] else "")
+        for name, counts in players.items()
+    ]
+
+
+def in_brackets(counts: Document) -> str:
+    """Return the counts of roles: " (1,280 head, 24,576 matrix)"."""
+    return f" ({', '.join(f'{count:,} {role}' for role, count in counts.items() if role in ROLES)})"
 
 
 def size_lines(sizes: Mapping[str, object]) -> list[str]:
@@ -51,9 +73,6 @@ def size_lines(sizes: Mapping[str, object]) -> list[str]:
         return []
     tree: Document = dict(sizes)
     lines = ["  samples: " + ", ".join(f"{count:,} {split}" for split, count in tree["samples"].items())]
-    for name, counts in tree["parameters"].items():
-        roles = ", ".join(f"{count:,} {role}" for role, count in counts.items() if role in ROLES)
-        who = f"{name}: " if len(tree["parameters"]) > 1 else ""
-        lines.append(f"  {who}parameters: {counts['all']:,}, {counts['trainable']:,} trainable ({roles})")
+    lines += [f"  {line}" for line in count_lines(tree["parameters"])]
     kinds = ", ".join(dict.fromkeys(tree["optimizer"].values()))
     return [*lines, f"  optimizer: {kinds} ({tree['engine']}) on {tree['device']}; its state is made in the first step"]

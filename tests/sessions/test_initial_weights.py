@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from optbench import config
-from optbench.cli.app import main
 from optbench.config import RunConfig
 from optbench.errors import ConfigError, Interrupted
 from optbench.sessions.assemble import assemble
@@ -300,10 +299,41 @@ def test_compiled_models_take_init_and_freeze(tmp_path: Path) -> None:
     assert torch.equal(state_of(ended)["1.bias"], state_of(before)["1.bias"])
 
 
-def test_show_lists_frozen_parameters(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["show", *QUICK, "freeze=[bias]", "--parameters"])
-    rows = [
-        line.split() for line in capsys.readouterr().out.splitlines() if line.strip().startswith(("1.", "3.", "5."))
-    ]
-    assert {row[0]: row[-1] for row in rows}["1.bias"] == "frozen"
+def test_show_and_dry_run_say_what_is_frozen(call: Call) -> None:
+    words = (*QUICK, "model.hidden=[4]", "freeze=[bias]")
+    code, out, _ = call("show", *words, "--parameters")
+    rows = {row[0]: row[-2:] for line in out.splitlines() if (row := line.split()) and row[0][:2] in ("1.", "3.")}
+    assert code == 0
+    assert rows["1.weight"] == ["yes", "0.01"]
+    assert rows["1.bias"] == rows["3.bias"] == ["frozen", "-"]
+    counts = "parameters: 310, 296 trainable (40 head, 256 matrix), 14 frozen (14 bias)"
+    assert counts in out
+    assert f"  {counts}\n" in call("run", *words, "--dry-run")[1]
+    tree = json.loads(call("show", *words, "--parameters", "--json")[1])
+    assert {row["parameter"]: (row["trained"], row["weight_decay"]) for row in tree["parameters"]} == {
+        "1.weight": (True, 0.01),
+        "3.weight": (True, 0.01),
+        "1.bias": (False, None),
+        "3.bias": (False, None),
+    }
+    expected = {"all": 310, "trainable": 296, "head": 40, "matrix": 256, "frozen": {"bias": 14}}
+    assert tree["counts"] == {"model": expected}
+    assert json.loads(call("run", *words, "--dry-run", "--json")[1])["sizes"]["parameters"] == {"model": expected}
+
+
+def test_show_names_the_player_of_a_parameter(call: Call) -> None:
+    words = (*QUICK[1:], "model=gan", "batch_size=4", "freeze=[generator.*.bias]")
+    tree = json.loads(call("show", *words, "--parameters", "--json")[1])
+    frozen = [row["parameter"] for row in tree["parameters"] if not row["trained"]]
+    assert frozen
+    assert all(name.startswith("generator.") and name.endswith(".bias") for name in frozen)
+    assert tree["counts"]["discriminator"]["frozen"] == {}
+    assert len({row["parameter"] for row in tree["parameters"]}) == len(tree["parameters"])
+
+
+def test_a_script_has_no_parameters_to_show(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import sys\nprint(sys.argv)\n")
+    words = (f"script={tmp_path}/train.py", "script.direction=max", "script.args=--lr {optimizer.lr}")
+    code, _, err = call("show", *words, "--parameters")
+    assert code == 2
+    assert "builds its model itself" in err

@@ -151,11 +151,10 @@ def swept(words: Sequence[str], settings: Mapping[str, Any], how: SweepOptions, 
     """Run a study and return its result."""
     from optbench.sweeps.outcome import conclude, result_tree
     from optbench.sweeps.start import asked_study, run_study
-    from optbench.sweeps.study.expand import planned
 
     with progress_shown(progress):
         how.executor_choice()
-        study, cells = planned(asked_study(words, settings, how), how.config_dir)
+        study, cells = asked_study(words, settings, how)
         scheduler = run_study(study, cells, how, progress=progress)
         tree = result_tree(scheduler)
         failures = conclude(scheduler, tree)

@@ -21,8 +21,7 @@ from optbench.cli.trust import asked as asked_to_trust
 from optbench.errors import ConfigError, ExpectationFailed, Interrupted, OptbenchError
 from optbench.files import expanded
 from optbench.sweeps.options import SweepOptions
-from optbench.sweeps.start import plan_of, run_study
-from optbench.sweeps.study.agreement import require_trust
+from optbench.sweeps.start import plan_of, planned_study, run_study
 
 if TYPE_CHECKING:
     from optbench.config.claims import Criterion
@@ -188,19 +187,13 @@ def prepare(slug: str, how: SweepOptions, wanted: ReproduceFlags) -> Prepared:
     from optbench.reports.comparable import check_kinds
     from optbench.reproducing.find import experiments_folder, find
     from optbench.reproducing.validate import check_claim
-    from optbench.store import check_study
-    from optbench.sweeps.study.expand import planned
-    from optbench.sweeps.study.study import make_study
 
     experiment = find(slug, experiments_folder(wanted.experiments))
     check_kinds(wanted.mix)
-    require_trust(experiment.file, how.scale, (), how.trust, asked_to_trust)
-    study = make_study([], {}, file=experiment.file, scale=how.scale, config_dir=how.config_dir, root=how.root)
-    check_study(study.name)
+    study, cells = planned_study(experiment.file, [], {}, how, asked_to_trust)
     if not study.claim:
         raise ConfigError(f"{experiment.file}: `claim` is missing", "It states what the study decides")
     criteria = criteria_of(study.claim, f"{experiment.file}: claim")
-    study, cells = planned(study, how.config_dir)
     check_claim(criteria, cells, str(experiment.file))
     return Prepared(experiment, study, cells, criteria)
 

@@ -54,8 +54,6 @@ def sweep(
     """Tune with equal budgets, then rerun on fresh seeds: optbench sweep optimizer=lion,adamw model=vit --trials 16
 
     Defaults: conf/protocol/default.yaml. Exit code 3 if a run failed."""
-    from optbench.sweeps.study.expand import planned
-
     output = Output(as_json, quiet)
     settings = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
     settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes}
@@ -65,7 +63,7 @@ def sweep(
         protocol, scale, study, jobs, per_device, executor, split(retry), results_dir, config_dir, storage, trust
     )
     how.executor_choice()
-    wanted, cells = planned(asked_study(words or [], settings, how, asked), how.config_dir)
+    wanted, cells = asked_study(words or [], settings, how, asked)
     gc.freeze()  # what is imported stays: planning thousands of runs is a third slower if every collection visits it
     if dry_run:
         show_plan(wanted, cells, how, output)

@@ -188,6 +188,12 @@ class Choices:
         files = [(self.folders[-1] / "root" / "run.yaml", "")] + [(file, f"{g}.") for g, file in found if file]
         return files + [(file, "") for file in (self.workload_file, self.recipe_file) if file]
 
+    @property
+    def files_read(self) -> list[Path]:
+        """The files behind this configuration."""
+        seconds = (find_option(self.folders, group_of(k), str(a.value)) for k, a in self.chosen.items() if k in SECOND)
+        return [*(file for file, _ in self.layers), *filter(None, seconds)]
+
     @functools.cached_property
     def target_file(self) -> Path | None:
         """The workload's target file, unless an override or another file sets the target."""

@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -28,10 +28,13 @@ _imported: dict[str, str] = {}
 
 
 class Importing(threading.local):
-    """The objects whose modules a thread is importing, the innermost last."""
+    """What a thread is importing, and what it may import."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        """The objects whose modules are being imported, the innermost last."""
+        self.permit: Callable[[str], None] = lambda path: None
+        """Called with every path before it is loaded; it raises an error for one that must not be."""
 
 
 _importing = Importing()
@@ -46,7 +49,10 @@ def load(path: str) -> Any:
     """Return the object that `path` names.
 
     Raises ConfigError where the file, module or name does not exist or cannot be imported, MissingError where it
-    imports a package that is not installed."""
+    imports a package that is not installed, ConfigError for text that is no import path."""
+    if not is_path(path):
+        raise ConfigError(f"{shown(path, 300)}: expected an import path", "e.g. ./file.py:Name or package.Name")
+    _importing.permit(path)
     module_text, name = path.rsplit(":", 1) if ".py:" in path else path.rsplit(".", 1)
     module = file_module(Path(module_text), path) if ".py:" in path else dotted_module(module_text, path)
     try:
@@ -55,6 +61,16 @@ def load(path: str) -> Any:
         match = nearest(name, [n for n in dir(module) if not n.startswith("_")])
         hint = f"Did you mean {match}?" if match else ""
         raise ConfigError(shown(f"{path}: {module_text} has no '{name}'", 300), hint) from None
+
+
+@contextmanager
+def permitted(permit: Callable[[str], None]) -> Generator[None]:
+    """Call `permit` with every path that this thread loads, before anything of it is imported."""
+    before, _importing.permit = _importing.permit, permit
+    try:
+        yield
+    finally:
+        _importing.permit = before
 
 
 def file_module(file: Path, path: str) -> ModuleType:
@@ -117,9 +133,14 @@ def search_working_folder(module: str) -> None:
     """Let a module be imported from the working folder if it is found nowhere else."""
     top = module.partition(".")[0]
     here = module_folders()[-1]
-    if here not in sys.path and not spec_exists(top) and any(located(top, [here])):
+    if here not in sys.path and not spec_exists(top) and is_found(top):
         sys.path.append(here)
         importlib.invalidate_caches()
+
+
+def is_found(top: str) -> bool:
+    """Return True for a module that can be imported, from the working folder too. Nothing is imported."""
+    return spec_exists(top) or any(located(top, module_folders()[-1:]))
 
 
 def spec_exists(name: str) -> bool:

@@ -11,41 +11,58 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.errors import ConfigError, Interrupted, OptbenchError, StorageError
 from optbench.sweeps.options import SweepOptions
-from optbench.sweeps.study.agreement import Ask, nobody, require_trust
+from optbench.sweeps.study.agreement import Ask, nobody, trusting
 
 if TYPE_CHECKING:
     from optbench.sweeps.executors.registry import ExecutorChoice
     from optbench.sweeps.scheduler.scheduler import Scheduler
+    from optbench.sweeps.study.cells import Cell
     from optbench.sweeps.study.study import Study
 
 log = logging.getLogger(__name__)
 
 
-def asked_study(words: Sequence[str], given: Mapping[str, Any], how: SweepOptions, ask: Ask = nobody) -> Study:
-    """Return the study that its words and settings ask for. `ask`: put the question before a study file's code."""
-    from optbench.store import check_study
-    from optbench.sweeps.study.study import make_study
-
+def asked_study(
+    words: Sequence[str], given: Mapping[str, Any], how: SweepOptions, ask: Ask = nobody
+) -> tuple[Study, list[Cell]]:
+    """Return the study that its words and settings ask for, and its cells. `ask`: put the question before the code that
+    a study file names is imported."""
     file, overrides = study_file(words)
     if not words:
         raise ConfigError(
             "Nothing to sweep: give overrides or a study file",
             "e.g. optbench sweep optimizer=lion,adamw model=vit --trials 16 --seeds 5",
         )
-    if file is not None:
-        require_trust(file, how.scale, overrides, how.trust, ask)
-    asked = make_study(
-        overrides,
-        given,
-        file=file,
-        scale=how.scale,
-        protocol=how.protocol,
-        name=how.study,
-        config_dir=how.config_dir,
-        root=how.root,
-    )
-    check_study(asked.name)
-    return asked
+    return planned_study(file, overrides, given, how, ask)
+
+
+def planned_study(
+    file: Path | None, overrides: Sequence[str], given: Mapping[str, Any], how: SweepOptions, ask: Ask = nobody
+) -> tuple[Study, list[Cell]]:
+    """Return a study from its file, its overrides and settings, and its cells."""
+    from optbench.store import check_study
+    from optbench.sweeps.study.expand import planned
+    from optbench.sweeps.study.study import make_study
+
+    with trusting(file, overrides, how.trust, ask) as trust:
+        asked = make_study(
+            overrides,
+            given,
+            file=file,
+            scale=how.scale,
+            protocol=how.protocol,
+            name=how.study,
+            config_dir=how.config_dir,
+            root=how.root,
+        )
+        check_study(asked.name)
+        if trust is not None:
+            trust.require_words(asked.overrides)
+        study, cells = planned(asked, how.config_dir)
+        if trust is not None:
+            trust.require_files([file for cell in cells for file in cell.variation.composition.files_read])
+            trust.require_files(filter(None, [how.executor_choice().file]))
+    return study, cells
 
 
 def study_file(words: Sequence[str]) -> tuple[Path | None, list[str]]:

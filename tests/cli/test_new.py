@@ -13,7 +13,6 @@ from conftest import Call
 from optbench.cli.new import KINDS, class_name, complete_kind, template
 from optbench.sweeps.options import SweepOptions
 from optbench.sweeps.start import asked_study
-from optbench.sweeps.study.expand import planned
 
 QUICK = ["steps=6", "tracker=none", "threads=1"]
 FILES = [kind for kind, form in KINDS.items() if form.endswith(".py")]
@@ -45,7 +44,7 @@ def test_every_sweep_can_be_planned(kind: str, call: Call) -> None:
     for command in commands_of(call, kind, f"fresh_{kind}"):
         if command[0] == "sweep" and "--dry-run" not in command:
             options = command[1 : command.index("--trials")] if "--trials" in command else command[1:]
-            study, cells = planned(asked_study(options, {"trials": 4, "seeds": 3}, SweepOptions()))
+            study, cells = asked_study(options, {"trials": 4, "seeds": 3}, SweepOptions())
             assert study.trials == 4 and len(cells) == 2 and all(len(cell.box) for cell in cells)
 
 

@@ -16,8 +16,13 @@ sys.path.append(str(Path(__file__).parent.parent / "reports"))
 from conftest import Call
 from made_runs import write_study
 
+from optbench.config import imports, load
+from optbench.errors import ConfigError
 from optbench.store.private import cache_folder
-from optbench.sweeps.study.trust import NamedCode, named_code
+from optbench.sweeps.executors.fork_server import preloaded
+from optbench.sweeps.study.agreement import Trust, nobody, trusting
+from optbench.sweeps.study.study_yaml import read_study_file
+from optbench.sweeps.study.trust import NamedCode, code_in_words
 
 EVIL = "from pathlib import Path\nPath('imported').touch()\nMine = 1\n"  # then refused: 1 cannot be called
 
@@ -50,7 +55,20 @@ IMPORTING = {
     "model.task={target: os.system}": "os.system",
     "model={task: {target: os.system}}": "os.system",
     "model.task.target=os.system,posix.system": "os.system; posix.system",
+    "optimizer.base_optimizer=evil.Mine": "evil.Mine (",
+    "optimizer.base_optimizer=torch.optim.SGD": "torch.optim.SGD",
+    "optimizer={inner: {base: evil.Mine}}": "evil.Mine (",
+    "optimizer.base_optimizer=evil.${seed}": "evil.${seed}",
+    "optimizer.base_optimizer='${data.name}.Mine'": "${data.name}.Mine",
+    **{f"{group}=evil.Mine": "evil.Mine (" for group in ("model", "data", "task", "schedule", "clip", "init")},
+    "data.anything=evil.Mine": "evil.Mine (",
+    "model=./e vil.py:Mine": "./e vil.py:Mine",
+    "script=./evil.py": "./evil.py",
+    "script='bash -c true'": "bash -c true",
+    "model.command='bash -c true'": "bash -c true",
+    "script.args='--file evil.py'": "--file evil.py",
 }
+"""Words of a study file, and how the question names their code."""
 
 
 @pytest.mark.parametrize("word", IMPORTING)
@@ -86,24 +104,111 @@ def test_an_agreement_is_remembered_until_the_code_changes(here: Path, call: Cal
     assert swept() == (True, False)
 
 
+def code_of(file: Path) -> NamedCode:
+    return NamedCode((file,), tuple(code_in_words(read_study_file(file, None)["overrides"])))
+
+
 def test_the_settings_of_an_installed_function_count(here: Path) -> None:
     words = ["optimizer=./evil.py:Mine", "model.task.target=os.system"]
-    found: list[NamedCode | None] = []
     for count in (1, 2):
-        file = here / study(here, *words, f"model.task.command={count}")
-        found.append(named_code(file, None, ()))
-        assert found[-1] is not None and not found[-1].is_trusted
-        found[-1].remember()
-        assert found[-1].is_trusted
+        code = code_of(here / study(here, *words, f"model.task.command={count}"))
+        assert not code.is_trusted
+        code.remember()
+        assert code.is_trusted
+
+
+def test_the_files_that_a_command_names_count(here: Path) -> None:
+    file = here / study(here, "script='python evil.py'")
+    code_of(file).remember()
+    assert code_of(file).is_trusted
+    (here / "evil.py").write_text(EVIL + "# a change\n")
+    assert not code_of(file).is_trusted
 
 
 def test_an_agreement_in_a_folder_of_others_does_not_count(here: Path) -> None:
-    code = named_code(here / study(here, "optimizer=./evil.py:Mine"), None, ())
-    assert code is not None
+    code = code_of(here / study(here, "optimizer=./evil.py:Mine"))
     code.remember()
     assert code.is_trusted
     (cache_folder() / "trusted").chmod(0o777)
     assert not code.is_trusted
+
+
+TARGET, OURS = "about: {target: evil.Mine}", "about: {target: optbench.clipping.NoClip}"
+MODIFIER = "k: null\nabout: {switch: k, standard: {k: 5}, target: evil.Mine, rank: 1}"
+FILES = {
+    "model": ("model=mine", "model/mine.yaml", TARGET),
+    "shadowing": ("optimizer=lion", "model/mlp.yaml", TARGET),
+    "data": ("data=mine", "data/mine.yaml", TARGET),
+    "optimizer": ("optimizer=mine", "optimizer/mine.yaml", TARGET),
+    "second": ("optimizer_d=mine", "optimizer/mine.yaml", TARGET),
+    "task": ("task=mine", "task/mine.yaml", TARGET),
+    "own-task": (
+        "model=mine",
+        "model/mine.yaml",
+        f"task: {{target: evil.Mine}}\n{OURS}",
+    ),
+    "implementation": (
+        "optimizer=mine",
+        "optimizer/mine.yaml",
+        "impl: a\nlr: 0.1\nabout: {implementations: {a: {target: torch.optim.SGD}, b: {target: evil.Mine}}}",
+    ),
+    "inner-class": (
+        "optimizer=mine",
+        "optimizer/mine.yaml",
+        "lr: 0.1\nbase: evil.Mine\nabout: {target: torch.optim.SGD, classes: [base]}",
+    ),
+    "check": (
+        "clip=mine",
+        "clip/mine.yaml",
+        OURS[:-1] + ", check: evil.Mine}",
+    ),
+    "session": ("clip=mine", "clip/mine.yaml", OURS[:-1] + ", session: evil.Mine}"),
+    "modifier": ("lookahead=true", "modifier/lookahead.yaml", MODIFIER),
+    "recipe": (
+        "optimizer=lion",
+        "recipe/mlp-digits-lion.yaml",
+        "optimizer: {lr: 0.1}\nmodel: {task: {target: evil.Mine}}",
+    ),
+    "workload": ("optimizer=lion", "workload/mlp-digits.yaml", "# @package _global_\ninit: evil.Mine"),
+    "executor": ("optimizer=lion", "executor/local.yaml", TARGET),
+    "protocol": ("optimizer=lion", "protocol/default.yaml", None),
+}
+"""A study file's word, a file of the configuration folder beside it, and that file's text."""
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_study_file_that_chooses_a_file_that_names_code_asks(case: str, here: Path, call: Call) -> None:
+    word, name, text = FILES[case]
+    file = here / "conf" / name
+    file.parent.mkdir(parents=True)
+    packaged = Path(__file__).parents[2] / "conf" / name
+    file.write_text(
+        packaged.read_text().replace("overrides: []", "overrides: [clip=evil.Mine]") if text is None else text
+    )
+    words = () if case in ("shadowing", "model", "own-task") else ("data=digits",)
+    words = ("model=gan", *words) if case == "second" else words
+    code, _, err = call("sweep", study(here, *words, word), "--config-dir", "conf")
+    assert code == 2
+    assert "study.yaml would import code: " in err, err
+    assert "evil.Mine" in err
+    assert not (here / "imported").exists()
+    assert not (here / "results").exists()
+
+
+def test_nothing_of_a_stranger_is_preloaded(here: Path) -> None:
+    (here / "conf" / "clip").mkdir(parents=True)
+    (here / "conf" / "clip" / "mine.yaml").write_text(
+        "about: {target: optbench.clipping.NoClip, imports: [evil, timm.models]}"
+    )
+    modules = preloaded([load(["clip=mine"], here / "conf")])
+    assert "timm.models" in modules
+    assert "evil" not in modules
+
+
+def test_what_is_loaded_at_last_is_asked_for_whatever_named_it(here: Path) -> None:
+    with trusting(here / study(here), ()), pytest.raises(ConfigError, match=r"would import code: evil\.Mine"):
+        imports.load("evil.Mine")
+    assert imports.load("evil.Mine") == 1
 
 
 @pytest.mark.parametrize(("answer", "imported"), [("y", True), ("n", False), ("", False)])
@@ -120,10 +225,18 @@ def test_on_a_terminal_the_user_is_asked(
 
 
 @pytest.mark.parametrize(
-    "words", [("optimizer=lion,adamw",), ("optimizer.lr=interval(1e-4,1e-3)",), ("optimizer=glob(a*)",)]
+    "words",
+    [
+        ("optimizer=lion,adamw",),
+        ("optimizer.lr=interval(1e-4,1e-3)",),
+        ("optimizer=glob(a*)",),
+        ("init='weights-${seed}.pt'", "data.path=table.csv", "model=timm/resnet18", "freeze=[layers.0]"),
+        ("init=weights.pt", "optimizer.lr=${seed}"),
+    ],
 )
 def test_a_study_file_without_code_needs_no_agreement(words: tuple[str, ...], here: Path) -> None:
-    assert named_code(here / study(here, *words), None, ()) is None
+    assert not code_in_words(words)
+    Trust(here / study(here), (), False, nobody).require_words(words)
 
 
 def test_what_is_typed_needs_no_agreement(here: Path, call: Call) -> None:
@@ -146,8 +259,9 @@ def test_a_claim_of_a_stranger_asks_and_one_of_optbench_does_not(here: Path, cal
     assert not (here / "imported").exists()
     call("reproduce", "theirs", "--experiments-dir", "claims", "--trust")
     assert (here / "imported").exists()
-    shipped = Path(__file__).parents[2] / "experiments"
-    assert all(named_code(file, None, ()) is None for file in shipped.glob("*/study.yaml"))
+    for file in (Path(__file__).parents[2] / "experiments").glob("*/study.yaml"):
+        with trusting(file, ()) as trust:
+            assert trust is None
 
 
 # -- results -----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from optbench.config import RunConfig
+from optbench.config.sources import is_installed
 from optbench.errors import MissingError
 from optbench.sweeps.executors.scratch import use_scratch_folder
 from optbench.sweeps.executors.signals import ignoring_interrupts
@@ -123,6 +124,6 @@ def preloaded(configs: Iterable[RunConfig]) -> list[str]:
         for choice in (*config.choices.values(), *config.modifiers):
             module = choice.target.rpartition(".")[0]
             modules |= {module} if module and "/" not in module and ":" not in module else set()
-            modules |= set(choice.about.get("imports", ()))
+            modules |= {name for name in choice.about.get("imports", ()) if is_installed(name.partition(".")[0])}
     last = [LAST] if training or not known else []
     return [FIRST, *sorted(module for module in modules if module), *last]

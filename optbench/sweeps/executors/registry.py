@@ -72,6 +72,7 @@ class ExecutorChoice:
     name: str
     module: str
     settings: Settings = field(default_factory=dict)
+    file: Path | None = None
 
     def make(self, configs: Sequence[RunConfig], study: Path, jobs: int | None, per_device: int) -> Executor:
         """Return the executor. Raises MissingError if what it needs is missing."""
@@ -100,7 +101,7 @@ def choose(text: str, config_dir: Path | None = None) -> ExecutorChoice:
     check_about(tree, file)
     about = tree.pop("about")
     settings = {**tree, **dict(assigned(word, name, tree) for word in words)}
-    return ExecutorChoice(name, about["target"], checked(settings, about.get("valid", {}), name))
+    return ExecutorChoice(name, about["target"], checked(settings, about.get("valid", {}), name), file)
 
 
 def assigned(word: str, name: str, known: Settings) -> tuple[str, object]:

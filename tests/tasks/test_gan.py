@@ -18,9 +18,11 @@ from optbench.contracts import Evaluation
 from optbench.records import COLUMNS
 from optbench.sessions.assemble import assemble
 from optbench.sessions.session import execute
+from optbench.tasks.generative.features import remembered
 from optbench.tasks.generative.image_generation import ImageGeneration
 from optbench.tasks.generative.losses import LOSSES, gradient_penalty
 from optbench.tasks.generative.scale import to_uint8
+from optbench.tasks.generative.trivial import pixel_statistics
 from optbench.training.player import ActivePlayer
 
 MODELS = ("gan", "dcgan", "wgan_gp")
@@ -230,7 +232,7 @@ def test_the_trivial_answer_has_independent_pixels() -> None:
     task, data = lone_task(1.0)
     (batch,) = data.eval_batches("train", 2000)
     with torch.no_grad():
-        mean, std = task.trivial.pixel_statistics()
+        mean, std = pixel_statistics(task.trivial.data, task.trivial.scale)
         scores = task.score({**tensors_of(task.evaluate(batch)), "loss": torch.zeros(())})
     real = task.scale(batch["inputs"])
     assert torch.allclose(mean, real.mean(0), atol=1e-5)
@@ -242,14 +244,15 @@ def test_the_trivial_answer_has_independent_pixels() -> None:
 
 def test_features_of_real_images_are_cached_unchanged() -> None:
     task, data = lone_task(1.0)
-    batches = list(data.eval_batches("test", 100))
+    batches, computed = list(data.eval_batches("test", 100)), []
+    task.features_of_real = remembered(lambda images: computed.append(1) or task.features(images))
     with torch.no_grad():
         found = [[task.evaluate(batch)["real"] for batch in batches] for _ in range(2)]
         fresh = [task.features(to_uint8(task.scale(batch["inputs"]))) for batch in batches]
     for first, again, expected in zip(*found, fresh, strict=True):
         assert torch.equal(first, expected)
         assert torch.equal(again, expected)
-    assert len(task._real_features) == len(batches)
+    assert len(computed) == len(batches)
 
 
 @pytest.mark.parametrize(("loss", "bound"), [("hinge", 1e3), ("wasserstein", 1e6)])

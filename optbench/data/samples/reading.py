@@ -21,6 +21,7 @@ from optbench.errors import ConfigError
 
 STREAM_BYTES, STREAM_SAMPLES = 4 << 30, 5_000_000  # of an iterable that is read into memory
 CHUNK = 4096  # samples of an iterable that are stacked at once
+WAY_OUT_OF_LENGTHS = 'Give one label for each input; for inputs alone, return {"inputs": ...} as each split'
 WAY_OUT = "Return a torch Dataset, a pair (inputs, labels) of tensors or arrays, a datasets.Dataset, or batches"
 
 Names = Mapping[str, "str | None"]
@@ -79,7 +80,7 @@ def whole_columns(place: str, value: Any, names: Names) -> dict[str, Raw]:
         found[name] = raw
     if len({len(raw) for raw in found.values()}) > 1:
         told = " and ".join(f"{len(raw):,} {name}" for name, raw in found.items())
-        raise ConfigError(f"{place} has {told}", "Give one label for each input")
+        raise ConfigError(f"{place} has {told}", WAY_OUT_OF_LENGTHS)
     return found
 
 

@@ -52,6 +52,24 @@ def features_for(name: str, shape: tuple[int, ...]) -> Features:
     return found
 
 
+def remembered(function: FeatureFunction) -> FeatureFunction:
+    """Return the function with its results kept: a large classifier takes longer than a small generator."""
+    known: dict[str, Tensor] = {}
+
+    def features(images: Tensor) -> Tensor:
+        key = content_sha256(images)
+        if key not in known:
+            known[key] = function(images)
+        return known[key]
+
+    return features
+
+
+def content_sha256(tensor: Tensor) -> str:
+    """Hash a tensor's values."""
+    return hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
 def fits(features: Features, shape: tuple[int, ...]) -> bool:
     """Return True if the features accept images of this shape."""
     return all(wanted in (None, side) for wanted, side in zip(features.shape, shape, strict=True))

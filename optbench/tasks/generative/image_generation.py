@@ -13,12 +13,12 @@ from optbench import counter_rng
 from optbench.contracts import Batch, Evaluation, ImageData, Renewable, Seeds, SumCount, Turn
 from optbench.tasks.base import BaseTask
 from optbench.tasks.generative.distances import frechet, moments, precision_recall
-from optbench.tasks.generative.features import features_for
+from optbench.tasks.generative.features import features_for, remembered
 from optbench.tasks.generative.freezing import FreezablePlayer
 from optbench.tasks.generative.grid import grid
 from optbench.tasks.generative.losses import LOSSES, gradient_penalty
 from optbench.tasks.generative.scale import GeneratorScale, to_uint8
-from optbench.tasks.generative.trivial import TrivialAnswer, content_sha256
+from optbench.tasks.generative.trivial import TrivialAnswer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,10 +58,10 @@ class ImageGeneration(BaseTask):
         self.loss_bound = self.objective.bound
         chosen = features_for(features, data.sample_shape)
         self.metric, self.features = chosen.metric, chosen.build(features_path)
+        self.features_of_real = remembered(self.features)
         self.scale, self.device = GeneratorScale(data), data.mean.device
         self.trivial = TrivialAnswer(data, self.features, SEED, TRIVIAL)
         self._seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        self._real_features: dict[str, Tensor] = {}
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class ImageGeneration(BaseTask):
         scores = [self.discriminator(images).float() for images in (real, fake)]
         return {
             "loss": (self.objective.discriminator(*scores).sum(), len(real)),
-            "real": self._features_of_real(to_uint8(real)),
+            "real": self.features_of_real(to_uint8(real)),
             "fake": self.features(to_uint8(fake)),
             "index": batch["index"],
         }
@@ -151,13 +151,6 @@ class ImageGeneration(BaseTask):
         """Return a grid of generated images, at the same noise every time."""
         index = torch.arange(GRID_IMAGES, device=self.device)
         return {"generated": grid(to_uint8(self._generated(index, SHOWN)))}
-
-    def _features_of_real(self, images: Tensor) -> Tensor:
-        """Compute features of real images once: a large classifier takes longer than a small generator."""
-        key = content_sha256(images)
-        if key not in self._real_features:
-            self._real_features[key] = self.features(images)
-        return self._real_features[key]
 
     def _generated(self, index: Tensor, stream: int) -> Tensor:
         return self.generator(counter_rng.normal(SEED, index, self.noise_length, stream).float())

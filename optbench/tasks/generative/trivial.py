@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from optbench import counter_rng
 from optbench.contracts import ImageData
 from optbench.tasks.generative.distances import frechet, moments
+from optbench.tasks.generative.features import content_sha256
 from optbench.tasks.generative.scale import GeneratorScale, to_uint8
 
 BATCH = 512  # images at once
@@ -37,23 +37,19 @@ class TrivialAnswer:
 
     def _images(self, index: Tensor) -> Tensor:
         if self._statistics is None:
-            self._statistics = self.pixel_statistics()
+            self._statistics = pixel_statistics(self.data, self.scale)
         mean, std = self._statistics
         shape = self.data.sample_shape
         noise = counter_rng.normal(self.seed, index, math.prod(shape), self.stream).float().view(-1, *shape)
         return to_uint8(mean + std * noise)
 
-    def pixel_statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of every pixel over training images, (C, H, W) each."""
-        sums = torch.zeros(self.data.sample_shape, dtype=torch.float64, device=self.data.mean.device)
-        squares, count = torch.zeros_like(sums), 0
-        for batch in self.data.eval_batches("train", BATCH, STATISTICS_IMAGES):
-            images = self.scale(batch["inputs"]).double()
-            sums, squares, count = sums + images.sum(0), squares + images.square().sum(0), count + len(images)
-        mean = sums / count
-        return mean.float(), (squares / count - mean.square()).clamp_min(0).sqrt().float()
 
-
-def content_sha256(tensor: Tensor) -> str:
-    """Hash a tensor's values."""
-    return hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
+def pixel_statistics(data: ImageData, scale: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of every pixel over training images on this scale, (C, H, W) each."""
+    sums = torch.zeros(tuple(data.sample_shape), dtype=torch.float64, device=data.mean.device)
+    squares, count = torch.zeros_like(sums), 0
+    for batch in data.eval_batches("train", BATCH, STATISTICS_IMAGES):
+        images = scale(batch["inputs"]).double()
+        sums, squares, count = sums + images.sum(0), squares + images.square().sum(0), count + len(images)
+    mean = sums / count
+    return mean.float(), (squares / count - mean.square()).clamp_min(0).sqrt().float()

@@ -20,7 +20,7 @@ from optbench.config.initial_weights import check_has_weights, init_content
 from optbench.config.model_task import own_values, with_task
 from optbench.config.modifiers import active
 from optbench.config.overrides import Assignment
-from optbench.config.own import TASK, with_roles
+from optbench.config.own import SCRIPT, TASK, with_roles
 from optbench.config.own_optimizer import completed
 from optbench.config.references import resolved
 from optbench.config.runconfig import GROUPS, SECOND, Choice, RunConfig, TypedIn
@@ -257,7 +257,9 @@ class Composition(Choices):
             if key.startswith(prefix) and self._sets(file, key.removeprefix(prefix), key):
                 return short_path(file, self.folders)
         own = self.task if key.startswith("model.task.") else self.custom.get(group)
-        return f"signature of {own['about']['target']}" if own else "derived"
+        if own is None:
+            return "derived"
+        return own["about"].get("origins", {}).get(rest) or f"signature of {own['about']['target']}"
 
     def _sets(self, file: Path, rest: str, key: str) -> bool:
         """Return True if a file sets a key, called `rest` in it. A replaced task is set by nothing but its own file."""
@@ -272,6 +274,8 @@ class Composition(Choices):
     def _origin_of_choice(self, group: str) -> str:
         if group in self.chosen:
             return f"override {self.chosen[group].text}"
+        if group in self.custom:
+            return f"override {self.chosen[SCRIPT].text}"
         by = PREFERRED.get(group)
         file = self.file_of(by) if by and group in self.files else None
         return short_path(file or self.folders[-1] / "root" / "run.yaml", self.folders)

@@ -15,7 +15,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from optbench.config import RunConfig
@@ -23,7 +23,7 @@ from optbench.config.own import SCRIPT
 from optbench.config.sources import module_file, own_modules, words_of
 from optbench.config.trees import flatten
 from optbench.config.values import as_typed, shown
-from optbench.errors import ConfigError, suggest
+from optbench.errors import ConfigError, nearest
 
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 FOLDERS = ("run_folder", "checkpoint_folder")
@@ -72,11 +72,17 @@ def filled(words: Sequence[str], values: Mapping[str, object], setting: str = "a
             hint = "Write {{ and }} for braces, {optimizer.lr} for a value"
             raise ConfigError(f"{SCRIPT}.{setting}: a single '{text}'", hint)
         if key not in values:
-            hint = suggest(key, values, "{{{}}}") + " Write {{ and }} for braces themselves"
+            hint = f"{suggest_key(key, values, '{{{}}}')}. Write {{{{ and }}}} for braces themselves"
             raise ConfigError(f"{SCRIPT}.{setting}: there is no key {{{shown(key)}}}", hint)
         return as_typed(values[key])
 
     return [PLACEHOLDER.sub(value_of, word) for word in words]
+
+
+def suggest_key(key: str, keys: Iterable[str], form: str = "{}") -> str:
+    """Return "Did you mean optimizer.lr?" if any key is near, and how to list all; `form`: as in `suggest`."""
+    match = nearest(key, keys)
+    return f"Did you mean {form.format(match)}? " * bool(match) + f"`optbench show {SCRIPT}=...` lists every key"
 
 
 def placeholders(config: RunConfig) -> set[str]:

@@ -17,6 +17,7 @@ from optbench.scripts.metric_source import STDOUT
 TASK = "optbench.scripts.session.Script"
 SESSION = "optbench.scripts.session.train"
 PATIENCE_SECONDS = 10.0  # for a script that was asked to stop
+DEFAULT = "default of a training script"
 NO_CURVATURE = "it needs second derivatives of the loss, and a script's loss cannot be evaluated again"
 
 
@@ -27,15 +28,19 @@ def describe(command: str) -> dict[str, Node]:
     argv_of(command)
     files = files_of(command)
     sources = {file: read_bytes(file) for file in own_code(files)}
-    told = {key: value for file, source in sources.items() for key, value in attach_words(file, source)}
-    model: Node = {
+    told = {key: (value, file) for file, source in sources.items() for key, value in attach_words(file, source)}
+    settings: Node = {
         "command": command,
         "args": "",
-        "metric": told.get("metric", "metric"),
-        "direction": told.get("direction"),
+        "metric": told["metric"][0] if "metric" in told else "metric",
+        "direction": told["direction"][0] if "direction" in told else None,
         "test_metric": None,
         "read": STDOUT,
         "patience_seconds": PATIENCE_SECONDS,
+    }
+    origins = dict.fromkeys(settings, DEFAULT) | {key: f"attach() in {file.name}" for key, (_, file) in told.items()}
+    model: Node = {
+        **settings,
         "task": {"target": TASK},
         "about": {
             "name": name_of(command, files),
@@ -43,6 +48,7 @@ def describe(command: str) -> dict[str, Node]:
             "session": SESSION,
             "check": "optbench.scripts.commands.check",
             "reads": "script",
+            "origins": {**origins, "command": f"override {SCRIPT}={command}"},
             "lacks": {"curvature": NO_CURVATURE},
             "files": ["command"],
             "command_lines": ["command", "args"],

@@ -145,3 +145,26 @@ def test_a_study_file_with_a_script_asks_for_trust(call: Call, monkeypatch: pyte
     assert code == 2
     assert "--trust" in err
     assert not Path("started").exists()
+
+
+@pytest.mark.parametrize("typed", ["optimizer.lrr", "lr", "x"])
+@pytest.mark.parametrize("dry", [True, False], ids=["placeholder", "value"])
+def test_an_unknown_key_names_the_nearest_alone(call: Call, typed: str, dry: bool) -> None:
+    Path("train.py").write_text(TAKES + f"run.value({typed!r})\n")
+    words = ["--dry-run", f"script.args={{{typed}}}"] if dry else []
+    code, _, err = call("run", "script=./train.py", "tracker=none", *words)
+    hint = err[err.index("there is no") : err.index("lists every key")].replace("{", "").replace("}", "")
+    assert code and ("Did you mean optimizer.lr?" in hint) == (typed != "x")
+    assert "optbench show script=" in hint and len(hint) < 200
+
+
+def test_show_says_where_the_settings_of_a_script_come_from(call: Call) -> None:
+    Path("helper.py").write_text("import optbench\n\ndef start():\n    return optbench.attach(metric='f1')\n")
+    Path("train.py").write_text("import helper\nrun = helper.start()\n")
+    code, out, err = call("show", "script=./train.py", "script.direction=max", "--json")
+    assert code == 0, err
+    origins = {row["key"]: row["origin"] for row in json.loads(out)["values"]}
+    assert origins["model.name"] == origins["model.command"] == origins["data.name"] == "override script=./train.py"
+    assert origins["model.metric"] == "attach() in helper.py"
+    assert origins["model.direction"] == "override script.direction=max"
+    assert origins["model.read"] == origins["model.args"] == "default of a training script"

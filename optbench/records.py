@@ -55,9 +55,11 @@ class Column:
 
 COLUMNS: dict[str, Column] = {
     "step": Column("steps", "optimizer steps done"),
-    "samples": Column("samples", "training samples consumed"),
+    "samples": Column("samples", "training samples consumed; null where a script does not tell"),
     "tokens": Column("tokens", "training tokens consumed; null where the task has none"),
-    "gradient_evaluations": Column("evaluations", "forward-backward passes over a whole batch, closures counted"),
+    "gradient_evaluations": Column(
+        "evaluations", "forward-backward passes over a whole batch, closures counted; null where unknown"
+    ),
     "split": Column("1", "train, train_clean, validation or test"),
     "train_seconds": Column("s", "data + forward + backward + optimizer, so far"),
     "wall_seconds": Column("s", "everything, so far, over all resumed sessions"),
@@ -118,8 +120,9 @@ class Record:
     """One measured row of one run."""
 
     step: int
-    samples: int
-    gradient_evaluations: int
+    samples: int | None
+    """None where a training script doesn't tell; so are `gradient_evaluations`."""
+    gradient_evaluations: int | None
     split: Split
     train_seconds: float
     wall_seconds: float

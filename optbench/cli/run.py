@@ -85,21 +85,28 @@ def load(overrides: Sequence[str] | None, config_dir: Path | None) -> tuple[Comp
 
 def plan_lines(config: RunConfig, folder: RunFolder, finished: bool) -> list[str]:
     """Return the lines that --dry-run prints."""
-    samples = config.steps * config.batch_size
     optimizer = f"{config.optimizer.name} ({config.optimizer.settings['impl']})"
     chosen = [optimizer, *(modifier.name for modifier in config.modifiers), config.model.name, config.data.name]
     return [
         f"{config.run_id}",
         f"  {', '.join(chosen)}",
-        f"  {config.steps:,} steps of {config.batch_size} samples = {samples:,} samples, seed {config.seed}",
+        f"  {budget_words(config)}, seed {config.seed}",
         *started_lines(config),
         f"  results: {folder.path}" + (" (already finished: it would not run again)" if finished else ""),
     ]
 
 
+def budget_words(config: RunConfig) -> str:
+    """Return the budget of a run; a training script is only asked for it."""
+    if config.has_own_session:
+        return f"asks the script for {config.steps:,} steps, batch size {config.batch_size}"
+    samples = config.steps * config.batch_size
+    return f"{config.steps:,} steps of {config.batch_size} samples = {samples:,} samples"
+
+
 def started_lines(config: RunConfig) -> list[str]:
     """Return the command that a training script is; nothing for a model that this process trains."""
-    if "command_lines" not in config.model.about:
+    if not config.has_own_session:
         return []
     import shlex
 

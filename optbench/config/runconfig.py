@@ -139,6 +139,11 @@ class RunConfig:
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.split(r"[.:]", path)[-1]).lower()
 
     @property
+    def has_own_session(self) -> bool:
+        """True for what another program trains: a training script is only asked for the budget."""
+        return "session" in self.model.about
+
+    @property
     def init_run(self) -> str | None:
         """The id of the run that `init` names, None if it names none."""
         from optbench.config.initial_weights import RUN, init_kind

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from optbench.errors import ConfigError, MissingError
 from optbench.integrations.phases import OpenPhase
-from optbench.optimizers.core.interface import requires_closure
+from optbench.scripts.closures import ClosureOptimizer
 
 if TYPE_CHECKING:
     from optbench.scripts.attach import AttachedRun
@@ -130,9 +130,9 @@ def optimizers(run: AttachedRun, module: Any, steps: int | None = None) -> dict[
     manual optimization, step the schedule yourself: `self.lr_schedulers().step()`. Raises ConfigError for an optimizer
     that calls the loss itself, such as SAM, with manual optimization: Lightning would give it a loss that is none."""
     optimizer = run.optimizer(module)
-    if requires_closure(optimizer) and not module.automatic_optimization:
+    if isinstance(optimizer, ClosureOptimizer) and not module.automatic_optimization:
         raise ConfigError(
-            f"{type(optimizer).__name__} evaluates the loss several times a step, which manual optimization prevents",
+            f"optimizer={optimizer.name} evaluates the loss in its step, and manual optimization passes no closure",
             "Use automatic optimization, or another optimizer",
         )
     scheduler = run.schedule(optimizer, steps or int(module.trainer.estimated_stepping_batches))

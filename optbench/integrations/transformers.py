@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from optbench.errors import MissingError
+from optbench.errors import ConfigError, MissingError
 from optbench.files import read_json_file
 from optbench.integrations.phases import OpenPhase
+from optbench.scripts.closures import ClosureOptimizer
 
 try:
     import accelerate  # noqa: F401  # transformers itself asks for it when the Trainer is made
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 LAST_FILE = "trainer_state.json"
 """The file of a checkpoint that a Trainer writes last."""
+BATCH = "per_device_train_batch_size"
 LENGTHS = ("max_steps", "num_train_epochs")
 
 
@@ -115,8 +117,15 @@ class OptbenchCallback(TrainerCallback):
 
 
 def optimizers(run: AttachedRun, model: nn.Module, steps: int | None = None) -> tuple[torch.optim.Optimizer, Any]:
-    """Return the run's optimizer, and its schedule over `steps` (the budget): a Trainer's argument `optimizers`."""
+    """Return the run's optimizer, and its schedule over `steps` (the budget): a Trainer's argument `optimizers`.
+
+    Raises ConfigError for an optimizer that evaluates the loss itself, such as SAM."""
     optimizer = run.optimizer(model)
+    if isinstance(optimizer, ClosureOptimizer):
+        raise ConfigError(
+            f"optimizer={optimizer.name} evaluates the loss in its step, and a Trainer passes no closure",
+            "Use another optimizer, or a loop of your own with optimizer.step(closure)",
+        )
     return optimizer, run.schedule(optimizer, steps)
 
 
@@ -131,7 +140,6 @@ def training_arguments(run: AttachedRun, **arguments: Any) -> TrainingArguments:
         "save_strategy": "steps" if folder else "no",
         "save_total_limit": 1,
         "seed": run.seed,
-        "per_device_train_batch_size": run.batch_size,
         "per_device_eval_batch_size": run.config.eval_batch_size,
         "logging_steps": run.config.record_every,
         "max_grad_norm": 0.0,
@@ -139,6 +147,8 @@ def training_arguments(run: AttachedRun, **arguments: Any) -> TrainingArguments:
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),  # transformers warns about it on a CPU
     }
+    if BATCH not in arguments:
+        ours[BATCH] = run.batch_size
     if not set(LENGTHS) & arguments.keys():
         ours["max_steps"] = run.steps
     return TrainingArguments(**{**ours, **arguments})

@@ -81,10 +81,10 @@ def same_evaluations(runs: Iterable[RunRow]) -> bool:
     found = []
     for run in runs:
         if budget_of(run):
-            samples, evaluations = run["samples"], run["gradient_evaluations"]
-            if not samples or not evaluations:
+            steps, evaluations = run["steps_done"], run["gradient_evaluations"]
+            if not steps or not evaluations:
                 continue  # failed in its first step
-            found.append(run["steps"] * evaluations * run["batch_size"] ** 2 / samples)
+            found.append(run["steps"] * run["batch_size"] * evaluations / steps)
     return bool(found) and nearly_equal(found)
 
 

@@ -138,6 +138,16 @@ class Contender:
         )
 
 
+def steps_of(run: RunRow) -> int | None:
+    """Return the steps of a run's schedule; those that it took where a script goes by its own, None if unknown."""
+    return run["steps_done"] if "steps" in (run["unread"] or ()) else run["steps"]
+
+
+def samples_of(run: RunRow) -> int | None:
+    """Return the samples of a run's schedule, None if unknown: a script may not go by the budget."""
+    return run["samples"] if run["unread"] else run["steps"] * run["batch_size"]
+
+
 def succeeded(run: RunRow) -> bool:
     """Return True if a run completed its task and has a metric."""
     return run["status"] in (Status.COMPLETED, Status.STOPPED_AT_TARGET) and run["val"] is not None

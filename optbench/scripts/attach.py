@@ -137,7 +137,9 @@ class AttachedRun:
 
         leaves = flatten(self.config.as_dict())
         if key not in leaves:
-            raise ConfigError(f"run.value({key!r}): there is no such key", suggest(key, leaves))
+            from optbench.scripts.commands import suggest_key
+
+            raise ConfigError(f"run.value({key!r}): there is no such key", suggest_key(key, leaves))
         self._use(key.partition(".")[0])
         return leaves[key]
 
@@ -167,7 +169,7 @@ class AttachedRun:
         from optbench.scripts import objects
 
         self._use("schedule")
-        return objects.build_schedule(self.config, optimizer, self.steps if steps is None else steps, self._cwd)
+        return objects.build_schedule(self.config, optimizer, self.config.steps if steps is None else steps, self._cwd)
 
     def clip(self, model: Any) -> Tensor:
         """Apply the configured clip to the gradients; return their joint L2 norm before it, a scalar tensor."""
@@ -245,7 +247,7 @@ class AttachedRun:
             self.clock.resolve()
             recent = self.clock.step_seconds[-self.config.record_every :] if is_due else ()
             speed = step_milliseconds(recent)
-            self._send("log", step=step, samples=samples, values=numbers, speed=speed, **self._times())
+            self._send("log", step=step, samples=samples, values=numbers, speed=speed, **self._so_far())
 
     def _own_values(self, given: Mapping[str, float]) -> dict[str, float]:
         """Return the learning rate and the last gradient norm, unless the script gives them."""
@@ -269,7 +271,7 @@ class AttachedRun:
         if "val_metric" not in numbers:
             raise ConfigError("run.finish() needs a val_metric: it chooses among trials")
         self._finished = True
-        self._send("finish", values=numbers, bytes=self._bytes(), **self._times())
+        self._send("finish", values=numbers, bytes=self._bytes(), **self._so_far())
 
     def _bytes(self) -> dict[str, Any]:
         from optbench.training.memory import resident_peak_bytes
@@ -280,11 +282,18 @@ class AttachedRun:
 
         return {**objects.bytes_of(self._optimizers), "resident": resident_peak_bytes()}
 
-    def _times(self) -> dict[str, object]:
-        """Return the seconds by phase so far, which add up to all seconds since `attach`."""
+    def _so_far(self) -> dict[str, object]:
+        """Return the seconds by phase, which add up to all seconds since `attach`, and the gradient evaluations."""
         state = self.clock
         state.to(state._phase)
-        return {"seconds": state.seconds(), "marked": self._marked}
+        return {"seconds": state.seconds(), "marked": self._marked, "evaluations": self._evaluations()}
+
+    def _evaluations(self) -> int | None:
+        if not self._optimizers:
+            return None
+        from optbench.scripts import objects
+
+        return objects.evaluations_of(self._optimizers)
 
     # -- the way back ------------------------------------------------------------------------------------------------
 
@@ -304,7 +313,7 @@ class AttachedRun:
     def _at_exit(self) -> None:
         self.clock.resolve()
         milliseconds = step_milliseconds(self.clock.step_seconds)
-        self._send("end", step=self._step, samples=self._samples, speed=milliseconds, **self._times())
+        self._send("end", step=self._step, samples=self._samples, speed=milliseconds, **self._so_far())
 
 
 class Phase:

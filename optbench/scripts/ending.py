@@ -57,8 +57,10 @@ def is_optimizer_used(config: RunConfig, used: Sequence[str]) -> bool:
     return bool({"optimizer", *(modifier.name for modifier in config.modifiers)} & {*keys, *used})
 
 
-def notes(config: RunConfig, used: Sequence[str]) -> list[str]:
-    """Return what is to be said of a result: keys that were set, and that the script never read."""
+def notes(config: RunConfig, used: Sequence[str], *, counts_steps: bool = True) -> list[str]:
+    """Return what is to be said of a result: keys that were set, and that the script never read.
+
+    `counts_steps`: False for curves that are numbered by epochs, or not at all."""
     read = {*used, *(key.partition(".")[0] for key in placeholders(config)), *HANDLED}
     read |= {modifier.name for modifier in config.modifiers}
     typed = [text.partition("=")[0].lstrip("+").partition(".")[0] for text in config.overrides]
@@ -67,6 +69,8 @@ def notes(config: RunConfig, used: Sequence[str]) -> list[str]:
     evaluations = config.optimizer.about.get("evaluations", 1)
     if "steps" not in read and ("steps" in unread or evaluations != 1):
         found.append("the script never reads run.steps: equal budgets can't be shown")
+    if not counts_steps:
+        found.append("the script names no optimizer steps: its curves are by epoch or row")
     if "seed" in unread:
         found.append("the script never reads run.seed: its seeds can't be repeated")
     others = [key for key in unread if key not in ("steps", "seed")]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from optbench.config import RunConfig
 from optbench.records import Record, Split
+from optbench.scripts.commands import placeholders
 from optbench.scripts.job import Event, EventReader, numbers_in
 from optbench.scripts.names import RESERVED, is_name, split_of
 from optbench.training.clock import PHASES
 
 TRAINING = PHASES[:4]  # data, forward, backward, optimizer
 MOST_STEPS = 2**53
+BUDGET = ("steps", "batch_size")
+"""Keys of the budget: a figure that rests on one is known only if the script reads it."""
 
 
 @dataclass
@@ -57,11 +61,21 @@ class Progress:
     attached: bool = False
     used: dict[str, Event] = field(default_factory=dict)
     step: int = 0
-    samples: int = 0
+    """The last step that the script named, or its epoch or row."""
+    counts_steps: bool = True
+    """False for a script whose rows are numbered by epochs, or not at all."""
+    steps: int | None = None
+    """Optimizer steps done; None if the script doesn't say."""
+    told_samples: int | None = None
+    """Samples consumed, as the script itself counts them."""
+    evaluations_before: int = 0
+    """Gradient evaluations of earlier starts, up to where this one began."""
+    evaluations_counted: int | None = None
+    """Those of this start; None unless the optimizer counts them."""
     latest: dict[str, float] = field(default_factory=dict)
     """Values of the latest validation."""
     best: dict[str, float] = field(default_factory=dict)
-    reached: dict[str, float] = field(default_factory=dict)
+    reached: dict[str, float | None] = field(default_factory=dict)
     """Step, samples and train_seconds at which the target was reached."""
     finish: Event | None = None
     error: Event | None = None
@@ -78,11 +92,42 @@ class Progress:
         """Times of all starts."""
         return self.before + self.now
 
+    @cached_property
+    def _filled(self) -> set[str]:
+        return {key.partition(".")[0] for key in placeholders(self.config)}
+
+    @property
+    def read(self) -> set[str]:
+        """The keys that the script has read, or that its arguments are filled with."""
+        return {*self.used, *self._filled}
+
+    @property
+    def unread(self) -> list[str]:
+        """The keys of the budget that the script has not read."""
+        return [key for key in BUDGET if key not in self.read]
+
+    @property
+    def samples(self) -> int | None:
+        """Samples consumed; None if the script neither counts them nor reads the batch size."""
+        if self.told_samples is not None or self.steps is None or "batch_size" in self.unread:
+            return self.told_samples
+        return self.steps * self.config.batch_size
+
+    @property
+    def gradient_evaluations(self) -> int | None:
+        """Gradient evaluations: as many a step as the optimizer declares, else those that it has counted."""
+        declared = self.config.optimizer.about.get("evaluations")
+        if not isinstance(declared, (int, float)) and self.evaluations_counted is not None:
+            return self.evaluations_before + self.evaluations_counted
+        per_step = 1 if declared is None else declared
+        return round(self.steps * per_step) if self.steps is not None and isinstance(per_step, (int, float)) else None
+
     def take(self, event: Event) -> Iterator[Record]:
         """Note what an event says, and yield its records."""
         kind = event["kind"]
         if "seconds" in event:
             self.now = Times.of(event)
+            self.evaluations_counted = whole(event.get("evaluations"))
         if kind == "used":
             self.used[str(event.get("name"))] = event
         elif kind == "log":
@@ -113,14 +158,17 @@ class Progress:
 
     def _reach(self, event: Event) -> bool:
         """Note the step of an event; return False if it has none."""
-        step, samples = whole(event.get("step")), whole(event.get("samples"))
+        step = whole(event.get("step"))
         if step is not None:
-            self.step, self.samples = step, step * self.config.batch_size if samples is None else samples
+            self.step, self.told_samples = step, whole(event.get("samples"))
+            self.counts_steps = bool(event.get("counts_steps", True))
+            self.steps = step if self.counts_steps else None
         return step is not None
 
     def restore(self, row: Mapping[str, Any]) -> None:
         """Note what a record of an earlier start says."""
         self._reach(row)
+        self.evaluations_before = whole(row.get("gradient_evaluations")) or 0
         if row.get("split") == Split.VALIDATION:
             values = {name: value for name, value in numbers_in(dict(row)).items() if name not in RESERVED}
             self._validated(values, float(row.get("train_seconds") or 0.0))
@@ -143,12 +191,10 @@ class Progress:
         return a > b if self.direction == "max" else a < b
 
     def _record(self, split: Split, values: Mapping[str, Any]) -> Record:
-        evaluations = self.config.optimizer.about.get("evaluations", 1)
-        per_step = evaluations if isinstance(evaluations, (int, float)) else 1
         return Record(
             step=self.step,
             samples=self.samples,
-            gradient_evaluations=round(self.step * per_step),
+            gradient_evaluations=self.gradient_evaluations,
             split=split,
             train_seconds=self.times.train,
             wall_seconds=self.times.wall,

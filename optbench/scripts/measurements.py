@@ -11,7 +11,8 @@ Row: TypeAlias = Mapping[str, object]
 """Values by the script's names, as JSON, a table or events hold them."""
 Curve: TypeAlias = tuple[tuple[int, Mapping[str, float]], ...]
 """(step, values by column) in the order of the steps."""
-STEP_NAMES = ("step", "global_step", "iteration", "epoch")
+OPTIMIZER_STEPS = ("step", "global_step", "iteration")
+STEP_NAMES = (*OPTIMIZER_STEPS, "epoch")
 """Names of a row's step; the first one found counts. A row without any has the step of the row before; where no row has
 one, they are numbered from 1."""
 ALSO = {name: name for name in ("train_loss", "val_loss", "lr")}
@@ -26,6 +27,8 @@ class Measured:
     """The last value of each column (val_metric, test_metric, ...); may be nan or infinite."""
     rows: Curve = ()
     problem: str = ""
+    counts_steps: bool = False
+    """True if rows are numbered by optimizer steps; False for epochs, or rows in their order."""
 
 
 def measured(rows: Iterable[Row], names: Mapping[str, str], place: str) -> Measured:
@@ -34,8 +37,11 @@ def measured(rows: Iterable[Row], names: Mapping[str, str], place: str) -> Measu
     A later row replaces an earlier one of the same step. A cell that is empty or null is no measurement."""
     final, by_step, last = dict[str, float](), dict[int, dict[str, float]](), dict[str, object]()
     named: int | None = None
+    by_names: set[str] = set()
     for number, row in enumerate(rows, 1):
-        named = step_of(row, named)
+        if (numbered := step_of(row)) is not None:
+            by_names.add(numbered[0])
+            named = numbered[1]
         found = {column: value_of(row, name) for column, name in {**ALSO, **names}.items()}
         values = {column: value for column, value in found.items() if isinstance(value, float)}
         last |= {column: value for column, value in found.items() if value is not None}
@@ -48,7 +54,8 @@ def measured(rows: Iterable[Row], names: Mapping[str, str], place: str) -> Measu
             problem = problem or f"no {name} in {place}"
         elif not isinstance(last[column], float):
             problem = problem or f"{name} in {place} is not a number: {str(last[column])[:60]!r}"
-    return Measured(final, tuple(sorted(by_step.items())), problem)
+    counts_steps = bool(by_names) and by_names <= {*OPTIMIZER_STEPS}
+    return Measured(final, tuple(sorted(by_step.items())), problem, counts_steps)
 
 
 def value_of(row: Row, name: str) -> object:
@@ -68,10 +75,10 @@ def value_of(row: Row, name: str) -> object:
         return found
 
 
-def step_of(row: Row, before: int | None) -> int | None:
-    """Return the step that a row names, else that of the row before."""
+def step_of(row: Row) -> tuple[str, int] | None:
+    """Return the step of a row with its name; None for a row without any."""
     for name in STEP_NAMES:
         found = value_of(row, name)
         if isinstance(found, float) and math.isfinite(found) and 0 <= found < 2**53:
-            return int(found)
-    return before
+            return name, int(found)
+    return None

@@ -18,7 +18,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from optbench.errors import ConfigError
@@ -77,7 +77,7 @@ class MetricSource:
         if not missing or not holds(self.output, missing[0]):
             return found
         hint = f"{missing[0]} is in its text, but in no line of JSON such as print(json.dumps({{{missing[0]!r}: 0.9}}))"
-        return Measured(found.final, found.rows, f"{found.problem}: {hint}")
+        return replace(found, problem=f"{found.problem}: {hint}")
 
     def _from_files(self, files: Sequence[Path]) -> Measured:
         events = [file for file in files if is_event_file(file)]

@@ -27,8 +27,9 @@ def build_optimizer(config: RunConfig, parameters: Any, cwd: str) -> torch.optim
 
     from optbench.models.roles import problem_of
     from optbench.optimizers.core.build import build
-    from optbench.optimizers.core.interface import warm_up
+    from optbench.optimizers.core.interface import requires_closure, warm_up
     from optbench.optimizers.core.wrapper import Wrapper
+    from optbench.scripts.closures import ClosureOptimizer
     from optbench.sessions.compatible import check_compatible, with_modifiers
     from optbench.training.lr_scaling import lr_factor
 
@@ -41,7 +42,9 @@ def build_optimizer(config: RunConfig, parameters: Any, cwd: str) -> torch.optim
     else:
         made = of_groups(target, choice, parameters)
     optimizer: Any = with_modifiers(made, config, choice)
-    if not isinstance(optimizer, torch.optim.Optimizer):
+    if requires_closure(made):
+        optimizer = ClosureOptimizer(optimizer, choice.name)
+    elif not isinstance(optimizer, torch.optim.Optimizer):
         optimizer = Wrapper(optimizer)  # schedulers and trainers check the class
     factor = lr_factor(config.scale_lr, config.batch_size, config.scale_from)
     for group in optimizer.param_groups:
@@ -157,6 +160,14 @@ def bytes_of(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Any]:
         "gradients": tensor_bytes(p.grad for p in parameters if p.grad is not None),
         **peaks,
     }
+
+
+def evaluations_of(optimizers: Iterable[torch.optim.Optimizer]) -> int | None:
+    """Return the gradient evaluations of the optimizers that evaluate the loss themselves; None without any."""
+    from optbench.scripts.closures import ClosureOptimizer
+
+    counts = [optimizer.evaluations for optimizer in optimizers if isinstance(optimizer, ClosureOptimizer)]
+    return sum(counts) if counts else None
 
 
 def evaluation_weights(optimizer: Any, model: nn.Module, batches: Iterable[Any] | None) -> Any:

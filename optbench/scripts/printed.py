@@ -42,8 +42,10 @@ class PrintedMetrics:
         """Yield the events of new rows, now and then; none for a script that may still attach."""
         begin = time.monotonic()
         if self.is_read_live and begin >= self.due:
-            rows = self.source.read().rows
-            yield from self._events(rows if rows == self.seen else rows[:-1])  # the last one may not be whole yet
+            found = self.source.read()
+            rows = found.rows
+            whole = rows if rows == self.seen else rows[:-1]  # the last one may not be whole yet
+            yield from self._events(whole, found.counts_steps)
             self.seen = rows
             now = time.monotonic()
             self.due = now + max(LOOK_SECONDS, (now - begin) / SHARE)
@@ -52,16 +54,16 @@ class PrintedMetrics:
         """Return the events that are left, the result among them, and why there is no metric, or ""."""
         found = self.source.read()
         finish = {"kind": "finish", "values": dict(found.final)}
-        return [*self._events(found.rows), finish], found.problem
+        return [*self._events(found.rows, found.counts_steps), finish], found.problem
 
     def close(self) -> None:
         """Let another run read the same file."""
         self.held.close()
 
-    def _events(self, rows: Curve) -> Iterator[Event]:
+    def _events(self, rows: Curve, counts_steps: bool) -> Iterator[Event]:
         for step, values in rows:
             if step >= next(reversed(self.taken), 0) and values != self.taken.get(step):  # new, or measured once more
                 if not self.taken:
                     yield {"kind": "begin"}  # drops the records of an earlier start
                 self.taken[step] = values
-                yield {"kind": "log", "step": step, "values": dict(values)}
+                yield {"kind": "log", "step": step, "counts_steps": counts_steps, "values": dict(values)}

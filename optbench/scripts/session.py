@@ -225,7 +225,7 @@ class Script:
             self.facts["hardware"] |= told["hardware"]
         self.folder.write_run(self.facts)
         for sink in sinks:
-            sink.start({**self.facts, "resumed_from_steps": self.resumed_from})
+            sink.start({**self.facts, "resumed_from_steps": self.resumed_from, "unread": self.progress.unread})
 
     def _stop_if_due(self, child: Child) -> None:
         limit = self.config.max_seconds
@@ -240,9 +240,10 @@ class Script:
 
     def _interrupted(self) -> Interrupted:
         name = signal_name(self.signals.first)
+        of = f" of {self.config.steps}" if "steps" in self.progress.read else ""
         return Interrupted(
             self.signals.first,
-            f"interrupted by {name} at step {self.progress.step} of {self.config.steps}",
+            f"interrupted by {name} at step {self.progress.step}{of}",
             "Run the same command again: the script finds its checkpoint folder as it left it",
         )
 
@@ -283,7 +284,7 @@ class Script:
         target |= {"step": None, "samples": None, "train_seconds": None, **progress.reached}
         empty = result_before_start(config, status, reason)
         latest = {name: value for name, value in progress.latest.items() if name in FINAL}
-        told = notes(config, tuple(progress.used))
+        told = notes(config, tuple(progress.used), counts_steps=progress.counts_steps or progress.step <= 1)
         for note in told:
             log.warning(note)
         return {
@@ -292,9 +293,9 @@ class Script:
             "final": {**empty["final"], **latest, **final},
             "best": dict(progress.best) or None,
             "target": target if config.target is not None else None,
-            "steps": progress.step,
+            "steps": progress.steps,
             "samples": progress.samples,
-            "gradient_evaluations": progress.step,
+            "gradient_evaluations": progress.gradient_evaluations,
             "seconds": times.seconds,
             "train_seconds": times.train,
             "wall_seconds": times.wall,
@@ -302,6 +303,7 @@ class Script:
             "throughput": {**empty["throughput"], **self._speed()},
             "resumed_from_steps": self.resumed_from,
             "notes": told,
+            "unread": progress.unread,
         }
 
     def _bytes(self) -> Document:
@@ -310,8 +312,8 @@ class Script:
         return {**numbers_in(told), "optimizer_state": numbers_in(told.get("optimizer_state"))}
 
     def _speed(self) -> Document:
-        seconds = self.progress.times.train
-        rate = self.progress.samples / seconds if seconds > 0 else None
+        seconds, samples = self.progress.times.train, self.progress.samples
+        rate = samples / seconds if seconds > 0 and samples is not None else None
         return {"samples_per_second": rate, **self.progress.speed}
 
     def _close(self, result: Document) -> None:

@@ -17,7 +17,7 @@ def sinks_for(config: RunConfig, *, progress: bool) -> Callable[[RunFolder], lis
     def make(folder: RunFolder) -> list[Sink]:
         from optbench.trackers.console import Console
 
-        return [Console(config.steps, config.batch_size, enabled=progress), *trackers_for(config, folder)]
+        return [Console(config.steps, enabled=progress), *trackers_for(config, folder)]
 
     return make
 

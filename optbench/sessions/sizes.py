@@ -21,7 +21,7 @@ def sizes_of(config: RunConfig, root: Path) -> Document:
 
     Nothing is written. Raises the errors of the run itself; `root` holds the runs that `init` may name. A model with a
     session of its own, such as a training script, builds everything there: it has no sizes here."""
-    if "session" in config.model.about:
+    if config.has_own_session:
         return {}
     objects = assemble(config, known_micro_batch=config.batch_size, weights=initial_weights(config, root))
     players = objects.trainer.players

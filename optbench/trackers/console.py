@@ -20,11 +20,10 @@ PLAIN_SECONDS = 5.0  # between two plain lines
 class Console(Sink):
     """A Sink that prints progress."""
 
-    def __init__(
-        self, total_steps: int, batch_size: int, *, enabled: bool = True, plain_seconds: float = PLAIN_SECONDS
-    ) -> None:
-        self.total_steps, self.batch_size, self.enabled = total_steps, batch_size, enabled
-        self.plain_seconds = plain_seconds
+    def __init__(self, total_steps: int, *, enabled: bool = True, plain_seconds: float = PLAIN_SECONDS) -> None:
+        self.total_steps: int | None = total_steps
+        """None where a script goes by a budget of its own."""
+        self.enabled, self.plain_seconds = enabled, plain_seconds
         self.metric = "metric"
         self.seen: dict[str, float] = {}
         self.step = self.first_step = 0
@@ -37,6 +36,8 @@ class Console(Sink):
         self.metric = str(run.get("metric", "metric"))
         self.step = self.first_step = (run.get("resumed_from_steps") or [0])[-1]
         self.began = self.printed = time.monotonic()
+        if "steps" in run.get("unread", ()):
+            self.total_steps = None
         if not self.enabled:
             return
         device = describe_device(run.get("hardware", {}))
@@ -51,7 +52,7 @@ class Console(Sink):
 
         progress = Progress(
             BarColumn(24),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn("{task.completed:,.0f}" + ("/{task.total:,.0f}" if self.total_steps is not None else " steps")),
             TextColumn("{task.description}", markup=False),
             TimeRemainingColumn(compact=True),
             console=Terminal(stderr=True),
@@ -106,10 +107,13 @@ class Console(Sink):
         self._printed_step, before = self.step, self._printed_step
         if self.step == before:  # final evaluations come after the line of the last step
             return
-        rate = (self.step - self.first_step) / max(1e-9, self.printed - self.began)
-        left = (self.total_steps - self.step) / rate if rate > 0 else None
-        ending = f"  {duration(left)} left" if left is not None and self.step < self.total_steps else ""
-        print(f"step {self.step:,}/{self.total_steps:,}  {self._values()}{ending}", file=sys.stderr, flush=True)
+        total, ending = "", ""
+        if self.total_steps is not None:
+            total = f"/{self.total_steps:,}"
+            rate = (self.step - self.first_step) / max(1e-9, self.printed - self.began)
+            left = (self.total_steps - self.step) / rate if rate > 0 else 0.0
+            ending = f"  {duration(left)} left" if left > 0 else ""
+        print(f"step {self.step:,}{total}  {self._values()}{ending}", file=sys.stderr, flush=True)
 
 
 def describe_device(hardware: Mapping[str, Any]) -> str:

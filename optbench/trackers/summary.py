@@ -39,11 +39,13 @@ def time_lines(result: Document) -> list[str]:
     total = sum(seconds.values()) or 1.0
     shares = sorted(((value / total, name) for name, value in seconds.items()), reverse=True)
     split = ", ".join(f"{name} {share:.0%}" for share, name in shares if share >= 0.01)
+    rate, median, slow = (speed.get(key) for key in ("samples_per_second", "step_ms_median", "step_ms_p95"))
+    known = [f"{rate:,.0f} samples/s"] if rate else []
+    known += [f"step {number(median, '.2f')} ms (95 %: {number(slow, '.2f')} ms)"] if median else []
     lines = [
         f"  {'time':<12} {duration(result['wall_seconds'])}, training "
         f"{duration(result.get('train_seconds') or 0.0)} ({split})",
-        f"  {'speed':<12} {number(speed.get('samples_per_second'), ',.0f')} samples/s, step "
-        f"{number(speed.get('step_ms_median'), '.2f')} ms (95 %: {number(speed.get('step_ms_p95'), '.2f')} ms)",
+        f"  {'speed':<12} {', '.join(known) or 'not known'}",
     ]
     if speed.get("flops_per_second"):
         use = f", {speed['utilisation']:.0%} of the device's peak" if speed.get("utilisation") else ""

@@ -118,7 +118,7 @@ def write_run(
         "final": end if value is not None else {},
         "best": end if value is not None else {},
         "train_seconds": 1.0,
-        **({"samples": 8 * steps, "gradient_evaluations": evaluations} if evaluations else {}),
+        **({"steps": steps, "samples": 8 * steps, "gradient_evaluations": evaluations} if evaluations else {}),
     }
     (folder / "run.json").write_text(json.dumps(run))
     (folder / "result.json").write_text(json.dumps(result))

@@ -28,7 +28,7 @@ def drive(console: Console) -> None:
 
 
 def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    drive(Console(40, 8, plain_seconds=0.0))
+    drive(Console(40, plain_seconds=0.0))
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()
@@ -39,12 +39,12 @@ def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_few_lines_when_little_time_goes_by(capsys: pytest.CaptureFixture[str]) -> None:
-    drive(Console(40, 8, plain_seconds=100.0))
+    drive(Console(40, plain_seconds=100.0))
     assert len(capsys.readouterr().err.splitlines()) == 2  # the run, and its end
 
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    drive(Console(40, 8, enabled=False))
+    drive(Console(40, enabled=False))
     assert capsys.readouterr().err == ""
 
 
@@ -52,7 +52,7 @@ def test_the_progress_bar_ends_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    console = Console(40, 8)
+    console = Console(40)
     drive(console)
     assert console._progress is None
     assert "accuracy" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from optbench.optimizers.core.rule import Closure, Loss, ParamGroup
 
 
 class Wrapper(torch.optim.Optimizer):
-    """Drives `inner` and shares its groups and state; a subclass overrides `step`.
+    """Drives `inner` and shares its groups and state; a subclass overrides `step`, which is the inner one here.
 
     Attributes that are not found here (`engine`, `warm_up`, `eval`, ...) come from the inner optimizer."""
 
@@ -59,6 +59,10 @@ class Wrapper(torch.optim.Optimizer):
     def add_param_group(self, param_group: ParamGroup) -> None:
         """Add a group to the inner optimizer."""
         self.inner.add_param_group(param_group)
+
+    def step(self, closure: Closure | None = None) -> Loss:
+        """Take the inner optimizer's step; return the closure's loss, if one is given."""
+        return self.step_inner(closure)
 
     def step_inner(self, closure: Closure | None) -> Loss:
         """Take the inner optimizer's step; pass the closure on without calling it."""

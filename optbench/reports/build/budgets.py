@@ -54,9 +54,9 @@ def evaluated(run: RunRow, runs: Sequence[RunRow]) -> float:
     """Return a run's planned samples through gradient evaluations; one that ended early has as many a step as others of
     its contender."""
     for other in itertools.chain([run], (other for other in runs if other["contender"] == run["contender"])):
-        samples, evaluations = other["samples"], other["gradient_evaluations"]
-        if samples and evaluations:
-            return run["steps"] * run["batch_size"] * evaluations * other["batch_size"] / samples
+        steps, evaluations = other["steps_done"], other["gradient_evaluations"]
+        if steps and evaluations:
+            return run["steps"] * run["batch_size"] * evaluations / steps
     return float(run["steps"] * run["batch_size"])
 
 

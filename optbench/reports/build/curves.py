@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from optbench.reports.contenders import Contender, succeeded
 from optbench.reports.model.content import Curve
-from optbench.reports.read.series import RunSeries, series_of
+from optbench.reports.read.series import RunSeries, series_of, whole
 from optbench.reports.statistics.measures.bands import band
 from optbench.reports.statistics.measures.thinning import thin
 
@@ -87,7 +87,7 @@ def band_of(contender: str, column: str, seeds: Sequence[RunSeries], points: int
         contender=contender,
         column=column,
         step=tuple(grid.astype(int).tolist()),
-        samples=tuple(np.rint(samples).astype(int).tolist()),
+        samples=whole(samples),
         train_seconds=tuple(seconds.tolist()),
         value=tuple(mean[kept].tolist()),
         low=tuple(minimum[kept].tolist()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from optbench.reports.build.workload import ReportOptions, at_full_budget, workl
 from optbench.reports.claims.deciding import claims_in, decide_claim, is_paired
 from optbench.reports.claims.sides import sides_of
 from optbench.reports.contenders import OPEN, PRUNED, TUNE, succeeded
-from optbench.reports.model.content import Claim, Failure, Report, RunDetail
+from optbench.reports.model.content import Claim, Failure, Note, Report, RunDetail
 from optbench.reports.model.table import capital
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.settings import config_of
@@ -69,7 +70,17 @@ def build(results: Results, options: ReportOptions) -> Report:
         claim=claim(groups, cells, results.studies, options.level),
         open_runs=len(runs) - len(ended),
         next_steps=next_steps(results, found, failures),
+        notes=notes(ended),
     )
+
+
+def notes(runs: Sequence[RunRow]) -> tuple[Note, ...]:
+    """Return what training scripts leave open: each sentence once, with the runs that it is about."""
+    found: dict[str, Counter[str]] = {}
+    for run in runs:
+        for text in dict.fromkeys(run["notes"] or ()):
+            found.setdefault(text, Counter())[run["contender"]] += 1
+    return tuple(Note(text, dict(sorted(counts.items()))) for text, counts in found.items())
 
 
 def with_settings(options: ReportOptions, studies: Mapping[str, StudyFile]) -> ReportOptions:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from optbench.reports.contenders import HEADLINES, OPEN, PRUNED, Contender, contenders_of, succeeded
+from optbench.reports.contenders import (
+    HEADLINES,
+    OPEN,
+    PRUNED,
+    Contender,
+    contenders_of,
+    samples_of,
+    steps_of,
+    succeeded,
+)
 from optbench.reports.model.content import (
     BudgetCurve,
     LadderStep,
@@ -50,7 +60,8 @@ def tuning_sections(
         if not contender.tuning:
             continue
         tried = [run for runs in contender.tuning.values() for run in runs]
-        used = [run["gradient_evaluations"] * run["batch_size"] for run in tried if run["gradient_evaluations"]]
+        known = [run for run in tried if "batch_size" not in (run["unread"] or ())]
+        used = [run["gradient_evaluations"] * run["batch_size"] for run in known if run["gradient_evaluations"]]
         spent = max(used) * max(map(len, contender.tuning.values())) if used else None
         curves.append(budget_curve(contender.name, contender.scores(), direction, level, spent))
         key = learning_rate_key(contender.searched)
@@ -92,13 +103,13 @@ def cost_at_end(run: RunRow, target: float, direction: str, times: bool) -> Cost
     """Return what a run used to the end of its schedule, None if it did not end at the target."""
     if not succeeded(run) or not reaches(run["val"], target, direction):
         return None
-    flops = run["flops_per_step"]
+    flops, steps = run["flops_per_step"], steps_of(run)
     return Cost(
-        steps=run["steps"],
-        samples=run["steps"] * run["batch_size"],
+        steps=steps,
+        samples=samples_of(run),
         train_seconds=run["train_seconds"] if times else None,
         wall_seconds=run["wall_seconds"] if times else None,
-        flops=flops * run["steps"] if flops else None,
+        flops=flops * steps if flops and steps else None,
     )
 
 
@@ -114,7 +125,7 @@ def cost_at_passing(
     flops, step = run["flops_per_step"], int(evaluated.step[index])
     return Cost(
         steps=step,
-        samples=int(evaluated.samples[index]),
+        samples=int(samples) if math.isfinite(samples := evaluated.samples[index]) else None,
         train_seconds=float(evaluated.train_seconds[index]) if times else None,
         wall_seconds=float(evaluated.wall_seconds[index]) if times else None,
         flops=flops * step if flops else None,
@@ -131,20 +142,21 @@ def ladder_of(runs: Sequence[RunRow], cells: Cells) -> dict[float, dict[str, Con
 
 
 def ladder_section(contenders: Sequence[Contender], ladder: Ladder, level: float) -> tuple[LadderStep, ...]:
-    """Return the headline at each budget; empty for a single budget."""
+    """Return the headline at each budget; empty for a single budget, and for scripts that do not say their steps."""
     if len(ladder) < 2:
         return ()
     return tuple(
         LadderStep(
             contender=contender.name,
             budget=budget,
-            steps=there[contender.name].finals[0]["steps"],
+            steps=steps,
             test=mean_interval(there[contender.name].values("test"), level),
             val=mean_interval(there[contender.name].values("val"), level),
         )
         for contender in contenders
         for budget, there in ladder.items()
         if contender.name in there and there[contender.name].finals
+        if (steps := steps_of(there[contender.name].finals[0])) is not None
     )
 
 

@@ -20,7 +20,7 @@ from optbench.reports.build.sections import (
     tuning_sections,
 )
 from optbench.reports.comparable import Comparability, check, check_tuning
-from optbench.reports.contenders import DONE, HEADLINES, Contender, contenders_of, headline_of
+from optbench.reports.contenders import DONE, HEADLINES, Contender, contenders_of, headline_of, steps_of
 from optbench.reports.model.content import Workload
 from optbench.reports.outcomes import loss_arms, of_ratios
 from optbench.reports.read.columns import RunRow
@@ -125,14 +125,15 @@ def compared(
     by_loss = headline == "test_metric" and scale.kind == SHARE
     losses = loss_arms([entry.contender for entry in found], sign) if by_loss else []
     spans = ranges(found, pairs)
+    unread = {key for run in runs for key in run["unread"] or ()}
     base = Workload(
         name=name,
         metric=(known["metric"] if known else None) or "metric",
         direction=direction,
         headline=headline,
         target=None,
-        steps=runs[0]["steps"],
-        batch_size=runs[0]["batch_size"],
+        steps=common([steps_of(run) for run in runs]) if "steps" in unread else runs[0]["steps"],
+        batch_size=None if "batch_size" in unread else runs[0]["batch_size"],
         budgets=(),
         answer=(),
         warnings=(),
@@ -143,6 +144,11 @@ def compared(
         loss_pairs=tuple(judge(losses, of_ratios(options.margin))),
     )
     return base, found
+
+
+def common(values: Sequence[int | None]) -> int | None:
+    """Return the value that all have; None if they differ."""
+    return values[0] if len(set(values)) == 1 else None
 
 
 def scale_of_all(contenders: Sequence[Contender], column: str) -> Scale:

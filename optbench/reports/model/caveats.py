@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from optbench.reports.model.content import Report
 from optbench.reports.model.numbers import counted
 from optbench.reports.model.rows import Row
+from optbench.reports.model.table import capital
 
 FEW_SEEDS = 5
 LISTED = 3  # contenders named in a sentence
@@ -26,6 +27,7 @@ def sentences(report: Report) -> Iterator[str]:
         yield f"{counted(report.open_runs, 'run')} {'has' if report.open_runs == 1 else 'have'} not ended yet."
     yield from of_rows(report, "No final run has ended yet", waits)
     yield from (f"Mixed on request: {line}" for line in report.mixed)
+    yield from noted(report)
     yield from given(report)
     yield from of_rows(report, "Final seeds failed", lambda row: row.failed > 0)
     yield from of_rows(
@@ -48,6 +50,13 @@ def sentences(report: Report) -> Iterator[str]:
 def waits(row: Row) -> bool:
     """Return True for a contender of whose final runs none has ended."""
     return row.waiting > 0 and not row.values and not row.failed
+
+
+def noted(report: Report) -> Iterator[str]:
+    """Yield what training scripts leave open, and in how many runs of whom."""
+    for note in report.notes:
+        listed = cut([f"{counted(count, 'run')} of {who}" for who, count in note.runs.items()])
+        yield f"{capital(note.text)}: {listed}."
 
 
 def given(report: Report) -> Iterator[str]:

@@ -66,8 +66,10 @@ def facts(workload: Workload) -> str:
     """Return what was trained towards, in a line."""
     aim = leaderboard.AIMS.get(workload.direction, workload.direction)
     goal = f"; target {short(workload.target)} on validation" if workload.target is not None else ""
-    budget = f"{workload.steps:,} steps of {workload.batch_size:,} samples"
-    return f"{workload.headline_name} after {budget}; {aim}{goal}"
+    steps, batch = workload.steps, workload.batch_size
+    samples = f" of {batch:,} samples" if batch is not None else ""
+    budget = f"after {steps:,} steps{samples}" if steps is not None else "at the end of the script's own budget"
+    return f"{workload.headline_name} {budget}; {aim}{goal}"
 
 
 def unnamed(sentence: str, workload: Workload) -> str:

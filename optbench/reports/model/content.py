@@ -47,8 +47,9 @@ class Workload:
     headline: str
     """The metric of the leaderboard and the verdicts: test_metric or val_metric."""
     target: float | None
-    steps: int
-    batch_size: int
+    steps: int | None
+    """None, like the batch size, where a training script goes by a budget of its own that is not known."""
+    batch_size: int | None
     budgets: tuple[float, ...]
     answer: tuple[str, ...]
     """The answer: the optimizer to use, and the certainty."""
@@ -247,6 +248,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What the training script of some runs leaves open: equal budgets, seeds, settings that it never reads."""
+
+    text: str
+    runs: Mapping[str, int]
+    """Number of runs by contender."""
+
+
+@dataclass(frozen=True, slots=True)
 class NextStep:
     """A command to type next."""
 
@@ -283,4 +293,6 @@ class Report:
     open_runs: int = 0
     """Runs that have not ended."""
     next_steps: tuple[NextStep, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """What training scripts leave open."""
     schema: int = 1

@@ -128,6 +128,7 @@ class Curve:
     """A name of the column dictionary: val_metric, train_loss, ..."""
     step: tuple[int, ...]
     samples: tuple[int, ...]
+    """Empty where they are not known."""
     train_seconds: tuple[float, ...]
     value: tuple[float | None, ...]
     """None where it was not finite."""

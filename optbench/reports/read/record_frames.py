@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INTEGERS = ("step", "samples", "tokens", "gradient_evaluations")
 TEXT = ("run_id", "split")
-REQUIRED = ("step", "samples", "split")
+REQUIRED = ("step", "split")
 IGNORED = ("nonfinite",)
 SPLITS = frozenset(map(str, Split))
 FILES_AT_ONCE = 32  # some 30 MB

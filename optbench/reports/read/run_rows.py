@@ -56,6 +56,7 @@ RESULT_COLUMNS = {  # column: its keys in result.json
     "test_trivial": ("final", "test_trivial"),
     "best_val": ("best", "val_metric"),
     "best_step": ("best", "step"),
+    "steps_done": ("steps",),
     "samples": ("samples",),
     "gradient_evaluations": ("gradient_evaluations",),
     "train_seconds": ("train_seconds",),
@@ -227,6 +228,8 @@ def end_of(folder: Path) -> dict[str, object]:
             "state_bytes": sum(known) if measured else None,
             "peak_bytes": number(sizes.get("peak_allocated") or sizes.get("resident")),
             "resumed": bool(result.get("resumed_from_steps")),
+            "notes": [str(note) for note in result.get("notes") or ()],
+            "unread": [str(key) for key in result.get("unread") or ()],
             **{column: number(nested(result, keys)) for column, keys in RESULT_COLUMNS.items()},
         }
     if (folder / "pruned.json").exists():

@@ -24,6 +24,7 @@ class RunSeries:
 
     step: Floats
     samples: Floats
+    """nan where they are not known"""
     train_seconds: Floats
     wall_seconds: Floats
     value: Floats
@@ -42,13 +43,20 @@ class RunSeries:
             contender=contender,
             column=column,
             step=tuple(self.step.tolist()),
-            samples=tuple(self.samples.tolist()),
+            samples=whole(self.samples),
             train_seconds=tuple(self.train_seconds.tolist()),
             value=tuple(value if math.isfinite(value) else None for value in self.value.tolist()),
             run_id=run_id,
             seed=seed,
             status=status,
         )
+
+
+def whole(counts: Floats) -> tuple[int, ...]:
+    """Return counts as whole numbers; nothing where some are not known."""
+    import numpy as np
+
+    return tuple(np.rint(counts).astype(int).tolist()) if np.isfinite(counts).all() else ()
 
 
 def series_of(records: polars.DataFrame, column: str) -> dict[str, RunSeries]:

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ class LiveDisplay(Observer):
         self.began = self.printed = time.monotonic()
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, tuple[PlannedRun, int]] = {}  # with the step reached
+        self.endless: set[str] = set()  # scripts that do not read the budget: what share is done is not known
         self.training_since: dict[str, tuple[float, float]] = {}  # with the share of the run done then
         self._metrics: dict[str, None] = {}  # in order of appearance
         self._live: Live | None = None
@@ -66,9 +67,11 @@ class LiveDisplay(Observer):
             case RunStarted():
                 self._metrics[event.metric] = None
                 step = event.resumed_from or 0
+                self.endless |= {run.run_id} if "steps" in event.unread.split() else set()
                 self.training_since[run.run_id] = (time.monotonic(), step / run.config.steps)
                 if event.resumed_from:
-                    log.info(f"{run.run_id}: resuming from step {event.resumed_from:,} of {run.config.steps:,}")
+                    of = "" if run.run_id in self.endless else f" of {run.config.steps:,}"
+                    log.info(f"{run.run_id}: resuming from step {event.resumed_from:,}{of}")
             case RunProgress() | RunEvaluated():
                 step = event.step
         self.running[run.run_id] = (run, step)
@@ -134,7 +137,7 @@ class LiveDisplay(Observer):
 
     def summary(self) -> str:
         """Return the state of the sweep in one line."""
-        shares = " ".join(f"{self._share(run_id):.0%}" for run_id in list(self.running)[:8])
+        shares = self._shares(list(self.running)[:8])
         running = f"{len(self.running)} running" + (f" ({shares})" if shares else "")
         failures = count_failures(self.outcomes.values())
         failed = f", {failures} failed" if failures else ""
@@ -158,17 +161,22 @@ class LiveDisplay(Observer):
         seconds = self.times.seconds_left(self._running_seconds(), [c.cell for c in self.cells])
         return "time left: not known yet" if seconds is None else f"about {duration(seconds / self.slots)} left"
 
-    def _share(self, run_id: str) -> float:
-        """Return the share of a running run that is done."""
+    def _share(self, run_id: str) -> float | None:
+        """Return the share of a running run that is done, None if that is not known."""
         run, step = self.running[run_id]
-        return min(1.0, step / run.config.steps)
+        return None if run_id in self.endless else min(1.0, step / run.config.steps)
+
+    def _shares(self, run_ids: Iterable[str]) -> str:
+        """Return the shares of running runs that are done; where that is not known, the step."""
+        found = [(self._share(run_id), self.running[run_id][1]) for run_id in run_ids]
+        return " ".join(f"step {step:,}" if share is None else f"{share:.0%}" for share, step in found)
 
     def _running_seconds(self) -> list[tuple[PlannedRun, float, float | None]]:
         """Return each running run with its share that is done, and the seconds that all of it takes at its speed."""
         now, found = time.monotonic(), []
         for run_id, (run, _) in self.running.items():
             since, at_start = self.training_since[run_id]
-            share = self._share(run_id)
+            share = self._share(run_id) or 0.0
             done = share - at_start
             found.append((run, share, (now - since) / done if done > LEAST_SHARE else None))
         return found
@@ -199,7 +207,7 @@ class LiveDisplay(Observer):
             progress.cell.label,
             {TUNE: "tuning", FINAL: "final seeds", DONE: "done"}.get(progress.stage, "tuned"),
             f"{len(ended)}/{len(runs)}",
-            " ".join(f"{self._share(i):.0%}" for i in self.running if i in runs),
+            self._shares(i for i in self.running if i in runs),
             str(count_failures(ended) or ""),
             self.best(progress),
             values,

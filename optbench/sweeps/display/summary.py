@@ -40,14 +40,15 @@ def cell_summary(progress: CellProgress, outcomes: Mapping[str, Outcome]) -> dic
     finals = [outcomes[r.run_id] for r in progress.finals if r.run_id in outcomes]
     winner = progress.winner
     measured = next((o for o in (*tuning, *finals) if o.metric), None)
+    unread = {key for outcome in (*tuning, *finals) for key in outcome.unread}
     sign = -1.0 if measured and measured.direction == "min" else 1.0
     return {
         "cell": progress.cell.label,
         "given": list(progress.cell.given),
         "metric": measured.metric if measured else None,
         "direction": measured.direction if measured else None,
-        "steps": progress.cell.config.steps,
-        "evaluated_samples": progress.cell.evaluated_samples,
+        "steps": None if "steps" in unread else progress.cell.config.steps,
+        "evaluated_samples": None if unread else progress.cell.evaluated_samples,
         "box": progress.box.as_dict(),
         "trials": len(progress.trials),
         "failed": count_failures([*tuning, *finals]),
@@ -107,13 +108,22 @@ def spread_text(found: Mapping[str, Any] | None) -> str:
 def note_lines(tree: Mapping[str, Any]) -> list[str]:
     """Return the lines below the table: runs, tuning, budget, what some cell alone was given, the folder."""
     counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
-    budgets = sorted({round(cell["evaluated_samples"]) for cell in tree["cells"]})
-    budget = " or ".join(f"{samples:,}" for samples in budgets) if len(budgets) < 4 else f"{len(budgets)} budgets of"
     first = (
         f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; {tuning_text(tree)}, "
-        f"{budget} samples through gradient evaluations a run; 95 % intervals over final seeds"
+        f"{budget_text(tree['cells'])}; 95 % intervals over final seeds"
     )
     return [first, *given_lines(tree["cells"]), f"results  {tree['folder']}"]
+
+
+def budget_text(cells: Sequence[Mapping[str, Any]]) -> str:
+    """Return the budget of a run, as far as it is known: a training script may go by one of its own."""
+    if any(cell["steps"] is None for cell in cells):
+        return "as many steps a run as the script takes: it does not read the budget"
+    samples = [cell["evaluated_samples"] for cell in cells if cell["evaluated_samples"] is not None]
+    known = samples if len(samples) == len(cells) else [cell["steps"] for cell in cells]
+    budgets, what = sorted({round(n) for n in known}), "samples through gradient evaluations"
+    listed = " or ".join(f"{n:,}" for n in budgets) if len(budgets) < 4 else f"{len(budgets)} budgets of"
+    return f"{listed} {what if known is samples else 'steps'} a run"
 
 
 def tuning_text(tree: Mapping[str, Any]) -> str:

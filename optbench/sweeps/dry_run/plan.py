@@ -39,7 +39,7 @@ def plan(
     pruning = NoPruning() if study.pruner != "none" else None
     scheduler = Scheduler(study, cells, root, SilentObserver(), pruning, retry)
     scheduler.plan()
-    probed = [cell for cell in cells if "session" not in cell.config.model.about]  # nobody knows what a script does
+    probed = [cell for cell in cells if not cell.config.has_own_session]  # nobody knows what a script does
     startup = server_seconds(probed) if probed else 0.0
     configs = [cell.config for cell in cells]
     here = executor is None or executor.name == LOCAL
@@ -78,7 +78,7 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError | 
         "runs": run_counts(scheduler, cell),
         "steps": config.steps,
         "batch_size": config.batch_size,
-        "evaluated_samples": cell.evaluated_samples,
+        "evaluated_samples": None if config.has_own_session else cell.evaluated_samples,
         "refused": None,
         **dict.fromkeys(("run_seconds", "step_seconds", "resident_bytes", "disk_bytes", "probe")),
     }
@@ -127,7 +127,8 @@ def totals(study: Study, rows: Sequence[Row], jobs: int, startup: float) -> dict
     able = [r for r in rows if not r["refused"]]
     work = [(r, stage, runs_left(r, stage)) for r in able for stage in STAGES]
     work += [(r, FINAL, unassigned / len(able)) for r in able]
-    evaluated = sum(count * r["evaluated_samples"] for r, _, count in work)
+    samples = [r["evaluated_samples"] for r, _, _ in work]
+    evaluated = None if None in samples else sum(count * n for (_, _, count), n in zip(work, samples, strict=True))
     counts = {"runs": {"planned": runs["planned"] + unassigned, "ended": runs["ended"]}, "evaluated_samples": evaluated}
     if any(r["run_seconds"] is None for r in able):
         return {**counts, "start_seconds": startup, **dict.fromkeys(("run_seconds", "seconds", "disk_bytes"))}

@@ -73,9 +73,10 @@ def table_row(row: Mapping[str, Any]) -> dict[str, str]:
         "box": ", ".join(f"{key.partition('.')[2]} {box}" for key, box in row["box"].items()) or "-",
         "trials": str(row["trials"]),
         "runs (tune + final)": f"{counts}, {ended} done" if ended else counts,
-        "steps": f"{row['steps']:,}",
-        "samples x evaluations": f"{row['evaluated_samples']:,.0f}",
+        "steps" if row["evaluated_samples"] is not None else "steps asked of the script": f"{row['steps']:,}",
     }
+    if row["evaluated_samples"] is not None:
+        shown["samples x evaluations"] = f"{row['evaluated_samples']:,.0f}"
     if row["refused"]:
         return {**shown, "a run takes": "cannot be run", "memory": "-", "disk": "-"}
     seconds = row["run_seconds"]

@@ -57,6 +57,8 @@ class RunStarted(Event):
     metric: str
     direction: str
     resumed_from: int | None
+    unread: str = ""
+    """Keys of the budget, "steps" or "batch_size", that a training script does not read, with blanks between them."""
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def preloaded(configs: Iterable[RunConfig]) -> list[str]:
     """Return the modules to import: the session, those of the choices, and the heavy packages that they import late."""
     modules = set(PRELOADED)
     known = list(configs)
-    training = [config for config in known if "session" not in config.model.about]
+    training = [config for config in known if not config.has_own_session]
     for config in known:
         task = str(config.model.settings.get("task", {}).get("target", ""))
         modules |= {task.rpartition(".")[0]} if task else set()

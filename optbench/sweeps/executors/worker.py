@@ -91,7 +91,8 @@ class EventSink:
         """Send RunStarted; count the evaluations of earlier sessions."""
         resumed = (run.get("resumed_from_steps") or [None])[-1]
         self.evaluations = (resumed or 0) // run["config"]["eval_every"]
-        self.channel.send(RunStarted(self.run_id, run["metric"], run["direction"], resumed))
+        unread = " ".join(run.get("unread", ()))
+        self.channel.send(RunStarted(self.run_id, run["metric"], run["direction"], resumed, unread))
 
     def tick(self, step: int) -> None:
         """Send RunProgress, every PROGRESS_SECONDS."""

@@ -36,6 +36,8 @@ class Outcome:
     resumed_from: tuple[int, ...] = ()
     data_sha256: str | None = None
     """Hash of the samples; None if unknown."""
+    unread: tuple[str, ...] = ()
+    """Keys of the budget that a training script never read."""
 
     @property
     def succeeded(self) -> bool:
@@ -78,6 +80,7 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         resident_bytes=held.get("resident") or 0,
         resumed_from=tuple(result.get("resumed_from_steps") or ()),
         data_sha256=result.get("data_sha256"),
+        unread=tuple(result.get("unread") or ()),
     )
 
 

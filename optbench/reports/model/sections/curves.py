@@ -71,7 +71,7 @@ def points(curves: Sequence[Curve]) -> Iterator[FlatRow]:
     """Yield every point of some curves."""
     for curve in curves:
         names = {"contender": curve.contender, "column": curve.column, "run_id": curve.run_id, "seed": curve.seed}
-        ends = curve.low or (None,) * len(curve.value), curve.high or (None,) * len(curve.value)
-        axes = (curve.step, curve.samples, curve.train_seconds, curve.value, *ends)
+        samples, *ends = (values or (None,) * len(curve.value) for values in (curve.samples, curve.low, curve.high))
+        axes = (curve.step, samples, curve.train_seconds, curve.value, *ends)
         for point in zip(*axes, strict=True):
             yield names | dict(zip(("step", "samples", "train_seconds", "value", "low", "high"), point, strict=True))

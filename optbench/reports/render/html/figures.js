@@ -133,6 +133,9 @@ function curveTraces(figure, chosen) {
   return traces;
 }
 
+const withSamples = (figure) =>
+  Object.values(figure.columns).every((column) => [...column.bands, ...column.runs].every((one) => one.samples.length !== 0));
+
 const AXES = { step: "steps", samples: "samples", seconds: "training seconds" };
 
 function choices(plot, figure) {
@@ -156,7 +159,7 @@ function choices(plot, figure) {
     bar.append(box);
   };
   select("Show", Object.entries(figure.columns).map(([name, column]) => [name, column.title]), "column");
-  select("against", Object.entries(AXES), "axis");
+  select("against", Object.entries(AXES).filter(([name]) => name !== "samples" || withSamples(figure)), "axis");
   check("log scale", "log");
   check("single seeds", "single");
   plot.before(bar);

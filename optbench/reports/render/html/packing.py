@@ -55,7 +55,7 @@ def curve_data(curve: Curve, who: int) -> dict[str, object]:
 
 def factor(curve: Curve) -> int | None:
     """Return the samples of a step, where they are the same whole number all the way."""
-    if not curve.step or not curve.step[-1] or curve.samples[-1] % curve.step[-1]:
+    if not curve.samples or not curve.step[-1] or curve.samples[-1] % curve.step[-1]:
         return None
     each = curve.samples[-1] // curve.step[-1]
     return each if all(n == each * s for n, s in zip(curve.samples, curve.step, strict=True)) else None

@@ -19,7 +19,7 @@ from optbench.contracts import ShowsOutput, Sink
 from optbench.errors import ConfigError, Interrupted
 from optbench.records import Record, Status
 from optbench.scripts.child import Child, visible_device
-from optbench.scripts.commands import check, filled, template, values_of
+from optbench.scripts.commands import check, files_of, filled, template, values_of
 from optbench.scripts.ending import Ending, is_optimizer_used, notes, of_failure, of_result, signal_name
 from optbench.scripts.job import FOLDER, VARIABLE, EventReader, Job, numbers_in
 from optbench.scripts.measured_run import Progress, Times, whole
@@ -92,7 +92,9 @@ class Script:
 
     def _own_facts(self) -> Document:
         settings = self.config.model.settings
+        files = files_of(settings["command"])
         return {
+            "script": os.path.abspath(files[0]) if files else None,
             "hardware": cpu_facts(),
             "engine": None,
             "micro_batch": self.config.batch_size,

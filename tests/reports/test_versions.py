@@ -225,3 +225,21 @@ def test_a_name_of_none_or_several_is_an_error(typed: str, message: str, hint: s
     with pytest.raises(NoResultsError, match=message) as raised:
         contender_named(typed, KNOWN)
     assert hint in raised.value.hint
+
+
+def test_scripts_of_one_name_have_the_folder_in_their_name(tmp_path: Path) -> None:
+    """`train.py` of another folder is another workload; the same text in another folder is not."""
+    places = {"/home/mine/vision/train.py": OLD, "/home/mine/text/train.py": NEW, "/copies/of/vision_2/train.py": OLD}
+    for trial, (script, sha256) in enumerate(places.items()):
+        folder = plain(tmp_path, "lion", trial, trial, script=script, content={"model.command_sha256": sha256})
+        typed = ["script=./train.py" if trial else "script=train.py", "optimizer=lion"]
+        change(folder, overrides=typed, trial_id=f"lion-{sha256}", config=config("lion", lr=0.1))
+    found = [run["workload"] for run in read(tmp_path).runs]
+    assert sorted(found) == ["text/made-up", "vision/made-up", "vision/made-up"]
+
+
+def test_two_versions_of_a_script_keep_its_folder(tmp_path: Path) -> None:
+    for trial, sha256 in enumerate((OLD, NEW)):
+        content = {"model.command_sha256": sha256}
+        plain(tmp_path, "lion", 0, trial, script="/a/vision/train.py", content=content, config=config("lion"))
+    assert {run["workload"] for run in read(tmp_path).runs} == {"vision/made-up @ 3f2a", "vision/made-up @ 91cc"}

@@ -25,6 +25,7 @@ class RunRow(TypedDict):
     optimizer: Annotated[str, "name of its file under conf/optimizer"]
     implementation: Annotated[str | None, "the library that the optimizer comes from"]
     model: Annotated[str, "name of its file under conf/model"]
+    script: Annotated[str | None, "path of the training script"]
     data: Annotated[str, "name of its file under conf/data"]
     steps: Annotated[int, "of the whole schedule"]
     batch_size: Annotated[int, "samples a step"]

@@ -14,7 +14,7 @@ from optbench.config.values import as_typed
 from optbench.reports.read.columns import Name, RunRow
 from optbench.reports.read.settings import ABSENT, config_of, key_of, value_in
 
-NAMED_ALREADY = ("model", "data", "optimizer", "seed", "init", "freeze")
+NAMED_ALREADY = ("model", "data", "script", "optimizer", "seed", "init", "freeze")
 
 
 def name_plain_runs(rows: Iterable[RunRow]) -> None:

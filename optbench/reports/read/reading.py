@@ -14,7 +14,7 @@ from optbench.reports.read.kept_runs import completeness, without_abandoned, wit
 from optbench.reports.read.plain_runs import name_plain_runs
 from optbench.reports.read.run_rows import MalformedRun, cleaned, read_object, row_of
 from optbench.reports.read.study_file import StudyFile, cells_of, check_study_file
-from optbench.reports.read.versions import name_versions
+from optbench.reports.read.versions import name_scripts, name_versions
 
 if TYPE_CHECKING:
     import polars
@@ -88,6 +88,7 @@ def read(path: Path) -> Results:
 
 def named(rows: list[RunRow], studies: Mapping[str, StudyFile], skipped: list[tuple[str, str]]) -> list[RunRow]:
     """Return the rows that count, with names that tell contenders and workloads apart."""
+    name_scripts(rows)
     name_plain_runs(rows)
     rows, planned = without_abandoned(rows, cells_of(studies), skipped)
     name_versions(rows)

@@ -96,6 +96,7 @@ def row_of(folder: Path, root: Path, cells: Mapping[str, CellEntry]) -> RunRow:
         "optimizer": config["optimizer"]["name"],
         "implementation": run.get("implementation"),
         "model": config["model"]["name"],
+        "script": run.get("script"),
         "data": config["data"]["name"],
         "steps": int(config["steps"]),
         "batch_size": int(config["batch_size"]),

@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from optbench.errors import NoResultsError, suggest
 from optbench.reports.read.columns import Name, RunRow
 
 MARK = " @ "
 DIGITS = 4  # of a hash, more where they are the same
+
+
+def name_scripts(rows: Sequence[RunRow]) -> None:
+    """Put the folder of a training script before the names of its workloads: most are called train.py.
+
+    One and the same script in several folders has the first of these names."""
+    found: dict[str | None, str] = {}
+    for row in rows:
+        if row["script"]:
+            folder, content = Path(row["script"]).parent.name, row["content_sha256"]
+            found[content] = min(folder, found.get(content, folder))
+    for row in rows:
+        if row["script"] and found[row["content_sha256"]]:
+            row["workload"] = f"{found[row['content_sha256']]}/{row['workload']}"
 
 
 def name_versions(rows: Sequence[RunRow]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from optbench.data.notices import counted, say_once, some
+from optbench.config.notices import say_once
+from optbench.data.notices import counted, some
 from optbench.errors import ConfigError
 
 

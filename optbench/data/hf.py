@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from optbench.config.notices import say_once
 from optbench.contracts import ImageData, Progress, Seeds
 from optbench.data.image_source import ImageSource
-from optbench.data.notices import say_once, some
+from optbench.data.notices import some
 from optbench.data.pictures import open_image
 from optbench.data.user_path import find_user_path, looks_like_a_path, missing_path
 from optbench.errors import ConfigError, MissingError, OptbenchError, first_line

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from optbench.config.foreign_entries import is_foreign
-from optbench.data.notices import counted, say_once, some
+from optbench.config.notices import say_once
+from optbench.data.notices import counted, some
 from optbench.errors import MissingError
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff"}

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
+from optbench.config.notices import say_once
 from optbench.contracts import ImageData, Progress, Seeds
 from optbench.data.corpus import HELD_OUT, SPLITS, split_by_hash
 from optbench.data.image_list import ImageFiles
 from optbench.data.image_scan import LeftOut, entries_in, folders_in, image_files, images_by_class, is_image
 from optbench.data.image_source import ImageSource
-from optbench.data.notices import counted, say_once, some
+from optbench.data.notices import counted, some
 from optbench.data.user_path import find_user_path, missing_path
 from optbench.errors import ConfigError, MissingError, OptbenchError
 

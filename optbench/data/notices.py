@@ -1,22 +1,10 @@
-"""Notices about a user's data: log lines that a process prints once, however many runs read the data."""
+"""Words of the notices about a user's data."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
-log = logging.getLogger(__name__)
-
 SHOWN = 3  # names in a list, at most
-
-_said: set[str] = set()
-
-
-def say_once(message: str) -> None:
-    """Log a message unless this process has logged it."""
-    if message not in _said:
-        _said.add(message)
-        log.info(message)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

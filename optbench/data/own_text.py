@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from optbench.config.notices import say_once
 from optbench.contracts import Progress
 from optbench.data.corpus import HELD_OUT, SPLITS, Corpus, split_document
-from optbench.data.notices import say_once
 from optbench.data.text_source import TextSource
 
 

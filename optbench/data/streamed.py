@@ -15,13 +15,13 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from optbench.config.notices import say_once
 from optbench.contracts import Batch, ImageData, Seeds
 from optbench.counter_rng import mixed_seed
 from optbench.data.augment import Augment, draw_mix, mix_batch
 from optbench.data.batch_reader import BatchReader, Key, TrainPlan, read_batches
 from optbench.data.crops import CentralCrop, RandomCrop
 from optbench.data.image_list import ImageList
-from optbench.data.notices import say_once
 from optbench.data.sample_order import SampleOrder
 from optbench.errors import ConfigError, MissingError
 

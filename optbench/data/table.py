@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optbench.config.notices import say_once
 from optbench.contracts import DataSet, Progress, Seeds
 from optbench.data.corpus import HELD_OUT, SPLITS
-from optbench.data.notices import counted, say_once, some
+from optbench.data.notices import counted, some
 from optbench.data.samples.assemble import sample_set
 from optbench.data.samples.cutting import cut
 from optbench.data.samples.labels import CLASSES, labels_of

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from optbench.config.notices import say_once
 from optbench.contracts import Progress, Seeds
 from optbench.data.corpus import Corpus, chunks, require_text
-from optbench.data.notices import say_once
 from optbench.data.token_cache import CHUNK_CHARACTERS, TokenFiles, find_or_build
 from optbench.data.tokenizer import Tokenizer, train_bpe
 from optbench.data.tokenizer_files import load_tokenizer

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from optbench.config import imports
+from optbench.config.notices import say_once
 from optbench.config.own import with_roles
 from optbench.config.signature import is_setting, parameters_of, spec_of_parameter
 from optbench.config.trees import Node, is_list
@@ -22,7 +23,6 @@ from optbench.config.values import as_typed, same
 from optbench.contracts import DataSet
 from optbench.errors import ConfigError, suggest
 from optbench.models.facts import FACTS, TEXT
-from optbench.models.roles import say_once
 
 OBJECTS = (DATA, TASK_NAME) = "data", "task_name"
 """What a builder may take by name besides facts and settings."""

@@ -5,23 +5,13 @@ Roles: embedding, head, matrix, convolution, norm, bias. A model can mark a modu
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from functools import cache
 
 from torch import Tensor, nn
 
 from optbench.contracts import ROLES, Curvature, Parameter, Problem
 
-log = logging.getLogger(__name__)
-
 ATTRIBUTE = "optbench_role"  # of a marked module or parameter
-
-
-@cache
-def say_once(message: str) -> None:
-    """Log a message, once in a process."""
-    log.info(message)
 
 
 def mark(target: nn.Module | Tensor, role: str) -> None:

@@ -10,13 +10,13 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from optbench.config import RunConfig
+from optbench.config.notices import say_once
 from optbench.config.user_code import user_error
 from optbench.contracts import Batch, DataSet, Task
 from optbench.errors import ConfigError
 from optbench.models.facts import pieces, scored
 from optbench.models.own import arguments, require_module
 from optbench.models.own_roles import assign_roles
-from optbench.models.roles import say_once
 from optbench.sessions.make import make
 
 WHOLE = (torch.float32, torch.float64)

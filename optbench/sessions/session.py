@@ -20,7 +20,7 @@ from optbench.distributed import TorchCommunicator, open_launcher, rank_info_of
 from optbench.errors import ConfigError, OptbenchError, UserCodeError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import batch_norms
 from optbench.records import SCHEMA, Record, Status
-from optbench.sessions.assemble import assemble, data_source, load_data
+from optbench.sessions.assemble import assemble
 from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
 from optbench.sessions.documents import result_before_start
 from optbench.sessions.execute import FinishedRun, execute, finishing, unless_finished
@@ -29,16 +29,16 @@ from optbench.sessions.follower import follow_torchrun, run_helper
 from optbench.sessions.initial_weights import InitialWeights, initial_weights, other_weights, require_same_weights
 from optbench.sessions.rank_session import RankSession
 from optbench.sessions.run_documents import result_facts, run_facts
+from optbench.sessions.same_data import require_same_data
 from optbench.sessions.time_limit import mark_timed_out, shorter_runs
 from optbench.store import Document, RunFolder, leave_out
 from optbench.training.clock import CHECKPOINT, LOGGING
 from optbench.training.loop import Trainer
 from optbench.training.plan import State
-from optbench.training.seeding import seeds_of
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Session", "execute", "require_same_data", "train"]
+__all__ = ["Session", "execute", "train"]
 TICK_SECONDS = 0.1  # between two ticks of the sinks
 
 
@@ -63,25 +63,6 @@ def train(
         require_same_data(config, done.run)
         require_same_weights(config, folder.path.parent.parent, done.run)
     return done
-
-
-def require_same_data(config: RunConfig, run: Document) -> None:
-    """Raise ConfigError if data are no longer those of a stored run, where only loading them shows it.
-
-    Embedded data change with the library that brings them, a user's own with whatever their function reads, unless
-    the user gives a version. Content of files that settings name is part of the id, downloads have published
-    checksums."""
-    stored = (run.get("data") or {}).get("sha256")
-    may_change = config.data.about.get("embedded") or getattr(data_source(config), "may_change", False)
-    if stored is None or not may_change:
-        return
-    found = load_data(config, torch.device("cpu"), seeds_of(config.seed)).sha256
-    if found != stored:
-        raise ConfigError(
-            f"{config.run_id} is finished, but data={config.data.name} is no longer what it was trained on "
-            f"({stored[:12]}, now {found[:12]})",
-            "Train on the present data with --force (the earlier results are kept aside), or in another --study",
-        )
 
 
 class Session(RankSession):

@@ -117,9 +117,33 @@ def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, *, progress
         waiting = scheduler.plan()
         study_file.check_points(scheduler.previous, scheduler.progress.cells)
         scheduler.write_study_file()
+        require_same_data(scheduler)
         if waiting:
             run_waiting(scheduler, live, executor, how)
     return scheduler
+
+
+def require_same_data(scheduler: Scheduler) -> None:
+    """Raise ConfigError if a user's function gives other samples than the finished runs were trained on.
+
+    Only loading them shows it, once for each data set here, in a sweep that runs something or nothing. Embedded data
+    are compared when a run ends."""
+    found: dict[str, str] = {}
+    for cell in scheduler.cells:
+        config, stored = cell.config, scheduler.data.get(cell.number)
+        if stored is None or config.data.target.startswith("optbench."):
+            continue
+        from optbench.sessions.same_data import data_sha256, may_change
+
+        key = repr((config.data, config.data_dir))
+        if key not in found:
+            found[key] = data_sha256(config) if may_change(config) else stored
+        if found[key] != stored:
+            raise ConfigError(
+                f"{scheduler.study.name}: data={config.data.name} is no longer what its finished runs were trained on "
+                f"({stored[:12]}, now {found[key][:12]})",
+                "Choose another --study, or restore the data",
+            )
 
 
 def run_waiting(scheduler: Scheduler, live: Any, chosen: ExecutorChoice, how: SweepOptions) -> None:

@@ -14,10 +14,9 @@ import torch
 from PIL import Image
 
 from optbench import config
-from optbench.config import imports
+from optbench.config import imports, notices
 from optbench.config.content import fingerprint
 from optbench.contracts import Seeds
-from optbench.data import notices
 from optbench.data.classes import check_classes, require_labels
 from optbench.errors import ConfigError, MissingError, OptbenchError
 

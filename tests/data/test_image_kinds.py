@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image, ImageCms, ImageOps
 
+from optbench.config import notices
 from optbench.contracts import Seeds
-from optbench.data import notices
 from optbench.data.crops import RandomCrop
 from optbench.data.decode import center_crop, decode
 from optbench.data.image_list import ImageFiles

@@ -16,9 +16,8 @@ import pytest
 import torch
 
 from optbench import config
-from optbench.config import imports
+from optbench.config import imports, notices
 from optbench.contracts import DataSet
-from optbench.data import notices
 from optbench.errors import ConfigError
 from optbench.sessions.assemble import load_data
 from optbench.sessions.execute import FinishedRun, execute

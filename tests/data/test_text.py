@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from optbench import config
-from optbench.config import imports
+from optbench.config import imports, notices
 from optbench.contracts import Seeds
-from optbench.data import notices
 from optbench.data import tokens as tokens_module
 from optbench.data.corpus import SPLITS, chunks, contiguous_parts, split_by_hash, split_document
 from optbench.data.pydocs import PyDocs, topics, without_repetitions

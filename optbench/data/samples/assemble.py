@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optbench.config.notices import say_once
 from optbench.contracts import Seeds
 from optbench.data.corpus import HELD_OUT
-from optbench.data.notices import counted, say_once
+from optbench.data.notices import counted
 from optbench.data.samples.cutting import cut
 from optbench.data.samples.generators import kept_generators, seed_generators
 from optbench.data.samples.labels import CLASSES, ONE_HOT, Labels, labels_of

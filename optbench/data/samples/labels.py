@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from optbench.data.notices import counted, say_once, some
+from optbench.config.notices import say_once
+from optbench.data.notices import counted, some
 from optbench.data.samples.values import Raw
 from optbench.errors import ConfigError
 

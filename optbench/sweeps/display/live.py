@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optbench.config.notices import say_once
+from optbench.config.values import shown
 from optbench.errors import printable
 from optbench.sweeps.display.run_times import RunTimes
-from optbench.sweeps.executors.base import Event, RunEvaluated, RunProgress, RunStarted
+from optbench.sweeps.executors.base import Event, RunEvaluated, RunNotice, RunProgress, RunStarted
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress
 from optbench.sweeps.scheduler.observer import Observer
 from optbench.sweeps.scheduler.study_progress import StudyProgress
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 PLAIN_SECONDS = 10.0  # between two plain lines
 LEAST_SHARE = 0.02  # of a run, after which its length can be estimated from its speed
 REFRESH_SECONDS = 0.25
+LONGEST_NOTICE = 600  # characters of a notice of a run
 
 
 class LiveDisplay(Observer):
@@ -72,6 +75,8 @@ class LiveDisplay(Observer):
                 if event.resumed_from:
                     of = "" if run.run_id in self.endless else f" of {run.config.steps:,}"
                     log.info(f"{run.run_id}: resuming from step {event.resumed_from:,}{of}")
+            case RunNotice():
+                say_once(shown(event.message, LONGEST_NOTICE))
             case RunProgress() | RunEvaluated():
                 step = event.step
         self.running[run.run_id] = (run, step)

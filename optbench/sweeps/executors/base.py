@@ -62,6 +62,13 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True)
+class RunNotice(Event):
+    """A notice about the user's data or model."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class RunProgress(Event):
     """The run has reached a step."""
 

@@ -11,7 +11,10 @@ from optbench.files import parse_json
 from optbench.sweeps.executors import base
 from optbench.sweeps.executors.base import Event
 
-KINDS = (base.WorkerStarted, base.RunStarted, base.RunProgress, base.RunEvaluated, base.WorkerDied, *base.LAST_EVENTS)
+KINDS = (
+    *(base.WorkerStarted, base.RunNotice, base.RunStarted, base.RunProgress, base.RunEvaluated, base.WorkerDied),
+    *base.LAST_EVENTS,
+)
 BY_NAME: dict[str, type[Event]] = {kind.__name__: kind for kind in KINDS}
 
 

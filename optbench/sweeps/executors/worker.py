@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from optbench.config.notices import listen
 from optbench.errors import Interrupted, Locked, OptbenchError, ProcessLost, first_line
 from optbench.records import Record, Split
 from optbench.store import RunFolder, open_for_writing
@@ -24,6 +25,7 @@ from optbench.sweeps.executors.base import (
     RunBusy,
     RunEnded,
     RunEvaluated,
+    RunNotice,
     RunProgress,
     RunRefused,
     RunStarted,
@@ -167,6 +169,7 @@ def run(job: Job, channel: Channel) -> None:
     def sinks(folder: RunFolder) -> list[Sink]:
         return [EventSink(job.run_id, channel), *trackers_for(job.config, folder)]
 
+    listen(lambda message: channel.send(RunNotice(job.run_id, message)))
     folder = RunFolder(job.root, job.study, job.run_id)
     force = job.force and folder.result() is not None  # a job that is started once more resumes
     execute(job.config, job.root, study=job.study, stage=job.stage, force=force, sinks=sinks, sweep=job.metadata)

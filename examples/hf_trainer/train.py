@@ -6,7 +6,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer
 
 import optbench
-from optbench.integrations.transformers import OptbenchCallback, last_checkpoint, optimizers, training_arguments
+from optbench.integrations.transformers import last_checkpoint, trainer_options
 
 LENGTH = 32  # of a piece of text, in bytes
 run = optbench.attach(metric="eval_loss", direction="min")
@@ -21,11 +21,9 @@ model = GPT2LMHeadModel(
 )
 trainer = Trainer(
     model,
-    training_arguments(run, eval_strategy="steps", eval_steps=50, save_steps=50),
+    **trainer_options(run, model, eval_strategy="steps", eval_steps=50, save_steps=50),
     train_dataset=train,
     eval_dataset=validation,
-    optimizers=optimizers(run, model),
-    callbacks=[OptbenchCallback(run)],
 )
 trainer.train(resume_from_checkpoint=last_checkpoint(run))
 run.finish(val_metric=trainer.evaluate()["eval_loss"], test_metric=trainer.predict(test).metrics["test_loss"])

@@ -1,9 +1,7 @@
 """Hugging Face transformers: a `Trainer` with optbench's optimizer, schedule and records.
 
 run = optbench.attach(metric="eval_accuracy", direction="max")
-trainer = Trainer(
-    model, training_arguments(run), optimizers=optimizers(run, model),
-    callbacks=[OptbenchCallback(run, metric="eval_accuracy")], ...)
+trainer = Trainer(model, **trainer_options(run, model, metric="eval_accuracy"), ...)
 trainer.train(resume_from_checkpoint=last_checkpoint(run))
 run.finish(val_metric=trainer.evaluate()["eval_accuracy"])
 """
@@ -94,7 +92,7 @@ class OptbenchCallback(TrainerCallback):
         """Record the training loss."""
         if "loss" in logs:
             found = {"train_loss": logs["loss"], "lr": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm")}
-            self.run.log(step=state.global_step, **found)
+            self.run.log(step=state.global_step, samples=samples(args, state), **found)
 
     def on_evaluate(
         self,
@@ -111,7 +109,7 @@ class OptbenchCallback(TrainerCallback):
         getattr(optimizer, "train", lambda: None)()
         if "eval_loss" in metrics or self.metric in metrics:
             found = {"val_loss": metrics.get("eval_loss"), "val_metric": metrics.get(self.metric)}
-            self.run.log(step=state.global_step, **found)
+            self.run.log(step=state.global_step, samples=samples(args, state), **found)
         if control.should_evaluate:
             self._after_step(False, control.should_save)
 
@@ -127,6 +125,22 @@ def optimizers(run: AttachedRun, model: nn.Module, steps: int | None = None) -> 
             "Use another optimizer, or a loop of your own with optimizer.step(closure)",
         )
     return optimizer, run.schedule(optimizer, steps)
+
+
+def samples(args: TrainingArguments, state: TrainerState) -> int:
+    """Return the training samples consumed, accumulated batches and other ranks counted."""
+    return state.global_step * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+
+
+def trainer_options(run: AttachedRun, model: nn.Module, metric: str = "eval_loss", **arguments: Any) -> dict[str, Any]:
+    """Return a Trainer's `args`, `optimizers` and `callbacks`: the three functions of this file in one.
+
+    `metric`: of OptbenchCallback; `arguments`: of TrainingArguments, on top of those of the run."""
+    return {
+        "args": training_arguments(run, **arguments),
+        "optimizers": optimizers(run, model),
+        "callbacks": [OptbenchCallback(run, metric)],
+    }
 
 
 def training_arguments(run: AttachedRun, **arguments: Any) -> TrainingArguments:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from events_of import Told
 
-from optbench.errors import MissingError
+from optbench.errors import ConfigError, MissingError
 
 STEPS = 20
 
@@ -20,7 +20,7 @@ def trained(run: Told, **arguments: Any) -> tuple[Any, float]:
     from transformers import GPT2Config, GPT2LMHeadModel, Trainer
     from transformers.utils import logging
 
-    from optbench.integrations.transformers import OptbenchCallback, last_checkpoint, optimizers, training_arguments
+    from optbench.integrations.transformers import last_checkpoint, trainer_options
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -31,11 +31,9 @@ def trained(run: Told, **arguments: Any) -> tuple[Any, float]:
     every = {"eval_strategy": "steps", "eval_steps": 5, "save_steps": 5, "logging_steps": 5, "use_cpu": True}
     trainer = Trainer(
         model,
-        training_arguments(run, **{**every, **arguments}),
+        **trainer_options(run, model, **{**every, **arguments}),
         train_dataset=pieces[:48],
         eval_dataset=pieces[48:],
-        optimizers=optimizers(run, model),
-        callbacks=[OptbenchCallback(run)],
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(run))
     return trainer, trainer.evaluate()["eval_loss"]
@@ -58,6 +56,20 @@ def test_a_trainer_takes_optimizer_budget_and_clip_and_is_recorded(tmp_path: Pat
     assert rates == sorted(rates, reverse=True) and rates[0] > 10 * rates[-1]  # the schedule's
     seconds = run.events("log")[-1]["seconds"]
     assert seconds["forward"] > 0 and seconds["optimizer"] > 0 and seconds["data"] > 0 and seconds["evaluation"] > 0
+
+
+def test_samples_are_those_of_all_accumulated_batches(tmp_path: Path) -> None:
+    run = told(tmp_path / "run")
+    trained(run, gradient_accumulation_steps=2, per_device_train_batch_size=4, max_steps=10)
+    assert {(event["step"], event["samples"]) for event in run.events("log")} == {(5, 40), (10, 80)}
+    assert not {"batch_size", "steps"} & {event["name"] for event in run.events("used")}
+
+
+def test_an_optimizer_that_evaluates_the_loss_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="optimizer=sam evaluates the loss in its step, and a Trainer passes no closure"
+    ):
+        trained(told(tmp_path / "run", "sam"))
 
 
 @pytest.mark.slow

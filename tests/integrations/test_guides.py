@@ -20,7 +20,6 @@ LONG = (
     ("--seeds 3", "--seeds 1"),
     ("--seeds 2", "--seeds 1"),
 )
-SMALL = {"plain_loop", "untouched_script"}  # run in the quick tests
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -49,7 +48,7 @@ def test_every_block_begins_in_a_folder_of_the_examples() -> None:
             guide,
             block,
             id=f"{guide}-{number}",
-            marks=[] if guide.startswith("docs") and block.split()[1].rpartition("/")[2] in SMALL else pytest.mark.slow,
+            marks=pytest.mark.slow if "optbench sweep" in block else [],
         )
         for number, (guide, block) in enumerate(blocks())
     ],

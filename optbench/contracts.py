@@ -272,8 +272,8 @@ class DataSource(Protocol):
         Raises MissingError with the command or folder that would help."""
         ...
 
-    def verify(self, root: Path) -> list[str]:
-        """Return the differences from the published checksums, one line each; empty if all agree."""
+    def verify(self, root: Path) -> list[str] | None:
+        """Return the differences from the published checksums, one line each: empty if all agree, None without any."""
         ...
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> DataSet:

@@ -59,7 +59,7 @@ def verify(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Compare a data set with its published checksums.
+    """Compare a data set with its published checksums; without any, show the hash of its content.
 
     Exit code 4 if the data set is missing, 3 if it differs."""
     from optbench.sessions.assemble import data_root
@@ -71,7 +71,15 @@ def verify(
     if folder is None:
         raise MissingError(f"data={name} is not under {root}", f"Download it: optbench data get {name}")
     differences = source.verify(root)
-    tree = {"name": name, "folder": str(folder), "differences": differences}
+    tree = {"name": name, "folder": str(folder), "published": differences is not None, "differences": differences or []}
+    if differences is None:
+        from optbench.sessions.same_data import data_sha256
+
+        tree["sha256"] = data_sha256(config)
+        output.lines(
+            tree, [f"{name} in {folder}: no checksums are published; the SHA-256 of its content is", tree["sha256"]]
+        )
+        return
     output.lines(tree, differences or [f"{name} in {folder} agrees with its published checksums"])
     if differences:
         raise ChecksumMismatch(

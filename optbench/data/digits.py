@@ -38,9 +38,8 @@ class Digits:
         """Return the folder; there is nothing to download."""
         return self.locate(root)
 
-    def verify(self, root: Path) -> list[str]:
-        """Return no differences: the package manager verifies the package."""
-        return []
+    def verify(self, root: Path) -> None:
+        """Return None: nothing is published; the package manager verifies the package."""
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> InMemoryImages:
         """Load the digits with grey levels 0..16 scaled to 0..255."""

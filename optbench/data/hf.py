@@ -57,10 +57,9 @@ class HuggingFace(ImageSource):
         self._read(root)
         return self.locate(root) or Path(config.HF_DATASETS_CACHE)
 
-    def verify(self, root: Path) -> list[str]:
-        """Return no differences: the library verifies its downloads."""
+    def verify(self, root: Path) -> None:
+        """Return None: nothing is published; the library verifies its downloads."""
         self._read(root)
-        return []
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> ImageData:
         """Load the images into memory, or stream them."""

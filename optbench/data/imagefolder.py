@@ -59,10 +59,9 @@ class ImageFolder(ImageSource):
         """Return the folder; there is nothing to download."""
         return self.require(root)
 
-    def verify(self, root: Path) -> list[str]:
-        """Return no differences, since no checksums are published."""
+    def verify(self, root: Path) -> None:
+        """Return None: no checksums are published."""
         self.require(root)
-        return []
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> ImageData:
         """Load the images into memory, or stream them."""

@@ -29,9 +29,8 @@ class Noise:
         """Return this file; there is nothing to download."""
         return self.locate(root)
 
-    def verify(self, root: Path) -> list[str]:
-        """Return no differences, since the samples are computed."""
-        return []
+    def verify(self, root: Path) -> None:
+        """Return None: the samples are computed."""
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> NoiseStream:
         """Return the stream of the run's seed."""

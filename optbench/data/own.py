@@ -126,9 +126,8 @@ class OwnData:
         """Return the file of the function; it alone knows what it downloads."""
         return self.locate(root)
 
-    def verify(self, root: Path) -> list[str]:
-        """Return no differences, since no checksums are published."""
-        return []
+    def verify(self, root: Path) -> None:
+        """Return None: no checksums are published."""
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> DataSet:
         """Call the function and return its samples as batches."""

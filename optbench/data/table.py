@@ -63,10 +63,9 @@ class TableSource(ABC):
         """Return the file; there is nothing to download."""
         return self.require(root)
 
-    def verify(self, root: Path) -> list[str]:
-        """Return no differences, since no checksums are published."""
+    def verify(self, root: Path) -> None:
+        """Return None: no checksums are published."""
         self.require(root)
-        return []
 
     def require(self, root: Path) -> Path:
         """Return the file. Raises MissingError if it is absent."""

@@ -52,10 +52,10 @@ class TextSource(ABC):
             raise self.missing(root)
         return found
 
-    def verify(self, root: Path) -> list[str]:
-        """Return no differences, since no checksums of text are published."""
+    def verify(self, root: Path) -> list[str] | None:
+        """Return None: no checksums are published."""
         self.require(root)
-        return []
+        return None
 
     def load(self, root: Path, device: torch.device, seeds: Seeds) -> PackedTokens:
         """Tokenise the corpus, or find its tokens in the cache."""

@@ -6,7 +6,7 @@ import torch
 
 from optbench.config import RunConfig
 from optbench.errors import ConfigError
-from optbench.sessions.assemble import data_source, load_data
+from optbench.sessions.assemble import data_root, data_source
 from optbench.store import Document
 from optbench.training.seeding import seeds_of
 
@@ -36,4 +36,4 @@ def may_change(config: RunConfig) -> bool:
 
 def data_sha256(config: RunConfig) -> str:
     """Load the data of a run; return the hash of their samples."""
-    return load_data(config, torch.device("cpu"), seeds_of(config.seed)).sha256
+    return data_source(config).load(data_root(config), torch.device("cpu"), seeds_of(config.seed)).sha256

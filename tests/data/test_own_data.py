@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import Call
 
 from optbench import config
 from optbench.config import imports, notices
@@ -205,3 +207,19 @@ def test_the_embedded_table_is_learned(quick_run: Callable[..., FinishedRun]) ->
     final = ended.result["final"]
     assert ended.run["data"]["sizes"] == {"train": 294, "validation": 60, "test": 88}
     assert final["test_metric"] < 0.85 * final["test_trivial"]
+
+
+def test_verify_says_that_nothing_is_published_and_shows_the_hash_of_the_content(here: Path, call: Call) -> None:
+    (here / "d.py").write_text(
+        "import torch\n\n\ndef load():\n    return torch.arange(40.0)[:, None], torch.arange(40) % 2\n"
+    )
+    code, out, _ = call("data", "verify", "./d.py:load")
+    assert code == 0
+    assert "no checksums are published" in out
+    assert "agrees" not in out
+    tree = json.loads(call("data", "verify", "./d.py:load", "--json")[1])
+    assert tree["published"] is False
+    assert tree["sha256"] in out
+    (here / "d.py").write_text((here / "d.py").read_text().replace("% 2", "% 4"))
+    assert json.loads(call("data", "verify", "./d.py:load", "--json")[1])["sha256"] != tree["sha256"]
+    assert "no checksums are published" in call("data", "verify", "digits")[1]

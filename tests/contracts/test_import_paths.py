@@ -49,7 +49,7 @@ def size(inputs: int, width: int, classes: int) -> int:
     return inputs * width + width + width * classes + classes
 
 
-NAMES = ("my net.py", "a folder/net.py", "nétwörk/módell.py", "网络.py", "it's (1), [x]=y.py", "with.dots/net.v2.py")
+NAMES = ("my net.py", "a folder/net.py", "nétwörk/módell.py", "网络.py", "it's (1) [x]=y.py", "with.dots/net.v2.py")
 SHADOWING = ("random.py", "torch.py", "data.py", "numpy.py", "json.py", "optbench.py", "types.py")
 
 

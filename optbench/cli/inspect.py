@@ -97,6 +97,8 @@ def show(
     values = flatten(config.as_dict())
     rows = [{"key": key, "value": value, "origin": composition.origin(key)} for key, value in values.items()]
     shown: dict[str, Any] = {"run_id": config.run_id, "values": rows, "weight_decay": decay_rule(config)}
+    if config.has_own_session:
+        shown["note"] = "the script is asked for steps, batch_size and seed: they hold only where it reads them"
     if parameters:
         shown |= parameter_facts(config)
     output.answer(shown, lambda: print_shown(shown))
@@ -152,6 +154,8 @@ def print_shown(shown: dict[str, Any]) -> None:
     spared = f"; spared: {', '.join(rule['spared'])}" if rule["spared"] else ""
     decayed = f"weight decay {rule['weight_decay']}: {', '.join(rule['decayed'])}{spared}"
     print_lines([decayed if rule["decayed"] else "no weight decay"])
+    if "note" in shown:
+        print_lines([shown["note"]])
     if "parameters" in shown:
         from optbench.sessions.sizes import count_lines
 

@@ -163,6 +163,9 @@ def test_show_says_where_the_settings_of_a_script_come_from(call: Call) -> None:
     Path("train.py").write_text("import helper\nrun = helper.start()\n")
     code, out, err = call("show", "script=./train.py", "script.direction=max", "--json")
     assert code == 0, err
+    assert "asked for steps, batch_size and seed" in json.loads(out)["note"]
+    assert "asked for steps" in call("show", "script=./train.py", "script.direction=max")[1]
+    assert "asked for steps" not in call("show", "optimizer=lion")[1]
     origins = {row["key"]: row["origin"] for row in json.loads(out)["values"]}
     assert origins["model.name"] == origins["model.command"] == origins["data.name"] == "override script=./train.py"
     assert origins["model.metric"] == "attach() in helper.py"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,20 +10,20 @@ from torch.nn import functional
 
 from optbench import counter_rng
 from optbench.benches.bare import Loss
-from optbench.contracts import Batch, Task
+from optbench.contracts import Batch
 from optbench.tasks.generative.diffusion import NOISE, FlowMatching
 
 
-def loss(task: Task) -> Loss:
+def loss(task: FlowMatching) -> Loss:
     """Return the mean loss of a batch, for batches in the order of training."""
-    ours, steps = cast(FlowMatching, task), itertools.count()
+    model, seed, steps = task.model, task.seed, itertools.count()
 
     def mean(batch: Batch) -> Tensor:
         images = batch["inputs"]
-        seed, place = counter_rng.mixed_seed(ours.seed, next(steps)), torch.arange(len(images), device=images.device)
-        noise, times = ours.noise(seed, place, NOISE), ours.drawn_times(seed, place)
+        drawn, place = counter_rng.mixed_seed(seed, next(steps)), torch.arange(len(images), device=images.device)
+        noise, times = task.noise(drawn, place, NOISE), task.drawn_times(drawn, place)
         share = times[:, None, None, None]
-        found = ours.model((1 - share) * noise + share * images, times)
+        found = model((1 - share) * noise + share * images, times)
         return functional.mse_loss(found.float(), images - noise)
 
     return mean

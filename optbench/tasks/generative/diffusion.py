@@ -32,7 +32,7 @@ DIVERGED_LOSS = 1e4  # predicting zero has 2 on images of variance 1
 SEED = 20261130  # a constant: every run is scored and shown at the same noise
 NOISE, TIME = range(2)  # streams of random numbers in training
 SCORED, GENERATED, SHOWN = range(3)  # streams of the constant seed
-GRID_IMAGES = 64
+GRID_IMAGES = 36
 STEPS = 10  # of the midpoint method from noise to an image; the network is called twice in each
 SPREAD = (math.sqrt(5) - 1) / 2  # multiples of it fill [0, 1) evenly
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = "NDArray[np.uint8]"
 """A picture (H, W, 3)."""
 SCHEMA = 1
+BUSY_SHARE = 0.1
+"""A run whose threads waited this share of their time for a core has longer times than alone."""
 
 
 class Status(enum.StrEnum):

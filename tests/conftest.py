@@ -28,6 +28,10 @@ VOLATILE = {"train_seconds", "wall_seconds", "samples_per_second", "tokens_per_s
 VOLATILE |= {"step_ms_median", "step_ms_p95"}
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell ignores Ctrl-C for what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def token_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Text is tokenised once for all tests, into a folder of theirs."""

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from optbench.errors import ConfigError
+from optbench.records import BUSY_SHARE
 from optbench.reports.read.columns import RunRow
 
 ROUNDING = 0.03  # share of a budget in evaluations that whole steps may miss it by
@@ -45,6 +46,11 @@ def check(workload: str, runs: Iterable[RunRow], mix: Collection[str]) -> Compar
         notes.append(f"{workload}: times are left out, as the hardware differs ({'; '.join(machines)})")
     if any(run["shared"] for run in runs):
         notes.append(f"{workload}: runs shared a device, so their times are longer than alone")
+    if waited := [share for run in runs if (share := run["core_wait_share"] or 0.0) > BUSY_SHARE]:
+        notes.append(
+            f"{workload}: {len(waited)} of {len(runs)} runs waited for a core, up to {max(waited):.0%} of their time, "
+            "as other programs were busy: times are longer than alone"
+        )
     return Comparability(tuple(mixed), len(machines) < 2 or "hardware" in mix, tuple(notes))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from optbench.config import RunConfig, imports
 from optbench.contracts import Sink
 from optbench.store import Document, RunFolder
+from optbench.training.cpu import choose_waiting
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ def execute(
 
     `sweep` goes into run.json. Raises Interrupted after SIGINT or SIGTERM (checkpoint written), ConfigError and
     MissingError before training."""
+    if "torch" not in sys.modules:
+        choose_waiting(config.threads)
     train = imports.load(config.model.about.get("session", SESSION))
     folder = RunFolder(root, study, config.run_id)
     return train(config, folder, study=study, stage=stage, force=force, sinks=sinks, sweep=sweep)

@@ -33,6 +33,7 @@ from optbench.sessions.same_data import require_same_data
 from optbench.sessions.time_limit import mark_timed_out, shorter_runs
 from optbench.store import Document, RunFolder, leave_out
 from optbench.training.clock import CHECKPOINT, LOGGING
+from optbench.training.cpu import CoreWait
 from optbench.training.loop import Trainer
 from optbench.training.plan import State
 
@@ -108,6 +109,7 @@ class Session(RankSession):
             with self.signals.handled(), self._explained():  # before sinks start: who sees them may stop the run
                 run = self._begin(sinks)
                 result = result_facts(self.config, self.objects, *self._train(sinks), self.resumed_from)
+                result["throughput"]["core_wait_share"] = self.core_wait.share()
                 self._close(result)
             if self.comm is not None and result["status"] not in (Status.FAILED, Status.OUT_OF_MEMORY):
                 self.comm.broadcast((self.folder.path, run, result))
@@ -141,6 +143,7 @@ class Session(RankSession):
             torch.cuda.reset_peak_memory_stats(self.objects.device)
         run = run_facts(self.config, self.objects, self.study, self.stage, self.sweep)
         run |= self._parallel_facts(self.objects.trainer.modules, run["micro_batch"])
+        self.core_wait = CoreWait(self.config.threads)
         self.folder.write_run(run)
         for sink in sinks:
             sink.start({**run, "resumed_from_steps": self.resumed_from})
@@ -281,6 +284,7 @@ class Session(RankSession):
         if now - self.ticked >= TICK_SECONDS:
             self.ticked = now
             with trainer.clock.during(LOGGING):
+                self.core_wait.look()
                 for tick in self.ticks:
                     tick(trainer.progress.step)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from optbench.records import BUSY_SHARE
 from optbench.store import Document
 from optbench.trackers.console import duration, number, size
 
@@ -47,6 +48,8 @@ def time_lines(result: Document) -> list[str]:
         f"{duration(result.get('train_seconds') or 0.0)} ({split})",
         f"  {'speed':<12} {', '.join(known) or 'not known'}",
     ]
+    if (waited := speed.get("core_wait_share", 0.0)) > BUSY_SHARE:
+        lines[-1] += f", on a busy machine: waited {waited:.0%} of its time for a core"
     if speed.get("flops_per_second"):
         use = f", {speed['utilisation']:.0%} of the device's peak" if speed.get("utilisation") else ""
         lines[-1] += f", {speed['flops_per_second'] / 1e9:,.1f} GFLOP/s{use}"

@@ -67,7 +67,7 @@ def test_a_run_that_diverges_exits_3(tmp_path: Path) -> None:
         (
             ["bench", "nothing"],
             2,
-            "Choose from chaos, fit, input, loop, ranks, report, scaling, script, step, sweep_jobs, sweep_kills, "
+            "Choose from chaos, fit, input, load, loop, ranks, report, scaling, script, step, sweep_jobs, sweep_kills, "
             "sweep_overhead, sweep_skip, verdicts, workloads",
         ),
         (["data", "verify", "nothing"], 2, "there is no data 'nothing'"),

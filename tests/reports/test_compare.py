@@ -162,6 +162,17 @@ def test_tuning_budgets_may_differ_by_rounding(samples: int, alike: bool) -> Non
             check_tuning("text", spent, (), allowed=False)
 
 
+def test_times_of_runs_that_waited_for_a_core_are_marked(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
+    for seed, share in ((1000, 0.4), (1001, 0.02)):
+        (file,) = study.glob(f"bad-final-*-s{seed}/result.json")
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"throughput": {"core_wait_share": share}}))
+    report = build(read(study), ReportOptions())
+    (said,) = [line for line in report.assumptions if "waited for a core" in line]
+    assert "1 of " in said and "up to 40%" in said
+    assert {one.contender: one.shared_device for one in report.workloads[0].resources} == {"good": False, "bad": True}
+
+
 def test_metrics_of_different_hardware_are_compared_and_times_are_not(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"good": GOOD, "bad": BAD}, tuning=TUNING)
     write_run(study, "bad", "final", 1000, 0, 0.5, "max", cpu="another cpu")

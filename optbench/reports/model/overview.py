@@ -110,7 +110,7 @@ def note(workloads: Sequence[Workload], level: float) -> str:
     shared = any(one.shared_device for workload in workloads for one in workload.resources)
     said = f"Means over final seeds with their {short(100 * level)} % interval. Rank: a range, as far as the verdicts"
     said += f" allow; {UNKNOWN} where it spans all. Speed: samples a second; state: bytes of optimizer state."
-    return f"{said} Runs shared a device, so speeds are rough." if shared else said
+    return f"{said} Runs shared a device with others, so speeds are rough." if shared else said
 
 
 def value(workload: Workload, row: Row | None) -> Cell:

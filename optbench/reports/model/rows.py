@@ -238,7 +238,7 @@ class Resources:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Mean seconds of a run by phase: data, forward, backward, optimizer, evaluation, ..."""
     shared_device: bool = False
-    """True where several runs shared a device: their times are not comparable."""
+    """True where several runs, or other programs, shared a device: times are longer than alone."""
 
 
 @dataclass(frozen=True, slots=True)

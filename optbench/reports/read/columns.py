@@ -72,6 +72,7 @@ class RunRow(TypedDict):
     step_ms_median: Annotated[float | None, "median training step"]
     step_ms_p95: Annotated[float | None, "95th percentile of the training step"]
     flops_per_step: Annotated[float | None, "floating-point operations of a step, forward and backward"]
+    core_wait_share: Annotated[float | None, "share of the threads' time that they waited for a core"]
     resumed: Annotated[bool | None, "true if the run was resumed from a checkpoint"]
     notes: Annotated[list[str] | None, "what a training script leaves open, a sentence each"]
     unread: Annotated[list[str] | None, "keys of the budget that a training script never read: steps, batch_size"]

@@ -67,6 +67,7 @@ RESULT_COLUMNS = {  # column: its keys in result.json
     "step_ms_median": ("throughput", "step_ms_median"),
     "step_ms_p95": ("throughput", "step_ms_p95"),
     "flops_per_step": ("throughput", "flops_per_step"),
+    "core_wait_share": ("throughput", "core_wait_share"),
 }
 
 

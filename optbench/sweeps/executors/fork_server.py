@@ -19,6 +19,7 @@ from optbench.config.sources import is_installed
 from optbench.errors import MissingError
 from optbench.sweeps.executors.scratch import use_scratch_folder
 from optbench.sweeps.executors.signals import ignoring_interrupts
+from optbench.training.cpu import choose_waiting
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -52,6 +53,7 @@ def warm_up(configs: Sequence[RunConfig]) -> None:
     from multiprocessing import forkserver
 
     fork_server(configs)
+    choose_waiting(max((config.threads for config in configs), default=1))
     with ignoring_interrupts(), same_path():
         forkserver.ensure_running()
 

@@ -10,16 +10,10 @@ from typing import TYPE_CHECKING
 
 from optbench.errors import ConfigError
 from optbench.sweeps.executors.fork_server import forked
+from optbench.training.cpu import usable_cores
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def available_bytes() -> int | None:

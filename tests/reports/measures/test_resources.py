@@ -19,6 +19,7 @@ EMPTY: dict[str, Any] = {
     "step_ms_median": None,
     "seconds": None,
     "shared": False,
+    "core_wait_share": None,
 }
 
 

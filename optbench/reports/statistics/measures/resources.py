@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optbench.records import BUSY_SHARE
 from optbench.reports.model.content import Estimate, Resources
 from optbench.reports.statistics.intervals import mean_interval, ratio_interval
 
@@ -30,7 +31,7 @@ def resources(
         samples_per_second=mean_interval(speed, level),
         relative_speed=relative(speed, known(reference, "samples_per_second"), level),
         seconds=phases(runs) if times else {},
-        shared_device=any(run["shared"] for run in runs),
+        shared_device=any(run["shared"] or (run["core_wait_share"] or 0.0) > BUSY_SHARE for run in runs),
     )
 
 

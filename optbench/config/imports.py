@@ -28,7 +28,7 @@ _imported: dict[str, str] = {}
 
 
 class Importing(threading.local):
-    """What a thread is importing, and what it may import."""
+    """The imports of a thread: those under way, and the guard before each."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []

@@ -1,4 +1,4 @@
-"""Are the data still those of a stored run, where only loading them shows it?"""
+"""Compare data with those of a stored run, where only loading them shows a change."""
 
 from __future__ import annotations
 

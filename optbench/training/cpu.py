@@ -4,6 +4,8 @@ A parallel region of OpenMP ends when its last thread does. The others spin unti
 which is milliseconds, before they sleep. Beside other busy programs the last thread waits for a core, and the spinning
 ones keep it from one. On a quiet machine, threads that sleep early are slower by a third or more. So `choose_waiting`
 looks whether the machine is busy; `optbench bench load` shows both sides.
+
+Source: the manual of GNU libgomp, on GOMP_SPINCOUNT and OMP_WAIT_POLICY.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from optbench.config.notices import say_once
 from optbench.records import BUSY_SHARE
 
 SPIN_COUNT = "GOMP_SPINCOUNT"
 USERS = (SPIN_COUNT, "OMP_WAIT_POLICY")  # settings of the user that are left alone
-BUSY_SPINS = 1000  # on a busy machine; GNU's OpenMP has the same where it knows of more threads than cores
+BUSY_SPINS = 1000  # on a busy machine: results/load-cpu.md
 LOOKS, PAUSE_SECONDS = 9, 0.01  # at the programs that run, and between two of them
 LOOK_SECONDS = 5.0  # of training before a run says that it is slower than alone
 
@@ -84,8 +87,6 @@ class CoreWait:
         if self.looked or time.monotonic() - self.began < LOOK_SECONDS:
             return
         self.looked = True
-        from optbench.config.notices import say_once  # here: this module is imported before all others
-
         if said := problem(self.threads, self.share(), quota()):
             say_once(said)
 

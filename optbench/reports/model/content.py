@@ -249,7 +249,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What the training script of some runs leaves open: equal budgets, seeds, settings that it never reads."""
+    """A sentence on something that the training script of some runs leaves open.
+
+    Examples: an equal budget, a seed or a setting that the script never reads."""
 
     text: str
     runs: Mapping[str, int]

@@ -1,12 +1,13 @@
 """How fast is training beside busy processes, by how long OpenMP's threads spin while they wait?
 
-    optbench bench load models=vit,mlp busy=0,1,3 spins=300000,1000,auto
+    optbench bench load models=vit,mlp busy=0,1,3 spins=300000,1000,passive,auto threads=1,2
 
 Trains in a new process for some seconds, beside processes that do nothing but count, with each spin count in turn.
 A spin count is GOMP_SPINCOUNT of GNU's OpenMP, which torch uses on Linux: how many turns a thread of a parallel region
-waits in a loop before it sleeps. OpenMP's own is 300,000; `auto` lets optbench choose. The share is the speed over that
-with the first spin count on the quiet machine. The fair share is what the scheduler owes to as many threads as train:
-cores / (threads + busy processes), at most 1.
+waits in a loop before it sleeps. OpenMP's own is 300,000. `active` and `passive` are values of OMP_WAIT_POLICY, which
+replace the spin count; `auto` lets optbench choose. One thread waits for no other, so threads=1 is measured with `auto`
+alone. The share is the speed over that with the first spin count on the quiet machine. The fair share is what the
+scheduler owes to as many threads as train: cores / (threads + busy processes), at most 1.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from optbench.config import RunConfig
 from optbench.errors import ConfigError
 
 log = logging.getLogger(__name__)
-SPINS = "GOMP_SPINCOUNT"
+SPINS, POLICY = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
+POLICIES = ("active", "passive")
 AUTO = "auto"
 BUSY = "while True: pass"
 
@@ -43,12 +45,13 @@ def measure(
 ) -> Report:
     """Return samples a second for each model, number of threads, number of busy processes and spin count.
 
-    `models`: names separated by commas; `busy`: numbers of busy processes; `spins`: spin counts; `threads`: numbers of
-    threads; `seconds`: of training in each turn; `rounds`: turns of each, of which the median counts."""
+    `models`: names separated by commas; `busy`: numbers of busy processes; `spins`: spin counts, active, passive or
+    auto; `threads`: numbers of threads; `seconds`: of training in each turn; `rounds`: turns of each, of which the median counts."""
     rows: list[Report] = []
-    counts = comma_separated(spins)
+    known = checked(comma_separated(spins))
     for model in comma_separated(models):
         for number in map(int, comma_separated(threads)):
+            counts = known if number > 1 else [AUTO]
             alone: float | None = None
             for others in map(int, comma_separated(busy)):
                 with busy_processes(others):
@@ -64,6 +67,14 @@ def measure(
                     rows.append(row)
                     log.info(line(row))
     return {"cores": os.cpu_count(), "seconds": seconds, "rounds": rounds, "rows": rows}
+
+
+def checked(spins: list[str]) -> list[str]:
+    """Return the spin counts and policies. Raises ConfigError for an unknown word."""
+    for word in spins:
+        if not word.isdecimal() and word not in (AUTO, *POLICIES):
+            raise ConfigError(f"spins={word}: expected a number, {AUTO}, {' or '.join(POLICIES)}")
+    return spins
 
 
 def fair(threads: int, others: int) -> float:
@@ -100,9 +111,11 @@ def speed(model: str, threads: int, spins: str, seconds: float) -> float:
 
 
 def environment(spins: str) -> Mapping[str, str]:
-    """Return this process's environment with this spin count; `auto` leaves it to optbench."""
-    others = {name: value for name, value in os.environ.items() if name != SPINS}
-    return others if spins == AUTO else {**others, SPINS: spins}
+    """Return this process's environment with this spin count or policy; `auto` leaves it to optbench."""
+    others = {name: value for name, value in os.environ.items() if name not in (SPINS, POLICY)}
+    if spins == AUTO:
+        return others
+    return {**others, POLICY if spins in POLICIES else SPINS: spins}
 
 
 def lines(report: Report) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from conftest import QUICK, same_records
 from optbench import config
 from optbench.errors import Interrupted
 from optbench.sessions.session import Session, execute
-from optbench.training.clock import BACKWARD, FORWARD, OTHER, CudaClock
+from optbench.training.clock import BACKWARD, FORWARD, OTHER, CudaClock, clock_for
+from optbench.training.device import configure_torch
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 CUDA = [*QUICK, "device=cuda"]
@@ -21,7 +23,7 @@ CUDA_VOLATILE = {"peak_allocated_bytes", "peak_reserved_bytes"}
 
 
 @pytest.mark.parametrize("optimizer", ["lion", "adamw", "sgd"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_a_model_learns_at_every_precision(tmp_path: Path, optimizer: str, precision: str) -> None:
     overrides = [
         *CUDA,
@@ -46,7 +48,7 @@ def test_compiled_model_and_optimizer(tmp_path: Path) -> None:
 
 
 def test_the_event_clock_measures_the_device() -> None:
-    clock = CudaClock()
+    clock = CudaClock(torch.device("cuda"))
     a = torch.randn(4096, 4096, device="cuda")
     torch.cuda.synchronize()
     clock.begin()
@@ -64,6 +66,42 @@ def test_the_event_clock_measures_the_device() -> None:
     assert seconds["backward"] / seconds["forward"] == pytest.approx(2, rel=0.3)
     assert list(clock.step_seconds) == [pytest.approx(clock.train_seconds)]
     assert sum(seconds.values()) == pytest.approx(clock.wall_seconds, rel=0.1)
+
+
+@pytest.mark.parametrize(("precision", "low", "high"), [("fp32", 0.0, 3e-6), ("tf32", 3e-5, 5e-3)])
+def test_fp32_is_exact_and_tf32_is_not(precision: str, low: float, high: float) -> None:
+    """Both products and convolutions, against float64; TF32 rounds to 10 bits, 5e-4."""
+    configure_torch(config.load([f"precision={precision}"]), torch.device("cuda"))
+    x, w = torch.randn(64, 64, 32, 32, device="cuda"), torch.randn(64, 64, 3, 3, device="cuda")
+    a = torch.randn(1024, 1024, device="cuda")
+    for found, exact in (
+        (torch.conv2d(x, w), torch.conv2d(x.double(), w.double())),
+        (a @ a, a.double() @ a.double()),
+    ):
+        assert low <= float((found - exact).norm() / exact.norm()) < high
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_a_run_on_the_second_device_stays_there(tmp_path: Path) -> None:
+    """Its clock measures work on that device, and nothing is allocated on the first."""
+    first, second = torch.device("cuda:0"), torch.device("cuda:1")
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated(first)
+    torch.cuda.reset_peak_memory_stats(first)
+    result = execute(config.load([*QUICK, "device=cuda:1", "model=vit", "steps=100"]), tmp_path).result
+    assert torch.cuda.max_memory_allocated(first) == before
+    assert result["bytes"]["peak_allocated"] > result["bytes"]["parameters"]
+    configure_torch(config.load([]), second)
+    clock, a = clock_for(second), torch.randn(8192, 8192, device=second)
+    torch.cuda.set_device(first)  # as a user's own code may
+    clock.begin()
+    clock.to(FORWARD)
+    began = time.perf_counter()
+    for _ in range(20):
+        a @ a
+    clock.to(OTHER)
+    clock.resolve()
+    assert clock.seconds()["forward"] == pytest.approx(time.perf_counter() - began, rel=0.2)
 
 
 def test_phases_sum_to_wall_time_and_peaks_are_recorded(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ that it answers. Packages contain parts of benches and are not commands.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,4 +32,4 @@ def synchronizer(device: torch.device) -> Callable[[], None]:
     """Return a function that waits for the device's work: a no-op on the CPU."""
     import torch
 
-    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    return functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None

@@ -27,7 +27,7 @@ def measure(config: RunConfig, optimizers: str = "", memory: float = 0.0) -> Rep
     `optimizers`: names separated by commas; by default that of `optimizer=`. `memory`: bytes; by default all that is
     free."""
     device, seeds = resolve_device(config.device), seeds_of(config.seed)
-    assemble.prepare(config, seeds)
+    assemble.prepare(config, device, seeds)
     data = assemble.load_data(config, device, seeds)
     limit = micro_batch.limit_bytes(memory or config.memory_limit, device)
     rows = []

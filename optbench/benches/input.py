@@ -40,7 +40,7 @@ def measure(config: RunConfig, workers: str = "0,1,2", images: int = 2048, round
     `workers`: numbers of worker processes separated by commas. `images`: timed images per turn. `rounds`: turns of
     each pipeline."""
     device = resolve_device(config.device)
-    configure_torch(config.threads, config.deterministic)
+    configure_torch(config, device)
     seed_all(seeds_of(config.seed).init)
     if rounds < 1 or images < 1:
         raise ConfigError(f"rounds={rounds} images={images}: both must be at least 1")

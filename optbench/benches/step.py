@@ -50,7 +50,7 @@ def measure(config: RunConfig, algorithms: str = "", shapes: str = "", rounds: i
     `algorithms`: names separated by commas, or "elementwise"; by default that of `optimizer=`. `shapes`: parameter sets
     separated by commas; the default depends on the device. `rounds`: turns of each implementation."""
     device = resolve_device(config.device)
-    configure_torch(config.threads, config.deterministic)
+    configure_torch(config, device)
     seed_all(seeds_of(config.seed).init)
     names = known_shapes(shapes or DEFAULT_SHAPES[device.type])
     if rounds < 1:

@@ -148,11 +148,12 @@ def bytes_of(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Any]:
     for optimizer in optimizers:
         for dtype, count in state_bytes(optimizer).items():
             state[dtype] = state.get(dtype, 0) + count
-    peaks: dict[str, Any] = {}
-    if any(p.device.type == "cuda" for p in parameters):
+    peaks: dict[str, int] = {}
+    devices = {p.device for p in parameters if p.device.type == "cuda"}
+    if devices:
         peaks = {
-            "peak_allocated": torch.cuda.max_memory_allocated(),
-            "peak_reserved": torch.cuda.max_memory_reserved(),
+            "peak_allocated": sum(torch.cuda.max_memory_allocated(device) for device in devices),
+            "peak_reserved": sum(torch.cuda.max_memory_reserved(device) for device in devices),
         }
     return {
         "parameters": tensor_bytes(parameters),

@@ -73,13 +73,13 @@ def assemble(
     `known_micro_batch` is the choice of `micro_batch=auto` when the run began; `weights` are those of `init`."""
     device = comm.device if comm else resolve_device(config.device)
     seeds = seeds_of(config.seed)
-    prepare(config, seeds)
+    prepare(config, device, seeds)
     load = functools.partial(load_data, config, device, seeds)
     data = comm.rank_zero_first(load) if comm else load()
     if comm:
         data.local_slice = comm.local_slice  # a data set that is slow to read can skip the samples of other ranks
     micro_batch = choose_micro_batch(config, data, device, seeds, known_micro_batch, comm)
-    prepare(config, seeds)  # loading and fitting may have drawn random numbers
+    prepare(config, device, seeds)  # loading and fitting may have drawn random numbers
     trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm, weights)
     require_batch_statistics(config, trainer, micro_batch, comm.world_size if comm else 1)
     rehearse(config, trainer)
@@ -88,9 +88,9 @@ def assemble(
     return Objects(device, data, trainer.task, trainer, engine, micro_batch, weights)
 
 
-def prepare(config: RunConfig, seeds: Seeds) -> None:
-    """Set torch's threads, determinism, seeds and attention kernel for this process."""
-    configure_torch(config.threads, config.deterministic)
+def prepare(config: RunConfig, device: torch.device, seeds: Seeds) -> None:
+    """Set torch's threads, determinism, TF32, current device, seeds and attention kernel for this process."""
+    configure_torch(config, device)
     seed_all(seeds.init)
     select_kernel(config.attention)
 

@@ -106,12 +106,13 @@ class Clock:
 
 
 class CudaClock(Clock):
-    """A clock that measures by CUDA events on the current stream."""
+    """A clock that measures by CUDA events on a device's current stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         import torch  # a script's own clock runs without it
 
         super().__init__()
+        self._stream = functools.partial(torch.cuda.current_stream, device)
         self._event = functools.partial(torch.cuda.Event, enable_timing=True)
         self._pool: list[torch.cuda.Event] = []
         self._boundaries: list[tuple[torch.cuda.Event, int]] = []
@@ -128,7 +129,7 @@ class CudaClock(Clock):
     def to(self, phase: int) -> None:
         """End the current phase and begin this one, on the device's timeline."""
         event = self._pool.pop() if self._pool else self._event()
-        event.record()
+        event.record(self._stream())
         self._boundaries.append((event, phase))
         self._phase = phase
 
@@ -153,7 +154,7 @@ class CudaClock(Clock):
 
 def clock_for(device: torch.device) -> Clock:
     """Return the clock for a device."""
-    return CudaClock() if device.type == "cuda" else Clock()
+    return CudaClock(device) if device.type == "cuda" else Clock()
 
 
 def step_milliseconds(seconds: Iterable[float]) -> dict[str, float | None]:

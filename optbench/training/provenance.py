@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,8 +39,26 @@ def hardware(device: torch.device) -> dict[str, str | int | None]:
         import torch
 
         gpu = torch.cuda.get_device_properties(device)
-        facts |= {"gpu": gpu.name, "gpu_memory_bytes": gpu.total_memory, "cuda": torch.version.cuda}
+        facts |= {
+            "gpu": gpu.name,
+            "gpu_memory_bytes": gpu.total_memory,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "driver": driver_version(),
+            "tf32_matmul": torch.backends.cuda.matmul.fp32_precision == "tf32",
+            "tf32_convolutions": torch.backends.cudnn.conv.fp32_precision == "tf32",  # pyright: ignore[reportAttributeAccessIssue]
+        }
     return facts
+
+
+@functools.cache
+def driver_version(file: Path = Path("/proc/driver/nvidia/version")) -> str | None:
+    """Return the version of NVIDIA's driver from its file in /proc; None where there is none."""
+    try:
+        found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", file.read_text(encoding="ascii", errors="replace"))
+    except OSError:
+        return None
+    return found[1] if found else None
 
 
 def cpu_facts() -> dict[str, str | int | None]:

@@ -84,9 +84,9 @@ def test_an_interrupted_run_resumes_bit_for_bit(model: str, overrides: tuple[str
 def gradients(loaded: config.RunConfig, micro_batch: int | None) -> dict[str, tuple[torch.Tensor, list[torch.Tensor]]]:
     """Return loss and gradients of each player on the first batch, in parts of `micro_batch`."""
     device, seeds = torch.device("cpu"), seeds_of(loaded.seed)
-    assemble.prepare(loaded, seeds)
+    assemble.prepare(loaded, device, seeds)
     data = assemble.load_data(loaded, device, seeds)
-    assemble.prepare(loaded, seeds)
+    assemble.prepare(loaded, device, seeds)
     trainer = assemble.build_trainer(loaded, data, device, seeds, micro_batch)
     for module in trainer.modules:
         module.train()

@@ -47,9 +47,9 @@ def test_cpu_and_cuda_agree_on_the_first_loss(model: str, tmp_path: Path) -> Non
     for device in ("cpu", "cuda"):
         loaded = config.load([f"model={model}", "batch_size=16", f"device={device}"])
         place, seeds = torch.device(device), seeds_of(0)
-        assemble.prepare(loaded, seeds)
+        assemble.prepare(loaded, place, seeds)
         data = assemble.load_data(loaded, place, seeds)
-        assemble.prepare(loaded, seeds)
+        assemble.prepare(loaded, place, seeds)
         trainer = assemble.build_trainer(loaded, data, place, seeds, None)
         turn = next(iter(trainer.task.turns(next(data.train_batches(16)), 0)))
         trainer.task.players[turn.player].eval()
@@ -74,7 +74,7 @@ def test_channels_last_learns_the_same(tmp_path: Path) -> None:
 def test_the_largest_micro_batch_fits(tmp_path: Path) -> None:
     loaded = config.load(["model=bert", "model.size=small", "batch_size=512", "device=cuda"])
     device, seeds = torch.device("cuda"), seeds_of(0)
-    assemble.prepare(loaded, seeds)
+    assemble.prepare(loaded, device, seeds)
     data = assemble.load_data(loaded, device, seeds)
 
     def make() -> assemble.Trainer:

@@ -30,7 +30,7 @@ class RunRow(TypedDict):
     steps: Annotated[int, "of the whole schedule"]
     batch_size: Annotated[int, "samples a step"]
     threads: Annotated[int | None, "of torch on the CPU"]
-    precision: Annotated[str | None, "fp32, bf16 or fp16"]
+    precision: Annotated[str | None, "fp32, tf32, bf16 or fp16"]
     hardware: Annotated[str | None, "device and cores"]
     shared: Annotated[bool, "true if several runs shared the device"]
     data_sha256: Annotated[str | None, "hash of the samples"]

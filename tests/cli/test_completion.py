@@ -54,7 +54,7 @@ def test_names_and_keys(word: str, words: list[str], expected: list[str], absent
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("precision", "fp32 bf16 fp16"),
+        ("precision", "fp32 tf32 bf16 fp16"),
         ("strategy", "null ddp fsdp"),
         ("batch_statistics", "null local synchronised"),
         ("device", "auto cpu cuda"),

@@ -126,6 +126,23 @@ class Interrupted(OptbenchError):
         return type(self), (self.signal_number, self.message, self.hint)
 
 
+DISTRIBUTIONS = {"PIL": "pillow", "optimi": "torch-optimi", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+"""What installs a module of another name, for `pip install`."""
+
+
+@contextmanager
+def package_errors() -> Generator[None]:
+    """Raise MissingError in place of the error about a package that is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name in ("", "optbench"):
+            raise
+        hint = f"Install it: pip install {DISTRIBUTIONS.get(name, name)}"
+        raise MissingError(f"the package {name} is not installed", hint) from error
+
+
 @contextmanager
 def path_errors() -> Generator[None]:
     """Raise StorageError in place of an error about a file or a folder: a name that is too long, no permission."""

@@ -14,7 +14,7 @@ from optbench.cli.commands import CommandGroup
 from optbench.cli.options import Debug
 from optbench.cli.output import Output, log_to_stderr
 from optbench.cli.streams import stdout_error
-from optbench.errors import OptbenchError, path_errors, printable
+from optbench.errors import OptbenchError, package_errors, path_errors, printable
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # ClickException; newer versions of Typer have their own
 ABOUT = "Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     log_to_stderr()
     Output.current = None
     try:
-        with path_errors():
+        with path_errors(), package_errors():
             code = app(with_script(arguments), standalone_mode=False)
     except OptbenchError as error:
         if debug:

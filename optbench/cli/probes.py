@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+PROJECT = Path(__file__).resolve().parent.parent.parent / "pyproject.toml"  # of a checkout
 OK, WARN, FAIL = "ok", "warn", "fail"
 PAIR_REMEDY = "pip install --force-reinstall torch torchvision   (both from one index; never mix CPU and CUDA builds)"
 
@@ -55,15 +60,28 @@ def packages(name: str) -> list[Finding]:
 
     try:
         metadata = importlib.metadata.metadata("optbench")
+        lines, extras = metadata.get_all("Requires-Dist") or [], metadata.get_all("Provides-Extra") or []
     except importlib.metadata.PackageNotFoundError:
-        return [Finding(name, WARN, "optbench is not installed: its requirements are unknown", "pip install -e .")]
+        lines, extras = checkout_requirements(PROJECT)
+        if not lines:
+            return [Finding(name, WARN, "optbench is not installed: its requirements are unknown", "pip install -e .")]
     found = []
-    for requirement in map(Requirement, metadata.get_all("Requires-Dist") or ()):
-        extras = ["", *(metadata.get_all("Provides-Extra") or ())]
-        wanted_by = [e for e in extras if requirement.marker is None or requirement.marker.evaluate({"extra": e})]
+    for requirement in map(Requirement, lines):
+        marker = requirement.marker
+        wanted_by = [extra for extra in ("", *extras) if marker is None or marker.evaluate({"extra": extra})]
         if wanted_by:  # else for another platform
             found += package(requirement, required="" in wanted_by)
     return list(dict.fromkeys(found))
+
+
+def checkout_requirements(file: Path) -> tuple[list[str], list[str]]:
+    """Return the requirements in the pyproject.toml of a checkout that is not installed, and the names of extras."""
+    if not file.is_file():
+        return [], []
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+    extras: dict[str, list[str]] = project.get("optional-dependencies", {})
+    optional = [f"{line}; extra == '{extra}'" for extra, lines in extras.items() for line in lines]
+    return [*project["dependencies"], *(line for line in optional if not line.startswith("optbench["))], list(extras)
 
 
 def package(requirement: Requirement, *, required: bool) -> list[Finding]:
@@ -80,17 +98,33 @@ def package(requirement: Requirement, *, required: bool) -> list[Finding]:
 
 def torch_and_torchvision(name: str) -> list[Finding]:
     """Import both: a CPU-only torch beside a CUDA torchvision fails (pytorch/vision issues 8985, 9077, 9085)."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = apart("import torch, torchvision; print(torch.__version__, torchvision.__version__)")
     if done.returncode == 0:
         return [Finding(name, OK, f"import together ({done.stdout.strip()})")]
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    last = last_line(done)
     mixed = "torchvision::" in done.stderr or "undefined symbol" in done.stderr or "torchvision" in last
     return [Finding(name, FAIL, f"incompatible builds: {last}" if mixed else last, PAIR_REMEDY)]
+
+
+def polars(name: str) -> list[Finding]:
+    """Import polars, whose usual build ends at once on CPUs without AVX2."""
+    done = apart("import polars; polars.DataFrame({'a': [1]}).sum(); print(polars.__version__)")
+    if done.returncode == 0:
+        return [Finding(name, OK, f"{done.stdout.strip()}, imports")]
+    if done.returncode > 0:
+        return [Finding(name, FAIL, last_line(done), "pip install --force-reinstall polars")]
+    ended = f"ended by {signal.Signals(-done.returncode).name} when imported"
+    return [Finding(name, FAIL, ended, "pip install 'polars[rtcompat]'   (for older CPUs)")]
+
+
+def apart(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own, which may crash."""
+    return subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120)
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line that a process printed to stderr."""
+    return (done.stderr.strip().splitlines() or ["no message"])[-1]
 
 
 def hydra_and_omegaconf(name: str) -> list[Finding]:
@@ -116,13 +150,34 @@ def devices(name: str) -> list[Finding]:
 
 
 def compiler(name: str) -> list[Finding]:
-    """Look for a C++ compiler, which torch.compile needs on the CPU."""
-    for command in (os.environ.get("CXX"), "g++", "clang++"):
-        path = shutil.which(command) if command else None
-        if path:
-            return [Finding(name, OK, path)]
+    """Look for what torch.compile needs: a C++ compiler on the CPU, Python's headers everywhere."""
+    path, header = first_program("CXX", "g++", "clang++"), Path(sysconfig.get_path("include"), "Python.h")
     detail = "no C++ compiler: optimizers run eagerly, compile=true fails on the CPU"
-    return [Finding(name, WARN, detail, "install g++ or clang++")]
+    found = [Finding(name, OK, path) if path else Finding(name, WARN, detail, "install g++ or clang++")]
+    if not header.exists():
+        detail = f"{header} is missing: optimizers run eagerly, compile=true fails"
+        found.append(Finding("Python.h", WARN, detail, "install Python's headers (python3-dev, python3-devel)"))
+    return found
+
+
+def triton(name: str) -> list[Finding]:
+    """Look for what torch.compile needs on CUDA: triton and a C compiler; nothing without a CUDA device."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    path, without = first_program("CC", "gcc", "clang"), "optimizers run eagerly on CUDA, compile=true fails"
+    if importlib.util.find_spec("triton") is None:
+        return [Finding(name, WARN, f"not installed: {without}", "pip install triton")]
+    if not path:
+        return [Finding(name, WARN, f"no C compiler: {without}", "install gcc or clang")]
+    return [Finding(name, OK, f"{importlib.metadata.version('triton')}, with {path}")]
+
+
+def first_program(variable: str, *commands: str) -> str:
+    """Return the path of the program that an environment variable names, else of the first command found; else ""."""
+    found = (shutil.which(command) for command in (os.environ.get(variable), *commands) if command)
+    return next(filter(None, found), "")
 
 
 def results_folder(name: str) -> list[Finding]:
@@ -174,9 +229,11 @@ PROBES: tuple[Callable[[str], list[Finding]], ...] = (
     python,
     packages,
     torch_and_torchvision,
+    polars,
     hydra_and_omegaconf,
     devices,
     compiler,
+    triton,
     results_folder,
     data_folder,
     configuration,

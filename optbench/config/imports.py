@@ -19,7 +19,7 @@ from typing import Any
 from optbench.config.sources import located, module_folders, own_modules, source_sha256
 from optbench.config.user_code import described
 from optbench.config.values import shown
-from optbench.errors import ConfigError, MissingError, OptbenchError, UserCodeError, first_line, nearest
+from optbench.errors import DISTRIBUTIONS, ConfigError, MissingError, OptbenchError, UserCodeError, first_line, nearest
 
 USER_MODULE = "optbench_user"
 """The beginning of the names that the modules of the user's files have here."""
@@ -194,7 +194,9 @@ def import_error(error: BaseException, path: str) -> BaseException:
     if isinstance(error, ModuleNotFoundError) and error.name:
         if path.startswith(error.name + ".") or f".{error.name}." in path:
             return ConfigError(shown(f"{path}: no such module: {error.name}", 300))
-        return MissingError(f"{path} needs the package {error.name}", f"Install it: pip install {error.name}")
+        package = error.name.partition(".")[0]
+        name = DISTRIBUTIONS.get(package, package)
+        return MissingError(f"{path} needs the package {package}", f"Install it: pip install {name}")
     return UserCodeError(shown(f"{path}: importing it raised {described(error)}", 500))
 
 

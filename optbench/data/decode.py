@@ -34,6 +34,8 @@ def decode(part: ImageList, index: int, crop: Callable[[Image.Image], Image.Imag
     try:
         image = part.open(index)
         return Decoded(np.asarray(crop(image)), is_deep(image))
+    except ModuleNotFoundError:
+        raise
     except Exception as error:  # decoders raise many kinds
         reason = getattr(error, "strerror", None) or first_line(error) or type(error).__name__
         raise MissingError(f"{part.describe(index)} cannot be decoded: {reason}") from error

@@ -98,7 +98,7 @@ class HuggingFace(ImageSource):
                 found = datasets.load_from_disk(str(folder))
             else:
                 found = datasets.load_dataset(str(folder or self.path), self.name)
-        except OptbenchError:
+        except (OptbenchError, ModuleNotFoundError):
             raise
         except Exception as error:  # the library raises many kinds for missing, offline or malformed data
             raise MissingError(

@@ -26,7 +26,7 @@ def download_errors(name: str, path: str) -> Iterator[None]:
     """Turn any error of the library (missing, offline or malformed data) into a MissingError."""
     try:
         yield
-    except OptbenchError:
+    except (OptbenchError, ModuleNotFoundError):
         raise
     except Exception as error:  # the library and its dependencies raise many kinds
         raise MissingError(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from optbench.config import RunConfig, imports
 from optbench.contracts import Sink
+from optbench.errors import package_errors
 from optbench.store import Document, RunFolder
 from optbench.training.cpu import choose_waiting
 
@@ -53,7 +54,8 @@ def execute(
         choose_waiting(config.threads)
     train = imports.load(config.model.about.get("session", SESSION))
     folder = RunFolder(root, study, config.run_id)
-    return train(config, folder, study=study, stage=stage, force=force, sinks=sinks, sweep=sweep)
+    with package_errors():
+        return train(config, folder, study=study, stage=stage, force=force, sinks=sinks, sweep=sweep)
 
 
 def unless_finished(folder: RunFolder, force: bool, train: Callable[[], FinishedRun]) -> FinishedRun:

@@ -14,7 +14,16 @@ from optbench.config.user_code import described
 from optbench.distributed import TorchCommunicator
 from optbench.distributed.sharded_checkpoint import load_local, save_sharded
 from optbench.distributed.sharding import FsdpShards
-from optbench.errors import Interrupted, OptbenchError, ProcessLost, WorkerLost, chain, first_line, is_out_of_memory
+from optbench.errors import (
+    Interrupted,
+    OptbenchError,
+    ProcessLost,
+    WorkerLost,
+    chain,
+    first_line,
+    is_out_of_memory,
+    package_errors,
+)
 from optbench.sessions.assemble import Objects, assemble
 from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.stop_signals import StopSignals
@@ -62,7 +71,8 @@ class RankSession(ABC):
 
         torch turns an exception that a signal raises inside it into errors of many kinds."""
         try:
-            yield
+            with package_errors():
+                yield
         except Interrupted:
             raise
         except (Exception, KeyboardInterrupt) as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from email.message import Message
 from pathlib import Path
 
@@ -85,9 +88,58 @@ def not_installed(name: str) -> str:
     raise importlib.metadata.PackageNotFoundError(name)
 
 
+def test_requirements_of_a_checkout_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "metadata", not_installed)
+    versions = {"torch": "2.9"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: versions.get(name) or not_installed(name))
+    found = {f.name: f.state for f in probes.packages("packages")}
+    assert found["torch"] == probes.OK and found["polars"] == probes.FAIL
+    assert "optuna" not in found and "optbench" not in found  # optional, and itself
+    monkeypatch.setattr(probes, "PROJECT", tmp_path / "pyproject.toml")
+    assert [f.state for f in probes.packages("packages")] == [probes.WARN]
+
+
 def test_no_compiler_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert probes.compiler("compiler")[0].state == probes.WARN
+
+
+def test_missing_headers_of_python_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    assert [(f.name, f.state) for f in probes.compiler("compiler")][1:] == [("Python.h", probes.WARN)]
+    (tmp_path / "Python.h").touch()
+    assert [f.name for f in probes.compiler("compiler")] == ["compiler"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "programs", "state", "remedy"),
+    [(False, "gcc", "warn", "pip install triton"), (True, "", "warn", "install gcc or clang"), (True, "gcc", "ok", "")],
+)
+def test_cuda_needs_triton_and_a_c_compiler(
+    monkeypatch: pytest.MonkeyPatch, installed: bool, programs: str, state: str, remedy: str
+) -> None:
+    import torch
+
+    assert probes.triton("triton") == [] or torch.cuda.is_available()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if installed else None)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "3.8")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name == programs else None)
+    (finding,) = probes.triton("triton")
+    assert (finding.state, finding.remedy) == (state, remedy)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [("raise ImportError('no')", "--force-reinstall"), ("import os; os.kill(os.getpid(), 4)", "polars[rtcompat]")],
+)
+def test_a_polars_that_cannot_be_imported_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, remedy: str
+) -> None:
+    (tmp_path / "polars.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (finding,) = probes.polars("polars")
+    assert finding.state == probes.FAIL and remedy in finding.remedy
 
 
 def test_a_failing_probe_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,11 +71,18 @@ def test_the_attention_kernel_can_be_selected(tmp_path: Path) -> None:
     ]  # and holds for that run alone
 
 
-def test_the_recorder_sees_torchs_choice() -> None:
+def test_the_recorder_sees_the_kernel_that_runs() -> None:
     import torch
 
-    q = torch.randn(1, 2, 8, 4)
+    q, mask = torch.randn(1, 2, 8, 4), torch.zeros(8, 8, requires_grad=True)
+    attend = torch.nn.functional.scaled_dot_product_attention
     select_kernel(None)
-    with KernelRecorder() as recorder:
-        torch.nn.functional.scaled_dot_product_attention(q, q, q)
-    assert recorder.kernels == {"flash"}
+    with KernelRecorder() as plain:
+        attend(q, q, q)
+    assert plain.kernels == {"flash"}
+    with KernelRecorder() as masked:  # the fused kernel has no gradient of the mask
+        attend(q, q, q, attn_mask=mask).sum().backward()
+    assert masked.kernels == {"math"} and mask.grad is not None
+    with KernelRecorder() as cast, torch.autocast("cpu", torch.bfloat16):
+        attend(q, q, q.bfloat16())  # of two types until autocast has made them one, which only then fit the kernel
+    assert cast.kernels == {"flash"}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.config import RunConfig
 from optbench.config.user_code import described
-from optbench.errors import ExpectationFailed, OptbenchError
+from optbench.errors import ExpectationFailed, OptbenchError, package_errors
 from optbench.records import Record, Split
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def discard_output() -> None:
 def answer(config: RunConfig, root: Path, began: float) -> dict[str, Any] | OptbenchError:
     """Return the fields of ProbeResult, or the error why the run cannot be run; ExpectationFailed if its steps fail."""
     try:
-        return asdict(probe_run(config, root, began))
+        with package_errors():
+            return asdict(probe_run(config, root, began))
     except OptbenchError as error:
         return error
     except Exception as error:

@@ -45,8 +45,9 @@ def recompiles(subject: Subject) -> Observation:
         return not_applicable(reason)
     subject = subject.with_settings(engine="compiled", weight_decay=0.1)
     shapes = feed_type(subject).SHAPES
-    for shape in shapes:
-        run_schedule(subject, shape)
+    engines = [run_schedule(subject, shape) for shape in shapes]
+    if set(engines) != {"compiled"}:
+        return differs("the rule cannot be compiled: it runs eagerly")
     before = counters["stats"]["unique_graphs"]
     for shape in NEW_SHAPES if len(shapes) > 2 else ((6, 5),):
         run_schedule(subject, shape)
@@ -56,14 +57,15 @@ def recompiles(subject: Subject) -> Observation:
     return passes("a schedule over new shapes compiles nothing more")
 
 
-def run_schedule(subject: Subject, shape: tuple[int, ...]) -> None:
-    """Take a few steps with a new learning rate in each."""
+def run_schedule(subject: Subject, shape: tuple[int, ...]) -> str:
+    """Take a few steps with a new learning rate in each; return the engine that took them."""
     feed = feed_type(subject)(subject, shape)
     feed.optimizer.warm_up()
     for step in range(4):
         for group in feed.optimizer.param_groups:
             group["lr"] = group["lr"] * (0.9 + 0.01 * step)
         feed.advance()
+    return feed.optimizer.engine
 
 
 def why_no_engines(subject: Subject) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +49,17 @@ class Objects:
     data: DataSet
     task: Task
     trainer: Trainer
-    engine: str
+    implementation: Mapping[str, object]
+    """The facts about the first player's optimizer in its YAML file."""
     micro_batch: int | None
     """Samples of a forward-backward pass; None for the whole batch."""
     weights: InitialWeights | None = None
     """The weights that `init` names, as they were loaded."""
+
+    @property
+    def engine(self) -> str:
+        """How the first player's optimizer runs: what was chosen, and after the trainer's `warm_up` what works."""
+        return engine_of(next(iter(self.trainer.players.values())).optimizer, self.implementation)
 
 
 def data_root(config: RunConfig) -> Path:
@@ -83,9 +89,7 @@ def assemble(
     trainer = build_trainer(config, data, device, seeds, micro_batch, on_step, comm, weights)
     require_batch_statistics(config, trainer, micro_batch, comm.world_size if comm else 1)
     rehearse(config, trainer)
-    first = next(iter(trainer.players.values()))
-    engine = engine_of(first.optimizer, config.optimizer.implementation)
-    return Objects(device, data, trainer.task, trainer, engine, micro_batch, weights)
+    return Objects(device, data, trainer.task, trainer, config.optimizer.implementation, micro_batch, weights)
 
 
 def prepare(config: RunConfig, device: torch.device, seeds: Seeds) -> None:

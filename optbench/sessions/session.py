@@ -101,6 +101,7 @@ class Session(RankSession):
             known, self.weights = self._known_micro_batch(), self._initial_weights()
             self.objects = assemble(self.config, self._on_step, known, self.comm, self.weights)
             self._resume()
+            self.objects.trainer.warm_up()  # run.json names the engine that works
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

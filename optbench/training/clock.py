@@ -39,6 +39,11 @@ class Clock:
         self._phase = OTHER
         self._since = self._started = time.perf_counter()
 
+    def add(self, phase: int, seconds: float) -> None:
+        """Count time from before `begin` in a phase."""
+        self._seconds[phase] += seconds
+        self._wall_before += seconds
+
     def to(self, phase: int) -> None:
         """End the current phase and begin this one."""
         now = time.perf_counter()

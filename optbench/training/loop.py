@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -50,6 +51,7 @@ class Trainer:
         self.plan, self.task, self.data, self.players = plan, task, data, players
         self.factor, self.device, self.clock, self.on_step = factor, device, clock, on_step
         self.comm = comm
+        self.warmed_up = False
         self.progress = TrainingProgress()
         self.out_of_time = False
         """True at the last step that the time limit allows; the run may go on from there under a longer one."""
@@ -67,6 +69,7 @@ class Trainer:
 
     def records(self) -> Iterator[Record]:
         """Train to the end of the budget, or until target, time limit or divergence end the run; yield records."""
+        self.warm_up()
         self.clock.begin()
         for module in self.modules:
             module.train()
@@ -130,6 +133,16 @@ class Trainer:
 
     # -- before the first step ---------------------------------------------------------------------------------------
 
+    def warm_up(self) -> None:
+        """Compile the optimizers' rules, unless this was done: their engines are known from here on."""
+        if self.warmed_up or self.progress.step >= self.plan.steps:
+            return
+        began = time.perf_counter()
+        for player in self.players.values():
+            warm_up(player.optimizer)
+        self.clock.add(COMPILE, time.perf_counter() - began)
+        self.warmed_up = True
+
     def _prepare(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Compile, and count FLOPs on the first batch, without any effect on training."""
         if self.progress.step >= self.plan.steps:
@@ -139,8 +152,6 @@ class Trainer:
             untrained = self._timed(lambda: self.evaluator.scores(str(Split.VALIDATION)))
             self.progress.untrained = untrained["metric"]
         self.clock.to(COMPILE)
-        for player in self.players.values():
-            warm_up(player.optimizer)
         if self.progress.attention is None:
             with KernelRecorder() as recorder:
                 self.progress.flops_per_step = self._flops_per_step(first)

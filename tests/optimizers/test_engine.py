@@ -179,6 +179,7 @@ def test_schedules_and_new_shapes_do_not_recompile(name: str) -> None:
     mine = parameters(torch.float32)
     optimizer = OPTIMIZERS[name](mine, "compiled")
     optimizer.warm_up()
+    assert optimizer.engine == "compiled"
     before = counters["stats"]["unique_graphs"]
     more = [torch.randn(shape) for shape in ((2,), (33, 1), (3, 700), (5, 1, 1, 2), (LARGE + 5,), (300, 301))]
     optimizer.add_param_group({"params": [tensor.requires_grad_() for tensor in more]})
@@ -196,6 +197,7 @@ def test_a_shaped_rule_compiles_once_per_rank() -> None:
     settings = {"lr": 0.01, "decay_power": 0.8, "eps1": 1e-30, "eps2": 1e-3, "clip_threshold": 1.0, "weight_decay": 0.0}
     optimizer = Adafactor(mine, **settings, engine="compiled")
     optimizer.warm_up()
+    assert optimizer.engine == "compiled"
     before = counters["stats"]["unique_graphs"]
     more = [torch.randn(shape, requires_grad=True) for shape in ((9, 8), (30, 5), (12,))]
     optimizer.add_param_group({"params": more})

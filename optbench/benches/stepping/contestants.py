@@ -90,9 +90,8 @@ def contestants(choice: Choice, shapes: str, device: torch.device, skipped: list
     for name, settings, implementation in variants(choice):
         try:
             optimizer = build_optimizer(choice, settings, implementation, shapes, device, gradients)
-            contestant = Contestant(choice.name, name, engine_of(optimizer, implementation), optimizer)
-            contestant.first_seconds = warm_up(optimizer)
-            found.append(contestant)
+            seconds = warm_up(optimizer)  # before its engine is asked for: without a working compiler it is eager
+            found.append(Contestant(choice.name, name, engine_of(optimizer, implementation), optimizer, seconds))
         except Exception as error:  # another library may raise anything
             reason = str(error.args[0]) if isinstance(error, OptbenchError) else first_line(error)
             skipped.append({"algorithm": choice.name, "implementation": name, "shapes": shapes, "reason": reason})

@@ -9,7 +9,9 @@ taken from the compiler once per combination of dtypes and called directly.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -40,8 +42,17 @@ def compiled_call(rule: Rule, tensors: Sequence[Tensor], numbers: Sequence[Tenso
 @functools.cache
 def guarded(rule: Rule) -> Rule:
     """Return the rule compiled for tensors of any length."""
+    import_compiler()
     options = {**DYNAMIC_THREADS, "guard_filter_fn": keep_tensor_guards}
     return torch.compile(rule, dynamic=True, fullgraph=True, options=options)
+
+
+@functools.cache
+def import_compiler() -> None:
+    """Import the compiler without its warnings, which would stop it where warnings are errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("torch._inductor.compile_fx")
 
 
 def keep_tensor_guards(guards: Sequence[Guard]) -> list[bool]:
@@ -61,8 +72,7 @@ def unguarded(rule: Rule, tensors: Sequence[Tensor], numbers: Sequence[Tensor]) 
 
 @functools.cache
 def _unguarded(rule: Rule, tensors: tuple[torch.dtype, ...], numbers: tuple[torch.dtype, ...]) -> Rule | None:
-    import torch._inductor
-
+    import_compiler()
     made: list[tuple[torch.fx.GraphModule, Callable[..., object]]] = []
 
     def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., object]:

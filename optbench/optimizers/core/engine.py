@@ -18,13 +18,18 @@ import itertools
 import operator
 import os
 import shutil
+import sysconfig
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from optbench.config.notices import say_once
+from optbench.errors import first_line, is_out_of_memory
 from optbench.optimizers.core import foreach
 from optbench.optimizers.core.compiled_call import compiled_call
 from optbench.optimizers.core.rule import Closure, Hyperparameters, Loss, ParamGroup, Rule, State
@@ -177,15 +182,20 @@ class RuleOptimizer(torch.optim.Optimizer):
     def warm_up(self) -> None:
         """Compile the rules before the first step, on throwaway tensors.
 
-        Without a working compiler the engine becomes eager; `engine` says so."""
+        Without a working compiler the engine becomes eager; `engine` and a notice say so. Raises errors of memory."""
         if self.engine != "compiled":
             return
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler's own; as errors they would pass for a broken tool chain
                 for theta, group, t in self._compile_cases():
                     self._try_out(theta, group, t)
-        except Exception:  # whatever a broken tool chain raises; the eager rule needs none
+        except Exception as error:  # whatever a broken tool chain raises; the eager rule needs none
+            if is_out_of_memory(error):
+                raise
             self.engine = "eager"
+            why = f"{type(error).__name__}: {first_line(error)}"
+            say_once(f"{type(self).__name__}: its rule cannot be compiled here, so it runs eagerly, slower ({why})")
         finally:
             self._views.clear()  # they belong to the throwaway tensors
 
@@ -265,6 +275,13 @@ def choose_engine(engine: str, parameters: list[Tensor]) -> str:
 
 def has_compiler(device: torch.device) -> bool:
     """Return True if torch.compile can make code for the device here."""
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():  # both compilers build an extension of Python
+        return False
     if device.type == "cuda":
-        return importlib.util.find_spec("triton") is not None
-    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
+        return importlib.util.find_spec("triton") is not None and finds_program(os.environ.get("CC"), "gcc", "clang")
+    return finds_program(os.environ.get("CXX"), "g++", "clang++")
+
+
+def finds_program(*names: str | None) -> bool:
+    """Return True if one of the programs is installed; None stands for no program."""
+    return any(shutil.which(name) for name in names if name)

@@ -16,9 +16,10 @@ def adafactor_arguments(
 ) -> Arguments:  # fmt: skip
     """Return Adafactor's arguments.
 
-    torch's lr is the cap of the relative step too. torch bounds the second moment by eps1 from below instead of adding
-    it, and decays by lr * weight_decay."""
-    named = {"eps": (eps1, eps2), "beta2_decay": -decay_power, "d": clip_threshold}
+    torch's lr is the cap of the relative step too. torch bounds the second moment by the square of its eps1 from below
+    instead of adding eps1, and decays by lr * weight_decay. The square of 1e-30 would be 0 in float32: NaN for a row of
+    zero gradients."""
+    named = {"eps": (eps1**0.5, eps2), "beta2_decay": -decay_power, "d": clip_threshold}
     return {"lr": lr, "weight_decay": weight_decay, "foreach": foreach, "maximize": maximize, **named}
 
 

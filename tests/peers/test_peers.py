@@ -215,3 +215,15 @@ def test_heavyball_does_not_change_torchs_global_settings_or_the_gradients() -> 
     optimizer.step()
     assert weight.grad is not None
     assert global_state() == before
+
+
+def test_torchs_adafactor_survives_a_row_of_zero_gradients() -> None:
+    """torch squares its eps: the square of 1e-30 is 0 in float32, and 0 / 0 would follow."""
+    loaded = config.load(["optimizer=adafactor", "optimizer.impl=torch"]).optimizer
+    theta = torch.ones(3, 4, requires_grad=True)
+    problem = Problem((Parameter("theta", theta, "matrix"),))
+    optimizer = build(imports.load(loaded.target), loaded.settings, loaded.implementation, problem, [])
+    theta.grad = torch.ones(3, 4) * torch.tensor([0.0, 1.0, 2.0, 3.0])
+    optimizer.step()
+    assert theta.isfinite().all()
+    assert theta[:, 0].tolist() == [1.0] * 3

@@ -335,3 +335,41 @@ NUMBER = 3
 
 class NotAnOptimizer:
     def __init__(self, params: Any, lr: float = 0.1) -> None: ...
+
+
+# -- around a fused optimizer ------------------------------------------------------------------------------------------
+
+
+class PassesOn:
+    """A wrapper that has no attribute of its own."""
+
+    def __init__(self, params: Any, lr: float = 1e-3) -> None:
+        self.inner = torch.optim.AdamW(params, lr=lr, fused=True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["inner"], name)
+
+    def step(self) -> None:
+        self.inner.step()
+
+
+class HoldsAnother(Optimizer):
+    """A wrapper that copies the marks of the inner optimizer, as some do with its defaults."""
+
+    def __init__(self, params: Any, lr: float = 1e-3) -> None:
+        self.inner = torch.optim.AdamW(params, lr=lr, fused=True)
+        super().__init__(self.inner.param_groups, self.inner.defaults)
+        self.param_groups = self.inner.param_groups
+        self._step_supports_amp_scaling = True
+
+    def step(self) -> None:  # type: ignore[override]
+        self.inner.step()
+
+
+class FusedMatrices(torch.optim.AdamW):
+    """An optimizer of matrices alone, by a fused kernel."""
+
+    about: ClassVar[dict[str, Any]] = {"takes": "matrices"}
+
+    def __init__(self, params: Any, lr: float = 1e-3) -> None:
+        super().__init__(params, lr=lr, fused=True)

@@ -18,6 +18,7 @@ from optbench.optimizers.core.first_argument import MATRICES, REST, first_argume
 from optbench.optimizers.core.group_keys import require_group_settings
 from optbench.optimizers.core.groups import check_coverage, parameter_groups
 from optbench.optimizers.core.interface import Optimizer, check_interface
+from optbench.optimizers.core.loss_scaling import let_scaler_skip
 from optbench.optimizers.core.matrices_and_rest import MatricesAndRest, adamw_of_rest
 
 NOT_ARGUMENTS = ("impl", "no_decay")  # settings of ours that a constructor given groups does not take
@@ -52,6 +53,7 @@ def build(
         optimizer = called(target, first, arguments, implementation)
     check_interface(optimizer)
     check_coverage(optimizer, problem)
+    let_scaler_skip(optimizer)
     if not str(implementation.get("target", "optbench.")).startswith("optbench."):
         begin_training(optimizer)
     if "groups" not in implementation:

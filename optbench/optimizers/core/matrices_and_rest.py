@@ -21,6 +21,8 @@ class MatricesAndRest:
 
     Attributes that are not found here (`eval`, `train`, ...) are those of the optimizer of the matrices."""
 
+    _step_supports_amp_scaling = False  # an overflow skips the step of both
+
     def __init__(self, matrices: Optimizer | None, rest: Optimizer | None) -> None:
         self.parts: dict[str, Optimizer] = {}
         self.parts |= {"matrices": matrices} if matrices is not None else {}

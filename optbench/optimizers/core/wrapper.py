@@ -15,6 +15,8 @@ class Wrapper(torch.optim.Optimizer):
 
     Attributes that are not found here (`engine`, `warm_up`, `eval`, ...) come from the inner optimizer."""
 
+    _step_supports_amp_scaling = False  # an overflow skips the whole step, not only that of a fused inner optimizer
+
     def __init__(self, inner: Any) -> None:
         self.inner = inner  # without torch's own constructor, which would make separate groups and state
 

@@ -109,8 +109,9 @@ COLUMNS: dict[str, Column] = {
     "step_ms_p95": Column("ms", "95th percentile of the training step since the last train record"),
     "loss_scale": Column("1", "the fp16 loss scaler's factor"),
     "skipped_steps": Column("steps", "steps skipped by the fp16 loss scaler, so far"),
-    "peak_allocated_bytes": Column("B", "peak device memory allocated (CUDA)"),
-    "peak_reserved_bytes": Column("B", "peak device memory reserved (CUDA)"),
+    "peak_allocated_bytes": Column("B", "peak device memory allocated in training steps, so far (CUDA)"),
+    "peak_reserved_bytes": Column("B", "peak device memory reserved by training and evaluation, so far (CUDA)"),
+    "evaluation_peak_allocated_bytes": Column("B", "peak device memory allocated in evaluations, so far (CUDA)"),
     "resident_bytes": Column("B", "peak resident memory of the process (CPU)"),
     "nonfinite": Column("1", "names and texts of values that were nan or infinite; null in their own column"),
 }

@@ -19,7 +19,7 @@ from optbench.training.device import configure_torch
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 CUDA = [*QUICK, "device=cuda"]
-CUDA_VOLATILE = {"peak_allocated_bytes", "peak_reserved_bytes"}
+CUDA_VOLATILE = {"peak_allocated_bytes", "peak_reserved_bytes", "evaluation_peak_allocated_bytes"}
 
 
 @pytest.mark.parametrize("optimizer", ["lion", "adamw", "sgd"])
@@ -113,6 +113,25 @@ def test_phases_sum_to_wall_time_and_peaks_are_recorded(tmp_path: Path) -> None:
         json.loads(line) for line in (tmp_path / "runs" / result["run_id"] / "metrics.jsonl").read_text().splitlines()
     ]
     assert all(row["peak_allocated_bytes"] > 0 for row in rows if row["split"] == "train")
+
+
+def test_a_huge_evaluation_leaves_the_peak_of_training(tmp_path: Path) -> None:
+    settings = [*CUDA, "model=resnet", "batch_size=8", "steps=4", "eval_every=2"]
+    small, huge = (
+        execute(config.load([*settings, f"eval_batch_size={size}"]), tmp_path).result["bytes"] for size in (8, 512)
+    )
+    assert huge["peak_allocated"] == pytest.approx(small["peak_allocated"], rel=0.02)
+    assert huge["evaluation_peak_allocated"] > 2 * small["evaluation_peak_allocated"]
+    assert huge["peak_reserved"] >= huge["evaluation_peak_allocated"] > huge["peak_allocated"]
+
+
+def test_fitting_a_micro_batch_leaves_the_peaks(tmp_path: Path) -> None:
+    settings = [*CUDA, "model=resnet", "batch_size=64", "steps=4"]
+    plain, fitted = (
+        execute(config.load([*settings, f"micro_batch={size}"]), tmp_path).result["bytes"] for size in ("64", "auto")
+    )
+    assert fitted["peak_allocated"] == pytest.approx(plain["peak_allocated"], rel=0.02)
+    assert fitted["peak_reserved"] <= 1.2 * plain["peak_reserved"]
 
 
 def test_resume_on_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ from optbench.records import SCHEMA, Status
 from optbench.store import Document
 from optbench.training.clock import PHASES
 from optbench.training.cpu import waiting_settings
-from optbench.training.memory import resident_peak_bytes
+from optbench.training.memory import PEAKS, resident_peak_bytes
 from optbench.training.provenance import git_state, package_versions
 
 MEMORY = ("parameters", "frozen_parameters", "optimizer_state", "gradients")
-MEMORY += ("peak_allocated", "peak_reserved", "resident")
+MEMORY += (*PEAKS, "resident")
 SPEED = ("samples_per_second", "step_ms_median", "step_ms_p95", "flops_per_step", "flops_per_second", "utilisation")
 SPEED += ("core_wait_share",)  # share of the threads' time that they waited for a core: see records.BUSY_SHARE
 FINAL = tuple(f"{split}_{score}" for split in ("val", "test", "train") for score in ("loss", "metric", "trivial"))

@@ -18,7 +18,7 @@ from optbench.contracts import Batch
 from optbench.errors import ConfigError, is_out_of_memory
 from optbench.optimizers.core.state_bytes import state_bytes, tensor_bytes
 from optbench.training.loop import Trainer
-from optbench.training.memory import free_bytes, peak_extra_bytes
+from optbench.training.memory import free_bytes, peak_extra_bytes, release_cache
 
 PROBE = 4  # micro-batch of the smaller measured step; the larger has twice as many samples
 SHARE_OF_FREE = 0.8  # of free memory, because allocators round up and fragment
@@ -131,8 +131,11 @@ def largest_micro_batch(make: Callable[[], Trainer], batch_size: int, given: flo
             "Raise the limit, or use a smaller model or another optimizer",
         )
     pieces = math.ceil(batch_size / most)
+    release_cache(device)
     while device.type == "cuda" and pieces < batch_size and not fits(make, batch_size, pieces, limit):
         pieces += 1
+        release_cache(device)  # here, where no error holds the trainer that did not fit
+    release_cache(device)  # the run would count what fitting keeps as its own
     return math.ceil(batch_size / pieces)
 
 
@@ -152,7 +155,6 @@ def fits(make: Callable[[], Trainer], batch_size: int, pieces: int, limit: float
             return True  # the run is refused later, with a reason
         if not is_out_of_memory(error):
             raise
-        torch.cuda.empty_cache()
         return False
 
 

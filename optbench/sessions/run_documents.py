@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
@@ -108,7 +107,7 @@ def bytes_by_kind(objects: Objects) -> Document:
     """Return bytes of parameters (all, and the frozen ones), gradients and optimizer state, and peaks.
 
     The state is by dtype; a class of tensors that hides what it is made of has null."""
-    device, players = objects.device, objects.trainer.players.values()
+    players = objects.trainer.players.values()
     parameters = [p for player in players for p in player.parameters]
     frozen = sum(frozen_bytes(player.module) for player in players)
     state: dict[str, int | None] = {}
@@ -116,18 +115,13 @@ def bytes_by_kind(objects: Objects) -> Document:
         for dtype, count in state_bytes(player.optimizer).items():
             state[dtype] = (state.get(dtype) or 0) + count
         state |= dict.fromkeys(unmeasurable(player.optimizer))
-    peaks = {"peak_allocated": None, "peak_reserved": None, "resident": resident_peak_bytes()}
-    if device.type == "cuda":
-        peaks |= {
-            "peak_allocated": torch.cuda.max_memory_allocated(device),
-            "peak_reserved": torch.cuda.max_memory_reserved(device),
-        }
     return {
         "parameters": tensor_bytes(parameters) + frozen,
         "frozen_parameters": frozen,
         "optimizer_state": state,
         "gradients": tensor_bytes(p.grad for p in parameters if p.grad is not None),
-        **peaks,
+        **objects.trainer.memory.peaks(),
+        "resident": resident_peak_bytes(),
     }
 
 

@@ -140,8 +140,6 @@ class Session(RankSession):
         return FinishedRun(self.folder.path, run, result, False)
 
     def _begin(self, sinks: list[Sink]) -> Document:
-        if self.objects.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.objects.device)
         run = run_facts(self.config, self.objects, self.study, self.stage, self.sweep)
         run |= self._parallel_facts(self.objects.trainer.modules, run["micro_batch"])
         self.core_wait = CoreWait(self.config.threads)

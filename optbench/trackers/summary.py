@@ -64,6 +64,8 @@ def memory_lines(result: Document) -> list[str]:
     state = size(sum(value or 0 for value in by_kind.values())) if not hidden else f"not measurable ({hidden[0]})"
     peak = held.get("peak_allocated")
     most = f"peak {size(peak)} on the device" if peak is not None else f"peak {size(held.get('resident'))} resident"
+    if held.get("evaluation_peak_allocated"):
+        most += f" ({size(held['evaluation_peak_allocated'])} in evaluation)"
     frozen = f" ({size(held['frozen_parameters'])} frozen)" if held.get("frozen_parameters") else ""
     parameters = f"parameters {size(held.get('parameters'))}{frozen}"
     return [f"  {'memory':<12} {parameters}, optimizer state {state}, {most}"]

@@ -19,7 +19,7 @@ from optbench.training.attention import KernelRecorder
 from optbench.training.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
 from optbench.training.evaluation import Evaluator
 from optbench.training.flops import count_flops
-from optbench.training.memory import resident_peak_bytes
+from optbench.training.memory import MemoryMeter, resident_peak_bytes
 from optbench.training.parallel import Communicator
 from optbench.training.plan import Plan, State, TrainingProgress
 from optbench.training.player import ActivePlayer
@@ -50,7 +50,7 @@ class Trainer:
     ) -> None:
         self.plan, self.task, self.data, self.players = plan, task, data, players
         self.factor, self.device, self.clock, self.on_step = factor, device, clock, on_step
-        self.comm = comm
+        self.comm, self.memory = comm, MemoryMeter(device)
         self.warmed_up = False
         self.progress = TrainingProgress()
         self.out_of_time = False
@@ -161,6 +161,7 @@ class Trainer:
                 module.compile()
             self.dry_step(first)
             self.evaluator.warm_up(str(Split.VALIDATION))
+        self.memory.begin()
         return itertools.chain([first], batches)
 
     def dry_step(self, batch: Batch) -> None:
@@ -215,10 +216,7 @@ class Trainer:
     def _memory(self) -> dict[str, int | None]:
         if self.device.type != "cuda":
             return {"resident_bytes": resident_peak_bytes()}
-        return {
-            "peak_allocated_bytes": torch.cuda.max_memory_allocated(self.device),
-            "peak_reserved_bytes": torch.cuda.max_memory_reserved(self.device),
-        }
+        return {f"{name}_bytes": value for name, value in self.memory.peaks().items()}
 
     def _record(self, split: Split, values: Values, pictures: Mapping[str, np.ndarray] | None = None) -> Record:
         evaluations = sum(player.gradient_evaluations for player in self.players.values())
@@ -257,7 +255,8 @@ class Trainer:
     def _timed(self, evaluate: Callable[[], T]) -> T:
         """Return `evaluate()`, with its time in the phase of evaluation."""
         self.clock.to(EVALUATION)
-        found = evaluate()
+        with self.memory.evaluating():
+            found = evaluate()
         self.clock.to(LOGGING)
         self.clock.resolve()
         return found

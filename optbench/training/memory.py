@@ -1,17 +1,74 @@
-"""Memory: free bytes, and the peak of a process or of one call."""
+"""Memory: free bytes, and the peak of a process, of one call, or of training and evaluation apart."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+PEAKS = ("peak_allocated", "peak_reserved", "evaluation_peak_allocated")
+"""The peaks of a device under `bytes` in result.json; with `_bytes` in records."""
+
+
+class MemoryMeter:
+    """Peaks of a CUDA device's memory in bytes: of training steps and of evaluations apart. On a CPU all are None.
+
+    torch keeps one peak a device. It is read and reset where one kind of work ends and the other begins."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device if device.type == "cuda" else None
+        self._training = self._evaluation = self._reserved = 0
+        self._take()
+        self._reserved = 0  # by the work before this meter was made
+
+    def begin(self) -> None:
+        """Leave out of training what came before the first step, e.g. the counting of its FLOPs."""
+        self._take()
+        self._training = 0
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Measure an evaluation."""
+        self._training = max(self._training, self._take())
+        try:
+            yield
+        finally:
+            self._evaluation = max(self._evaluation, self._take())
+
+    def peaks(self) -> dict[str, int | None]:
+        """Return the peaks so far: allocated in training steps, reserved by everything, allocated in evaluations."""
+        self._training = max(self._training, self._take())
+        values = (self._training, self._reserved, self._evaluation)
+        return {name: value if self._device is not None else None for name, value in zip(PEAKS, values, strict=True)}
+
+    def _take(self) -> int:
+        """Return the peak of allocated bytes since the last call, and begin a new one."""
+        if self._device is None:
+            return 0
+        import torch
+
+        peak = torch.cuda.max_memory_allocated(self._device)
+        self._reserved = max(self._reserved, torch.cuda.max_memory_reserved(self._device))
+        torch.cuda.reset_peak_memory_stats(self._device)
+        return peak
+
+
+def release_cache(device: torch.device) -> None:
+    """Give the memory of objects that are no longer used back to a CUDA device; on a CPU do nothing."""
+    if device.type == "cuda":
+        import torch
+
+        gc.collect()  # modules, optimizers and their hooks refer to each other
+        torch.cuda.empty_cache()
 
 
 def free_bytes(device: torch.device) -> int:

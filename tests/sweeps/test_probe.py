@@ -137,7 +137,7 @@ def test_the_time_of_a_run_computed_by_hand() -> None:
         facts_bytes=1000,
         checkpoint_bytes=50_000,
         resident_bytes=0,
-        allocated_bytes=0,
+        device_bytes=0,
         steps=30,
     )
     overrides = ["model=mlp", "steps=100", "eval_every=30", "record_every=10", "eval_train_samples=500"]

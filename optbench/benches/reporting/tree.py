@@ -138,6 +138,7 @@ def record_rows(records: int, score: float, draw: random.Random) -> Iterator[Map
                     "step_ms_p95": 12.0,
                     "peak_allocated_bytes": None,
                     "peak_reserved_bytes": None,
+                    "evaluation_peak_allocated_bytes": None,
                     "resident_bytes": 10**9,
                 }
             )
@@ -168,6 +169,7 @@ def result_document(run_id: str, rows: Sequence[Mapping[str, object]], score: fl
             "gradients": 10**6,
             "peak_allocated": None,
             "peak_reserved": None,
+            "evaluation_peak_allocated": None,
             "resident": 10**9,
         },
         "throughput": {

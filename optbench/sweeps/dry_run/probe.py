@@ -95,7 +95,7 @@ def probe_cell(
 def averaged(found: Sequence[ProbeResult]) -> ProbeResult:
     """Return the means of the times, and the greatest of all other values."""
     times = ("step_seconds", "evaluation_seconds", "start_seconds")
-    most = ("record_bytes", "facts_bytes", "checkpoint_bytes", "resident_bytes", "allocated_bytes", "steps")
+    most = ("record_bytes", "facts_bytes", "checkpoint_bytes", "resident_bytes", "device_bytes", "steps")
     means = {name: sum(getattr(one, name) for one in found) / len(found) for name in times}
     return replace(found[0], **means, **{name: max(getattr(one, name) for one in found) for name in most})
 

@@ -50,8 +50,8 @@ class ProbeResult:
     checkpoint_bytes: int
     resident_bytes: int
     """Peak memory of the process."""
-    allocated_bytes: int
-    """Peak memory allocated on a CUDA device; 0 on a CPU."""
+    device_bytes: int
+    """Peak memory reserved on a CUDA device, by training and evaluation; 0 on a CPU."""
     steps: int
 
     def evaluations(self, config: RunConfig) -> int:
@@ -193,7 +193,7 @@ def probe_run(config: RunConfig, root: Path, began: float) -> ProbeResult:
         facts_bytes=len(facts),
         checkpoint_bytes=checkpoint,
         resident_bytes=resident_peak_bytes() or 0,
-        allocated_bytes=peak_bytes(objects.device),
+        device_bytes=trainer.memory.peaks()["peak_reserved"] or 0,
         steps=timer.steps,
     )
 
@@ -243,12 +243,3 @@ def checkpoint_bytes(trainer: Trainer) -> int:
     file = ByteCounter()
     torch.save(trainer.state_dict(), file)  # type: ignore[arg-type]  # it only writes and flushes
     return file.length
-
-
-def peak_bytes(device: torch.device) -> int:
-    """Return the peak memory allocated on a CUDA device; 0 on a CPU."""
-    if device.type != "cuda":
-        return 0
-    import torch
-
-    return torch.cuda.max_memory_allocated(device)

@@ -115,6 +115,7 @@ def sweep(
     study: str | None = None,
     jobs: int | None = None,
     per_device: int = 1,
+    pack: int = 1,
     executor: str = "local",
     retry: str | Sequence[str] = (),
     storage: str = "",
@@ -142,7 +143,7 @@ def sweep(
     root, own = path_of("results_dir", results_dir), path_of("config_dir", config_dir)
     again = tuple(texts_of("retry", retry))
     how = SweepOptions(
-        protocol, scale, study, jobs, per_device, executor or "local", again, root, own, storage or "", trust
+        protocol, scale, study, jobs, per_device, executor or "local", again, root, own, storage or "", trust, pack
     )
     return swept(words_of(overrides, keywords, sweep, own, sweeps=True), settings, how, progress)
 

@@ -90,6 +90,7 @@ Scale = Annotated[str | None, typer.Option("--scale", help="Scale of the study f
 SweepStudy = Annotated[str | None, typer.Option("--study", help="Name of the study.  [default: from the command]")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Concurrent runs.  [default: as many as fit]")]
 PerDevice = Annotated[int, typer.Option("--per-device", help="Concurrent runs per CUDA device.", min=1)]
+Pack = Annotated[int, typer.Option("--pack", help="Runs of a cell that one process trains together.", min=1)]
 Executor = Annotated[str, typer.Option("--executor", help="local, slurm or ray; with settings: slurm,partition=gpu.")]
 Storage = Annotated[
     str, typer.Option("--storage", help="URL of an Optuna database to mirror the study to.  [default: a file]")

@@ -40,6 +40,7 @@ def sweep(
     study: options.SweepStudy = None,
     jobs: options.Jobs = None,
     per_device: options.PerDevice = 1,
+    pack: options.Pack = 1,
     executor: options.Executor = "local",
     retry: options.Retry = "",
     storage: options.Storage = "",
@@ -60,7 +61,7 @@ def sweep(
     settings |= {"search_seed": search_seed, "budgets": numbers("--budgets", budgets)}
     settings |= {"extend_edges": extend_edges, "allow_unequal": allow_unequal or None}
     how = SweepOptions(
-        protocol, scale, study, jobs, per_device, executor, split(retry), results_dir, config_dir, storage, trust
+        protocol, scale, study, jobs, per_device, executor, split(retry), results_dir, config_dir, storage, trust, pack
     )
     how.executor_choice()
     wanted, cells = asked_study(words or [], settings, how, asked)

@@ -64,4 +64,5 @@ def result_before_start(config: RunConfig, status: Status, reason: str) -> Docum
         "throughput": dict.fromkeys(SPEED),
         "attention": [],
         "resumed_from_steps": [],
+        "pack": None,
     }

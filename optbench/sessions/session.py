@@ -27,6 +27,7 @@ from optbench.sessions.execute import FinishedRun, execute, finishing, unless_fi
 from optbench.sessions.first_step import check_first_step, loadable_state, traceback_kept
 from optbench.sessions.follower import follow_torchrun, run_helper
 from optbench.sessions.initial_weights import InitialWeights, initial_weights, other_weights, require_same_weights
+from optbench.sessions.pack import this_member
 from optbench.sessions.rank_session import RankSession
 from optbench.sessions.run_documents import result_facts, run_facts
 from optbench.sessions.same_data import require_same_data
@@ -90,6 +91,9 @@ class Session(RankSession):
         self.checked = self.checking = False  # what is found after the first step refuses the run
         """True once the first step of this process was checked."""
         self.ticks: list[Callable[[int], None]] = []
+        self.member = this_member()
+        if self.member is not None:
+            self.member.listen(self.signals)
 
     def run(self, sinks: list[Sink]) -> FinishedRun:
         """Train, and write the result."""
@@ -111,6 +115,7 @@ class Session(RankSession):
                 run = self._begin(sinks)
                 result = result_facts(self.config, self.objects, *self._train(sinks), self.resumed_from)
                 result["throughput"]["core_wait_share"] = self.core_wait.share()
+                result["pack"] = self.member.pack.facts() if self.member is not None else None
                 self._close(result)
             if self.comm is not None and result["status"] not in (Status.FAILED, Status.OUT_OF_MEMORY):
                 self.comm.broadcast((self.folder.path, run, result))
@@ -143,6 +148,8 @@ class Session(RankSession):
         run = run_facts(self.config, self.objects, self.study, self.stage, self.sweep)
         run |= self._parallel_facts(self.objects.trainer.modules, run["micro_batch"])
         self.core_wait = CoreWait(self.config.threads)
+        if self.member is not None:
+            self.member.begin(self.objects.trainer)
         self.folder.write_run(run)
         for sink in sinks:
             sink.start({**run, "resumed_from_steps": self.resumed_from})
@@ -286,6 +293,8 @@ class Session(RankSession):
                 self.core_wait.look()
                 for tick in self.ticks:
                     tick(trainer.progress.step)
+        if self.member is not None:
+            self.member.end_step()
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

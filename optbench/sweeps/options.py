@@ -30,9 +30,11 @@ class SweepOptions:
     config_dir: Path | None = None
     storage: str = ""
     trust: bool = False
+    pack: int = 1
+    """Runs of a cell that share a process."""
 
     def __post_init__(self) -> None:
-        for option, count in (("--jobs", self.jobs), ("--per-device", self.per_device)):
+        for option, count in (("--jobs", self.jobs), ("--per-device", self.per_device), ("--pack", self.pack)):
             if count is not None and type(count) is not int:
                 raise ConfigError(f"{option} {shown(repr(count))}: expected a whole number")
             if count is not None and count < 1:

@@ -109,6 +109,7 @@ def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, *, progress
             make_pruning(study, folder),
             how.retried,
             on_edge=log_edges,
+            pack=how.pack,
             mirror=OptunaMirror(folder, how.storage).update,
             on_extend=lambda trials: log.info(f"extending: {trials} more trials for every cell"),
         )
@@ -150,7 +151,8 @@ def run_waiting(scheduler: Scheduler, live: Any, chosen: ExecutorChoice, how: Sw
     """Run the waiting runs on an executor. Raise Interrupted after SIGINT or SIGTERM."""
     from optbench.sweeps.executors.signals import stop_requests
 
-    executor = chosen.make([cell.config for cell in scheduler.cells], scheduler.folder, how.jobs, how.per_device)
+    configs = [cell.config for cell in scheduler.cells]
+    executor = chosen.make(configs, scheduler.folder, how.jobs, how.per_device, how.pack)
     scheduler.sharing = {**executor.sharing, "executor": chosen.name}
     count = live.slots = executor.slots
     trackers_off(scheduler)

@@ -169,13 +169,8 @@ class Trainer:
         with preserve_state(self.modules, self.device):
             for turn in self._turns(batch, 0):
                 player = self.players[turn.player]
-                clock, evaluations = player.clock, player.gradient_evaluations
-                player.clock = Clock()
-                try:
+                with player.unmeasured():
                     player.gradients(turn)
-                finally:  # the FLOP counter may raise
-                    player.clock, player.gradient_evaluations = clock, evaluations
-                    player.zero_grad()
 
     def _flops_per_step(self, batch: Batch) -> int | None:
         """Return the FLOPs of forward and backward on one batch, over all ranks; None if they cannot be counted."""

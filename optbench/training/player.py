@@ -8,7 +8,7 @@ same random state and frozen batch statistics.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -67,6 +67,8 @@ class ActivePlayer:
         self.reevaluates = "closure" in needs
         self.passes_closure = ("closure" in needs and takes_closure(optimizer)) or requires_closure(optimizer)
         self._mean_weights: dict[int, Tensor] = {}
+        self.gradients_together: Callable[[Turn], Tensor] | None = None
+        """Replaces `gradients` in a step where several runs compute theirs together."""
         self.gradient_evaluations = 0
         self.skipped_steps = 0
         self.reset_meters()
@@ -89,7 +91,7 @@ class ActivePlayer:
         if self.curvature is not None:
             self.curvature.turn = turn
         self._random_state = torch_random_state(self.device) if self.reevaluates else None
-        loss = self.gradients(turn)
+        loss = (self.gradients_together or self.gradients)(turn)
         self.clock.to(OPTIMIZER)
         clipped = self._clip(first=True)
         before = self._measure_before(clipped) if measure else None
@@ -112,6 +114,17 @@ class ActivePlayer:
         if self.micro_batch is None:
             return self._full_batch(turn)
         return self._accumulate(turn)
+
+    @contextmanager
+    def unmeasured(self) -> Iterator[None]:
+        """Leave clock and counts alone within a block, and drop its gradients at the end."""
+        clock, evaluations = self.clock, self.gradient_evaluations
+        self.clock = Clock()
+        try:
+            yield
+        finally:  # the FLOP counter may raise
+            self.clock, self.gradient_evaluations = clock, evaluations
+            self.zero_grad()
 
     def zero_grad(self) -> None:
         """Set every gradient to None."""

@@ -33,6 +33,8 @@ class ExecutorRequest:
     jobs: int | None
     per_device: int
     settings: Settings
+    pack: int = 1
+    """Runs in one process."""
 
     @property
     def threads(self) -> int:
@@ -74,9 +76,13 @@ class ExecutorChoice:
     settings: Settings = field(default_factory=dict)
     file: Path | None = None
 
-    def make(self, configs: Sequence[RunConfig], study: Path, jobs: int | None, per_device: int) -> Executor:
+    def make(
+        self, configs: Sequence[RunConfig], study: Path, jobs: int | None, per_device: int, pack: int = 1
+    ) -> Executor:
         """Return the executor. Raises MissingError if what it needs is missing."""
-        return self._load().make(ExecutorRequest(configs, study, jobs, per_device, self.settings))
+        if pack > 1 and self.name != LOCAL:
+            raise ConfigError(f"--pack {pack}: only the runs of this machine share processes", "Use --executor local")
+        return self._load().make(ExecutorRequest(configs, study, jobs, per_device, self.settings, pack))
 
     def slots(self, configs: Sequence[RunConfig], study: Path, jobs: int | None, per_device: int) -> int:
         """Return how many runs it would do at a time."""

@@ -114,16 +114,22 @@ class EventSink:
 
 
 def work(pipe: Connection, job: Job, environment: Mapping[str, str]) -> None:
-    """Run one job; the body of a worker process. Ctrl-C in the terminal does not reach it: its scheduler decides."""
+    """Run one job; the body of a worker process."""
+    begin_process(job.log, environment)
+    channel = PipeChannel(pipe)
+    threading.Thread(target=channel.listen, daemon=True).start()
+    serve(job, channel)
+
+
+def begin_process(log: Path, environment: Mapping[str, str]) -> None:
+    """Prepare a worker process, with its output in a file. Ctrl-C in the terminal does not reach it: its scheduler
+    decides."""
     with suppress(OSError):
         os.setpgid(0, 0)
     os.environ.update(environment)
     if os.environ.get(SAFE_PATH) == OURS:  # it was for the fork server alone
         del os.environ[SAFE_PATH]
-    write_output_to(job.log)
-    channel = PipeChannel(pipe)
-    threading.Thread(target=channel.listen, daemon=True).start()
-    serve(job, channel)
+    write_output_to(log)
 
 
 def serve(job: Job, channel: Channel, patience_seconds: float = 0.0) -> None:

@@ -61,6 +61,8 @@ class Scheduler:
     """Replaces `tracker=auto`."""
     stop_signal: Callable[[], int] = lambda: 0
     """Returns the number of the signal that asked the sweep to stop, or 0."""
+    pack: int = 1
+    """Runs of a cell that share a process; they are released together."""
     mirror: Callable[[Mapping[str, Any], bool], None] = lambda content, now: None
     """Called with the content of study.json, and True if it must be mirrored at once."""
 
@@ -118,7 +120,7 @@ class Scheduler:
                 self.waiting.append(run)
             self.released[run.run_id] = run
         self.found += len(found)
-        self.waiting = deque(sorted(self.waiting, key=lambda run: run.priority))
+        self.waiting = deque(sorted(self.waiting, key=lambda run: run.priority(self.pack)))
         self.observer.planned(runs, found)
 
     def _earlier_outcome(self, run: PlannedRun) -> Outcome | None:

@@ -78,8 +78,8 @@ class PlannedRun:
     confirms: bool = False
     """True for a further seed of a shortlisted trial: no pruner ends it."""
 
-    @property
-    def priority(self) -> tuple[bool, int, int]:
+    def priority(self, pack: int = 1) -> tuple[bool, int, int, int]:
         """Sort key: tuning before final runs, then trial by trial (or seed by seed), with the cells taking turns. A
-        machine that slows down then does so for all cells."""
-        return self.stage != TUNE, self.trial if self.stage == TUNE else self.config.seed, self.cell
+        machine that slows down then does so for all cells. `pack` trials of a cell follow each other."""
+        number = self.trial if self.stage == TUNE else self.config.seed
+        return self.stage != TUNE, number // pack, self.cell, number

@@ -136,8 +136,7 @@ def sweep(
     settings = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
     settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes}
     settings |= {"search_seed": search_seed, "budgets": shares(plain(budgets)), "extend_edges": extend_edges}
-    settings |= {"allow_unequal": allow_unequal}
-    settings = {key: plain(value) for key, value in settings.items()}
+    settings = {key: plain(value) for key, value in {**settings, "allow_unequal": allow_unequal}.items()}
     check_flags(trust=trust, progress=progress)
     check_texts(protocol=protocol, scale=scale, study=study, executor=executor, storage=storage)
     root, own = path_of("results_dir", results_dir), path_of("config_dir", config_dir)

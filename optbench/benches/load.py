@@ -46,7 +46,8 @@ def measure(
     """Return samples a second for each model, number of threads, number of busy processes and spin count.
 
     `models`: names separated by commas; `busy`: numbers of busy processes; `spins`: spin counts, active, passive or
-    auto; `threads`: numbers of threads; `seconds`: of training in each turn; `rounds`: turns of each, of which the median counts."""
+    auto; `threads`: numbers of threads; `seconds`: of training in each turn; `rounds`: turns of each, of which the
+    median counts."""
     rows: list[Report] = []
     known = checked(comma_separated(spins))
     for model in comma_separated(models):

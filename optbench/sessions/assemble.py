@@ -25,6 +25,7 @@ from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
 from optbench.sessions.new_model import check_model, finish_model, new_model
+from optbench.sessions.pack import loaded_once
 from optbench.sessions.rehearsal import check_facts, rehearse, unfit
 from optbench.sessions.single_samples import require_batch_statistics
 from optbench.training.attention import select_kernel
@@ -101,7 +102,7 @@ def prepare(config: RunConfig, device: torch.device, seeds: Seeds) -> None:
 
 def load_data(config: RunConfig, device: torch.device, seeds: Seeds) -> DataSet:
     """Load the data set of a run."""
-    data = data_source(config).load(data_root(config), device, seeds)
+    data = loaded_once(config, device, seeds, lambda: data_source(config).load(data_root(config), device, seeds))
     reads, kind = config.model.about.get("reads"), getattr(data, "kind", None)
     kinds = [reads] if isinstance(reads, str) else list(reads or ())
     if kinds and kind and kind not in kinds:

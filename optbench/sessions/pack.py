@@ -10,6 +10,7 @@ Random states belong to the process, so each run puts its own back when its turn
 
 from __future__ import annotations
 
+import copy
 import random
 import sys
 import threading
@@ -20,8 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optbench.config import RunConfig
 from optbench.config.notices import say_once
-from optbench.contracts import Turn
+from optbench.contracts import DataSet, Seeds, Turn
 from optbench.errors import first_line
 from optbench.sessions.stop_signals import StopSignals
 from optbench.training.loop import Trainer
@@ -35,6 +37,19 @@ _current: ContextVar[Member | None] = ContextVar("member", default=None)
 def this_member() -> Member | None:
     """Return the pack's member whose thread this is; None outside a pack."""
     return _current.get()
+
+
+def loaded_once(config: RunConfig, device: torch.device, seeds: Seeds, load: Callable[[], DataSet]) -> DataSet:
+    """Return `load()`; in a pack, packaged data are loaded by the first run, and the others share its tensors."""
+    member = this_member()
+    if member is None or not config.data.target.startswith("optbench."):
+        return load()
+    key, data = repr((config.data, config.data_dir, device)), member.pack.data
+    if key not in data:
+        data[key] = load()
+    found: Any = copy.copy(data[key])
+    found.seeds = seeds  # they decide the order and the augmentation, which are made batch by batch
+    return found
 
 
 class Member:
@@ -104,6 +119,8 @@ class Pack:
         self.holder = self.members[0]
         self.baton = threading.Condition()
         self.stack: Stack | None = None
+        self.data: dict[str, DataSet] = {}
+        """The data sets that were loaded so far."""
         self.reason = ""
         """Why the runs take turns; "" while their gradients are computed together."""
 

@@ -13,7 +13,9 @@ from test_local import events_of, started_runs
 
 from optbench import config
 from optbench.config import RunConfig
+from optbench.data.digits import Digits
 from optbench.errors import ConfigError
+from optbench.sessions.pack import Pack
 from optbench.sessions.session import execute
 from optbench.store import RunFolder
 from optbench.sweeps.executors import local, packs
@@ -164,6 +166,25 @@ def test_the_runs_of_a_killed_pack_go_on_alone(executor: local.LocalExecutor, tm
         runs[0].run_id: RunStopped(runs[0].run_id, "enough"),
         runs[1].run_id: RunStopped(runs[1].run_id, "it waits"),
     }
+
+
+def test_the_runs_of_a_pack_share_their_samples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each has its own order and augmentation."""
+    loads: list[object] = []
+    load = Digits.load
+
+    def counted(source: Digits, *given: Any) -> Any:
+        loads.append(source)
+        return load(source, *given)
+
+    monkeypatch.setattr(Digits, "load", counted)
+    runs = trials("steps=10", "data.augment.crop_pad=1")
+    pack = Pack(len(runs))
+    pack.run([lambda run=run: execute(run, tmp_path) and None for run in runs])
+    assert len(loads) == 1
+    for run in runs:
+        alone = execute(run, tmp_path, study="alone").result
+        assert result(tmp_path, run, "runs")["final"]["val_loss"] == pytest.approx(alone["final"]["val_loss"], rel=1e-4)
 
 
 def test_packs_hold_runs_of_one_cell(executor: local.LocalExecutor, tmp_path: Path) -> None:

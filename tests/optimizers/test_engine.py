@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from optbench.optimizers.adam import Adam, AdamW
 from optbench.optimizers.adan import Adan
 from optbench.optimizers.adopt import ADOPT
 from optbench.optimizers.amsgrad import AMSGrad
+from optbench.optimizers.core import compiled_call
 from optbench.optimizers.core import engine as engine_module
 from optbench.optimizers.core.engine import CONCATENATED_BELOW, RuleOptimizer, has_compiler
 from optbench.optimizers.core.rule import elementwise, lerp, lerp_
@@ -316,3 +318,38 @@ def test_cached_views_follow_replaced_weights_and_states() -> None:
             optimizer.step()
         torch.testing.assert_close(theta, twin)
         torch.testing.assert_close(mine.state[theta]["m"], other.state[twin]["m"])
+
+
+def test_large_tensors_have_a_compiled_copy_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CUDA the first tensor decides how a sum is divided; here the CPU stands in for it."""
+    from torch._dynamo.utils import counters
+
+    lengths: dict[str, list[int]] = {}
+
+    def recorded(rule: Any, **options: Any) -> Any:
+        compiled, seen = torch.compile(rule, **options), lengths.setdefault(rule.__name__, [])
+
+        def call(*arguments: torch.Tensor) -> None:
+            seen.append(arguments[0].numel())
+            compiled(*arguments)
+
+        return call
+
+    monkeypatch.setattr(compiled_call, "LARGE_FROM", {"cpu": 10_000})
+    monkeypatch.setattr(engine_module, "EXAMPLE_LENGTHS", {"cpu": (7000, 1 << 17)})
+    monkeypatch.setattr(compiled_call, "torch", SimpleNamespace(**{**vars(torch), "compile": recorded}))
+    compiled_call.guarded.cache_clear()
+    shapes = [(33,), (9_999,), (10_000,), (400, 300)]
+    tensors = [[torch.linspace(-1, 1, torch.Size(s).numel(), dtype=torch.float64).reshape(s) for s in shapes]]
+    tensors.append(copied(tensors[0]))
+    tensors[0] = [tensor.requires_grad_() for tensor in tensors[0]]
+    both = [OPTIMIZERS["lamb"](own, engine) for own, engine in zip(tensors, ("eager", "compiled"), strict=True)]
+    both[1].warm_up()
+    assert both[1].engine == "compiled"
+    assert lengths == {"lamb": [7000], "lamb_large": [1 << 17]}
+    before = counters["stats"]["unique_graphs"]
+    train(both, tensors, seed=1, steps=2)
+    assert counters["stats"]["unique_graphs"] == before
+    assert lengths == {"lamb": [7000, *[33, 9_999] * 2], "lamb_large": [1 << 17, *[10_000, 120_000] * 2]}
+    assert_close(*tensors)
+    compiled_call.guarded.cache_clear()

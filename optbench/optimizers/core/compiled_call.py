@@ -4,6 +4,10 @@ A call through `torch.compile` first compares every argument with what the code 
 tensors have evicted everything else from the caches, so these guards take longer than the arithmetic of a small layer.
 An elementwise rule over 1-d tensors fits whenever the dtypes do: on CPU its code assumes nothing else. So that code is
 taken from the compiler once per combination of dtypes and called directly.
+
+On CUDA the length of the first tensor decides how the code divides the work: a sum over a few thousand elements becomes
+one block of threads, which takes a thousand times too long for millions. So a rule is compiled twice there, for small
+and for large tensors.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -21,6 +27,7 @@ from torch import Tensor
 from optbench.optimizers.core.rule import Rule
 
 EXAMPLE_LENGTH = 700
+LARGE_FROM = {"cuda": 1 << 14}  # elements: the sum of one block takes as long there as launching those of many
 DYNAMIC_THREADS = {"cpp.dynamic_threads": True}  # else the example's length fixes the number of threads: one if short
 
 
@@ -36,15 +43,29 @@ class Guard(Protocol):
 def compiled_call(rule: Rule, tensors: Sequence[Tensor], numbers: Sequence[Tensor]) -> Rule:
     """Return the compiled rule for arguments of these dtypes, without guards if it allows that."""
     plain = unguarded(rule, tensors, numbers) if getattr(rule, "elementwise", False) else None
-    return plain or guarded(rule)
+    return plain or guarded(rule, is_large(tensors[0]))
+
+
+def is_large(tensor: Tensor) -> bool:
+    """Return True for a tensor whose work has to be divided among many blocks of threads."""
+    return tensor.numel() >= LARGE_FROM.get(tensor.device.type, math.inf)
 
 
 @functools.cache
-def guarded(rule: Rule) -> Rule:
-    """Return the rule compiled for tensors of any length."""
+def guarded(rule: Rule, large: bool) -> Rule:
+    """Return the rule compiled for tensors of any length, with code that suits small or large ones.
+
+    The code suits the first tensor that it is called with."""
     import_compiler()
     options = {**DYNAMIC_THREADS, "guard_filter_fn": keep_tensor_guards}
-    return torch.compile(rule, dynamic=True, fullgraph=True, options=options)
+    return torch.compile(twin_of(rule) if large else rule, dynamic=True, fullgraph=True, options=options)
+
+
+def twin_of(rule: Rule) -> Rule:
+    """Return the same function with a code object of its own, to which the compiler ties what it has compiled."""
+    function: Any = rule
+    code = function.__code__.replace(co_name=f"{function.__name__}_large")
+    return types.FunctionType(code, function.__globals__, code.co_name, function.__defaults__, function.__closure__)
 
 
 @functools.cache

@@ -41,6 +41,10 @@ COMPILED_FROM_PARAMETERS = 1_000_000  # below, the calls cost more than the arit
 CONCATENATED_BELOW = {"cpu": 1 << 14, "cuda": 1 << 20}
 CONCATENATED_AT_MOST = {"cpu": 1 << 20, "cuda": 1 << 24}
 
+# Elements of the tensors that rules are compiled with, all in warm-up. CPU: sums of more than 4096 elements have other
+# code. CUDA: a small tensor and a large one, whose sums are divided among some 256 blocks.
+EXAMPLE_LENGTHS = {"cpu": (700, 7000), "cuda": (7000, 1 << 21)}
+
 Numbers = tuple[float, ...]
 """The hyperparameters of a rule that can be compiled."""
 
@@ -211,8 +215,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                     yield theta, group, t
 
     def _try_out(self, theta: Tensor, group: ParamGroup, t: int) -> None:
-        for length in (3, 5) if self.shaped else (700, 7000):  # sums of more than 4096 elements have other code
-            sides = range(length, length + theta.ndim) if self.shaped else (length,)
+        for length in EXAMPLE_LENGTHS.get(theta.device.type, EXAMPLE_LENGTHS["cpu"]):
+            side = round(length ** (1 / max(1, theta.ndim)))
+            sides = range(side, side + theta.ndim) if self.shaped else (length,)
             blank = torch.zeros(tuple(sides), dtype=theta.dtype, device=theta.device).requires_grad_()
             blank.grad = torch.zeros_like(blank)
             self._run_compiled([Active(blank, group, {"step": t, **self.new_state(blank, group)})])

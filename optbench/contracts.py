@@ -215,8 +215,10 @@ class Parameter:
 class Curvature(Protocol):
     """Second-order information about the mean loss of the current batch at the current parameters."""
 
-    def sampled_gradients(self, thetas: Sequence[Tensor]) -> tuple[list[Tensor], int]:
-        """Return gradients of the mean loss at targets sampled from the model, and the number of terms in the mean."""
+    def sampled_gradients(self, thetas: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | int]:
+        """Return gradients of the mean loss at targets sampled from the model, and the number of terms in the mean.
+
+        The number is a tensor where it is known on the device alone: reading it would make the CPU wait."""
         ...
 
     def hessian_products(self, thetas: Sequence[Tensor], vectors: Sequence[Tensor]) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """Augmentation of whole batches on the device.
 
-Random numbers come from a CPU generator, so that they do not depend on the device; their use is vectorised.
+Random numbers come from a CPU generator, so that they do not depend on the device. They are few, and are sent there
+without a wait; all that is computed from them is computed on the device.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
+
+from optbench.data.sending import send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,29 +59,27 @@ def change_images(images: Tensor, augment: Augment, generator: Generator) -> Ten
 def crop_and_flip(images: Tensor, pad: int, flip: bool, generator: Generator) -> Tensor:
     """Cut a random window of the original size from the zero-padded image; if `flip`, mirror half of the images."""
     count, channels, height, width = images.shape
-    top, left = torch.randint(0, 2 * pad + 1, (2, count), generator=generator)
-    rows = top[:, None] + torch.arange(height)
-    columns = left[:, None] + torch.arange(width)
+    drawn = torch.randint(0, 2 * pad + 1, (2, count), generator=generator)
     if flip:
-        mirrored = torch.randint(0, 2, (count,), generator=generator).bool()
-        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+        drawn = torch.cat([drawn, torch.randint(0, 2, (1, count), generator=generator)])
+    top, left, *mirrored = send(drawn, images.device)[:, :, None]
+    rows = top + torch.arange(height, device=images.device)
+    columns = left + torch.arange(width, device=images.device)
+    if flip:
+        columns = torch.where(mirrored[0].bool(), columns.flip(1), columns)
     padded = functional.pad(images, (pad,) * 4) if pad else images
     index = (rows[:, :, None] * (width + 2 * pad) + columns[:, None, :]).reshape(count, 1, height * width)
-    index = index.to(images.device, non_blocking=True).expand(-1, channels, -1)
-    return padded.flatten(2).gather(2, index).view_as(images)
+    return padded.flatten(2).gather(2, index.expand(-1, channels, -1)).view_as(images)
 
 
 def cutout(images: Tensor, side: int, generator: Generator) -> Tensor:
     """Set a square of `side` pixels around a random point to zero, clipped at the border (DeVries and Taylor, 2017)."""
     count, _, height, width = images.shape
     centre = torch.rand(2, count, 1, generator=generator) * torch.tensor([height, width])[:, None, None]
-    first = centre.floor() - side // 2
-    inside = [
-        (axis >= start) & (axis < start + side)
-        for axis, start in zip((torch.arange(height), torch.arange(width)), first, strict=True)
-    ]
-    hole = inside[0][:, :, None] & inside[1][:, None, :]
-    return images.masked_fill(hole[:, None].to(images.device), 0.0)
+    first = send(centre.floor() - side // 2, images.device)
+    axes = (torch.arange(height, device=images.device), torch.arange(width, device=images.device))
+    rows, columns = ((axis >= start) & (axis < start + side) for axis, start in zip(axes, first, strict=True))
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 
 def mix_batch(images: Tensor, labels: Tensor, augment: Augment, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -86,7 +87,7 @@ def mix_batch(images: Tensor, labels: Tensor, augment: Augment, generator: Gener
 
     images (B, C, H, W); labels (B, classes), each row summing to one."""
     is_cutmix, weight, partner = draw_mix(len(images), augment, generator)
-    partner = partner.to(images.device)
+    partner = send(partner, images.device)
     mix: Callable[[Tensor, Tensor, float, Generator], tuple[Tensor, float]] = paste if is_cutmix else blend
     mixed, weight = mix(images, images[partner], weight, generator)
     return mixed, labels * weight + labels[partner] * (1 - weight)

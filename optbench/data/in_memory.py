@@ -19,6 +19,7 @@ from optbench.counter_rng import mixed_seed
 from optbench.data.augment import Augment, change_images, mix_batch
 from optbench.data.classes import require_labels
 from optbench.data.sample_order import SampleOrder
+from optbench.data.sending import send
 from optbench.data.splits import train_and_validation
 
 FLOAT_LIMIT_BYTES = 512 * 2**20  # up to this size the normalised training images are kept as well
@@ -110,7 +111,7 @@ class InMemoryImages(ImageData):
         count = len(samples.labels)
         chosen = torch.arange(count, device=self.device)
         if limit is not None and limit < count:
-            chosen = chosen[torch.linspace(0, count - 1, limit).long()]
+            chosen = send(torch.linspace(0, count - 1, limit).long(), self.device)
         for part in chosen.split(batch_size):
             yield {"inputs": self._normalise(samples.images[part]), "labels": samples.labels[part], "index": part}
 

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from optbench.counter_rng import mixed_seed
+from optbench.data.sending import send
 
 
 class SampleOrder:
@@ -19,7 +20,8 @@ class SampleOrder:
         """Return the order of one epoch, on the device."""
         if epoch != self._epoch:
             generator = Generator().manual_seed(mixed_seed(self.seed, epoch))
-            self._permutation = torch.randperm(self.samples, generator=generator).to(self.device)
+            drawn = torch.randperm(self.samples, generator=generator)
+            self._permutation = send(drawn, self.device)
             self._epoch = epoch
         return self._permutation
 

@@ -23,6 +23,7 @@ from optbench.data.batch_reader import BatchReader, Key, TrainPlan, read_batches
 from optbench.data.crops import CentralCrop, RandomCrop
 from optbench.data.image_list import ImageList
 from optbench.data.sample_order import SampleOrder
+from optbench.data.sending import send
 from optbench.errors import ConfigError, MissingError
 
 PREFETCH_BYTES = 2**30  # of uint8 pixels that workers may read ahead
@@ -98,7 +99,7 @@ class StreamedImages(ImageData):
         chosen = torch.linspace(0, count - 1, min(limit or count, count)).long()
         plan: list[list[Key]] = [[(int(index), 0) for index in part] for part in chosen.split(batch_size)]
         loaded = self._loaded(BatchReader(self.lists[split], CentralCrop(self.image_size)), plan)
-        for batch, part in zip(loaded, chosen.to(self.device).split(batch_size), strict=True):
+        for batch, part in zip(loaded, send(chosen, self.device).split(batch_size), strict=True):
             yield {**batch, "index": part}
 
     def _loaded(self, samples: BatchReader, plan: Iterable[list[Key]]) -> Iterator[Batch]:
@@ -117,10 +118,10 @@ class StreamedImages(ImageData):
 
     def _normalised(self, pixels: Tensor, labels: Tensor) -> Batch:
         """Copy uint8 (B, H, W, 3) to the device and normalise it in place."""
-        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).contiguous().float()
+        images = send(pixels, self.device).permute(0, 3, 1, 2).contiguous().float()
         return {
             "inputs": images.sub_(self._shift).div_(self._scale),
-            "labels": labels.to(self.device, non_blocking=True),
+            "labels": send(labels, self.device),
         }
 
 

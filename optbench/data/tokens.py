@@ -19,6 +19,7 @@ from optbench.contracts import Batch, Seeds, TextData
 from optbench.data.corpus import MORE_TEXT, SPLITS
 from optbench.data.notices import counted
 from optbench.data.sample_order import SampleOrder
+from optbench.data.sending import send
 from optbench.data.token_cache import TokenFiles
 from optbench.errors import ConfigError
 
@@ -72,9 +73,9 @@ class PackedTokens(TextData):
         rows, count = self._rows[split], self.sizes[split]
         chosen = torch.arange(count, device=rows.order_device)
         if limit is not None and limit < count:
-            chosen = chosen[torch.linspace(0, count - 1, limit, dtype=torch.float64).long()]
+            chosen = send(torch.linspace(0, count - 1, limit, dtype=torch.float64).long(), rows.order_device)
         for part in chosen.split(batch_size):
-            yield {"tokens": rows.take(part), "index": part.to(self.device)}
+            yield {"tokens": rows.take(part), "index": send(part, self.device)}
 
 
 def require_samples(tokens: Mapping[str, int], name: str, sequence_length: int) -> None:
@@ -122,10 +123,7 @@ class MappedRows:
 
     def take(self, chosen: Tensor) -> Tensor:
         """Return the chosen samples, int64 (B, L), on the device."""
-        tokens = torch.from_numpy(self._rows[chosen.numpy()].astype(np.int64))
-        if self._device.type != "cuda":
-            return tokens.to(self._device)
-        return tokens.pin_memory().to(self._device, non_blocking=True)
+        return send(torch.from_numpy(self._rows[chosen.numpy()].astype(np.int64)), self._device)
 
 
 def content_sha256(files: TokenFiles, sequence_length: int) -> str:

@@ -81,11 +81,12 @@ class LanguageTask(BaseTask, ABC):
         each = nats(logits, labels, "none").double()
         counted = self.in_metric(labels)
         count = counted.sum()
-        return {
+        unigram = self.unigram_nats[torch.where(counted, labels, 0)]
+        return {  # sums of zeros where nothing counts: a selection by a mask would wait for the device
             "loss": (each.sum(), (labels != IGNORED).sum()),
-            "metric": (each[counted].sum(), count),
-            "trivial": (self.unigram_nats[labels[counted]].sum(), count),
-            "accuracy": ((logits.argmax(-1) == labels)[counted].sum(), count),
+            "metric": (torch.where(counted, each, 0).sum(), count),
+            "trivial": (torch.where(counted, unigram, 0).sum(), count),
+            "accuracy": (((logits.argmax(-1) == labels) & counted).sum(), count),
         }
 
 

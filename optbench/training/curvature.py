@@ -36,7 +36,7 @@ class BatchCurvature:
         self.turn: Turn | None = None
         self.evaluations = 0
 
-    def sampled_gradients(self, thetas: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+    def sampled_gradients(self, thetas: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | int]:
         """Return gradients of the mean loss at targets sampled from the model, and the number of terms in the mean."""
         turn = self._current_turn()
         if turn.sampled_loss is None:
@@ -70,9 +70,10 @@ class BatchCurvature:
 
     def _mean(
         self, loss: Callable[[Batch], SumCount], thetas: Sequence[Tensor], of: Callable[[Tensor], list[Tensor]]
-    ) -> tuple[list[Tensor], int]:
+    ) -> tuple[list[Tensor], Tensor | int]:
         """Return the sums of `of(loss)` over the batch divided by the number of terms, and that number."""
-        sums, count = [torch.zeros_like(theta) for theta in thetas], 0
+        count: Tensor | int = 0
+        sums = [torch.zeros_like(theta) for theta in thetas]
         rank_rng = self.comm.rank_rng() if self.comm is not None else nullcontext()
         with rank_rng, frozen_statistics(self.module), torch.enable_grad():
             for micro in self._micro_batches():
@@ -82,10 +83,10 @@ class BatchCurvature:
                 self.clock.to(BACKWARD)
                 for part, piece in zip(sums, of(total), strict=True):
                     part.add_(piece.detach())
-                count += int(terms)
+                count = count + terms
         if self.comm is not None:
             self.comm.all_reduce(sums)
-            count = int(self.comm.sum_scalars(count)[0])
+            count = self.comm.sum_scalars(count)[0]
         self.clock.to(OPTIMIZER)
         return [part.div_(count) for part in sums], count
 

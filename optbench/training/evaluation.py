@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from optbench.contracts import Batch, DataSet, Evaluation, Task
 from optbench.optimizers.core.eval_weights import batch_norms, eval_weights, evaluation_mode, has_eval_weights
@@ -96,16 +98,10 @@ class Evaluator:
         """Re-estimate batch statistics at the evaluation weights, from a fixed set of training samples."""
         state = torch_random_state(self.device)
         norms = batch_norms(module)
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over the batches
         limit = REFRESH_BATCHES * self.refresh_batch_size
-        with evaluation_mode([other for other in self._modules if other is not module]):
+        with evaluation_mode([other for other in self._modules if other is not module]), plain_means(norms):
             for batch in self.data.eval_batches("train", self.refresh_batch_size, limit):
                 self._record_statistics(norms, batch)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
         restore_torch_random_state(state, self.device)
 
     def _record_statistics(self, norms: Sequence[nn.Module], batch: Batch) -> None:
@@ -120,8 +116,34 @@ class Evaluator:
                 buffer.copy_(copy)
 
 
+@contextmanager
+def plain_means(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Let batch norms record the plain means of their batches from here on, each batch weighing the same.
+
+    `momentum = None` means the same, but then torch reads its count of batches from the device at every call. Compiled
+    code would be made again for every weight."""
+    momenta = [norm.momentum for norm in norms]
+    calls = dict.fromkeys(norms, 0)
+
+    def weigh(norm: nn.Module, inputs: object) -> None:
+        assert isinstance(norm, _BatchNorm)
+        calls[norm] += 1
+        norm.momentum = 1 / calls[norm]
+
+    with ExitStack() as stack:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.reset_running_stats()
+            stack.callback(setattr, norm, "momentum", momentum)
+            stack.callback(norm.register_forward_pre_hook(weigh).remove)
+        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and it takes seconds to load
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
 def gather(evaluations: Iterable[Evaluation]) -> dict[str, Tensor]:
-    """Return the means of (sum, count) pairs over several batches, and the concatenated rows of plain tensors."""
+    """Return the means of (sum, count) pairs over several batches, and the concatenated rows of plain tensors.
+
+    The means are on the CPU, which waits for them once; the rows stay on their device."""
     sums: dict[str, Tensor | float] = {}
     counts: dict[str, Tensor | int] = {}
     rows: dict[str, list[Tensor]] = {}
@@ -132,5 +154,16 @@ def gather(evaluations: Iterable[Evaluation]) -> dict[str, Tensor]:
                 continue
             total, count = value
             sums[name], counts[name] = sums.get(name, 0.0) + total, counts.get(name, 0) + count
-    means = {name: torch.as_tensor(sums[name]).double() / float(counts[name]) for name in sums}
-    return means | {name: torch.cat(found) for name, found in rows.items()}
+    means = {name: torch.as_tensor(sums[name]).double() / counts[name] for name in sums}
+    return on_cpu(means) | {name: torch.cat(found) for name, found in rows.items()}
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return float64 tensors on the CPU; those from the device are copied as one."""
+    far = {name: tensor for name, tensor in tensors.items() if tensor.device.type != "cpu"}
+    if not far:
+        return dict(tensors)
+    joined = torch.cat([tensor.flatten() for tensor in far.values()]).cpu()
+    parts = joined.split([tensor.numel() for tensor in far.values()])
+    near = {name: part.view(tensor.shape) for (name, tensor), part in zip(far.items(), parts, strict=True)}
+    return {name: near.get(name, tensor) for name, tensor in tensors.items()}

@@ -70,7 +70,7 @@ class ActivePlayer:
         self.gradients_together: Callable[[Turn], Tensor] | None = None
         """Replaces `gradients` in a step where several runs compute theirs together."""
         self.gradient_evaluations = 0
-        self.skipped_steps = 0
+        self._one, self.skipped_steps = torch.ones((), device=device), torch.zeros((), dtype=torch.int64, device=device)
         self.reset_meters()
 
     def reset_meters(self) -> None:
@@ -220,10 +220,10 @@ class ActivePlayer:
         if self.shards is not None:
             self.shards.drop_empty_gradients()
         if self.scaler:
-            scale = self.scaler.get_scale()
+            before = self.scaler.scale(self._one)
             self.scaler.step(self.optimizer)  # pyright: ignore[reportArgumentType]
             self.scaler.update()
-            self.skipped_steps += self.scaler.get_scale() < scale
+            self.skipped_steps += self.scaler.scale(self._one) < before  # on the device: nothing waits for it
         elif self.passes_closure:
             self.optimizer.step(self._closure(turn, loss))
         else:
@@ -282,7 +282,7 @@ class ActivePlayer:
             "clip_scale": 1 - shrunk / max(1, gradients),
         }
         if self.scaler:
-            values |= {"loss_scale": self.scaler.get_scale(), "skipped_steps": self.skipped_steps}
+            values |= {"loss_scale": self.scaler.get_scale(), "skipped_steps": int(self.skipped_steps)}
         self.reset_meters()
         return values
 
@@ -296,7 +296,7 @@ class ActivePlayer:
             "clip": self.clip.state_dict(),
             "clip_sums": self.clip_sums,
             "steps": self.steps,
-            "skipped_steps": self.skipped_steps,
+            "skipped_steps": int(self.skipped_steps),
             "gradient_evaluations": self.gradient_evaluations,
             "watched": dict(self.measured),
         }
@@ -315,7 +315,8 @@ class ActivePlayer:
             self.scaler.load_state_dict(state["scaler"])
         self.clip.load_state_dict(state["clip"])
         self.loss_sum, self.clip_sums = state["loss_sum"].to(self.device), state["clip_sums"].to(self.device)
-        self.steps, self.skipped_steps = state["steps"], state["skipped_steps"]
+        self.steps = state["steps"]
+        self.skipped_steps.fill_(state["skipped_steps"])
         self.gradient_evaluations, self.measured = state["gradient_evaluations"], dict(state["watched"])
 
 

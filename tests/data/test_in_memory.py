@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from optbench.data.in_memory import Images, InMemoryImages
 from optbench.data.sample_order import SampleOrder
 from optbench.data.splits import stratified
 from optbench.errors import ConfigError
+from optbench.training.seeding import seeds_of
 
 CPU = torch.device("cpu")
 SEEDS = Seeds(init=1, order=2, augment=3)
@@ -168,3 +170,23 @@ def test_an_open_crop_depends_on_where_the_set_is_held() -> None:
     assert left_open.with_crop_pad(in_memory=False, image_size=64).crop_pad == 0
     given = Augment(**{**NONE, "crop_pad": 1})
     assert given.with_crop_pad(in_memory=True, image_size=64) == given
+
+
+@pytest.mark.parametrize(
+    ("changes", "sha256"),
+    [
+        ({"crop_pad": 2, "flip": True, "cutout": 3}, "e2fb683e4db37d64"),
+        ({"crop_pad": 1}, "728d9b1ec39983c0"),
+        ({"crop_pad": 1, "flip": True}, "3e4951d96edce734"),
+        ({"crop_pad": 1, "mixup": 0.4, "cutmix": 1.0, "cutout": 2}, "43e20902acbb5efc"),
+    ],
+    ids=str,
+)
+def test_augmented_batches_stay_the_same_bit_for_bit(changes: dict[str, Any], sha256: str) -> None:
+    source = Digits(validation=270, verify="on", augment={**NONE, **changes})
+    batches = islice(source.load(None, CPU, seeds_of(0)).train_batches(16), 30)  # type: ignore[arg-type]
+    digest = hashlib.sha256()
+    for batch in batches:
+        for tensor in batch.values():
+            digest.update(tensor.contiguous().numpy().tobytes())
+    assert digest.hexdigest()[:16] == sha256

@@ -19,6 +19,7 @@ from optbench.sessions.assemble import assemble
 from optbench.sessions.session import execute
 from optbench.trackers.summary import summary_lines
 from optbench.training.clock import Clock
+from optbench.training.evaluation import plain_means
 from optbench.training.player import ActivePlayer
 from optbench.training.seeding import preserve_state
 
@@ -313,3 +314,46 @@ def test_compiling_changes_where_the_time_goes_and_not_the_result(tmp_path: Path
     assert compiled.result["final"]["val_loss"] == pytest.approx(eager["final"]["val_loss"], rel=1e-3)
     assert compiled.result["seconds"]["compile"] > 1
     assert compiled.result["throughput"]["step_ms_p95"] < 500  # no step compiles again
+
+
+def test_steps_that_fp16_skips_are_counted() -> None:
+    """A loss scale of 2^127 overflows until it is halved often enough; a resumed player goes on counting."""
+    torch.manual_seed(0)
+    module = torch.nn.Linear(3, 1)
+    batch = {"x": torch.randn(4, 3)}
+    turn = Turn("model", batch, lambda b: (module(b["x"]).square().sum(), 4))
+    player = player_of(module, torch.optim.SGD(module.parameters(), lr=0.1), precision="fp16")
+    player.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=10**6)
+    before = [p.detach().clone() for p in module.parameters()]
+    player.step(turn, 1.0, measure=False)
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+    for _ in range(140):
+        player.step(turn, 1.0, measure=False)
+    values = player.values()
+    skipped = values["skipped_steps"]
+    assert isinstance(skipped, int)
+    assert 1 <= skipped < 141
+    assert values["loss_scale"] == 2.0 ** (127 - skipped)
+    state = player.state_dict()
+    assert state["skipped_steps"] == skipped
+    again = player_of(module, torch.optim.SGD(module.parameters(), lr=0.1), precision="fp16")
+    again.load_state_dict(state)
+    assert again.values()["skipped_steps"] == skipped
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_refreshed_statistics_are_torchs_cumulative_means(calls: int) -> None:
+    torch.manual_seed(0)
+    ours = torch.nn.BatchNorm1d(3)
+    theirs = torch.nn.BatchNorm1d(3, momentum=None)
+    batches = [torch.randn(5, 3) for _ in range(7)]
+    ours(batches[0])
+    with plain_means([ours]):
+        for batch in batches:
+            for _ in range(calls):
+                ours(batch)
+                theirs(batch)
+    assert ours.momentum == 0.1
+    assert not ours._forward_pre_hooks
+    for name, buffer in theirs.named_buffers():
+        assert torch.equal(buffer, ours.get_buffer(name)), name

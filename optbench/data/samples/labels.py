@@ -12,6 +12,7 @@ from torch import Tensor
 from optbench.config.notices import say_once
 from optbench.data.notices import counted, some
 from optbench.data.samples.values import Raw
+from optbench.data.sending import send
 from optbench.errors import ConfigError
 
 CLASSES, NUMBERS, ONE_HOT, OTHER = "classes", "numbers", "one-hot", "other"
@@ -48,8 +49,9 @@ class Labels:
         if self.kind == OTHER:
             return raw.long()
         numbers = raw.reshape(len(raw)).long()
-        known = torch.tensor(self.values, device=raw.device) if self.shifted else None
-        return numbers if known is None else torch.searchsorted(known, numbers)
+        if not self.shifted:
+            return numbers
+        return torch.searchsorted(send(torch.tensor(self.values), raw.device), numbers)
 
 
 def labels_of(where: str, splits: Mapping[str, Raw], kind: str, few: int | None = None) -> Labels:

@@ -21,6 +21,7 @@ from optbench.data.samples.generators import kept_generators
 from optbench.data.samples.labels import Labels
 from optbench.data.samples.map_style import MapStyle, stacked
 from optbench.data.samples.values import INPUTS, LABELS, Columns, Raw
+from optbench.data.sending import send
 from optbench.errors import OptbenchError
 
 DEVICE_BYTES = 2 << 30  # up to this size, all splits together are kept on the device
@@ -49,15 +50,15 @@ class Facts:
         batch = {}
         for name, raw in columns.items():
             if name == LABELS and self.labels is not None:
-                raw = self.labels.applied(raw.to(device, non_blocking=True) if isinstance(raw, Tensor) else raw)
+                raw = self.labels.applied(send(raw, device) if isinstance(raw, Tensor) else raw)
             if isinstance(raw, Tensor):
-                batch[name] = self.column(name, raw.to(device, non_blocking=True))
+                batch[name] = self.column(name, send(raw, device))
         return batch
 
     def column(self, name: str, tensor: Tensor) -> Tensor:
         """Return float32 for real numbers and truth values, normalised images, and int64 for whole numbers."""
         if name == INPUTS and self.mean is not None and self.std is not None:
-            return (tensor.float() / 255 - self.mean.to(tensor.device)) / self.std.to(tensor.device)
+            return (tensor.float() / 255 - send(self.mean, tensor.device)) / send(self.std, tensor.device)
         if name == INPUTS and tensor.ndim == 1:
             tensor = tensor[:, None]
         real = tensor.is_floating_point() or tensor.dtype == torch.bool
@@ -88,12 +89,16 @@ class HeldSplit:
         self.columns = facts.finished(columns, device) if self.finished else columns
         if on_device and not self.finished:
             self.columns = {name: raw.to(device) if isinstance(raw, Tensor) else raw for name, raw in columns.items()}
-        self.place = device if on_device else CPU
+        known = all(isinstance(raw, Tensor) for raw in self.columns.values())  # texts are looked up by the CPU
+        self.place = device if on_device and known else CPU
 
     def taken(self, chosen: Tensor) -> Batch:
         """Return the samples at these indices."""
-        at = chosen.to(self.place)
-        rows = {n: r[at] if isinstance(r, Tensor) else [r[i] for i in at.tolist()] for n, r in self.columns.items()}
+        at = send(chosen, self.place)
+        rows = {
+            name: raw[send(at, raw.device)] if isinstance(raw, Tensor) else [raw[i] for i in at.tolist()]
+            for name, raw in self.columns.items()
+        }
         if self.finished:
             return rows  # pyright: ignore[reportReturnType]  # all of them are tensors
         return self.facts.finished(rows, self.device)
@@ -216,4 +221,4 @@ class SampleSet(DataSet):
             chosen = torch.linspace(0, count - 1, limit, dtype=torch.float64).long()
         parts = chosen.split(batch_size)
         for batch, part in zip(self.splits[split].selected(chosen, batch_size), parts, strict=True):
-            yield {**batch, "index": part.to(self.device)}
+            yield {**batch, "index": send(part, self.device)}

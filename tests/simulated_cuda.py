@@ -123,6 +123,8 @@ def simulated_cuda() -> Iterator[Simulation]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *given, **words: True)
+        for name in ("memory_allocated", "max_memory_allocated", "max_memory_reserved", "reset_peak_memory_stats"):
+            patch.setattr(torch.cuda, name, lambda device: 0)
         patch.setattr(torch.cuda, "get_rng_state", lambda device: torch.get_rng_state())
         patch.setattr(torch.cuda, "set_rng_state", lambda state, device: torch.set_rng_state(state))
         patch.setattr(Tensor, "backward", backward)
@@ -158,7 +160,7 @@ def gradients(outputs: Tensor, inputs: Any, create_graph: bool = False, **words:
 def trainer_on_cuda(config: RunConfig, simulation: Simulation) -> tuple[Trainer, Iterator[Batch]]:
     """Return a trainer and its batches on the simulated device. Task and model are built on the CPU first."""
     seeds = seeds_of(config.seed)
-    assemble.prepare(config, seeds)
+    assemble.prepare(config, CPU, seeds)
     data: Any = assemble.load_data(config, CPU, seeds)
     task = assemble.build_task(config, data, seeds, CPU)
     simulation.moved(task)

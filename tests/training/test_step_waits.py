@@ -73,8 +73,7 @@ def test_an_epoch_ends_without_a_wait(simulation: Simulation) -> None:
 
 def test_the_simulation_finds_waits(simulation: Simulation) -> None:
     host, far = torch.arange(6.0), torch.ones(6, device="cuda")
-    far + send(host, CUDA)
-    far + host.pin_memory().to("cuda", non_blocking=True)
+    _ = far + send(host, CUDA), far + host.pin_memory().to("cuda", non_blocking=True)
     assert simulation.waits == []
     for wait in (
         lambda: host.to("cuda"),

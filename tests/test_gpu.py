@@ -134,6 +134,16 @@ def test_fitting_a_micro_batch_leaves_the_peaks(tmp_path: Path) -> None:
     assert fitted["peak_reserved"] <= 1.2 * plain["peak_reserved"]
 
 
+def test_the_driver_tells_the_free_memory_that_torch_sees() -> None:
+    import os
+
+    from optbench.sweeps.executors.machine import device_free_bytes
+
+    name = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    told, seen = device_free_bytes(name), torch.cuda.mem_get_info(0)[0]
+    assert told is not None and abs(told - seen) < 2**30
+
+
 def test_resume_on_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [*CUDA, "model=vit", "model.drop_path=0.2", "steps=40", "record_every=5", "deterministic=true"]
     uninterrupted = execute(config.load(settings), tmp_path / "uninterrupted")

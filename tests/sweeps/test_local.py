@@ -84,9 +84,9 @@ def test_some_memory_is_left_free() -> None:
     executor = local.LocalExecutor(1, [])
     job = Job("a", "tune", config.load(QUICK), Path("."), "study")
     free = machine.available_bytes()
-    assert executor.has_room(job, 0)
+    assert executor.has_room(job, 0, 0)
     if free is not None:
-        assert not executor.has_room(job, free)
+        assert not executor.has_room(job, free, 0)
 
 
 def events_of(executor: local.LocalExecutor, seconds: float = 60.0) -> list[Event]:

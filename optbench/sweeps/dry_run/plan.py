@@ -56,6 +56,7 @@ def plan(
         "pruner": study.pruner,
         "jobs": count,
         "executor": LOCAL if executor is None else executor.name,
+        "devices": devices if here else [],
         "stops_early": any(config.stop_at_target for config in configs),
         "cells": rows,
         "dropped": dropped_lines(cells),
@@ -80,7 +81,7 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError | 
         "batch_size": config.batch_size,
         "evaluated_samples": None if config.has_own_session else cell.evaluated_samples,
         "refused": None,
-        **dict.fromkeys(("run_seconds", "step_seconds", "resident_bytes", "disk_bytes", "probe")),
+        **dict.fromkeys(("run_seconds", "step_seconds", "resident_bytes", "device_bytes", "disk_bytes", "probe")),
     }
     if isinstance(result, OptbenchError):
         found["refused"] = {"error": result.args[0], "hint": result.hint, "exit_code": result.exit_code}
@@ -89,6 +90,7 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError | 
             "run_seconds": result.seconds(config),
             "step_seconds": result.step_seconds,
             "resident_bytes": result.resident_bytes,
+            "device_bytes": result.device_bytes,
             "disk_bytes": {
                 stage: result.file_bytes(config, keeps_checkpoint=keeps_checkpoint(config, stage)) for stage in STAGES
             },

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from optbench.sweeps.display.summary import given_lines
-from optbench.sweeps.executors.machine import available_bytes
+from optbench.sweeps.executors.machine import CONTEXT_BYTES, available_bytes, device_free_bytes
 from optbench.sweeps.executors.registry import LOCAL
 from optbench.sweeps.scheduler.study_progress import ROUNDS_OF_EXTENSION
 from optbench.sweeps.study.cells import FINAL, TUNE
@@ -40,6 +41,19 @@ def plan_lines(study: Study, tree: Mapping[str, Any], root: Path) -> list[str]:
     memory = tree["jobs"] * max((row["resident_bytes"] or 0 for row in able), default=0)
     if tree["executor"] == LOCAL and available is not None and memory > available:
         lines.append(f"not enough memory for all {tree['jobs']}: {size(memory)} needed, {size(available)} free")
+    return lines + device_lines(tree["devices"], max((row["device_bytes"] or 0 for row in able), default=0))
+
+
+def device_lines(devices: Sequence[str], needed: int) -> list[str]:
+    """Return a warning for each device without room for all runs that share it, each of `needed` bytes."""
+    from optbench.trackers.console import size
+
+    lines = []
+    for name, count in Counter(devices).items():
+        frees = [free for one in name.split(",") if (free := device_free_bytes(one)) is not None]
+        if needed and frees and count * (needed + CONTEXT_BYTES) > min(frees):
+            total = f"{size(count * (needed + CONTEXT_BYTES))} needed, {size(min(frees))} free"
+            lines.append(f"not enough memory on device {name} for all {count}: {total}; further runs wait for room")
     return lines
 
 

@@ -141,8 +141,8 @@ class Executor(Protocol):
     def start(self, job: Job) -> None:
         """Start a job. The caller must not exceed `slots`."""
 
-    def has_room(self, job: Job, resident_bytes: int) -> bool:
-        """Return True if there is memory for a job of this size."""
+    def has_room(self, job: Job, resident_bytes: int, device_bytes: int) -> bool:
+        """Return True if there is memory for a job of this size, on the machine and on a CUDA device."""
         ...
 
     def events(self, timeout: float) -> Iterable[Event]:

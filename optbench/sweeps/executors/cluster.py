@@ -87,7 +87,7 @@ class ClusterExecutor:
         """Submit a job, at the next call of `events`."""
         self._due.append(replace(job, root=job.root.resolve()))
 
-    def has_room(self, job: Job, resident_bytes: int) -> bool:
+    def has_room(self, job: Job, resident_bytes: int, device_bytes: int) -> bool:
         """Return True: the cluster manages its memory."""
         return True
 

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from optbench.config import RunConfig
 from optbench.sweeps.executors.base import LAST_EVENTS, Event, Job, RunStopped, WorkerDied
 from optbench.sweeps.executors.fork_server import fork_server, forked, warm_up
-from optbench.sweeps.executors.machine import available_bytes, cuda_devices, device_groups, usable_cores, worker_slots
+from optbench.sweeps.executors.machine import (
+    DeviceMemory,
+    available_bytes,
+    cuda_devices,
+    device_groups,
+    named_devices,
+    usable_cores,
+    worker_slots,
+)
 from optbench.sweeps.executors.packs import require_packable, same_pack, work_pack
 from optbench.sweeps.executors.registry import ExecutorRequest, is_on_cuda
 from optbench.sweeps.executors.worker import work
@@ -112,6 +120,7 @@ class LocalExecutor:
         self._alone: set[str] = set()
         """Runs whose pack has died: one of them may be the cause."""
         self._stopped: list[Event] = []
+        self._device_memory = DeviceMemory(self.devices or named_devices(configs), pack)
 
     def start(self, job: Job) -> None:
         """Fork a worker for a job; with `pack`, at the next call of `events`, when its pack is known."""
@@ -135,10 +144,12 @@ class LocalExecutor:
             names = [job.run_id for job in jobs]
             self._workers |= dict.fromkeys(names, Worker(process, pipe, slot, names))
 
-    def has_room(self, job: Job, resident_bytes: int) -> bool:
-        """Return True if the machine has this much memory to spare."""
+    def has_room(self, job: Job, resident_bytes: int, device_bytes: int) -> bool:
+        """Return True if the machine, and the device of a free slot, have this much memory to spare."""
         free = available_bytes()
-        return free is None or free - resident_bytes >= SPARE_BYTES
+        if free is not None and free - resident_bytes < SPARE_BYTES:
+            return False
+        return self._device_memory.has_room(job.run_id, device_bytes, self._free, self.running)
 
     def events(self, timeout: float) -> Iterable[Event]:
         """Yield the events of all workers."""

@@ -157,7 +157,7 @@ class Scheduler:
                 self._prune(run, reason)
                 continue
             job = self._job(run)
-            if self.running and not executor.has_room(job, self._memory_of(run)):
+            if self.running and not executor.has_room(job, *self._memory_of(run)):
                 return
             self.waiting.remove(run)
             self.running[run.run_id] = run
@@ -174,10 +174,11 @@ class Scheduler:
         force = old is not None and old.status in self.retry
         return Job(run.run_id, run.stage, config, self.root, self.study.name, force, metadata)
 
-    def _memory_of(self, run: PlannedRun) -> int:
-        """Return the most memory that a run of the same cell has taken so far."""
+    def _memory_of(self, run: PlannedRun) -> tuple[int, int]:
+        """Return the most memory that a run of the same cell has taken so far, of the machine and of a CUDA device."""
         same_cell = (i for i, other in self.released.items() if other.cell == run.cell and i in self.outcomes)
-        return max((self.outcomes[i].resident_bytes for i in same_cell), default=0)
+        ended = [self.outcomes[i] for i in same_cell]
+        return max((o.resident_bytes for o in ended), default=0), max((o.device_bytes for o in ended), default=0)
 
     # -- events ------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ class Outcome:
     test: float | None = None
     wall_seconds: float = 0.0
     resident_bytes: int = 0
+    device_bytes: int = 0
+    """Peak memory reserved on a CUDA device; 0 on a CPU."""
     resumed_from: tuple[int, ...] = ()
     data_sha256: str | None = None
     """Hash of the samples; None if unknown."""
@@ -78,6 +80,7 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         test=final.get("test_metric"),
         wall_seconds=result.get("wall_seconds") or 0.0,
         resident_bytes=held.get("resident") or 0,
+        device_bytes=held.get("peak_reserved") or 0,
         resumed_from=tuple(result.get("resumed_from_steps") or ()),
         data_sha256=result.get("data_sha256"),
         unread=tuple(result.get("unread") or ()),

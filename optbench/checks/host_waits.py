@@ -34,9 +34,12 @@ TORCH = str(Path(torch.__file__).parent)
 
 
 class HostWaits:
-    """Records the waits of a block, and counts its operations."""
+    """Records the waits of a block, and counts its operations.
 
-    def __init__(self) -> None:
+    Every tensor stands for one of the device, unless `device` is CUDA: then tensors of the host are read at once."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.on_cuda = device is not None and device.type == "cuda"
         self.calls: list[str] = []
         """One text per wait: the operation, then file and line of the code that calls torch."""
         self.operations = 0
@@ -68,8 +71,13 @@ class _Functions(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Arguments = (), kwargs: Keywords | None = None
     ) -> Any:
         name, keywords = getattr(func, "__name__", ""), kwargs or {}
-        on_cpu = not (args and isinstance(args[0], Tensor) and args[0].is_cuda)  # else the copy itself is seen
-        if (on_cpu and name in READS) or sends(name, args, keywords):
+        tensor = args[0] if args and isinstance(args[0], Tensor) else None
+        target = tensor.device if tensor is not None and name == "new_tensor" else keywords.get("device")
+        if name in READS:
+            waits = tensor is not None and not tensor.is_cuda and not self.waits.on_cuda  # a copy of CUDA's is seen
+        else:
+            waits = sends(name, tensor, target) and not (self.waits.on_cuda and torch.device(target).type == "cpu")
+        if waits:
             self.waits.add(name)
         return func(*args, **keywords)
 
@@ -84,16 +92,19 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None) -> Any:
         keywords = kwargs or {}
         self.waits.operations += not func.is_view
-        if waits_for_device(func, args, keywords):
+        if waits_for_device(func, args, keywords) and not (self.waits.on_cuda and not any_on_cuda(args)):
             self.waits.add(str(func.overloadpacket))
         return func(*args, **keywords)
 
 
-def sends(name: str, args: Arguments, keywords: Keywords) -> bool:
-    """Return True for a function that copies numbers or arrays of the host to a device."""
-    if name == "new_tensor":
-        return True
-    return name in SENDS and keywords.get("device") is not None and not isinstance(args[0], Tensor)
+def sends(name: str, tensor: Tensor | None, device: object) -> bool:
+    """Return True for a function that copies numbers or arrays of the host, and no tensor, to a device."""
+    return name == "new_tensor" or (name in SENDS and device is not None and tensor is None)
+
+
+def any_on_cuda(args: Arguments) -> bool:
+    """Return True if an operation has a tensor of CUDA."""
+    return any(isinstance(one, Tensor) and one.is_cuda for one in args)
 
 
 def waits_for_device(func: Any, args: Arguments, keywords: Keywords) -> bool:

@@ -44,7 +44,7 @@ def is_groups(value: object) -> bool:
 FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(
         (
-            *("algorithm", "check", "data", "kind", "model", "name", "reference", "schedule", "session"),
+            *("algorithm", "check", "data", "host_waits", "kind", "model", "name", "reference", "schedule", "session"),
             *("switch", "takes", "target"),
         ),
         ("text", is_text),
@@ -82,7 +82,18 @@ def about_of(tree: Mapping[str, object], file: Path) -> Node:
 
 OPTIMIZER_FACTS = (
     *("algorithm", "classes", "decay", "differs", "drops", "engine", "evaluations", "exact", "fixed", "groups"),
-    *("horizon", "implementations", "invariant", "name", "needs", "package", "paper", "players", "reference"),
+    *(
+        "horizon",
+        "host_waits",
+        "implementations",
+        "invariant",
+        "name",
+        "needs",
+        "package",
+        "paper",
+        "players",
+        "reference",
+    ),
     *("renames", "requires", "schedule", "search", "shapes", "shardable", "source_sha256", "state", "takes"),
     *("target", "tolerance", "valid"),
 )

@@ -63,33 +63,44 @@ class Prodigy(RuleOptimizer):
         return {**super().new_state(theta, group), "start": theta.detach().clone()}
 
     def before_step(self, active: list[Active]) -> None:
-        """Update the moments of every tensor, then the distance d for all tensors."""
+        """Update the moments of every tensor, then the distance d for all tensors.
+
+        The numbers of the groups that follow from gradients stay on the device, where nobody waits for them."""
         if not active:
             return
-        first = self.param_groups[0]
-        d, beta3 = first["next"], math.sqrt(first["betas"][1])
+        first, device = self.param_groups[0], active[0].theta.device
+        d, largest, r = (on_device(first[name], device) for name in ("next", "largest", "r"))
+        beta3 = math.sqrt(first["betas"][1])
         along, length = [], []
         for theta, group, state in active:
             assert theta.grad is not None
             weight = d / group["d0"] * group["lr"] * d
             along.append(weight * dot(theta.grad, state["start"] - theta))
             beta1, beta2 = group["betas"]
-            state["m"].mul_(beta1).add_(theta.grad, alpha=(1 - beta1) * d)
-            state["v"].mul_(beta2).addcmul_(theta.grad, theta.grad, value=(1 - beta2) * d * d)
-            state["s"].mul_(beta3).add_(theta.grad, alpha=weight)
+            state["m"].mul_(beta1).addcmul_(theta.grad, (1 - beta1) * d)
+            state["v"].mul_(beta2).addcmul_(theta.grad * ((1 - beta2) * d * d), theta.grad)
+            state["s"].mul_(beta3).addcmul_(theta.grad, weight)
             length.append(torch.linalg.vector_norm(state["s"], 1).double())
-        r = beta3 * first["r"] + float(torch.stack(along).sum())
-        total = float(torch.stack(length).sum())
-        estimate = first["d_coef"] * r / total if total > 0 else d
-        largest = max(first["largest"], estimate)
+        r = beta3 * r + torch.stack(along).sum()
+        total = torch.stack(length).sum()
+        estimate = torch.where(total > 0, first["d_coef"] * r / total, d)
+        largest = torch.fmax(largest, estimate)  # NaN, which the weights show, is not the largest
         for group in self.param_groups:
-            from_here = max(d, estimate) if d == group["d0"] else d  # the first growth is not limited
-            group.update(d=d, next=min(largest, from_here * group["growth_rate"]), largest=largest, r=r)
+            from_here = torch.where(d == group["d0"], torch.fmax(d, estimate), d)  # the first growth is not limited
+            following = torch.minimum(largest, from_here * group["growth_rate"])
+            group.update(d=d, next=following, largest=largest, r=r)
 
-    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
+    def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float | Tensor, ...]:
         """Return lr d, eps times the new d, 1 - lr d weight_decay."""
         step = group["lr"] * group["d"]
         return step, group["next"] * group["eps"], 1 - step * group["weight_decay"]
+
+
+def on_device(number: float | Tensor, device: torch.device) -> Tensor:
+    """Return a number of a group as a 0-d float64 tensor: it begins as a float, and a checkpoint may have moved it."""
+    if isinstance(number, Tensor):
+        return number.to(device)
+    return torch.full((), number, dtype=torch.float64, device=device)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

@@ -87,6 +87,18 @@ def test_copies_between_host_and_device_wait_unless_non_blocking() -> None:
         assert waits.calls == []
 
 
+def test_on_cuda_tensors_of_the_host_are_read_at_once() -> None:
+    for device, expected in ((torch.device("cuda"), 0), (torch.device("cpu"), 1), (None, 1)):
+        for read in (lambda: X.sum().item(), lambda: X.tolist(), lambda: torch.tensor([1.0], device="cpu")):
+            with HostWaits(device) as waits:
+                read()
+            assert len(waits.calls) == expected
+    with FakeTensorMode(), HostWaits(torch.device("cuda")) as waits:
+        torch.ones(3, device="cuda").nonzero_static(size=1)
+        torch.ones(3, device="cuda").cpu()
+    assert len(waits.calls) == 1
+
+
 def test_operations_are_counted_without_views() -> None:
     with HostWaits() as waits:
         X.view(2, 2).t()[0].add(1).mul_(2)

@@ -45,7 +45,7 @@ CONCATENATED_AT_MOST = {"cpu": 1 << 20, "cuda": 1 << 24}
 # code. CUDA: a small tensor and a large one, whose sums are divided among some 256 blocks.
 EXAMPLE_LENGTHS = {"cpu": (700, 7000), "cuda": (7000, 1 << 21)}
 
-Numbers = tuple[float, ...]
+Numbers = tuple[float | Tensor, ...]
 """The hyperparameters of a rule that can be compiled."""
 
 
@@ -180,7 +180,10 @@ class RuleOptimizer(torch.optim.Optimizer):
             rule(*tensors, *numbers)
         else:
             dtype, device = number_dtype(tensors[0].dtype), tensors[0].device
-            scalars = [as_tensor(i, float(x), dtype, device) for i, x in enumerate(numbers)]
+            scalars = [
+                x.to(dtype) if isinstance(x, Tensor) else as_tensor(i, float(x), dtype, device)
+                for i, x in enumerate(numbers)
+            ]
             compiled_call(rule, tensors, scalars)(*tensors, *scalars)
 
     def warm_up(self) -> None:

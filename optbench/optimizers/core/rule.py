@@ -13,8 +13,8 @@ from torch import Tensor
 
 Rule = Callable[..., None]
 """An update rule."""
-Hyperparameters = tuple[float | str | tuple[float, ...], ...]
-"""The last arguments of a rule; a compiled rule takes numbers only."""
+Hyperparameters = tuple[float | str | Tensor | tuple[float, ...], ...]
+"""The last arguments of a rule; a compiled rule takes numbers only, as floats or as 0-d tensors on its device."""
 ParamGroup = dict[str, Any]
 """A parameter group as torch has it: "params" (a list of tensors) and hyperparameters of any type."""
 State = dict[str, Any]

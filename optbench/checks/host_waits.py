@@ -72,7 +72,7 @@ class _Functions(TorchFunctionMode):
     ) -> Any:
         name, keywords = getattr(func, "__name__", ""), kwargs or {}
         tensor = args[0] if args and isinstance(args[0], Tensor) else None
-        target = tensor.device if tensor is not None and name == "new_tensor" else keywords.get("device")
+        target: Any = tensor.device if tensor is not None and name == "new_tensor" else keywords.get("device")
         if name in READS:
             waits = tensor is not None and not tensor.is_cuda and not self.waits.on_cuda  # a copy of CUDA's is seen
         else:

@@ -20,7 +20,7 @@ CONF = config.packaged_folder()
 MODELS = config.options([CONF], "model")
 OPTIMIZERS = config.options([CONF], "optimizer")
 SMALL = ("batch_size=8", "threads=1", "tracker=none", "eval_batch_size=64", "eval_train_samples=64", "record_every=3")
-SMALLER = {"resnet": ("model.width=8",), "unet": ("model.width=8",)}  # if the default takes seconds per step
+SMALLER = dict.fromkeys(("resnet", "resnet9", "unet"), ("model.width=8",))  # where the default takes seconds per step
 TEXT = [model for model in MODELS if config.load([f"model={model}"]).model.about["reads"] == "text"]
 
 

@@ -95,7 +95,7 @@ def run_study(study: Study, cells: Sequence[Any], how: SweepOptions, *, progress
     executor, folder = how.executor_choice(), how.root / study.name
     check_storage(how.storage, folder)
     if not study_file.is_done(study_file.read_study_json(folder), study):
-        executor.warm_up([cell.config for cell in cells])
+        executor.warm_up([cell.config for cell in cells], how.jobs)
     live = LiveDisplay(runs_by_cell(study, cells), 1, quiet=not progress)
     for line in dropped_lines(cells):
         log.info(line)

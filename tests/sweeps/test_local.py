@@ -21,8 +21,9 @@ from optbench import config
 from optbench.errors import ConfigError, MissingError
 from optbench.sessions.session import execute
 from optbench.store import Document, RunFolder
-from optbench.sweeps.executors import fork_server, local, machine
+from optbench.sweeps.executors import fork_server, local, machine, registry
 from optbench.sweeps.executors.base import Event, Job, RunEnded, RunRefused, RunStarted, RunStopped, WorkerDied
+from optbench.training import cpu
 
 QUICK = ("model=mlp", "data=digits", "tracker=none", "threads=1")
 
@@ -58,6 +59,29 @@ def test_more_jobs_than_slots_are_refused() -> None:
     with pytest.raises(ConfigError, match="--jobs 6: there are 4 devices with 1") as caught:
         machine.worker_slots(6, 1, 2, "cuda", four_devices)
     assert "--per-device 2" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("jobs", "threads", "crowded"), [(None, 2, False), (2, 2, False), (3, 2, True), (None, 8, True)]
+)
+def test_runs_that_share_cores_are_told_and_their_threads_sleep_early(
+    jobs: int | None, threads: int, crowded: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(local, "usable_cores", lambda: 4)
+    monkeypatch.setattr(machine, "usable_cores", lambda: 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(cpu, "running_others", lambda: 0)
+    for name in cpu.USERS:
+        monkeypatch.setenv(name, "")  # restored at the end
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: None)
+    runs = [config.load([*QUICK, "device=cpu", f"threads={threads}"])]
+    request = registry.ExecutorRequest(runs, Path("study"), jobs, 1, {})
+    with caplog.at_level("INFO"):
+        local.make(request).close()
+    local.warm_up(runs, jobs)
+    assert any("share 4 cores" in text for text in caplog.messages) == crowded
+    assert (cpu.SPIN_COUNT in os.environ) == crowded
 
 
 def test_the_server_imports_what_runs_need() -> None:

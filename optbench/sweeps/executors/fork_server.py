@@ -48,12 +48,12 @@ def fork_server(configs: Sequence[RunConfig]) -> ForkServerContext:
     return context
 
 
-def warm_up(configs: Sequence[RunConfig]) -> None:
-    """Start the server, which imports while the sweep is still being planned."""
+def warm_up(configs: Sequence[RunConfig], jobs: int | None = None) -> None:
+    """Start the server, which imports while the sweep is still being planned. `jobs`: runs at once, where given."""
     from multiprocessing import forkserver
 
     fork_server(configs)
-    choose_waiting(max((config.threads for config in configs), default=1))
+    choose_waiting((jobs or 1) * max((config.threads for config in configs), default=1))
     with ignoring_interrupts(), same_path():
         forkserver.ensure_running()
 

@@ -3,6 +3,7 @@ nothing with it when it crashes. With `--pack`, a process for several runs of on
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -31,6 +32,7 @@ from optbench.sweeps.executors.worker import work
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
+log = logging.getLogger(__name__)
 __all__ = ["LocalExecutor", "make", "placement", "slots", "warm_up"]
 SPARE_BYTES = 512 * 2**20  # memory that is left to the rest of the machine
 SERVER_GONE = 255  # multiprocessing's exit code of a process whose server was killed
@@ -42,6 +44,11 @@ def make(request: ExecutorRequest) -> LocalExecutor:
     if request.pack > 1:
         require_packable(request.configs)
     count, devices = placement(request)
+    if not devices and count * request.threads > usable_cores():
+        log.info(
+            f"{count} run(s) at a time with {request.threads} threads each share {usable_cores()} cores: "
+            "times are longer than alone, and reports mark them"
+        )
     return LocalExecutor(count, request.configs, devices, sharing(request, count, bool(devices)), request.pack)
 
 

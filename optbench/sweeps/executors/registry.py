@@ -1,7 +1,7 @@
 """The executors that `--executor` may name: conf/executor/NAME.yaml holds the settings and names a module.
 
 Such a module has `make(request)`, which returns an Executor, and `slots(request)`, which returns how many runs it would
-do at a time, for a dry run. It may have `warm_up(configs)`, called while the sweep is still being planned."""
+do at a time, for a dry run. It may have `warm_up(configs, jobs)`, called while the sweep is still being planned."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ class ExecutorChoice:
         """Return how many runs it would do at a time."""
         return self._load().slots(ExecutorRequest(configs, study, jobs, per_device, self.settings))
 
-    def warm_up(self, configs: Sequence[RunConfig]) -> None:
+    def warm_up(self, configs: Sequence[RunConfig], jobs: int | None = None) -> None:
         """Start what takes a while to start."""
-        getattr(self._load(), "warm_up", lambda configs: None)(configs)
+        getattr(self._load(), "warm_up", lambda configs, jobs: None)(configs, jobs)
 
     def _load(self) -> ModuleType:
         return importlib.import_module(self.module)

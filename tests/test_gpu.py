@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import QUICK, same_records
+from conftest import QUICK, Twice, rows_of, same_records
 
 from optbench import config
-from optbench.errors import Interrupted
+from optbench.errors import ConfigError, Interrupted
 from optbench.sessions.session import Session, execute
 from optbench.training.clock import BACKWARD, FORWARD, OTHER, CudaClock, clock_for
 from optbench.training.device import configure_torch
@@ -218,3 +218,58 @@ def test_our_rules_take_the_same_steps_on_cuda_and_cpu(name: str, engine: str) -
         ends[device] = [theta.detach().cpu() for theta in thetas]
     for here, there in zip(ends["cpu"], ends["cuda"], strict=True):
         torch.testing.assert_close(there, here, rtol=1e-9, atol=1e-11)
+
+
+# -- CUDA graphs -------------------------------------------------------------------------------------------------------
+
+GRAPHED = {
+    "vit": ("model=vit", "model.drop_path=0.2", "clip=global_norm"),
+    "vit in bf16": ("model=vit", "precision=bf16", "clip=adaptive"),
+    "resnet": ("model=resnet", "model.width=16", "optimizer=momentum", "clip=agc", "data.augment.flip=true"),
+    "micro-batches": ("model=mlp", "micro_batch=20", "optimizer=sgd"),
+    "gpt": ("model=gpt", "data=pydocs", "batch_size=16", "optimizer=adam"),
+    "bert": ("model=bert", "data=pydocs", "batch_size=16"),
+    "t5": ("model=t5", "data=pydocs", "batch_size=16"),
+    "unet": ("model=unet", "model.width=16", "batch_size=16"),
+    "two players": ("model=dcgan", "optimizer=adam", "batch_size=32"),
+    "gradient penalty": ("model=wgan_gp", "optimizer=adam", "batch_size=16"),
+    "a function": ("model=quadratic", "data=noise", "optimizer=nesterov"),
+    "compiled": ("model=vit", "compile=true"),
+    "deterministic": ("model=vit", "deterministic=true"),
+}
+FEW = ("steps=40", "record_every=10", "eval_every=20", "eval_train_samples=256")
+
+
+@pytest.mark.parametrize("name", GRAPHED)
+def test_a_replayed_run_is_the_usual_one_to_rounding(name: str, tmp_path: Path) -> None:
+    settings = [*CUDA, *FEW, *GRAPHED[name]]
+    ends = [execute(config.load([*settings, f"cuda_graph={value}"]), tmp_path) for value in ("true", "null")]
+    assert [end.result["status"] for end in ends] == ["completed"] * 2
+    for ours, theirs in zip(*map(rows_of, ends), strict=True):
+        for column in [column for column in ours if column.endswith("train_loss")]:
+            assert ours[column] == pytest.approx(theirs[column], rel=0.05, abs=0.05), column
+    assert ends[0].result["gradient_evaluations"] == ends[1].result["gradient_evaluations"]
+
+
+def test_a_replayed_run_resumes_bit_for_bit_on_cuda(twice: Twice) -> None:
+    loaded = config.load([*CUDA, *FEW, "model=vit", "model.drop_path=0.2", "deterministic=true", "cuda_graph=true"])
+    twice(loaded, 6, 17)
+
+
+def test_a_small_network_is_faster_by_a_graph(tmp_path: Path) -> None:
+    settings = [*CUDA, "model=vit", "steps=400", "record_every=200", "eval_every=400"]
+    ends = [execute(config.load([*settings, f"cuda_graph={value}"]), tmp_path) for value in ("true", "null")]
+    replayed, usual = (end.result["throughput"]["step_ms_median"] for end in ends)
+    assert replayed < 0.8 * usual
+
+
+def test_a_step_that_waits_cannot_be_captured_on_cuda(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import torch\n"
+        "def loss(model, batch):\n"
+        "    found = torch.nn.functional.cross_entropy(model(batch['inputs']), batch['labels'])\n"
+        "    return found * (2 if found.item() > 0 else 1)\n"
+        "loss.capturable = True\n"
+    )
+    with pytest.raises(ConfigError, match="the step cannot be captured"):
+        execute(config.load([*CUDA, *FEW, f"task={tmp_path / 'own.py'}:loss", "cuda_graph=true"]), tmp_path)

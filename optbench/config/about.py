@@ -61,7 +61,7 @@ FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "rank": ("a number", lambda value: as_number(value) is not None),
     "evaluations": ("a number, varies, or {every: KEY, count: N}", is_evaluations),
     "reads": ("text or a list of texts", lambda value: is_text(value) or is_texts(value)),
-    **dict.fromkeys(("flat", "gives_way"), ("true or false", lambda value: isinstance(value, bool))),
+    **dict.fromkeys(("capturable", "flat", "gives_way"), ("true or false", lambda value: isinstance(value, bool))),
 }
 """The form of each fact that the program reads without a check of its own."""
 
@@ -81,21 +81,10 @@ def about_of(tree: Mapping[str, object], file: Path) -> Node:
 
 
 OPTIMIZER_FACTS = (
-    *("algorithm", "classes", "decay", "differs", "drops", "engine", "evaluations", "exact", "fixed", "groups"),
-    *(
-        "horizon",
-        "host_waits",
-        "implementations",
-        "invariant",
-        "name",
-        "needs",
-        "package",
-        "paper",
-        "players",
-        "reference",
-    ),
-    *("renames", "requires", "schedule", "search", "shapes", "shardable", "source_sha256", "state", "takes"),
-    *("target", "tolerance", "valid"),
+    *("algorithm", "capturable", "classes", "decay", "differs", "drops", "engine", "evaluations", "exact", "fixed"),
+    *("groups", "horizon", "host_waits", "implementations", "invariant", "name", "needs", "package", "paper"),
+    *("players", "reference", "renames", "requires", "schedule", "search", "shapes", "shardable", "source_sha256"),
+    *("state", "takes", "target", "tolerance", "valid"),
 )
 
 

@@ -82,6 +82,7 @@ class RunConfig:
     memory_limit: float | None
     precision: str
     compile: bool
+    cuda_graph: bool | None
     attention: str | None
     channels_last: bool | None
     device: str

@@ -32,6 +32,7 @@ from optbench.training.attention import select_kernel
 from optbench.training.clock import Clock, clock_for
 from optbench.training.curvature import BatchCurvature
 from optbench.training.device import configure_torch, resolve_device
+from optbench.training.graphed_step import GraphedPlayer, check_capturable
 from optbench.training.loop import Trainer
 from optbench.training.lr_scaling import lr_factor, scaled_schedule
 from optbench.training.own_schedule import factor_of
@@ -218,7 +219,11 @@ def build_player(
     clip = make("clip", config.clip.target, problem, **config.clip.settings)
     if shards:
         clip.reductions = shards
-    return ActivePlayer(
+    kind = ActivePlayer
+    if config.cuda_graph:
+        check_capturable(config, choice, optimizer, task, device, alone=comm is None)
+        kind = GraphedPlayer
+    return kind(
         module,
         optimizer,
         clip,

@@ -25,6 +25,8 @@ class BaseTask:
     direction = "min"
     metric_scale: MetricScale = "real"
     """Any number, unless the task says more."""
+    capturable = False
+    """True if a loss decides nothing on the host, so that a CUDA graph may repeat it (cuda_graph=true)."""
     loss_bound = math.inf
     """A run has diverged if its training loss exceeds this."""
 

@@ -39,6 +39,7 @@ class FunctionValue(BaseTask):
 
     direction = "min"
     metric_scale = "decades"
+    capturable = True
 
     def __init__(self, model: KnownFunction, data: FunctionData, seeds: Seeds) -> None:
         assert isinstance(model, nn.Module)

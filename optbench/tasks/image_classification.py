@@ -22,6 +22,7 @@ class ImageClassification(BaseTask):
     metric = "accuracy"
     metric_scale = "share"
     direction = "max"
+    capturable = True
 
     def __init__(self, model: nn.Module, data: ImageData, seeds: Seeds, *, label_smoothing: float) -> None:
         self.players: Mapping[str, nn.Module] = {"model": model}

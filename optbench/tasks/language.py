@@ -28,6 +28,7 @@ class LanguageTask(BaseTask, ABC):
     metric = "nats_per_token"
     metric_scale = "positive"
     direction = "min"
+    capturable = True
     evaluation_seed = 20_180_810  # of random choices in evaluation: the same for every run and optimizer
 
     def __init__(self, model: nn.Module, data: TextData, seeds: Seeds) -> None:

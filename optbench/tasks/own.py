@@ -70,6 +70,7 @@ class FunctionTask(BaseTask):
             (self.metrics[0].name, self.metrics[0].direction) if self.metrics else ("loss", "min")
         )
         self.trivial = self._fact("trivial", None)
+        self.capturable = self._fact("capturable", False)
         self.metric_scale = self._fact("metric_scale", "real")
         if self.metric_scale not in get_args(MetricScale):
             known = ", ".join(get_args(MetricScale))

@@ -34,6 +34,7 @@ class Regression(BaseTask):
     metric = "rmse"
     metric_scale = "positive"
     direction = "min"
+    capturable = True
     loss_bound = DIVERGED_LOSS
 
     def __init__(self, model: nn.Module, data: NumberData, seeds: Seeds) -> None:

@@ -71,12 +71,14 @@ class ActivePlayer:
         """Replaces `gradients` in a step where several runs compute theirs together."""
         self.gradient_evaluations = 0
         self._one, self.skipped_steps = torch.ones((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.clip_sums = torch.zeros(3, dtype=torch.float64, device=device)  # clipped, 1 - scale, count
         self.reset_meters()
 
     def reset_meters(self) -> None:
         """Begin a new interval between two train records."""
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.clip_sums = torch.zeros(3, dtype=torch.float64, device=self.device)  # clipped, 1 - scale, count
+        self.loss_sum.zero_()  # the same tensors all the time, since a CUDA graph adds to them
+        self.clip_sums.zero_()
         self.steps = 0
         self.measured: dict[str, Tensor | float] = {}
 
@@ -86,6 +88,10 @@ class ActivePlayer:
         """Take one optimizer step at `factor` times the peak learning rate; `measure` adds norms."""
         self.clock.to(OPTIMIZER)
         self._set_lr(factor)
+        self.take(turn, measure)
+
+    def take(self, turn: Turn, measure: bool) -> None:
+        """Take one optimizer step at the current learning rate."""
         if self.comm is not None:
             self.comm.begin_turn()
         if self.curvature is not None:
@@ -314,7 +320,8 @@ class ActivePlayer:
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         self.clip.load_state_dict(state["clip"])
-        self.loss_sum, self.clip_sums = state["loss_sum"].to(self.device), state["clip_sums"].to(self.device)
+        self.loss_sum.copy_(state["loss_sum"])
+        self.clip_sums.copy_(state["clip_sums"])
         self.steps = state["steps"]
         self.skipped_steps.fill_(state["skipped_steps"])
         self.gradient_evaluations, self.measured = state["gradient_evaluations"], dict(state["watched"])

@@ -48,6 +48,7 @@ class FlowMatching(BaseTask):
     metric = "velocity_mse"
     metric_scale = "positive"
     direction = "min"
+    capturable = True
     loss_bound = DIVERGED_LOSS
 
     def __init__(

@@ -34,6 +34,7 @@ class ImageGeneration(BaseTask):
 
     direction = "min"
     metric_scale = "decades"
+    capturable = True
 
     def __init__(
         self,

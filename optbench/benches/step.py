@@ -5,7 +5,8 @@
 
 The implementations take turns in one process, on parameter sets with the real shapes of known networks and fixed random
 gradients. The floor is the time to move every byte once that a step must read (parameters, gradients, state) and write
-(parameters, state), at the bandwidth measured in the same turns.
+(parameters, state), at the bandwidth measured in the same turns. One more step is counted: its kernels on CUDA, on
+a CPU its operations on tensors; and how often the host waits for the device.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 
 from optbench.benches import Report, comma_separated
 from optbench.benches.stepping.contestants import Contestant, contestants, is_elementwise, select_configs
+from optbench.benches.stepping.counting import calls_of
 from optbench.benches.stepping.shapes import SETS
 from optbench.benches.stepping.tables import lines
 from optbench.benches.stepping.timing import Floor, milliseconds, take_turns
@@ -89,6 +91,7 @@ def compare(
     take_turns([*found, floor], rounds, device)
     for one in found:
         one.peak_extra_bytes = peak_extra_bytes(one.optimizer.step, device)
+        one.calls = calls_of(one.optimizer.step, device, one.engine)
     facts = {"shapes": shapes, "tensors": len(tensors), "parameters": floor.a.numel()}
     return with_ratios([{**facts, **row_of(one, floor)} for one in found])
 
@@ -112,6 +115,7 @@ def row_of(one: Contestant, floor: Floor) -> Report:
         "state_bytes_by_dtype": state,
         "state_bytes_per_parameter": total_state / elements,
         "peak_extra_bytes": one.peak_extra_bytes,
+        **one.calls._asdict(),
         "first_seconds": one.first_seconds,
     }
 

@@ -112,10 +112,15 @@ def peak_extra_bytes(step: Callable[[], object], device: torch.device) -> int:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's own lines
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         step()
+    return peak_of(trace_events(profile))
+
+
+def trace_events(profile: torch.profiler.profile) -> list[dict[str, Any]]:
+    """Return the events of a profiler's trace, in Chrome's format: times in microseconds."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trace.json"
         profile.export_chrome_trace(str(file))
-        return peak_of(json.loads(file.read_text(encoding="utf-8"))["traceEvents"])
+        return json.loads(file.read_text(encoding="utf-8"))["traceEvents"]
 
 
 def peak_of(events: Sequence[Mapping[str, Any]]) -> int:

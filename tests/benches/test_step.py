@@ -14,6 +14,7 @@ from optbench import config
 from optbench.benches import step
 from optbench.benches.stepping import shapes
 from optbench.benches.stepping.contestants import contestants
+from optbench.benches.stepping.counting import MARK, Calls, calls_in, calls_of
 from optbench.benches.stepping.timing import Floor, milliseconds, take_turns
 from optbench.cli import bench
 from optbench.contracts import ROLES
@@ -176,6 +177,39 @@ def test_peak_of_a_trace() -> None:
         yield {"name": "aten::add", "ts": 0}
 
     assert peak_of(list(events())) == 10
+
+
+def test_a_steps_operations_and_reads_are_counted() -> None:
+    theta = torch.ones(4)
+    assert calls_of(lambda: theta.add_(1).mul_(2).view(2, 2), CPU, "eager") == Calls(2, 0)
+    assert calls_of(lambda: theta.mul_(theta.sum().item()), CPU, "eager") == Calls(3, 1)
+    assert calls_of(lambda: theta.add_(1), CPU, "compiled") == Calls(None, None)
+
+
+def test_kernels_and_waits_are_those_of_the_marked_step() -> None:
+    def event(name: str, start: float, kind: str = "cuda_runtime") -> dict[str, Any]:
+        return {"ph": "X", "cat": kind, "name": name, "ts": start, "dur": 5.0}
+
+    step = {**event(MARK, 100.0, "user_annotation"), "dur": 50.0}
+    inside = ["cudaLaunchKernel", "cuLaunchKernelEx", "cudaMemcpyAsync", "cudaStreamSynchronize", "aten::add"]
+    trace = [
+        {"ph": "M", "name": "process_name"},
+        event("cudaLaunchKernel", 90.0),
+        step,
+        {**step, "cat": "gpu_user_annotation", "ts": 120.0},
+        *(event(name, 101.0 + place) for place, name in enumerate(inside)),
+        event("void add_kernel", 104.0, "kernel"),
+        event("cudaDeviceSynchronize", 160.0),
+    ]
+    assert calls_in(trace) == Calls(2, 1)
+
+
+def test_one_operation_of_lists_replaces_one_for_each_tensor() -> None:
+    rows = measured("optimizer=adamw", rounds=1)["rows"]
+    calls = {(row["implementation"], row["engine"]): row["operations"] for row in rows}
+    assert calls["optbench", "compiled"] is None
+    assert calls["torch", "fused"] < calls["torch_foreach", "foreach"] < calls["optbench", "eager"]
+    assert all(row["host_waits"] == 0 for row in rows if row["ours"] and row["engine"] == "eager")
 
 
 def test_floor_and_milliseconds() -> None:

@@ -87,6 +87,15 @@ def test_an_optimizers_step(loaded: RunConfig, request: pytest.FixtureRequest) -
     assert bool(waits) == bool(declared(loaded)), waits
 
 
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam", "adamw"])
+def test_torchs_fused_kernels_are_the_defaults(name: str) -> None:
+    choice = config.load([f"optimizer={name}"]).optimizer
+    theta = torch.ones(3, requires_grad=True)
+    problem = Problem((Parameter("theta", theta, "bias"),))
+    optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, [])
+    assert optimizer.param_groups[0]["fused"] is True
+
+
 @pytest.mark.parametrize("modifier", MODIFIERS)
 def test_a_modifiers_step(modifier: str) -> None:
     with fake_problem() as problem:

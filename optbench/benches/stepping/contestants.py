@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optbench.benches import comma_separated
+from optbench.benches.stepping.counting import NOT_COUNTED, Calls
 from optbench.benches.stepping.shapes import parameters
 from optbench.config import Choice, RunConfig, config_folders, imports, load, options
 from optbench.contracts import Problem
@@ -36,6 +37,7 @@ class Contestant:
     """Seconds of warm-up and first step, including compilation."""
     seconds: list[float] = field(default_factory=list)
     peak_extra_bytes: int | None = None
+    calls: Calls = NOT_COUNTED
 
     @property
     def ours(self) -> bool:

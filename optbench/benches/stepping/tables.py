@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from optbench.benches import Report
 
+COUNTED = {
+    True: "  calls: kernels that a step launches; waits: of the host for the device in a step",
+    False: "  calls: operations on tensors in a step; waits: values that the host reads, as it waits for on CUDA",
+}
 OUTCOMES = {True: "met", False: "not met", None: "no other implementation to compare with"}
 
 
@@ -14,6 +18,7 @@ def lines(report: Report) -> list[str]:
         f"{report['rounds']} turns each; lower is better",
         "  / eager, / comp.: time divided by that of the fastest eager, and compiled or fused, one of other projects",
         "  / floor: time divided by that of moving each byte once; extra MB: peak memory during a step",
+        COUNTED[report["device"] == "cuda"],
     ]
     heads = dict.fromkeys((row["algorithm"], row["shapes"]) for row in report["rows"])
     for head in heads:
@@ -29,7 +34,12 @@ def table_of(rows: list[Report]) -> list[str]:
     first = rows[0]
     head = f"{first['algorithm']} on {first['shapes']}: {first['tensors']} tensors, {first['parameters']:,} parameters"
     names = f"  {'':34} {'ms':>8} {'quartiles':>17} {'/ eager':>8} {'/ comp.':>8} {'/ floor':>8} {'B/par.':>7} "
-    return ["", head, f"{names}{'extra MB':>9} {'first s':>8}", *map(line_of, sorted(rows, key=lambda row: row["ms"]))]
+    return [
+        "",
+        head,
+        f"{names}{'extra MB':>9} {'calls':>6} {'waits':>5} {'first s':>8}",
+        *map(line_of, sorted(rows, key=lambda row: row["ms"])),
+    ]
 
 
 def line_of(row: Report) -> str:
@@ -37,10 +47,12 @@ def line_of(row: Report) -> str:
     spread = f"{row['ms_quarter']:.2f}-{row['ms_three_quarters']:.2f}"
     ratios = " ".join(f"{number(row[f'ratio_to_{other}']):>8}" for other in ("eager", "compiled", "floor"))
     extra = row["peak_extra_bytes"]
+    calls, waits = ("-" if row[name] is None else row[name] for name in ("operations", "host_waits"))
     name = f"{row['implementation']} ({row['engine']})"
     return (
         f"  {name:34} {row['ms']:8.2f} {spread:>17} {ratios} {row['state_bytes_per_parameter']:7.2f} "
-        f"{number(extra / 1e6 if extra is not None else None):>9} {row['first_seconds']:8.2f}"
+        f"{number(extra / 1e6 if extra is not None else None):>9} {calls:>6} {waits:>5} "
+        f"{row['first_seconds']:8.2f}"
     )
 
 

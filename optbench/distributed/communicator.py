@@ -17,6 +17,7 @@ from optbench.counter_rng import mixed_seed
 from optbench.distributed.failures import FailureReports, is_communication_error
 from optbench.distributed.rank_info import RankInfo
 from optbench.distributed.values import from_bytes, to_bytes
+from optbench.distributed.watcher import Watcher, abort_group, allow_abort
 from optbench.errors import ConfigError
 from optbench.training.seeding import restore_torch_random_state, torch_random_state
 
@@ -31,12 +32,16 @@ class TorchCommunicator:
 
     All ranks call the collective methods in the same order. If a rank fails, they raise its error or RankLost."""
 
+    _watcher: Watcher | None = None
+
     def __init__(self, rank_info: RankInfo, device: torch.device, seed: int, store: Store, strategy: str) -> None:
         self.rank, self.world_size, self.device = rank_info.rank, rank_info.world_size, device
         self.seed, self.strategy = seed, strategy
         self.sharded = strategy == "fsdp"
         self.failures = FailureReports(self.rank, self.world_size, store)
         self._step = self._turn = 0
+        if device.type == "cuda":
+            allow_abort()
         with self._collective():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
@@ -45,9 +50,18 @@ class TorchCommunicator:
                 world_size=self.world_size,
                 timeout=TIMEOUT,
             )
+        if device.type == "cuda":
+            self._watch(abort_group)
+
+    def _watch(self, abort: Callable[[], None]) -> None:
+        """Let a thread call `abort` when a rank is lost. It has a connection of its own to the store."""
+        reports = FailureReports(self.rank, self.world_size, self.failures.store.clone())
+        self._watcher = Watcher(lambda: bool(self.failures.lost_helper()) or reports.is_reported(), abort)
 
     def close(self) -> None:
         """Leave the process group."""
+        if self._watcher is not None:
+            self._watcher.stop()
         if dist.is_initialized():
             dist.destroy_process_group()
 
@@ -183,16 +197,29 @@ class TorchCommunicator:
 
     @contextmanager
     def _collective(self) -> Iterator[None]:
+        self.require_all()
         try:
             yield
-        except RuntimeError as error:  # gloo and nccl raise it
+        except (RuntimeError, ValueError) as error:  # gloo and nccl raise the first, torch the other after an abort
+            if isinstance(error, ValueError) and not self._has_aborted:
+                raise
             raise self.failures.explain(error) from error
+        self.require_all()
+
+    @property
+    def _has_aborted(self) -> bool:
+        return self._watcher is not None and self._watcher.has_aborted
+
+    def require_all(self) -> None:
+        """Raise RankLost, or another rank's error, if a rank is lost and blocked collectives were ended for it."""
+        if self._has_aborted:
+            raise self.failures.explain(RuntimeError("its collectives were aborted"))
 
     def raise_if_lost(self, error: BaseException) -> None:
         """Raise RankLost, or another rank's error, if `error` comes from a collective outside these methods.
 
         FSDP2 and synchronised batch norms call such collectives."""
-        if isinstance(error, RuntimeError) and is_communication_error(error):
+        if self._has_aborted or (isinstance(error, RuntimeError) and is_communication_error(error)):
             raise self.failures.explain(error) from error
 
 

@@ -34,7 +34,7 @@ class FailureReports:
         except Exception:  # the store is gone, and rank 0 with it
             return
 
-    def explain(self, error: RuntimeError) -> Exception:
+    def explain(self, error: BaseException) -> Exception:
         """Return the reason for a failed collective: the error that a rank reported, or RankLost."""
         deadline = time.monotonic() + REPORT_SECONDS
         while True:
@@ -45,6 +45,10 @@ class FailureReports:
                 message = lost or f"another of the {self.world_size} ranks is gone ({first_line(error)[-80:]})"
                 return RankLost(message, "Run the same command again to resume from the last checkpoint")
             time.sleep(0.05)
+
+    def is_reported(self) -> bool:
+        """Return True if a rank has reported an error."""
+        return self._read() is not None
 
     def _read(self) -> Exception | None:
         """Return the stored error. It is data alone: whoever reaches the store may have written it."""

@@ -214,6 +214,8 @@ class Trainer:
         return {f"{name}_bytes": value for name, value in self.memory.peaks().items()}
 
     def _record(self, split: Split, values: Values, pictures: Mapping[str, np.ndarray] | None = None) -> Record:
+        if self.comm is not None:
+            self.comm.require_all()
         evaluations = sum(player.gradient_evaluations for player in self.players.values())
         return Record(
             step=self.progress.step,

@@ -58,6 +58,9 @@ class Communicator(Protocol):
     def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
         """Copy rank 0's values into the tensors of every rank."""
 
+    def require_all(self) -> None:
+        """Raise RankLost, or another rank's own error, if values of this rank come from an aborted collective."""
+
     def raise_if_lost(self, error: BaseException) -> None:
         """Raise RankLost, or another rank's own error, if `error` comes from a failed collective."""
 

@@ -14,6 +14,8 @@ from conftest import QUICK
 from every_optimizer import every_optimizer, parameters
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from optbench import config
 from optbench.checks.host_waits import HostWaits
@@ -53,6 +55,20 @@ def fake(shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, device=CUDA)
 
 
+class ScalarsOfTheHost(TorchDispatchMode):
+    """Records operations on the device that take a 0-d tensor of the host, which fakes allow as CUDA does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kinds = {leaf.device.type for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        if len(kinds) > 1:
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
 def take_steps(loaded: RunConfig, problem: Problem) -> list[str]:
     """Take two steps, all periodic work included; return the waits of the second one."""
     choice = loaded.optimizer
@@ -63,8 +79,9 @@ def take_steps(loaded: RunConfig, problem: Problem) -> list[str]:
     optimizer = with_modifiers(optimizer, loaded, choice)
     closure = [lambda: fake(())] if "closure" in needs else []
     optimizer.step(*closure)
-    with HostWaits(CUDA) as waits:
+    with ScalarsOfTheHost() as scalars, HostWaits(CUDA) as waits:
         optimizer.step(*closure)
+    assert scalars.found == [] or choice.settings["impl"] != "optbench"
     return waits.calls
 
 
@@ -109,10 +126,10 @@ def test_a_clip(name: str) -> None:
         clip: Clip = imports.load(loaded.clip.target)(problem, **loaded.clip.settings)
         tensors = [parameter.tensor for parameter in problem.parameters]
         clip(tensors)
-        with HostWaits(CUDA) as waits:
+        with ScalarsOfTheHost() as scalars, HostWaits(CUDA) as waits:
             clip(tensors)
             clip(tensors, advance=False)
-    assert waits.calls == []
+    assert waits.calls == scalars.found == []
 
 
 @pytest.mark.parametrize("name", CURVATURE)
@@ -138,6 +155,12 @@ def test_a_step_with_curvature_does_not_wait(name: str) -> None:
 def test_every_optimizer_is_covered() -> None:
     needing = {c.optimizer.name for c in every_optimizer() if "curvature" in c.optimizer.about.get("needs", ())}
     assert needing == set(CURVATURE)
+
+
+def test_a_scalar_of_the_host_is_found() -> None:
+    with FakeTensorMode(), ScalarsOfTheHost() as scalars:
+        fake((3,)).mul_(torch.ones(())).mul_(2.0)
+    assert scalars.found == ["aten.mul_.Tensor"]
 
 
 def test_a_tensor_left_on_the_host_is_found() -> None:

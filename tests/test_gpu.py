@@ -236,6 +236,10 @@ GRAPHED = {
     "a function": ("model=quadratic", "data=noise", "optimizer=nesterov"),
     "compiled": ("model=vit", "compile=true"),
     "deterministic": ("model=vit", "deterministic=true"),
+    "a rule": ("model=vit", "optimizer=lion"),
+    "a compiled rule": ("model=vit", "optimizer=adamw", "optimizer.impl=optbench", "optimizer.engine=compiled"),
+    "sums in a compiled rule": ("model=vit", "optimizer=lamb", "optimizer.engine=compiled"),
+    "matrices": ("model=vit", "optimizer=muon"),
 }
 FEW = ("steps=40", "record_every=10", "eval_every=20", "eval_train_samples=256")
 

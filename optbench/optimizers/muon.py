@@ -31,8 +31,8 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the author's, for the steepest slope
 
 
 def muon(
-    theta: Tensor, g: Tensor, b: Tensor, lr: float, momentum: float, nesterov: bool, ns_steps: int, ns_dtype: str,
-    scale: str, keep: float,
+    theta: Tensor, g: Tensor, b: Tensor, lr: float | Tensor, momentum: float, nesterov: bool, ns_steps: int,
+    ns_dtype: str, scale: str, keep: float,
 ) -> None:  # fmt: skip
     """Take one step in place; keep = 1 - lr * weight_decay."""
     b.lerp_(g, 1 - momentum)
@@ -40,7 +40,11 @@ def muon(
     rows, columns = len(theta), theta.numel() // len(theta)
     orthogonal = newton_schulz(u.reshape(rows, columns).to(getattr(torch, ns_dtype)), ns_steps).to(theta.dtype)
     factor = math.sqrt(max(1.0, rows / columns)) if scale == "original" else 0.2 * math.sqrt(max(rows, columns))
-    theta.mul_(keep).sub_(orthogonal.view_as(theta), alpha=lr * factor)
+    theta.mul_(keep)
+    if isinstance(lr, Tensor):  # in a CUDA graph
+        theta.sub_(orthogonal.view_as(theta) * (lr * factor))
+    else:
+        theta.sub_(orthogonal.view_as(theta), alpha=lr * factor)
 
 
 def newton_schulz(matrix: Tensor, steps: int) -> Tensor:

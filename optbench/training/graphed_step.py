@@ -21,6 +21,7 @@ import torch
 from optbench.config import Choice, RunConfig
 from optbench.contracts import Batch, Task, Turn
 from optbench.errors import ConfigError, first_line, is_out_of_memory
+from optbench.optimizers.core.graph_numbers import GraphNumbers
 from optbench.optimizers.core.interface import Optimizer
 from optbench.training.clock import FORWARD, OPTIMIZER
 from optbench.training.player import ActivePlayer
@@ -65,6 +66,7 @@ class GraphedPlayer(ActivePlayer):
         """Take a step by the graph. Its time counts as the forward pass: a graph has no boundaries of phases."""
         self.clock.to(OPTIMIZER)
         self._set_lr(factor)
+        getattr(self.optimizer, "advance", lambda: None)()
         if self._graph is None:
             self._graph = self._captured(turn)
         self.clock.to(FORWARD)
@@ -77,9 +79,9 @@ class GraphedPlayer(ActivePlayer):
     def _captured(self, turn: Turn) -> StepGraph:
         """Return the graph of this step, which is not taken. Raises ConfigError where it cannot be captured."""
         batch = {name: tensor.clone() for name, tensor in turn.batch.items()}
-        steps = self.steps
+        steps, numbers = self.steps, getattr(self.optimizer, "graph_numbers", None)
         try:
-            with self.unmeasured():
+            with self.unmeasured(), numbers.capture() if numbers is not None else nullcontext():
                 replay = capture(lambda: self.take(replace(turn, batch=batch), measure=False), self.device)
         except RuntimeError as error:
             if is_out_of_memory(error):
@@ -96,7 +98,12 @@ def shape_of(batch: Batch) -> Shape:
 
 
 def make_capturable(optimizer: Optimizer, device: torch.device) -> None:
-    """Keep the learning rates on the device, where a graph reads them, and tell torch's optimizers of the capture."""
+    """Keep the learning rates on the device, where a graph reads them, and tell torch's optimizers of the capture.
+
+    A rule of optbench has all its numbers there."""
+    if hasattr(optimizer, "graph_numbers"):
+        optimizer.graph_numbers = GraphNumbers()  # pyright: ignore[reportAttributeAccessIssue]
+        return
     for group in optimizer.param_groups:
         if "lr" in group:
             group["lr"] = torch.full((), float(group["lr"]), dtype=torch.float32, device=device)

@@ -136,6 +136,7 @@ def test_a_replayed_run_is_a_plain_one_to_rounding(overrides: tuple[str, ...], t
 
 
 RESUMED = [("model=vit", "model.drop_path=0.3", "clip=adaptive"), ("model=dcgan", "optimizer=adam", "batch_size=8")]
+RESUMED += [("optimizer=radam",), ("optimizer=muon", "clip=adagc")]
 
 
 @pytest.mark.parametrize("overrides", RESUMED, ids=str)
@@ -180,6 +181,37 @@ def test_the_learning_rate_of_each_step_reaches_the_graph() -> None:
         player.step(turn, factor, measure=False)
         assert before - float(module.weight.detach()) == pytest.approx(factor, abs=1e-6)
     assert captures[0].replays == 4
+
+
+def declared() -> list[tuple[str, str]]:
+    """Return optimizers with their implementations that are declared capturable."""
+    found = []
+    for name in config.options([config.packaged_folder()], "optimizer"):
+        about = config.load([f"optimizer={name}"]).optimizer.about
+        kinds = about.get("implementations", {"": about})
+        found += [(name, kind) for kind, facts in kinds.items() if facts.get("capturable")]
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind"), declared())
+def test_every_optimizer_declared_capturable_is(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its numbers change with every step: learning rate, corrections of a bias, warm-ups of its own."""
+    chosen = config.load([f"optimizer={name}"]).optimizer.about.get("implementations", {}).get(kind, {})
+    required = [f"optimizer.{key}={value}" for key, value in chosen.get("requires", {}).items()]
+    loaded = config.load([*GRAPH, f"optimizer={name}", *([f"optimizer.impl={kind}"] if kind else []), *required])
+    ends = []
+    for usual in (3, 1000):
+        monkeypatch.setattr(graphed_step, "USUAL_STEPS", usual)
+        trainer = assemble.assemble(loaded).trainer
+        batches = trainer.data.train_batches(16)
+        for step in range(12):
+            trainer.take_turns(next(batches), recording=step == 8)
+            trainer.progress.step += 1
+        ends.append(trainer)
+    assert [graph.replays for graph in captures] == [8]
+    assert ends[0].weights_sha256() == ends[1].weights_sha256()
+    states = [end.players["model"].state_dict()["optimizer"]["state"] for end in ends]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

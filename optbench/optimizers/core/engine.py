@@ -32,6 +32,7 @@ from optbench.config.notices import say_once
 from optbench.errors import first_line, is_out_of_memory
 from optbench.optimizers.core import foreach
 from optbench.optimizers.core.compiled_call import compiled_call
+from optbench.optimizers.core.graph_numbers import GraphNumbers
 from optbench.optimizers.core.rule import Closure, Hyperparameters, Loss, ParamGroup, Rule, State
 
 COMPILED_FROM_PARAMETERS = 1_000_000  # below, the calls cost more than the arithmetic, and compiling takes seconds
@@ -70,6 +71,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         super().__init__(params, defaults)
         self.engine = choose_engine(engine, [p for group in self.param_groups for p in group["params"]])
         self._views: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
+        self.graph_numbers: GraphNumbers | None = None
+        """The hyperparameters as tensors, for steps that a CUDA graph repeats."""
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_views": {}}  # torch keeps only groups and state, so a copy would lack its engine
@@ -107,7 +110,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         else:
             for theta, group, state in active:
                 rule = self.rule_of(theta, group, state["step"])
-                rule(theta.detach(), theta.grad, *tensors_of(state), *self.hyperparameters(group, state["step"]))
+                rule(theta.detach(), theta.grad, *tensors_of(state), *self._numbers(theta, group, state["step"]))
         return loss
 
     def _active(self) -> Iterator[Active]:
@@ -118,8 +121,20 @@ class RuleOptimizer(torch.optim.Optimizer):
                 state = self.state[theta]
                 if not state:
                     state.update(step=0, **self.new_state(theta, group))
-                state["step"] += 1
+                state["step"] += self.graph_numbers is None or not self.graph_numbers.frozen
                 yield Active(theta, group, state)
+
+    def _numbers(self, theta: Tensor, group: ParamGroup, t: int) -> tuple[Any, ...]:
+        """Return the hyperparameters of a tensor's step t, as tensors where a CUDA graph reads them."""
+        numbers = self.hyperparameters(group, t)
+        if self.graph_numbers is None:
+            return numbers
+        return self.graph_numbers.of(group, t, numbers, number_dtype(theta.dtype), theta.device)
+
+    def advance(self) -> None:
+        """Do what is the host's part of a step that a CUDA graph takes: count it, and fill in its numbers."""
+        if self.graph_numbers is not None:
+            self.graph_numbers.advance(self, self._numbers)
 
     # -- compiled ----------------------------------------------------------------------------------------------------
 
@@ -131,7 +146,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             t = state["step"]
             rule = self.rule_of(theta, group, t)
             if (id(group), t) not in numbers:
-                numbers[id(group), t] = cast(Numbers, self.hyperparameters(group, t))
+                numbers[id(group), t] = cast(Numbers, self._numbers(theta, group, t))
             tensors = [theta, theta.grad, *tensors_of(state)]
             flat = None if self.shaped else self._flat_views(tensors)
             few = theta.numel() < CONCATENATED_BELOW.get(theta.device.type, 0)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from optbench.config import Choice, RunConfig
+from optbench.config.notices import say_once
 from optbench.contracts import Batch, Task, Turn
 from optbench.errors import ConfigError, first_line, is_out_of_memory
 from optbench.optimizers.core.graph_numbers import GraphNumbers
@@ -51,11 +52,15 @@ class GraphedPlayer(ActivePlayer):
 
     def step(self, turn: Turn, factor: float, measure: bool) -> None:
         """Take one optimizer step: replay the graph, except in the first steps and in those with measurements."""
+        if self.gradients_together is not None:
+            say_once("cuda_graph=true has no effect in a pack (--pack), whose runs share the steps of their networks")
+            super().step(turn, factor, measure)
+            return
         if not self._usual:  # now, since a checkpoint replaces the learning rates
             make_capturable(self.optimizer, self.device)
         shape = shape_of(turn.batch)
         fits = self._graph is None or shape_of(self._graph.batch) == shape
-        if fits and self._usual[shape] >= USUAL_STEPS and not measure and self.gradients_together is None:
+        if fits and self._usual[shape] >= USUAL_STEPS and not measure:
             self._replay(turn, factor)
             return
         self._usual[shape] += 1

@@ -190,6 +190,7 @@ def declared() -> list[tuple[str, str]]:
         about = config.load([f"optimizer={name}"]).optimizer.about
         kinds = about.get("implementations", {"": about})
         found += [(name, kind) for kind, facts in kinds.items() if facts.get("capturable")]
+        assert not any(facts.get("capturable") and facts.get("host_waits") for facts in kinds.values()), name
     return found
 
 
@@ -212,6 +213,18 @@ def test_every_optimizer_declared_capturable_is(name: str, kind: str, monkeypatc
     assert ends[0].weights_sha256() == ends[1].weights_sha256()
     states = [end.players["model"].state_dict()["optimizer"]["state"] for end in ends]
     torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+def test_a_pack_takes_the_usual_steps(caplog: pytest.LogCaptureFixture) -> None:
+    module = torch.nn.Linear(3, 1)
+    player = player_of(module, 0.1)
+    player.gradients_together = player.gradients
+    turn = Turn("model", {"x": torch.randn(5, 3)}, lambda b: (module(b["x"]).square().sum(), 5))
+    for _ in range(6):
+        player.step(turn, 1.0, measure=False)
+    assert captures == []
+    assert player.optimizer.param_groups[0]["lr"] == 0.1
+    assert "no effect in a pack" in caplog.text
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

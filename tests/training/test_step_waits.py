@@ -64,6 +64,16 @@ def test_a_step_waits_for_nothing(
         assert all(parameter.grad is not None for parameter in player.parameters)
 
 
+@pytest.mark.parametrize("optimizer", ["sam", "sophia_g", "sophia_h", "adahessian"])
+def test_further_evaluations_of_the_batch_wait_for_nothing(optimizer: str, simulation: Simulation) -> None:
+    """Of text, whose number of targets only the device knows."""
+    trainer, batches = trainer_on_cuda(settings("bert", f"optimizer={optimizer}"), simulation)
+    simulation.waits.clear()
+    take_steps(trainer, batches, 2)
+    assert simulation.waits == []
+    assert trainer.players["model"].gradient_evaluations > 2
+
+
 def test_an_epoch_ends_without_a_wait(simulation: Simulation) -> None:
     trainer, batches = trainer_on_cuda(settings("mlp", "batch_size=500"), simulation)
     simulation.waits.clear()

@@ -37,7 +37,7 @@ class SimulatedExecutor:
         """Begin a job."""
         self.due.append((time.monotonic() + self.seconds, job.run_id))
 
-    def has_room(self, job: Job, resident_bytes: int) -> bool:
+    def has_room(self, job: Job, resident_bytes: int, device_bytes: int) -> bool:
         """Return True: simulated runs need no memory."""
         return True
 

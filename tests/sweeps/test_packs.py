@@ -61,9 +61,9 @@ def trials(*words: str, lrs: Sequence[float] = (1e-3, 3e-3, 1e-2)) -> list[RunCo
 
 TOGETHER = {
     "mlp": ("steps=30",),
-    "vit": ("model=vit", "steps=6", "optimizer=lion"),
+    "vit": ("model=vit", "steps=3", "optimizer=lion"),
     "resnet": ("model=resnet", "model.width=8", "steps=6", "optimizer=adamw", "clip=global_norm"),
-    "bf16": ("model=gpt", "data=pydocs", "steps=3", "precision=bf16"),
+    "bf16": ("steps=10", "precision=bf16"),
     "averaged": ("steps=12", "optimizer=schedulefree"),
 }
 

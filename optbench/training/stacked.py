@@ -23,7 +23,8 @@ from optbench.training.player import ActivePlayer
 from optbench.training.seeding import preserve_state
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}  # of a gradient's norm; TF32 has 10 bits
-LOW_PRECISION_TOLERANCE = 0.05  # bf16 has 8 bits, and kernels add up in another order
+LOSS_TOLERANCE = 0.02  # bf16 has 8 bits, and kernels round at other places: some 1e-4 of a loss,
+LOW_PRECISION_TOLERANCE = 0.25  # and, after a few layers, 5 % of a gradient
 NEGLIGIBLE = 1e-2  # a tensor's error in units of its tolerance times the norm of all gradients
 
 
@@ -148,23 +149,28 @@ class Step:
         """Return what differs by more than rounding: "losses", "gradients" or "buffers"; else ""."""
         if not self.loss.isfinite():
             return ""
-        pairs = {
-            "losses": [(self.loss, other.loss)],
-            "gradients": list(zip(self.gradients, other.gradients, strict=True)),
-            "buffers": list(zip(self.buffers, other.buffers, strict=True)),
+        parts = {
+            "losses": ([(self.loss, other.loss)], LOSS_TOLERANCE),
+            "gradients": (list(zip(self.gradients, other.gradients, strict=True)), LOW_PRECISION_TOLERANCE),
+            "buffers": (list(zip(self.buffers, other.buffers, strict=True)), LOW_PRECISION_TOLERANCE),
         }
-        return next((name for name, rows in pairs.items() if not all_close(rows, low_precision)), "")
+        for name, (pairs, tolerance) in parts.items():
+            if not all_close(pairs, tolerance if low_precision else None):
+                return name
+        return ""
 
 
-def all_close(pairs: Sequence[tuple[Tensor | None, Tensor | None]], low_precision: bool) -> bool:
-    """Return True if the second tensors equal the first ones to rounding, measured by their L2 norms."""
+def all_close(pairs: Sequence[tuple[Tensor | None, Tensor | None]], given: float | None) -> bool:
+    """Return True if the second tensors equal the first ones to rounding, measured by their L2 norms.
+
+    `given`: the tolerance; None for that of their dtype."""
     if any((a is None) != (b is None) for a, b in pairs):
         return False
     known = [(a, b) for a, b in pairs if a is not None and b is not None]
     norms = [float(a.float().norm()) for a, _ in known]
     whole = sum(norm**2 for norm in norms) ** 0.5
     for (a, b), norm in zip(known, norms, strict=True):
-        tolerance = LOW_PRECISION_TOLERANCE if low_precision else TOLERANCE.get(a.dtype, LOW_PRECISION_TOLERANCE)
+        tolerance = given or TOLERANCE.get(a.dtype, LOW_PRECISION_TOLERANCE)
         if float((a - b).float().norm()) > tolerance * (norm + NEGLIGIBLE * whole):
             return False
     return True

@@ -22,7 +22,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 @pytest.mark.parametrize(
     ("kinds", "kills"),
     [
-        ("function", 2),
+        pytest.param("function", 2, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
         pytest.param("", 3 * len(KINDS), marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ],
     ids=["one-kind", "all-kinds"],

@@ -9,6 +9,7 @@ from optbench.benches import pack
 from optbench.errors import ConfigError
 
 
+@pytest.mark.slow
 def test_packs_are_compared_with_runs_alone() -> None:
     small = config.load(["model=mlp", "optimizer=lion", "steps=20", "device=cpu", "threads=1"])
     report = pack.measure(small, packs="1,3", runs=3)

@@ -79,7 +79,7 @@ def test_runs_trained_together_equal_the_runs_alone(words: tuple[str, ...], tmp_
         assert found["pack"] == {"runs": 3, "together": True, "reason": None}
         assert alone["pack"] is None
         assert found["gradient_evaluations"] == alone["gradient_evaluations"]
-        tolerance = 5e-3 if run.precision == "bf16" else 1e-4
+        tolerance = 0.02 if run.precision == "bf16" else 1e-4
         assert losses(tmp_path, run, "study") == pytest.approx(losses(tmp_path, run, "alone"), rel=tolerance)
 
 

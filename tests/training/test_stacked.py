@@ -130,6 +130,18 @@ def test_a_loss_that_differs_between_networks_is_found() -> None:
         Stack(some).verify([first, other])
 
 
+def test_bf16_is_compared_by_its_own_tolerance() -> None:
+    """Rounding passes, and a loss that is 5 % larger does not."""
+    some = [player_of(Convolutions(), precision="bf16") for _ in range(2)]
+    single = [{name: tensor.float() for name, tensor in turn.batch.items()} for turn in turns(some)]
+    losses = [squares(player.module) for player in some]
+    same = [Turn("model", batch, loss) for batch, loss in zip(single, losses, strict=True)]
+    Stack(some).verify(same)
+    other = Turn("model", single[1], lambda batch: (1.05 * losses[1](batch)[0], losses[1](batch)[1]))
+    with pytest.raises(NotStackable, match="losses differ"):
+        Stack(some).verify([same[0], other])
+
+
 class SideEffect(Convolutions):
     """A network that replaces a buffer, which a stack does not see."""
 

@@ -60,7 +60,7 @@ class Objects:
 
     @property
     def engine(self) -> str:
-        """The engine of the first player's optimizer: the chosen one, and after the trainer's `warm_up` the one that works."""
+        """The engine of the first player's optimizer: as chosen, and after the trainer's `warm_up` as it works."""
         return engine_of(next(iter(self.trainer.players.values())).optimizer, self.implementation)
 
 

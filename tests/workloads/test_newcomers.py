@@ -1,0 +1,39 @@
+"""Every newer rule trains mlp, vit and gpt at its own default to within a tenth of AdamW's loss, or says why not.
+
+FALLS_SHORT names the pairs that don't, with the reason: an entry that trains well enough fails, so the list stays true.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from optbench import config
+from optbench.sessions.session import execute
+
+STEPS = {"mlp": 300, "vit": 300, "gpt": 150}
+NEWCOMERS: tuple[tuple[str, ...], ...] = ()
+"""Overrides of each newer rule, for example ("optimizer=normuon",)."""
+FALLS_SHORT: dict[tuple[str, str], str] = {}
+"""(first override, model): the reason."""
+
+
+@functools.cache
+def loss_of(overrides: tuple[str, ...], model: str) -> float:
+    """Return the validation loss after the run's whole schedule."""
+    small = (f"steps={STEPS[model]}", "threads=1", "tracker=none")
+    with tempfile.TemporaryDirectory() as folder:
+        result = execute(config.load([f"model={model}", *small, *overrides]), Path(folder)).result
+    assert result["status"] == "completed", result["reason"]
+    return float(result["final"]["val_loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", STEPS)
+@pytest.mark.parametrize("overrides", NEWCOMERS, ids="+".join)
+def test_a_newer_rule_trains_about_as_far_as_adamw(overrides: tuple[str, ...], model: str) -> None:
+    ratio = loss_of(overrides, model) / loss_of(("optimizer=adamw",), model)
+    assert (ratio > 1.1) == ((overrides[0], model) in FALLS_SHORT), f"{ratio:.3f} of AdamW's loss"

@@ -33,7 +33,8 @@ SHAPES = ((7,), (3, 5), (6, 4), (5, 5))
 def authors(repository: str, commit: str, path: str) -> ModuleType:
     """Return a module of the authors' repository OWNER/NAME at a commit; skip the test without a clone of it."""
     folder = Path(CLONES) / repository.replace("/", "+")
-    git = next((place for place in (folder, folder / ".git", folder / "repo", folder / "repo/.git") if (place / "HEAD").is_file()), None)
+    places = (folder, folder / ".git", folder / "repo", folder / "repo/.git")
+    git = next((place for place in places if (place / "HEAD").is_file()), None)
     if not CLONES or git is None:
         pytest.skip(f"{FOLDER} has no clone of {repository}")
     text = subprocess.run(

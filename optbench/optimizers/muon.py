@@ -23,40 +23,41 @@ from torch import Tensor
 
 from optbench.contracts import Problem
 from optbench.optimizers.adam import adam_numbers, adamw
+from optbench.optimizers.core import foreach
+from optbench.optimizers.core.buckets import rows_like, stacked_matrices
 from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.groups import check_roles, parameter_groups
-from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule
+from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, bucketed
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the author's, for the steepest slope at zero
 
 
+@bucketed
 def muon(
-    theta: Tensor, g: Tensor, b: Tensor, lr: float | Tensor, momentum: float, nesterov: bool, ns_steps: int,
-    ns_dtype: str, scale: str, keep: float,
+    thetas: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], lr: float | Tensor, momentum: float | Tensor,
+    nesterov: bool, ns_steps: int, ns_dtype: str, scale: str, keep: float | Tensor,
 ) -> None:  # fmt: skip
-    """Take one step in place; keep = 1 - lr * weight_decay."""
-    b.lerp_(g, 1 - momentum)
-    u = g.lerp(b, momentum) if nesterov else b
-    rows, columns = len(theta), theta.numel() // len(theta)
-    orthogonal = newton_schulz(u.reshape(rows, columns).to(getattr(torch, ns_dtype)), ns_steps).to(theta.dtype)
+    """Take one step of a bucket in place; keep = 1 - lr * weight_decay."""
+    foreach.lerp_(momenta, gradients, 1 - momentum)
+    directions = foreach.lerp(gradients, momenta, momentum) if nesterov else momenta
+    matrices = stacked_matrices(directions, getattr(torch, ns_dtype))
+    rows, columns = matrices.shape[1:]
     factor = math.sqrt(max(1.0, rows / columns)) if scale == "original" else 0.2 * math.sqrt(max(rows, columns))
-    theta.mul_(keep)
-    if isinstance(lr, Tensor):  # in a CUDA graph
-        theta.sub_(orthogonal.view_as(theta) * (lr * factor))
-    else:
-        theta.sub_(orthogonal.view_as(theta), alpha=lr * factor)
+    steps = rows_like(newton_schulz(matrices, ns_steps), thetas)
+    foreach.mul_(thetas, keep)
+    foreach.sub_(thetas, steps, lr * factor)
 
 
-def newton_schulz(matrix: Tensor, steps: int) -> Tensor:
-    """Return roughly U V^T of the singular value decomposition of a matrix (m, n)."""
+def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
+    """Return roughly U V^T of the singular value decompositions of matrices (k, m, n)."""
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.mT if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices / (torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.mT if tall else x
+        square = x.mT @ x if tall else x @ x.mT
+        polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        x = torch.baddbmm(x, x, polynomial, beta=a) if tall else torch.baddbmm(x, polynomial, x, beta=a)
+    return x
 
 
 class Muon(RuleOptimizer):

@@ -91,13 +91,15 @@ def trajectory(name: str, impl: str, settings: tuple[str, ...]) -> list[torch.Te
     return passed
 
 
-def disagreement(name: str, impl: str, decay: float) -> float:
-    """Return the largest distance of two trajectories, relative to the largest displacement of ours."""
+def disagreement(name: str, impl: str, decay: float, exact: bool = True) -> float:
+    """Return the largest distance of two trajectories, relative to the largest displacement of ours.
+
+    `exact`: ours is in full precision, whatever theirs requires."""
     known = facts(name)
-    required = known[impl].get("requires", {})
-    settings = tuple(f"optimizer.{key}={value}" for key, value in {**required, "weight_decay": decay}.items())
-    ours = trajectory(name, reference_of(known), settings)
-    theirs = trajectory(name, impl, settings)
+    required = {**known[impl].get("requires", {}), "weight_decay": decay}
+    precise = {**required, **(config.load([f"optimizer={name}"]).optimizer.about.get("exact", {}) if exact else {})}
+    ours = trajectory(name, reference_of(known), tuple(f"optimizer.{key}={value}" for key, value in precise.items()))
+    theirs = trajectory(name, impl, tuple(f"optimizer.{key}={value}" for key, value in required.items()))
     displacement = max(float((step - ours[0]).abs().max()) for step in ours)
     return max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)) / displacement
 
@@ -113,6 +115,13 @@ def test_a_peer_equals_our_rule_or_declares_how_it_differs(name: str, impl: str)
         assert worst > AGREE, f"declares '{declared}', but agrees to {worst:.1e}"
     else:
         assert worst < AGREE
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("impl", ["torch", "timm", "pytorch_optimizer"])
+def test_muons_peers_round_as_ours_in_bfloat16(impl: str) -> None:
+    skip_unless_installed(facts("muon")[impl])
+    assert disagreement("muon", impl, 0.1, exact=False) < AGREE
 
 
 # -- as the library ships it -------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from optbench.optimizers.core.rule import Rule
+from optbench.optimizers.core.rule import Rule, is_elementwise
 
 EXAMPLE_LENGTH = 700
 LARGE_FROM = {"cuda": 1 << 14}  # elements: the sum of one block takes as long there as launching those of many
@@ -42,7 +42,7 @@ class Guard(Protocol):
 
 def compiled_call(rule: Rule, tensors: Sequence[Tensor], numbers: Sequence[Tensor]) -> Rule:
     """Return the compiled rule for arguments of these dtypes, without guards if it allows that."""
-    plain = unguarded(rule, tensors, numbers) if getattr(rule, "elementwise", False) else None
+    plain = unguarded(rule, tensors, numbers) if is_elementwise(rule) else None
     return plain or guarded(rule, is_large(tensors[0]))
 
 

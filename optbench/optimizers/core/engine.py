@@ -6,6 +6,9 @@ a 0-d tensor, so that neither a schedule nor a new shape compiles again. If the 
 with equal hyperparameters are concatenated and split again, because a call costs more than their arithmetic. Compiling
 pays off from about a million parameters on.
 
+A rule that is `bucketed` is called once for all parameters of equal shape, with lists (see `buckets`). It runs eagerly.
+Beside one, an elementwise rule gets its small tensors concatenated in the eager engine too.
+
 A rule's further needs are methods: `new_state` (zeros by default), `hyperparameters` of the step, `rule_of` (where
 tensors of one optimizer follow different rules) and `before_step` (for work on all tensors at once).
 """
@@ -31,9 +34,19 @@ from torch.optim.optimizer import ParamsT
 from optbench.config.notices import say_once
 from optbench.errors import first_line, is_out_of_memory
 from optbench.optimizers.core import foreach
+from optbench.optimizers.core.buckets import Call, run_buckets
 from optbench.optimizers.core.compiled_call import compiled_call
 from optbench.optimizers.core.graph_numbers import GraphNumbers
-from optbench.optimizers.core.rule import Closure, Hyperparameters, Loss, ParamGroup, Rule, State
+from optbench.optimizers.core.rule import (
+    Closure,
+    Hyperparameters,
+    Loss,
+    ParamGroup,
+    Rule,
+    State,
+    is_bucketed,
+    is_elementwise,
+)
 
 COMPILED_FROM_PARAMETERS = 1_000_000  # below, the calls cost more than the arithmetic, and compiling takes seconds
 
@@ -69,7 +82,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any], engine: str = "eager") -> None:
         super().__init__(params, defaults)
-        self.engine = choose_engine(engine, [p for group in self.param_groups for p in group["params"]])
+        self.engine = choose_engine(self._not_bucketed()) if engine == "auto" else engine
         self._views: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
         self.graph_numbers: GraphNumbers | None = None
         """The hyperparameters as tensors, for steps that a CUDA graph repeats."""
@@ -105,12 +118,12 @@ class RuleOptimizer(torch.optim.Optimizer):
                 loss = closure()
         active = list(self._active())
         self.before_step(active)
-        if self.engine == "compiled":
-            self._run_compiled(active)
+        single = self._run_buckets(active)
+        if self.engine == "compiled" or len(single) < len(active):
+            self._run_joined(single)
         else:
-            for theta, group, state in active:
-                rule = self.rule_of(theta, group, state["step"])
-                rule(theta.detach(), theta.grad, *tensors_of(state), *self._numbers(theta, group, state["step"]))
+            for call in map(self._call_of, single):
+                call.rule(*call.tensors, *call.numbers)
         return loss
 
     def _active(self) -> Iterator[Active]:
@@ -124,6 +137,24 @@ class RuleOptimizer(torch.optim.Optimizer):
                 state["step"] += self.graph_numbers is None or not self.graph_numbers.frozen
                 yield Active(theta, group, state)
 
+    def _not_bucketed(self) -> list[Tensor]:
+        """Return the parameters whose rule the engine can compile."""
+        pairs = ((theta, group) for group in self.param_groups for theta in group["params"])
+        return [theta for theta, group in pairs if not is_bucketed(self.rule_of(theta, group, 2))]
+
+    def _run_buckets(self, active: list[Active]) -> list[Active]:
+        """Run the bucketed rules; return the parameters that have others."""
+        marks = [is_bucketed(self.rule_of(theta, group, state["step"])) for theta, group, state in active]
+        run_buckets(map(self._call_of, itertools.compress(active, marks)))
+        return [one for one, mark in zip(active, marks, strict=True) if not mark]
+
+    def _call_of(self, one: Active) -> Call:
+        """Return the rule of a parameter with its arguments."""
+        theta, group, state = one
+        tensors = [theta.detach(), theta.grad, *tensors_of(state)]
+        rule = self.rule_of(theta, group, state["step"])
+        return Call(rule, cast(list[Tensor], tensors), self._numbers(theta, group, state["step"]))
+
     def _numbers(self, theta: Tensor, group: ParamGroup, t: int) -> tuple[Any, ...]:
         """Return the hyperparameters of a tensor's step t, as tensors where a CUDA graph reads them."""
         numbers = self.hyperparameters(group, t)
@@ -136,10 +167,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         if self.graph_numbers is not None:
             self.graph_numbers.advance(self, self._numbers)
 
-    # -- compiled ----------------------------------------------------------------------------------------------------
+    # -- compiled or concatenated ------------------------------------------------------------------------------------
 
-    def _run_compiled(self, active: list[Active]) -> None:
-        """Run the compiled rules: large tensors one by one, small ones concatenated by what they share."""
+    def _run_joined(self, active: list[Active]) -> None:
+        """Run the rules: large tensors one by one, small ones of elementwise rules concatenated by what they share."""
         numbers: dict[tuple[int, int], Numbers] = {}
         small: dict[tuple[Rule, Numbers, torch.device, tuple[torch.dtype, ...]], list[list[Tensor]]] = {}
         for theta, group, state in active:
@@ -148,12 +179,14 @@ class RuleOptimizer(torch.optim.Optimizer):
             if (id(group), t) not in numbers:
                 numbers[id(group), t] = cast(Numbers, self._numbers(theta, group, t))
             tensors = [theta, theta.grad, *tensors_of(state)]
-            flat = None if self.shaped else self._flat_views(tensors)
+            as_it_is = self.shaped or (self.engine == "eager" and not is_elementwise(rule))
+            views = self._flat_views if self.engine == "compiled" else flat_views
+            flat = None if as_it_is else views(tensors)
             few = theta.numel() < CONCATENATED_BELOW.get(theta.device.type, 0)
-            if flat and few and getattr(rule, "elementwise", False):
+            if flat and few and is_elementwise(rule):
                 kind = (rule, numbers[id(group), t], theta.device, tuple(tensor.dtype for tensor in flat))
                 small.setdefault(kind, []).append(flat)
-            elif flat or self.shaped:
+            elif flat or as_it_is:
                 self._call(rule, flat or [tensor.data for tensor in tensors], numbers[id(group), t])
             else:
                 self._call_on_copies(rule, tensors, numbers[id(group), t])
@@ -191,7 +224,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             tensor.copy_(copy.view(tensor.shape))
 
     def _call(self, rule: Rule, tensors: list[Tensor], numbers: Numbers) -> None:
-        if tensors[0].numel() < 2 and not self.shaped:  # the compiler makes other code for lengths 0 and 1
+        one = tensors[0].numel() < 2 and not self.shaped  # the compiler makes other code for lengths 0 and 1
+        if self.engine == "eager" or one:
             rule(*tensors, *numbers)
         else:
             dtype, device = number_dtype(tensors[0].dtype), tensors[0].device
@@ -226,9 +260,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         seen = set()
         for group in self.param_groups:
             for theta, t in itertools.product(group["params"], (1, 2)):
-                rank = theta.ndim if self.shaped else 0
-                key = (self.rule_of(theta, group, t), theta.dtype, theta.device, rank)
-                if key not in seen:
+                rule, rank = self.rule_of(theta, group, t), theta.ndim if self.shaped else 0
+                key = (rule, theta.dtype, theta.device, rank)
+                if key not in seen and not is_bucketed(rule):
                     seen.add(key)
                     yield theta, group, t
 
@@ -238,7 +272,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             sides = range(side, side + theta.ndim) if self.shaped else (length,)
             blank = torch.zeros(tuple(sides), dtype=theta.dtype, device=theta.device).requires_grad_()
             blank.grad = torch.zeros_like(blank)
-            self._run_compiled([Active(blank, group, {"step": t, **self.new_state(blank, group)})])
+            self._run_joined([Active(blank, group, {"step": t, **self.new_state(blank, group)})])
 
 
 @functools.lru_cache(maxsize=256)  # a schedule brings new numbers in every step
@@ -288,10 +322,8 @@ def chunks(rows: list[list[Tensor]], elements: int) -> Iterator[list[list[Tensor
         yield chunk
 
 
-def choose_engine(engine: str, parameters: list[Tensor]) -> str:
-    """Return "eager" or "compiled"; "auto" compiles large problems if a compiler is installed."""
-    if engine != "auto":
-        return engine
+def choose_engine(parameters: list[Tensor]) -> str:
+    """Return "eager" or "compiled": large problems are compiled if a compiler is installed."""
     large = sum(p.numel() for p in parameters) >= COMPILED_FROM_PARAMETERS
     return "compiled" if large and has_compiler(parameters[0].device) else "eager"
 

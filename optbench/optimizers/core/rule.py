@@ -1,4 +1,4 @@
-"""The vocabulary of update rules: types, the mark `elementwise`, and interpolation.
+"""The vocabulary of update rules: types, the marks `elementwise` and `bucketed`, and interpolation.
 
 An algorithm of ours is a function `rule(theta, gradient, *state, *hyperparameters)` for one tensor. It changes theta
 and the state in place."""
@@ -29,6 +29,22 @@ def elementwise(rule: Rule) -> Rule:
     """Mark a rule that treats every element by itself, so that the engine may concatenate tensors for it."""
     rule.elementwise = True  # type: ignore[attr-defined]  (a function's own attribute)
     return rule
+
+
+def bucketed(rule: Rule) -> Rule:
+    """Mark a rule that is called with lists: theta, gradient and state of all parameters of a bucket (see buckets)."""
+    rule.bucketed = True  # type: ignore[attr-defined]
+    return rule
+
+
+def is_elementwise(rule: Rule) -> bool:
+    """Return True for a rule marked `elementwise`."""
+    return getattr(rule, "elementwise", False)
+
+
+def is_bucketed(rule: Rule) -> bool:
+    """Return True for a rule marked `bucketed`."""
+    return getattr(rule, "bucketed", False)
 
 
 def lerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:

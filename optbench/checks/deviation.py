@@ -12,12 +12,24 @@ from optbench.checks.papers import Array
 
 
 @dataclass(frozen=True)
+class Case:
+    """The circumstances of a comparison."""
+
+    shape: tuple[int, ...]
+    decay: float
+    schedule: str = ""
+    """The name of the learning rate's schedule; "" for a constant learning rate."""
+
+    def __str__(self) -> str:
+        scheduled = f"scheduled: {self.schedule}, " if self.schedule else ""
+        return f"{scheduled}shape {self.shape}".replace(",)", ")") + f", weight decay {self.decay:g}"
+
+
+@dataclass(frozen=True)
 class Deviation:
     """The distance of two trajectories from one start, as a share of the farthest distance from that start."""
 
-    case: str
-    """Shape and weight decay."""
-    decay: float
+    case: Case
     steps: int
     first_step: int | None
     """The first step (from 1) beyond the tolerance; None if there is none."""
@@ -33,9 +45,7 @@ class Deviation:
         return f"{self.case}: differs from step {self.first_step} of {self.steps} on, by {self.largest:.2g}{first}"
 
 
-def deviation(
-    case: str, decay: float, start: Array, ours: Sequence[Array], theirs: Sequence[Array], tolerance: float
-) -> Deviation:
+def deviation(case: Case, start: Array, ours: Sequence[Array], theirs: Sequence[Array], tolerance: float) -> Deviation:
     """Return the deviation of our trajectory from the paper's."""
     reach = max(float(np.abs(values - start).max()) for values in theirs)
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -45,4 +55,4 @@ def deviation(
     lengths = [float(np.linalg.norm(values[moved] - start)) for values in (ours, theirs)]
     ratio = lengths[0] / lengths[1] if lengths[1] > 0 else None
     first_step = int(beyond[0]) + 1 if len(beyond) else None
-    return Deviation(case, decay, len(ours), first_step, float(distances.max()), ratio)
+    return Deviation(case, len(ours), first_step, float(distances.max()), ratio)

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from optbench.checks.deviation import Deviation, deviation
+from optbench.checks.deviation import Case, Deviation, deviation
 from optbench.checks.gradient_feeds import GradientFeed, feed_type
 from optbench.checks.paper_rules import absent_hyperparameters, default_settings, hyperparameters, paper_rule
 from optbench.checks.papers import Array, Rule
 from optbench.checks.result import Observation, differs, not_applicable, passes
-from optbench.checks.subject import Facts, Subject
+from optbench.checks.subject import OWN_SCHEDULE, Facts, Subject
 from optbench.config import imports
 from optbench.errors import ConfigError
 from optbench.optimizers.core.shipped import SHIPPED_SETTINGS, pinned_differences
+from optbench.training.schedules import Factor, cosine
 
 STEPS = 200
+SCHEDULED_STEPS = 100
 SHIPPED_STEPS = 20  # at a library's defaults: differences show early
 DECAYS = (0.0, 0.1)
 TOLERANCE = 1e-6  # of the farthest distance from the start; float64 rounding stays below 1e-9
+SCHEDULES: Mapping[str, Callable[[int], Factor]] = {
+    "warm-up and cosine": lambda steps: cosine(steps=steps, warmup=0.1, floor=0.0),
+    "jumps": lambda steps: lambda step: (0.1, 1.0, 0.1)[3 * step // steps],
+}
+"""Shares of the peak learning rate by name: a function of the number of steps, and of the step."""
+SCHEDULED_RANKS = (1, 2)
 ENGINE_ARGUMENTS = ("foreach", "fused", "capturable", "differentiable", "triton", "multi_tensor", "compile_step")
 """The libraries' arguments that choose an engine and do not change the rule."""
 
 
 def faithful(subject: Subject) -> Observation:
-    """Check the rule at the file's settings, for tensors of rank 0 to 4, with and without weight decay."""
+    """Check the rule at the file's settings, for tensors of rank 0 to 4, with and without weight decay.
+
+    Vectors and matrices also follow schedules of the learning rate, which show whether it is inside the momentum."""
     return compare(subject.without_modifiers(), subject.all_settings)
 
 
@@ -69,16 +80,16 @@ def compare(subject: Subject, settings: Facts, decays: Sequence[float] = DECAYS)
     rule = paper_rule(subject.against)
     if rule is None:
         return no_rule(subject)
-    cases = list(deviations(subject, rule, settings, decays))
-    compared = [case for case in cases if isinstance(case, Deviation)]
-    refused = refusals([case for case in cases if not isinstance(case, Deviation)])
-    beyond = [case for case in compared if case.first_step is not None]
+    found = list(deviations(subject, rule, settings, decays))
+    compared = [one for one in found if isinstance(one, Deviation)]
+    refused = refusals([one for one in found if not isinstance(one, Deviation)])
+    beyond = [one for one in compared if one.first_step is not None]
     absent = absent_hyperparameters(rule, settings)
     notes = [*refused, *([f"{', '.join(absent)} of the paper as in optimizer={subject.against}"] if absent else [])]
     if beyond or not compared:
         share = f"{len(beyond)} of {len(compared)} cases" if 0 < len(beyond) < len(compared) else ""
         return differs("; ".join(filter(None, [*map(str, earliest(beyond)), share, *notes])))
-    largest = max(case.largest for case in compared)
+    largest = max(one.largest for one in compared)
     return passes("; ".join([f"{len(compared)} cases equal to {largest:.1e}", *notes]))
 
 
@@ -91,45 +102,74 @@ def refusals(cases: Sequence[tuple[int, str]]) -> list[str]:
 
 
 def earliest(beyond: Sequence[Deviation]) -> list[Deviation]:
-    """Return, for each weight decay, the case that differs first; the largest of several."""
-    chosen: dict[float, Deviation] = {}
-    for case in sorted(beyond, key=lambda case: (case.first_step, -case.largest)):
-        chosen.setdefault(case.decay, case)
-    return list(chosen.values())
+    """Return, for each weight decay, the case that differs first; the largest of several.
+
+    The same for each schedule, of the shapes that do not differ at a constant learning rate."""
+    constant = {replace(found.case, schedule="") for found in beyond if not found.case.schedule}
+    chosen: dict[tuple[str, float], Deviation] = {}
+    for found in sorted(beyond, key=lambda found: (found.first_step, -found.largest)):
+        case = found.case
+        if not case.schedule or replace(case, schedule="") not in constant:
+            chosen.setdefault((case.schedule, case.decay), found)
+    return sorted(chosen.values(), key=lambda found: bool(found.case.schedule))
 
 
 def deviations(
     subject: Subject, rule: Rule, settings: Facts, decays: Sequence[float]
 ) -> Iterator[Deviation | tuple[int, str]]:
-    """Yield a Deviation for every shape and weight decay, or (rank, reason) where the subject refuses the shape."""
-    decays = decays if "weight_decay" in subject.all_settings else (0.0,)
+    """Yield a Deviation for every case, or (rank, reason) where the subject refuses the shape."""
+    for case in cases(subject, decays if "weight_decay" in subject.all_settings else (0.0,)):
+        try:
+            feed = feed_type(subject)(subject.with_settings(weight_decay=case.decay), case.shape)
+        except ConfigError as error:
+            yield len(case.shape), str(error.args[0])
+            continue
+        if not case.schedule or feed.has_rates:
+            yield deviation_of(case, feed, subject, rule, {**settings, "weight_decay": case.decay})
+
+
+def cases(subject: Subject, decays: Sequence[float]) -> Iterator[Case]:
+    """Yield every shape with every weight decay, then the schedules with the last decay."""
+    shapes = [tuple(shape) for shape in subject.fact("shapes", feed_type(subject).SHAPES)]
+    yield from (Case(shape, decay) for shape in shapes for decay in decays)
+    if subject.shipped or OWN_SCHEDULE in subject.needs:
+        return
+    first = {len(shape): shape for shape in reversed(shapes)}
+    for name, rank in itertools.product(SCHEDULES, SCHEDULED_RANKS):
+        if rank in first:
+            yield Case(first[rank], decays[-1], name)
+
+
+def deviation_of(case: Case, feed: GradientFeed, subject: Subject, rule: Rule, settings: Facts) -> Deviation:
+    """Return the deviation of a feed's trajectory from the paper's."""
     steps = SHIPPED_STEPS if subject.shipped else subject.fact("horizon", STEPS)
-    tolerance = subject.fact("tolerance", TOLERANCE)
-    for shape in map(tuple, subject.fact("shapes", feed_type(subject).SHAPES)):
-        for decay in decays:
-            case = f"shape {shape}".replace(",)", ")") + (f", weight decay {decay:g}" if len(decays) > 1 else "")
-            try:
-                feed = feed_type(subject)(subject.with_settings(weight_decay=decay), shape)
-            except ConfigError as error:
-                yield len(shape), str(error.args[0])
-                continue
-            ours = []
-            for _ in range(steps):
-                feed.advance()
-                ours.append(feed.values())
-            theirs = list(paper_trajectory(rule, feed, {**settings, "weight_decay": decay}, subject))
-            yield deviation(case, decay, feed.start, ours, theirs, tolerance)
+    factors = None
+    if case.schedule:
+        steps = min(steps, SCHEDULED_STEPS)
+        factors = [SCHEDULES[case.schedule](steps)(step) for step in range(steps)]
+    ours = []
+    for step in range(steps):
+        if factors is not None:
+            feed.set_rates(factors[step])
+        feed.advance()
+        ours.append(feed.values())
+    theirs = list(paper_trajectory(rule, feed, settings, subject, factors))
+    return deviation(case, feed.start, ours, theirs, subject.fact("tolerance", TOLERANCE))
 
 
-def paper_trajectory(rule: Rule, feed: GradientFeed, settings: Facts, subject: Subject) -> Iterator[Array]:
-    """Yield the paper's parameters after every step of a feed, with the subject's modifiers."""
+def paper_trajectory(
+    rule: Rule, feed: GradientFeed, settings: Facts, subject: Subject, factors: Sequence[float] | None
+) -> Iterator[Array]:
+    """Yield the paper's parameters after every step of a feed, with the subject's modifiers.
+
+    `factors`: the schedule's factor of each step; None for constant rates."""
     theta = feed.start.copy()
-    steps = rule(theta, iter(feed.paper_steps), **hyperparameters(rule, settings, subject.against))
+    steps = rule(theta, iter(feed.paper_steps), **hyperparameters(rule, settings, subject.against, factors))
     gradients = [inputs[0] if isinstance(inputs, tuple) else inputs for inputs in feed.paper_steps]
     for modifier in subject.config.modifiers:
         outer = paper_rule(modifier.name)
         assert outer is not None, f"no rule in checks/papers for modifier '{modifier.name}'"
         extra = {"gradients": iter(gradients)} if "gradients" in inspect.signature(outer).parameters else {}
-        steps = outer(theta, steps, **extra, **hyperparameters(outer, modifier.settings, modifier.name))
+        steps = outer(theta, steps, **extra, **hyperparameters(outer, modifier.settings, modifier.name, factors))
     for values in steps:
         yield np.asarray(values).copy()

@@ -18,6 +18,7 @@ from optbench.checks.scripted_curvature import SAMPLES, ScriptedCurvature
 from optbench.checks.subject import Subject
 from optbench.contracts import Batch, SumCount, Turn
 from optbench.optimizers.core.interface import requires_closure
+from optbench.optimizers.core.rates import peak_rates, set_rates
 from optbench.training.clock import Clock
 from optbench.training.curvature import BatchCurvature
 
@@ -43,6 +44,7 @@ class GradientFeed:
         self.scale = 1.0
         self.paper_steps: list[PaperStep] = []
         self.optimizer = self._build(subject)
+        self.peaks = peak_rates(self.optimizer)
 
     def _build(self, subject: Subject) -> Any:
         optimizer = subject.build([self.theta])
@@ -57,6 +59,15 @@ class GradientFeed:
         probe = self.random.standard_normal(tuple(theta.shape))
         self.evidence = {"probe": probe}
         return torch.as_tensor(probe, dtype=theta.dtype)
+
+    @property
+    def has_rates(self) -> bool:
+        """True if a schedule can scale the steps."""
+        return any(peak is not None for peak in self.peaks)
+
+    def set_rates(self, factor: float) -> None:
+        """Set the learning rates to a share of their peaks, as a run's schedule does before a step."""
+        set_rates(self.optimizer, self.peaks, factor)
 
     def next_gradient(self) -> Array:
         """Return the gradient of the next step."""

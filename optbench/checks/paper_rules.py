@@ -5,13 +5,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import itertools
 import pkgutil
+from collections.abc import Sequence
 
 from optbench import config as configuration
 from optbench.checks import papers
-from optbench.checks.papers import Rule
+from optbench.checks.papers import Rates, Rule
 from optbench.checks.subject import Facts
 from optbench.errors import ConfigError
+
+SCHEDULE = "schedule"  # what a rule calls the schedule's factors, where it needs them beside its rates
 
 
 def paper_rule(name: str) -> Rule | None:
@@ -28,26 +32,42 @@ def paper_names() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(papers.__path__) if module.name not in modifiers]
 
 
-def hyperparameters(rule: Rule, settings: Facts, name: str) -> dict[str, object]:
+def hyperparameters(
+    rule: Rule, settings: Facts, name: str, factors: Sequence[float] | None = None
+) -> dict[str, object]:
     """Return a rule's hyperparameters: those in `settings`, else those of optimizer=NAME.
 
-    Raises ConfigError if one is in neither."""
+    Rates get one value per step: constant, or scaled by each of `factors`. Raises ConfigError if one is in neither."""
     absent = absent_hyperparameters(rule, settings)
     spare = default_settings(name) if absent else {}
     missing = [key for key in absent if key not in spare]
     if missing:
         raise ConfigError(f"the rule of '{name}' needs {', '.join(missing)}, which the optimizer does not have")
-    return {key: settings[key] if key in settings else spare[key] for key in keyword_names(rule)}
+    values = {key: settings[key] if key in settings else spare[key] for key in types_of(rule) if key != SCHEDULE}
+    return with_rates(rule, values, factors)
 
 
-def keyword_names(rule: Rule) -> list[str]:
-    """Return the names of a rule's hyperparameters."""
-    return [p.name for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
+def with_rates(rule: Rule, values: Facts, factors: Sequence[float] | None = None) -> dict[str, object]:
+    """Return hyperparameters with one value per step for every rate, and the factors themselves for `schedule`."""
+    types = types_of(rule)
+    plain = {**values, SCHEDULE: 1.0} if SCHEDULE in types else values
+    return {key: rates(value, factors) if types[key] == Rates else value for key, value in plain.items()}
+
+
+def rates(peak: float, factors: Sequence[float] | None) -> Rates:
+    """Return the rate of each step."""
+    return itertools.repeat(peak) if factors is None else [peak * factor for factor in factors]
+
+
+def types_of(rule: Rule) -> dict[str, object]:
+    """Return the types of a rule's hyperparameters by name."""
+    parameters = inspect.signature(rule, eval_str=True).parameters.values()
+    return {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def absent_hyperparameters(rule: Rule, settings: Facts) -> list[str]:
     """Return the rule's hyperparameters that are not in `settings`."""
-    return [key for key in keyword_names(rule) if key not in settings]
+    return [key for key in types_of(rule) if key not in settings and key != SCHEDULE]
 
 
 def default_settings(name: str) -> Facts:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from optbench import config as configuration
 from optbench.checks.result import CheckResult, Observation, differs, not_applicable, passes
-from optbench.checks.subject import make_subject
+from optbench.checks.subject import OWN_SCHEDULE, make_subject
 from optbench.config import RunConfig
 from optbench.errors import ConfigError
 from optbench.sessions.session import execute
@@ -19,7 +19,6 @@ from optbench.store.private import scratch_prefix
 RANKS = 2
 WORKLOAD = ("model=mlp", "data=digits", "batch_size=63", "threads=1", "device=cpu")  # 63: ranks get unequal shares
 LENGTH = ("steps=8", "eval_every=8", "record_every=1", "eval_train_samples=64", "tracker=none", "keep_checkpoint=false")
-OWN_SCHEDULE = "own_schedule"  # the declared need of an optimizer that allows only a constant learning rate
 TOLERANCE = 0.02  # float sums run in another order; an eigenbasis or bfloat16 amplifies that
 STRATEGY_TOLERANCE = 1e-4  # between two strategies on the same number of ranks
 STRATEGIES = ("ddp", "fsdp")

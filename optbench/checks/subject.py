@@ -16,6 +16,7 @@ from optbench.optimizers.core.shipped import shipped_arguments, shipped_target
 from optbench.sessions.compatible import with_modifiers
 
 ROLE_BY_RANK = ("bias", "bias", "matrix", "matrix", "convolution")
+OWN_SCHEDULE = "own_schedule"  # the declared need of an optimizer that allows only a constant learning rate
 USER = "user"  # the implementation of an optimizer without a file in conf/optimizer
 Facts = Mapping[str, Any]
 """Values from a YAML file."""

@@ -24,6 +24,7 @@ from optbench.contracts import Batch, Task, Turn
 from optbench.errors import ConfigError, first_line, is_out_of_memory
 from optbench.optimizers.core.graph_numbers import GraphNumbers
 from optbench.optimizers.core.interface import Optimizer
+from optbench.optimizers.core.rates import set_rates
 from optbench.training.clock import FORWARD, OPTIMIZER
 from optbench.training.player import ActivePlayer
 
@@ -70,7 +71,7 @@ class GraphedPlayer(ActivePlayer):
     def _replay(self, turn: Turn, factor: float) -> None:
         """Take a step by the graph. Its time counts as the forward pass: a graph has no boundaries of phases."""
         self.clock.to(OPTIMIZER)
-        self._set_lr(factor)
+        set_rates(self.optimizer, self.peaks, factor)
         getattr(self.optimizer, "advance", lambda: None)()
         if self._graph is None:
             self._graph = self._captured(turn)

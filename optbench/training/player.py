@@ -20,6 +20,7 @@ from optbench.errors import ConfigError
 from optbench.optimizers.core.eval_weights import frozen_statistics
 from optbench.optimizers.core.inner_state import full_state, load_full_state
 from optbench.optimizers.core.interface import Optimizer, requires_closure, takes_closure
+from optbench.optimizers.core.rates import peak_rates, set_rates
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, split_evenly
 from optbench.training.parallel import Communicator, Shards
@@ -52,10 +53,7 @@ class ActivePlayer:
         self.module, self.optimizer, self.clip = module, optimizer, clip
         self.task_modules = list(task_modules) or [module]
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.peaks = [lr_factor * float(g["lr"]) if "lr" in g else None for g in optimizer.param_groups]
-        for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
-            if "peak_lr" in group:  # the rule needs the current lr as a share of it
-                group["peak_lr"] = peak
+        self.peaks = peak_rates(optimizer, lr_factor)
         self.micro_batch, self.device, self.clock = micro_batch, device, clock
         self.autocast = autocast(precision, device)
         self.curvature, self.comm, self.shards = curvature, comm, shards
@@ -87,7 +85,7 @@ class ActivePlayer:
     def step(self, turn: Turn, factor: float, measure: bool) -> None:
         """Take one optimizer step at `factor` times the peak learning rate; `measure` adds norms."""
         self.clock.to(OPTIMIZER)
-        self._set_lr(factor)
+        set_rates(self.optimizer, self.peaks, factor)
         self.take(turn, measure)
 
     def take(self, turn: Turn, measure: bool) -> None:
@@ -200,15 +198,6 @@ class ActivePlayer:
                 "detach(), torch.no_grad(), item() and numpy() in the model or the loss cut gradients off",
             )
         (self.scaler.scale(loss) if self.scaler else loss).backward(gradient)
-
-    def _set_lr(self, factor: float) -> None:
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            if peak is None:
-                continue
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(peak * factor)
-            else:
-                group["lr"] = peak * factor
 
     def _clip(self, first: bool) -> ClipReport:
         """Clip the current gradients; only the `first` ones of a step update running statistics."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_a_subtly_wrong_rule_is_found(
     found = {finding["check"]: finding for finding in answer["findings"]}
     assert found["faithful"]["state"] == DIFFERS
     assert f"from step {first} of 200" in found["faithful"]["detail"]
+
+
+@pytest.mark.parametrize(("optimizer", "against"), [("RateInItsMomentum", "momentum"), ("KeepsItsFirstRate", "lion")])
+def test_a_rule_that_is_wrong_only_under_a_schedule_is_found(optimizer: str, against: str) -> None:
+    subject = make_subject(config.load([f"optimizer={WRONG}:{optimizer}", "optimizer.lr=0.01"]), against)
+    result = conformance.run_check(faithful.faithful, subject)
+    assert result.state == DIFFERS
+    assert re.match(r"scheduled: warm-up and cosine, .*?: differs from step 2 of 100", result.detail)
+    assert re.search(r"; scheduled: jumps, .*?: differs from step 35 of 100", result.detail)
+    assert result.detail.endswith("; 4 of 14 cases")
+
+
+def test_an_optimizer_with_a_schedule_of_its_own_is_checked_at_a_constant_rate() -> None:
+    subject = make_subject(config.load(["optimizer=schedulefree"]))
+    assert not any(case.schedule for case in faithful.cases(subject, (0.0,)))
 
 
 def test_a_correct_custom_rule_passes(capsys: pytest.CaptureFixture[str]) -> None:

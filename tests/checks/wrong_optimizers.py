@@ -148,3 +148,23 @@ class DropsTheLoss(Base):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         super().step(closure)
+
+
+class RateInItsMomentum(Base):
+    """SGD with momentum that scales each gradient by the learning rate of its own step."""
+
+    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
+        super().__init__(params, lr, momentum=momentum, weight_decay=weight_decay)
+
+    def move(self, theta: torch.Tensor, g: torch.Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        b = state.setdefault("b", torch.zeros_like(theta))
+        b.mul_(group["momentum"]).add_(g + group["weight_decay"] * theta, alpha=group["lr"])
+        theta.sub_(b)
+
+
+class KeepsItsFirstRate(RightLion):
+    """Lion with the learning rate of its first step, as an engine that caches it would take."""
+
+    def move(self, theta: torch.Tensor, g: torch.Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        first = state.setdefault("lr", group["lr"])
+        super().move(theta, g, {**group, "lr": first}, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_it_equals_the_papers_average_of_the_same_trajectory() -> None:
     theta = torch.ones(3, 4, dtype=torch.float64, requires_grad=True)
     optimizer = EMA(sgd(theta, lr=0.1, momentum=0.9), decay=0.9, warmup=True)
     start = np.ones((3, 4))
-    steps = momentum.paper(start, iter(gradients), lr=0.1, momentum=0.9, weight_decay=0.0)
+    steps = momentum.paper(start, iter(gradients), lr=repeat(0.1), momentum=0.9, weight_decay=0.0)
     for gradient, expected in zip(gradients, paper.averages(start, steps, decay=0.9, warmup=True), strict=True):
         theta.grad = torch.tensor(gradient)
         optimizer.step()

@@ -2,7 +2,8 @@
 
 Each file has one generator, `paper(theta, steps, *, hyperparameters)`. theta is a float64 array: the rule changes it in
 place and yields it after each step. `steps` holds one item per step, a gradient of theta's shape unless the rule's
-docstring names another. A modifier's `steps` is the generator of the inner rule, over the same theta.
+docstring names another. Hyperparameters of type `Rates`, such as `lr`, hold one value per step. A modifier's `steps` is
+the generator of the inner rule, over the same theta.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +13,8 @@ import numpy as np
 Array = np.ndarray
 Betas = tuple[float, float]
 Gradients = Iterable[Array]
+Rates = Iterable[float]
+"""A hyperparameter that a schedule scales, such as lr: one value per step, at least as many as there are steps."""
 Trajectory = Iterator[Array]
 """theta after each step."""
 Function = Callable[[Array], tuple[float, Array]]

@@ -15,16 +15,16 @@ decay is not part of the algorithm; it is decoupled here.
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m, s = np.zeros_like(theta), np.zeros_like(theta)
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         m = b1 * m + (1 - b1) * g
         s = b2 * s + (1 - b2) * (g - m) ** 2 + eps
         mhat, shat = m / (1 - b1**t), s / (1 - b2**t)
-        theta -= lr * (mhat / (np.sqrt(shat) + eps) + weight_decay * theta)
+        theta -= rate * (mhat / (np.sqrt(shat) + eps) + weight_decay * theta)
         yield theta

@@ -22,7 +22,7 @@ before the decay. Decay and step share this alpha_t, so their order does not mat
 
 import numpy as np
 
-from optbench.checks.papers import Array, Gradients, Trajectory
+from optbench.checks.papers import Array, Gradients, Rates, Trajectory
 
 
 def _rms(x: Array) -> float:
@@ -33,7 +33,7 @@ def paper(
     theta: Array,
     steps: Gradients,
     *,
-    lr: float,
+    lr: Rates,
     decay_power: float,
     eps1: float,
     eps2: float,
@@ -42,9 +42,9 @@ def paper(
 ) -> Trajectory:
     """Yield theta after each step."""
     R = C = V = 0.0
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         b = 1 - t**-decay_power
-        alpha = max(eps2, _rms(theta)) * min(lr, 1 / np.sqrt(t))
+        alpha = max(eps2, _rms(theta)) * min(rate, 1 / np.sqrt(t))
         square = g**2 + eps1
         if theta.ndim >= 2:
             R = b * R + (1 - b) * square.sum(axis=-1, keepdims=True)

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Evidence, Trajectory
+from optbench.checks.papers import Array, Betas, Evidence, Rates, Trajectory
 
 AXES = {4: (2, 3), 3: (2,), 2: (1,)}  # by ndim
 
@@ -34,7 +34,7 @@ def paper(
     theta: Array,
     steps: Iterable[tuple[Array, Evidence | None]],
     *,
-    lr: float,
+    lr: Rates,
     betas: Betas,
     eps: float,
     weight_decay: float,
@@ -45,7 +45,7 @@ def paper(
     (t - 1) % interval = 0 and None otherwise."""
     b1, b2 = betas
     m, v, D = (np.zeros(theta.shape) for _ in range(3))
-    for t, (g, evidence) in enumerate(steps, 1):
+    for t, ((g, evidence), rate) in enumerate(zip(steps, lr), 1):
         due = (t - 1) % interval == 0
         if due == (evidence is None):
             raise ValueError(f"step {t}: evidence on the curvature is {'missing' if due else 'not wanted'}")
@@ -54,5 +54,5 @@ def paper(
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * D**2
         mhat, vhat = m / (1 - b1**t), v / (1 - b2**t)
-        theta -= lr * (mhat / (np.sqrt(vhat) ** hessian_power + eps) + weight_decay * theta)
+        theta -= rate * (mhat / (np.sqrt(vhat) ** hessian_power + eps) + weight_decay * theta)
         yield theta

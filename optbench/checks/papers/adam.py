@@ -13,17 +13,17 @@ Here it is L2: added to the gradient, so both moments include it.
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         G = g + weight_decay * theta
         m = b1 * m + (1 - b1) * G
         v = b2 * v + (1 - b2) * G**2
         mhat, vhat = m / (1 - b1**t), v / (1 - b2**t)
-        theta -= lr * mhat / (np.sqrt(vhat) + eps)
+        theta -= rate * mhat / (np.sqrt(vhat) + eps)
         yield theta

@@ -11,16 +11,16 @@ not. Here, as in torch, lr = eta_t alpha scales both, so wd = lambda / alpha. Th
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * g**2
         mhat, vhat = m / (1 - b1**t), v / (1 - b2**t)
-        theta -= lr * (mhat / (np.sqrt(vhat) + eps) + weight_decay * theta)
+        theta -= rate * (mhat / (np.sqrt(vhat) + eps) + weight_decay * theta)
         yield theta

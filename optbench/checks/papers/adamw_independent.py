@@ -6,21 +6,23 @@ Ilya Loshchilov and Frank Hutter (2019), "Decoupled Weight Decay Regularization"
     theta <- theta - eta_t (alpha mhat / (sqrt(vhat) + eps) + lambda theta)
     mhat = m_t / (1 - b1^t), vhat = v_t / (1 - b2^t)
 
-Here eta_t = 1 throughout: lr is alpha, weight_decay is lambda. The decay uses theta before the step.
+eta_t is the schedule, lr is alpha, weight_decay is lambda. The decay uses theta before the step.
 """
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+def paper(
+    theta: Array, steps: Gradients, *, lr: float, schedule: Rates, betas: Betas, eps: float, weight_decay: float
+) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
-    for t, g in enumerate(steps, 1):
+    for t, (g, eta) in enumerate(zip(steps, schedule), 1):
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * g**2
         mhat, vhat = m / (1 - b1**t), v / (1 - b2**t)
-        theta -= lr * mhat / (np.sqrt(vhat) + eps) + weight_decay * theta
+        theta -= eta * (lr * mhat / (np.sqrt(vhat) + eps) + weight_decay * theta)
         yield theta

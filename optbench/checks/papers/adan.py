@@ -18,22 +18,22 @@ step. The paper's restarts are left out, as in the code's step.
 
 import numpy as np
 
-from optbench.checks.papers import Array, Gradients, Trajectory
+from optbench.checks.papers import Array, Gradients, Rates, Trajectory
 
 
 def paper(
-    theta: Array, steps: Gradients, *, lr: float, betas: tuple[float, float, float], eps: float, weight_decay: float
+    theta: Array, steps: Gradients, *, lr: Rates, betas: tuple[float, float, float], eps: float, weight_decay: float
 ) -> Trajectory:
     """Yield theta after each step."""
     b1, b2, b3 = betas
     m, v, n, last = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta), None
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         d = np.zeros_like(theta) if last is None else g - last
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * d
         n = b3 * n + (1 - b3) * (g + b2 * d) ** 2
         step = m / (1 - b1**t) + b2 * v / (1 - b2**t)
-        theta -= lr * step / (np.sqrt(n / (1 - b3**t)) + eps)
-        theta /= 1 + lr * weight_decay
+        theta -= rate * step / (np.sqrt(n / (1 - b3**t)) + eps)
+        theta /= 1 + rate * weight_decay
         last = g.copy()  # the caller may write the next gradient into the same array
         yield theta

@@ -18,20 +18,20 @@ clipping: it started with m equal to the first normalised gradient, and with a l
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
 def paper(
-    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, clip_power: float, weight_decay: float
+    theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, clip_power: float, weight_decay: float
 ) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
-    for t, g in enumerate(steps):  # step 0 only sets v
+    for t, (g, rate) in enumerate(zip(steps, lr)):  # step 0 only sets v
         if t == 0:
             v = g**2
         else:
             m = b1 * m + (1 - b1) * np.clip(g / np.maximum(np.sqrt(v), eps), -(t**clip_power), t**clip_power)
-            theta -= lr * (m + weight_decay * theta)
+            theta -= rate * (m + weight_decay * theta)
             v = b2 * v + (1 - b2) * g**2
         yield theta

@@ -23,7 +23,7 @@ both are left out. Weight decay is not in the paper; it is L2, added to the grad
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 # x, y, z of each variant, with c1 = 1 - b1^t and c2 = 1 - b2^t
 VARIANTS = {
@@ -34,17 +34,17 @@ VARIANTS = {
 
 
 def paper(
-    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float, variant: str
+    theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, weight_decay: float, variant: str
 ) -> Trajectory:
     """Yield theta after each step."""
     x, y, z = VARIANTS[variant]
     b1, b2 = betas
     m, v, vhat = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta)
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         c1, c2 = 1 - b1**t, 1 - b2**t
         G = g + weight_decay * theta
         m = b1 * m + (1 - b1) * G
         v = b2 * v + (1 - b2) * G**2
         vhat = np.maximum(vhat, x(v, c2))
-        theta -= lr * y(m, c1) / (np.sqrt(z(vhat, c2)) + eps)
+        theta -= rate * y(m, c1) / (np.sqrt(z(vhat, c2)) + eps)
         yield theta

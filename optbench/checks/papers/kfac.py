@@ -24,14 +24,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from optbench.checks.papers import Array, Trajectory
+from optbench.checks.papers import Array, Rates, Trajectory
 
 
 def paper(
     theta: Array,
     steps: Iterable[tuple[Array, Array]],
     *,
-    lr: float,
+    lr: Rates,
     damping: float,
     ema: float,
     momentum: float,
@@ -43,7 +43,7 @@ def paper(
     rows, cols = theta.shape
     A = S = None
     A_inv, S_inv, b = np.eye(cols), np.eye(rows), np.zeros((rows, cols))  # the first step sets both inverses
-    for t, (a, g) in enumerate(steps, 1):
+    for t, ((a, g), rate) in enumerate(zip(steps, lr), 1):
         a, g = np.asarray(a, dtype=np.float64), np.asarray(g, dtype=np.float64)
         B = len(a)
         abar = np.hstack([a, np.ones((B, 1))])
@@ -56,5 +56,5 @@ def paper(
             S_inv = np.linalg.inv(S + np.sqrt(damping) / pi * np.eye(rows))
         G = g.T @ abar / B + weight_decay * theta
         b = momentum * b + S_inv @ G @ A_inv
-        theta -= lr * b
+        theta -= rate * b
         yield theta

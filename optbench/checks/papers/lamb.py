@@ -16,19 +16,19 @@ disable it at wd = 0), and includes the decay. Both moments are bias-corrected. 
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m, v = np.zeros_like(theta), np.zeros_like(theta)
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * g**2
         mhat, vhat = m / (1 - b1**t), v / (1 - b2**t)
         u = mhat / (np.sqrt(vhat) + eps) + weight_decay * theta
         size, length = np.sqrt(np.sum(theta**2)), np.sqrt(np.sum(u**2))
         ratio = size / length if size > 0 and length > 0 else 1.0
-        theta -= lr * ratio * u
+        theta -= rate * ratio * u
         yield theta

@@ -3,8 +3,8 @@
 Yang You, Igor Gitman, Boris Ginsburg (2017), "Large Batch Training of Convolutional Networks", arXiv:1708.03888,
 Algorithm 1.
 
-    rate = trust ||theta|| / (||g_t|| + wd ||theta|| + eps)         Euclidean norms of the whole tensor
-    v_t = mu v_{t-1} + lr rate (g_t + wd theta)                     v_0 = 0
+    local = trust ||theta|| / (||g_t|| + wd ||theta|| + eps)         Euclidean norms of the whole tensor
+    v_t = mu v_{t-1} + lr local (g_t + wd theta)                     v_0 = 0
     theta <- theta - v_t
 
 lr is inside the buffer, as in Algorithm 1 (torch's momentum has it outside): the two differ only under a schedule. The
@@ -17,17 +17,17 @@ left to the schedule.
 
 import numpy as np
 
-from optbench.checks.papers import Array, Gradients, Trajectory
+from optbench.checks.papers import Array, Gradients, Rates, Trajectory
 
 
 def paper(
-    theta: Array, steps: Gradients, *, lr: float, momentum: float, weight_decay: float, trust: float, eps: float
+    theta: Array, steps: Gradients, *, lr: Rates, momentum: float, weight_decay: float, trust: float, eps: float
 ) -> Trajectory:
     """Yield theta after each step."""
     v = np.zeros_like(theta)
-    for g in steps:
+    for g, rate in zip(steps, lr):
         size, slope = np.sqrt(np.sum(theta**2)), np.sqrt(np.sum(g**2))
-        rate = trust * size / (slope + weight_decay * size + eps) if size > 0 and slope > 0 else 1.0
-        v = momentum * v + lr * rate * (g + weight_decay * theta)
+        local = trust * size / (slope + weight_decay * size + eps) if size > 0 and slope > 0 else 1.0
+        v = momentum * v + rate * local * (g + weight_decay * theta)
         theta -= v
         yield theta

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from optbench.checks.papers import Array, Function, Trajectory
+from optbench.checks.papers import Array, Function, Rates, Trajectory
 
 
 @dataclass
@@ -107,7 +107,7 @@ def paper(
     theta: Array,
     steps: Iterable[Function],
     *,
-    lr: float,
+    lr: Rates,
     max_iter: int,
     history_size: int,
     tolerance_grad: float,
@@ -115,7 +115,7 @@ def paper(
 ) -> Trajectory:
     """Yield theta after each step. `steps`: one function per batch."""
     memory = Memory()
-    for gradient in steps:
+    for gradient, rate in zip(steps, lr):
         if theta.size:
-            _step(theta, gradient, memory, lr, max_iter, history_size, tolerance_grad, tolerance_change)
+            _step(theta, gradient, memory, rate, max_iter, history_size, tolerance_grad, tolerance_change)
         yield theta

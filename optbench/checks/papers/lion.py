@@ -13,15 +13,15 @@ authors' code decays theta before the step, which gives the same sum.
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, betas: Betas, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m = np.zeros_like(theta)
-    for g in steps:
+    for g, rate in zip(steps, lr):
         c = b1 * m + (1 - b1) * g
-        theta -= lr * (np.sign(c) + weight_decay * theta)
+        theta -= rate * (np.sign(c) + weight_decay * theta)
         m = b2 * m + (1 - b2) * g
         yield theta

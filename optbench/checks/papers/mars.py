@@ -17,16 +17,16 @@ default it uses AdamW for tensors that are not 2-D; here every tensor follows th
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
 def paper(
-    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, gamma: float, weight_decay: float
+    theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, gamma: float, weight_decay: float
 ) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m, v, last = np.zeros(theta.shape), np.zeros(theta.shape), None
-    for t, given in enumerate(steps, 1):
+    for t, (given, rate) in enumerate(zip(steps, lr), 1):
         g = np.array(given, dtype=np.float64)  # the caller may reuse its array
         c = g + gamma * b1 / (1 - b1) * (g - (g if last is None else last))
         c = c / max(1.0, np.linalg.norm(c))
@@ -34,5 +34,5 @@ def paper(
         m = b1 * m + (1 - b1) * c
         v = b2 * v + (1 - b2) * c**2
         mhat, vhat = m / (1 - b1**t), v / (1 - b2**t)
-        theta -= lr * (mhat / (np.sqrt(vhat) + eps) + weight_decay * theta)
+        theta -= rate * (mhat / (np.sqrt(vhat) + eps) + weight_decay * theta)
         yield theta

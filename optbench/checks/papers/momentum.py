@@ -13,13 +13,13 @@ current step size; Polyak's does not. No dampening: the first step is b = g. Wei
 
 import numpy as np
 
-from optbench.checks.papers import Array, Gradients, Trajectory
+from optbench.checks.papers import Array, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, momentum: float, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, momentum: float, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
     b = np.zeros_like(theta)
-    for g in steps:
+    for g, rate in zip(steps, lr):
         b = momentum * b + (g + weight_decay * theta)
-        theta -= lr * b
+        theta -= rate * b
         yield theta

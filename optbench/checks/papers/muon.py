@@ -21,7 +21,7 @@ Fewer than two dimensions: AdamW with adam_lr, adam_betas and adam_eps; the deca
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 from optbench.checks.papers.adamw import paper as adamw
 
 
@@ -39,7 +39,7 @@ def _matrix(
     theta: Array,
     steps: Gradients,
     *,
-    lr: float,
+    lr: Rates,
     momentum: float,
     nesterov: bool,
     ns_steps: int,
@@ -52,13 +52,13 @@ def _matrix(
     rows, cols = theta.shape[0], theta[0].size
     factor = {"original": max(1.0, rows / cols) ** 0.5, "rms": 0.2 * max(rows, cols) ** 0.5}[scale]
     B = np.zeros((rows, cols))
-    for g in steps:
+    for g, rate in zip(steps, lr):
         G = np.asarray(g, dtype=np.float64).reshape(rows, cols)
         B = momentum * B + (1 - momentum) * G
         U = (1 - momentum) * G + momentum * B if nesterov else B
         step = factor * _newton_schulz(U, ns_steps)
-        theta *= 1 - lr * weight_decay
-        theta -= lr * step.reshape(theta.shape)
+        theta *= 1 - rate * weight_decay
+        theta -= rate * step.reshape(theta.shape)
         yield theta
 
 
@@ -66,13 +66,13 @@ def paper(
     theta: Array,
     steps: Gradients,
     *,
-    lr: float,
+    lr: Rates,
     momentum: float,
     nesterov: bool,
     ns_steps: int,
     scale: str,
     weight_decay: float,
-    adam_lr: float,
+    adam_lr: Rates,
     adam_betas: Betas,
     adam_eps: float,
 ) -> Trajectory:

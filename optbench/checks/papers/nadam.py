@@ -14,21 +14,21 @@ His schedule is 0.96^(t / 250): psi = 0.004. The paper has no weight decay; it i
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
 def paper(
-    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, momentum_decay: float, weight_decay: float
+    theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, momentum_decay: float, weight_decay: float
 ) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
     m, v, product = np.zeros_like(theta), np.zeros_like(theta), 1.0
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         mu, mu_next = (b1 * (1 - 0.5 * 0.96 ** (s * momentum_decay)) for s in (t, t + 1))
         product *= mu
         G = g + weight_decay * theta
         m = b1 * m + (1 - b1) * G
         v = b2 * v + (1 - b2) * G**2
         mbar = (1 - mu) * G / (1 - product) + mu_next * m / (1 - product * mu_next)
-        theta -= lr * mbar / (np.sqrt(v / (1 - b2**t)) + eps)
+        theta -= rate * mbar / (np.sqrt(v / (1 - b2**t)) + eps)
         yield theta

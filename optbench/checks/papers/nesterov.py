@@ -16,14 +16,14 @@ gradient. Nesterov's own mu changes with t; here it is constant.
 
 import numpy as np
 
-from optbench.checks.papers import Array, Gradients, Trajectory
+from optbench.checks.papers import Array, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, momentum: float, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, momentum: float, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
     b = np.zeros_like(theta)
-    for g in steps:
+    for g, rate in zip(steps, lr):
         G = g + weight_decay * theta
         b = momentum * b + G
-        theta -= lr * (G + momentum * b)
+        theta -= rate * (G + momentum * b)
         yield theta

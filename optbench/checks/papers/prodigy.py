@@ -21,7 +21,7 @@ moves nor decays. r and ||s||_1 are sums over all parameters of the optimizer; h
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
 def _next_d(d: float, dhat: float, top: float, d0: float, growth: float) -> float:
@@ -35,7 +35,7 @@ def paper(
     theta: Array,
     steps: Gradients,
     *,
-    lr: float,
+    lr: Rates,
     betas: Betas,
     eps: float,
     weight_decay: float,
@@ -50,8 +50,8 @@ def paper(
     start = theta.copy()
     m, v, s = np.zeros(theta.shape), np.zeros(theta.shape), np.zeros(theta.shape)
     r, d, top = 0.0, d0, d0
-    for g in steps:
-        scale = d / d0 * d * lr
+    for g, rate in zip(steps, lr):
+        scale = d / d0 * d * rate
         r = b3 * r + scale * np.sum(g * (start - theta))
         s = b3 * s + scale * g
         m = b1 * m + (1 - b1) * d * g
@@ -60,7 +60,7 @@ def paper(
         if size > 0:
             dhat = d_coef * r / size
             top = max(top, dhat)
-            rate, d = d * lr, _next_d(d, dhat, top, d0, growth)
-            theta *= 1 - rate * weight_decay
-            theta -= rate * m / (np.sqrt(v) + d * eps)
+            step, d = d * rate, _next_d(d, dhat, top, d0, growth)
+            theta *= 1 - step * weight_decay
+            theta -= step * m / (np.sqrt(v) + d * eps)
         yield theta

@@ -34,14 +34,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from optbench.checks.papers import Array, Evidence, Trajectory
+from optbench.checks.papers import Array, Evidence, Rates, Trajectory
 
 
 def paper(
     theta: Array,
     steps: Iterable[tuple[Array, Evidence]],
     *,
-    lr: float,
+    lr: Rates,
     momentum: float,
     weight_decay: float,
     precond_lr: float,
@@ -54,7 +54,7 @@ def paper(
     shape = (theta.shape[0], theta[0].size) if matrix else theta.shape
     q, m = np.ones(shape), np.zeros(shape)
     Q1, Q2 = (np.eye(side) for side in (shape if matrix else (1, 1)))
-    for t, (g, evidence) in enumerate(steps, 1):
+    for t, ((g, evidence), rate) in enumerate(zip(steps, lr), 1):
         m = momentum * m + (1 - momentum) * np.asarray(g, dtype=np.float64).reshape(shape)
         M, V = m / (1 - momentum**t), np.asarray(evidence["probe"], dtype=np.float64).reshape(shape)
         if matrix:
@@ -69,5 +69,5 @@ def paper(
             q = q - precond_lr / np.max(a + b) * (a - b) * q
             P = q**2 * M
         P = P * min(1.0, 1.1 / (np.sqrt(np.mean(P**2)) + 1e-12))
-        theta -= lr * (P.reshape(theta.shape) + weight_decay * theta)
+        theta -= rate * (P.reshape(theta.shape) + weight_decay * theta)
         yield theta

@@ -19,14 +19,14 @@ here it is decoupled and applies in every step, also the early ones (the authors
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
 def paper(
     theta: Array,
     steps: Gradients,
     *,
-    lr: float,
+    lr: Rates,
     betas: Betas,
     eps: float,
     weight_decay: float,
@@ -38,7 +38,7 @@ def paper(
     before = {"momentum": 1.0, "frozen": 0.0}[early]
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     rho_inf = 2 / (1 - b2) - 1
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * g**2
         mhat = m / (1 - b1**t)
@@ -48,5 +48,5 @@ def paper(
             step = r * mhat * np.sqrt(1 - b2**t) / (np.sqrt(v) + eps)
         else:
             step = before * mhat
-        theta -= lr * (step + weight_decay * theta)
+        theta -= rate * (step + weight_decay * theta)
         yield theta

@@ -16,19 +16,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from optbench.checks.papers import Array, Function, Trajectory
+from optbench.checks.papers import Array, Function, Rates, Trajectory
 
 
 def paper(
-    theta: Array, steps: Iterable[Function], *, rho: float, lr: float, momentum: float, weight_decay: float
+    theta: Array, steps: Iterable[Function], *, rho: float, lr: Rates, momentum: float, weight_decay: float
 ) -> Trajectory:
     """Yield theta after each step. `steps`: one function per batch."""
     b = None
-    for gradient in steps:
+    for gradient, rate in zip(steps, lr):
         _, g = gradient(theta)
         e = rho * g / (np.linalg.norm(g) + 1e-12)
         _, g = gradient(np.asarray(theta + e))
         g = g + weight_decay * theta
         b = g if b is None else momentum * b + g
-        theta -= lr * b
+        theta -= rate * b
         yield theta

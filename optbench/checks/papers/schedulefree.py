@@ -15,23 +15,23 @@ x is not stored but computed from theta and z: x = (y - (1 - b1) z) / b1. So x m
 is added to the root of the uncorrected moment. The bias correction is part of lr_t, so it also scales the decay and the
 weights w. The library's default class AdamWScheduleFree differs: it corrects v itself, and lr_t is
 lr min(1, t / warmup_steps), so its early averages are plain means. The weights w are those of the library's r = 0 and
-weight_lr_power = 2. With the constant lr used here, lr_t never falls, so w_t is lr_t^2 as in the paper.
+weight_lr_power = 2. Where lr_t never falls, w_t is lr_t^2 as in the paper.
 """
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
 def paper(
-    theta: Array, steps: Gradients, *, lr: float, betas: Betas, eps: float, weight_decay: float, warmup_steps: int
+    theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, weight_decay: float, warmup_steps: int
 ) -> Trajectory:
     """Yield theta, the training point y, after each step. `steps`: gradients at y."""
     b1, b2 = betas
     z, v = theta.copy(), np.zeros(theta.shape)
     largest = total = 0.0
-    for t, g in enumerate(steps, 1):
-        rate = lr * np.sqrt(1 - b2**t) * min(1.0, t / max(warmup_steps, 1))
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
+        rate *= np.sqrt(1 - b2**t) * min(1.0, t / max(warmup_steps, 1))
         largest = max(largest, rate)
         total += largest**2
         c = largest**2 / total if total > 0 else 0.0  # lr = 0

@@ -22,7 +22,7 @@ A zero P_t gives a zero step.
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
 def _inverse_fourth_root(M: Array, eps: float) -> Array:
@@ -42,7 +42,7 @@ def paper(
     theta: Array,
     steps: Gradients,
     *,
-    lr: float,
+    lr: Rates,
     betas: Betas,
     eps: float,
     weight_decay: float,
@@ -59,7 +59,7 @@ def paper(
     L, R = (eps * np.eye(side) for side in (shape if matrix else (1, 1)))
     L_root, R_root = L, R  # the first step sets both
     m, v = np.zeros(shape), np.zeros(shape)
-    for t, g in enumerate(steps, 1):
+    for t, (g, rate) in enumerate(zip(steps, lr), 1):
         G = np.asarray(g, dtype=np.float64).reshape(shape)
         m = b1 * m + (1 - b1) * G
         v = bv * v + (1 - bv) * G**2
@@ -72,6 +72,6 @@ def paper(
                 L_root, R_root = _inverse_fourth_root(L, eps), _inverse_fourth_root(R, eps)
             P = L_root @ mhat @ R_root
             step = GRAFTINGS[grafting](P, step)
-        theta *= 1 - lr * weight_decay
-        theta -= lr * step.reshape(theta.shape)
+        theta *= 1 - rate * weight_decay
+        theta -= rate * step.reshape(theta.shape)
         yield theta

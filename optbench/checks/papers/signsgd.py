@@ -11,11 +11,11 @@ inside the sign would matter only where the gradient is smaller than wd theta.) 
 
 import numpy as np
 
-from optbench.checks.papers import Array, Gradients, Trajectory
+from optbench.checks.papers import Array, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
-    for g in steps:
-        theta -= lr * (np.sign(g) + weight_decay * theta)
+    for g, rate in zip(steps, lr):
+        theta -= rate * (np.sign(g) + weight_decay * theta)
         yield theta

@@ -12,13 +12,13 @@ as the average. sign(0) = 0. Weight decay is not part of Algorithm 2; it is deco
 
 import numpy as np
 
-from optbench.checks.papers import Array, Gradients, Trajectory
+from optbench.checks.papers import Array, Gradients, Rates, Trajectory
 
 
-def paper(theta: Array, steps: Gradients, *, lr: float, momentum: float, weight_decay: float) -> Trajectory:
+def paper(theta: Array, steps: Gradients, *, lr: Rates, momentum: float, weight_decay: float) -> Trajectory:
     """Yield theta after each step."""
     m = np.zeros_like(theta)
-    for g in steps:
+    for g, rate in zip(steps, lr):
         m = momentum * m + (1 - momentum) * g
-        theta -= lr * (np.sign(m) + weight_decay * theta)
+        theta -= rate * (np.sign(m) + weight_decay * theta)
         yield theta

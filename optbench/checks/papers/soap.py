@@ -27,7 +27,7 @@ with the same conventions (first gradient skipped, eps before the bias correctio
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Gradients, Trajectory
+from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
 
 
 def _eigenvectors(M: Array) -> Array:
@@ -43,7 +43,7 @@ def paper(
     theta: Array,
     steps: Gradients,
     *,
-    lr: float,
+    lr: Rates,
     betas: Betas,
     eps: float,
     weight_decay: float,
@@ -58,14 +58,14 @@ def paper(
     m, v = np.zeros((rows, cols)), np.zeros((rows, cols))
     L, R = np.zeros((rows, rows)), np.zeros((cols, cols))
     QL, QR = np.eye(rows), np.eye(cols)
-    for t, g in enumerate(steps):  # step 0 only initialises
+    for t, (g, rate) in enumerate(zip(steps, lr)):  # step 0 only initialises
         G = np.asarray(g, dtype=np.float64).reshape(rows, cols)
         if t > 0:
             m = b1 * m + (1 - b1) * G
             v = b2 * v + (1 - b2) * (QL.T @ G @ QR) ** 2
             N = QL @ ((QL.T @ m @ QR) / (np.sqrt(v) + eps)) @ QR.T
-            theta -= lr * np.sqrt(1 - b2**t) / (1 - b1**t) * N.reshape(theta.shape)
-            theta *= 1 - lr * weight_decay
+            theta -= rate * np.sqrt(1 - b2**t) / (1 - b1**t) * N.reshape(theta.shape)
+            theta *= 1 - rate * weight_decay
         if matrix:
             L = s * L + (1 - s) * G @ G.T
             R = s * R + (1 - s) * G.T @ G

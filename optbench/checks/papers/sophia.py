@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from optbench.checks.papers import Array, Betas, Evidence, Trajectory
+from optbench.checks.papers import Array, Betas, Evidence, Rates, Trajectory
 
 
 def _estimate(evidence: Evidence) -> Array:
@@ -33,7 +33,7 @@ def paper(
     theta: Array,
     steps: Iterable[tuple[Array, Evidence | None]],
     *,
-    lr: float,
+    lr: Rates,
     betas: Betas,
     rho: float,
     eps: float,
@@ -44,13 +44,13 @@ def paper(
     {"probe": z, "product": H z} at (t - 1) % interval = 0 and None otherwise."""
     b1, b2 = betas
     m, h = np.zeros(theta.shape), np.zeros(theta.shape)
-    for t, (g, evidence) in enumerate(steps, 1):
+    for t, ((g, evidence), rate) in enumerate(zip(steps, lr), 1):
         due = (t - 1) % interval == 0
         if due == (evidence is None):
             raise ValueError(f"step {t}: evidence on the curvature is {'missing' if due else 'not wanted'}")
         m = b1 * m + (1 - b1) * g
         if evidence is not None:
             h = b2 * h + (1 - b2) * _estimate(evidence)
-        theta *= 1 - lr * weight_decay
-        theta -= lr * np.clip(m / np.maximum(rho * h, eps), -1, 1)
+        theta *= 1 - rate * weight_decay
+        theta -= rate * np.clip(m / np.maximum(rho * h, eps), -1, 1)
         yield theta

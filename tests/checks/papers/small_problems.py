@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 
 import numpy as np
 
-MUON = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.5, "adam_lr": 0.2, "adam_betas": (0.9, 0.99), "adam_eps": 0.0}
-SOPHIA = {"lr": 0.1, "betas": (0.5, 0.75), "rho": 0.5, "eps": 1e-15, "weight_decay": 0.5, "interval": 2}
-ADAHESSIAN = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.0, "hessian_power": 1.0, "interval": 2}
-SHAMPOO = {"lr": 0.1, "betas": (0.0, 1.0), "eps": 1e-12, "weight_decay": 0.0, "grafting": "none"}
-LBFGS = {"lr": 0.5, "max_iter": 1, "history_size": 2, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}
+AUXILIARY = {"adam_lr": repeat(0.2), "adam_betas": (0.9, 0.99), "adam_eps": 0.0}
+MUON = {"lr": repeat(0.1), "momentum": 0.5, "weight_decay": 0.5, **AUXILIARY}
+SOPHIA = {"lr": repeat(0.1), "betas": (0.5, 0.75), "rho": 0.5, "eps": 1e-15, "weight_decay": 0.5, "interval": 2}
+ADAHESSIAN = {"lr": repeat(0.1), "betas": (0.5, 0.75), "eps": 0.0, "hessian_power": 1.0, "interval": 2}
+SHAMPOO = {"lr": repeat(0.1), "betas": (0.0, 1.0), "eps": 1e-12, "weight_decay": 0.0, "grafting": "none"}
+LBFGS = {"lr": repeat(0.5), "max_iter": 1, "history_size": 2, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}
 
 
 def arrays(values: Iterable[object]) -> list[np.ndarray]:

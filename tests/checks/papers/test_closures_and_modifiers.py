@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 
 import numpy as np
 import pytest
@@ -18,13 +19,13 @@ def curve(a: float) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
 
 
 def test_sam_takes_the_gradient_at_the_perturbed_point() -> None:
-    steps = sam.paper(np.array(2.0), [curve(1.0)] * 2, rho=0.5, lr=0.1, momentum=0.5, weight_decay=0.1)
+    steps = sam.paper(np.array(2.0), [curve(1.0)] * 2, rho=0.5, lr=repeat(0.1), momentum=0.5, weight_decay=0.1)
     # gradients at 2.5 and 2.23, each with 0.1 of the unperturbed theta; buffer 2.7, then 1.35 + 2.403
     np.testing.assert_allclose(history(steps), [1.73, 1.73 - 0.3753], rtol=1e-12)
 
 
 def test_sam_at_a_minimum_stays() -> None:
-    theta = next(sam.paper(np.zeros(3), [curve(1.0)], rho=0.5, lr=0.1, momentum=0.5, weight_decay=0.1))
+    theta = next(sam.paper(np.zeros(3), [curve(1.0)], rho=0.5, lr=repeat(0.1), momentum=0.5, weight_decay=0.1))
     np.testing.assert_array_equal(theta, np.zeros(3))
 
 
@@ -67,7 +68,7 @@ def test_lbfgs_equals_torchs_on_changing_quadratics(max_iter: int, history_size:
     problems = [(half @ half.T / 6 + np.eye(6) * random.uniform(1, 2), random.standard_normal(6)) for _ in range(12)]
     start, rule = random.standard_normal((2, 3)), LBFGS | {"max_iter": max_iter, "history_size": history_size}
     parameter = torch.tensor(start, requires_grad=True)
-    optimizer = torch.optim.LBFGS([parameter], **rule)
+    optimizer = torch.optim.LBFGS([parameter], **rule | {"lr": 0.5})
     steps = lbfgs.paper(start, [quadratic(A, b) for A, b in problems], **rule)
     for theta, (A, b) in zip(steps, problems, strict=True):
         optimizer.step(torch_quadratic(optimizer, parameter, torch.tensor(A), torch.tensor(b)))
@@ -90,14 +91,14 @@ def torch_quadratic(
 def test_lookahead_starts_from_the_first_weights() -> None:
     # after five unit steps half of the way back; if the slow weights began at the first sync, the fifth would end at -2
     theta = np.array(3.0)
-    inner = sgd.paper(theta, [1.0] * 10, lr=1.0, weight_decay=0.0)
+    inner = sgd.paper(theta, [1.0] * 10, lr=repeat(1.0), weight_decay=0.0)
     steps = lookahead.paper(theta, inner, k=5, alpha=0.5)
     assert [float(now) for now in steps] == [2, 1, 0, -1, 0.5, -0.5, -1.5, -2.5, -3.5, -2]
 
 
 def test_cautious_masks_and_rescales() -> None:
     theta, gradients = np.zeros(2), arrays([[1, 1], [-0.25, 1], [1, 1]])
-    inner = momentum.paper(theta, gradients, lr=1.0, momentum=0.5, weight_decay=0.0)
+    inner = momentum.paper(theta, gradients, lr=repeat(1.0), momentum=0.5, weight_decay=0.0)
     steps = cautious.paper(theta, inner, gradients, floor=1e-3)
     # second update (0.25, 1.5): the first goes against its gradient, the second counts twice; the buffer keeps both
     np.testing.assert_allclose(history(steps), [[-1, -1], [-1, -4], [-2.125, -5.75]], rtol=1e-14)
@@ -105,7 +106,7 @@ def test_cautious_masks_and_rescales() -> None:
 
 def test_cautious_has_a_floor() -> None:
     theta, gradients = np.zeros(4), arrays([[1, 1, 1, 1], [1, -0.1, -0.1, -0.1], [-0.1, -0.1, -0.1, -0.1]])
-    inner = momentum.paper(theta, gradients, lr=1.0, momentum=0.5, weight_decay=0.0)
+    inner = momentum.paper(theta, gradients, lr=repeat(1.0), momentum=0.5, weight_decay=0.0)
     one, two, three = history(cautious.paper(theta, inner, gradients, floor=0.5))
     np.testing.assert_allclose(two, [-1 - 1.5 / 0.5, -1, -1, -1], rtol=1e-14)  # a quarter is left, the floor a half
     assert one[0] == -1

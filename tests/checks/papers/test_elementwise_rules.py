@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from optbench import config
+from optbench.checks.paper_rules import with_rates
 
 NAMES = (
     *("sgd", "momentum", "nesterov", "signsgd", "signum", "lion", "adam", "adamw", "amsgrad", "nadam", "radam"),
@@ -171,11 +172,14 @@ def rule(name: str) -> Any:
     return importlib.import_module(f"optbench.checks.papers.{name}").paper
 
 
-def trajectory(name: str, theta: Any, steps: list[Any], **settings: Any) -> list[np.ndarray]:
-    """Return copies of theta after each step."""
+def trajectory(
+    name: str, theta: Any, steps: list[Any], factors: list[float] | None = None, **settings: Any
+) -> list[np.ndarray]:
+    """Return copies of theta after each step; `factors` scale the rates."""
     start = np.array(theta, dtype=np.float64)
     given = [np.array(g, dtype=np.float64) for g in steps]
-    return [after.copy() for after in rule(name)(start, given, **settings)]
+    values = with_rates(rule(name), settings, factors)
+    return [after.copy() for after in rule(name)(start, given, **values)]
 
 
 @pytest.mark.parametrize(("name", "settings", "theta", "steps", "expected"), WORKED)
@@ -184,6 +188,25 @@ def test_steps_worked_by_hand(name: str, settings: dict, theta: Any, steps: list
     assert len(found) == len(expected)
     for step, (value, hand) in enumerate(zip(found, expected, strict=True), 1):
         np.testing.assert_allclose(value, hand, rtol=1e-8, atol=1e-10, err_msg=f"{name}, step {step}")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "theta", "steps", "expected"),
+    [
+        # the buffer is 1, 1.5: half of the rate for all of it
+        ("momentum", {"lr": 0.1, "momentum": 0.5, "weight_decay": 0}, 1, [1, 1], [0.9, 0.825]),
+        # the buffer is 0.2 * 0.1 * 5 / 1.5 of (0, 1), then half of it and of the same again
+        ("lars", LARS | {"weight_decay": 0, "trust": 0.1}, [3, 4], [[0, 1]], [[3, 4 - 0.2 / 3]]),
+        ("lars", LARS | {"weight_decay": 0}, [0, 0], [[1, 0], [0, 0]], [[-0.2, 0], [-0.3, 0]]),
+        # the schedule scales the step, 0.1 * 2 / 2.5, and the decay, half of theta, alike
+        ("adamw_independent", ADAM | {"weight_decay": 0.5}, 1, [2, 2], [0.42, 0.42 - 0.5 * (0.08 + 0.21)]),
+    ],
+)
+def test_scheduled_steps_worked_by_hand(
+    name: str, settings: dict, theta: Any, steps: list[Any], expected: list[Any]
+) -> None:
+    found = trajectory(name, theta, steps, [1.0, 0.5], **settings)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_every_rule_has_a_worked_case() -> None:
@@ -221,10 +244,11 @@ def test_each_step_of_lamb_is_as_long_as_lr_times_theta(decay: float) -> None:
 
 
 @cache
-def pinned(name: str) -> dict[str, Any]:
+def pinned(name: str, **more: float) -> dict[str, Any]:
     """Return the rule's hyperparameters in conf/optimizer/NAME.yaml."""
     tree = config.read_yaml(config.packaged_folder() / "optimizer" / f"{name}.yaml")
-    return {key: value for key, value in tree.items() if key not in OTHER_KEYS}
+    values = {key: value for key, value in tree.items() if key not in OTHER_KEYS}
+    return with_rates(rule(name), {**values, **more})
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -239,7 +263,7 @@ def test_theta_of_any_shape_changes_in_place_and_stays_finite(name: str, decay: 
     ]  # an odd number of signs never adds up to 0
     theta, given = start.copy(), [g.copy() for g in steps]
     count = 0
-    for after in rule(name)(theta, given, **pinned(name) | {"weight_decay": decay}):
+    for after in rule(name)(theta, given, **pinned(name, weight_decay=decay)):
         assert after is theta
         assert np.isfinite(theta).all()
         count += 1
@@ -273,4 +297,5 @@ def test_gradients_may_share_one_array(name: str) -> None:
 
     shared, theta = pinned(name), np.ones(2)
     *_, last = rule(name)(theta, reused(), **shared)
-    np.testing.assert_array_equal(last, trajectory(name, np.ones(2), [np.full(2, v) for v in sequence], **shared)[-1])
+    *_, expected = rule(name)(np.ones(2), [np.full(2, v) for v in sequence], **shared)
+    np.testing.assert_array_equal(last, expected)

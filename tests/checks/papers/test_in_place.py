@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,10 @@ def make_steps(shape: tuple[int, ...], count: int, form: str) -> list[Any]:
     return [forms[form]() for _ in range(count)]
 
 
-ADAMLIKE = {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
+ADAMLIKE = {"lr": repeat(0.1), "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
 RULES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "muon": (muon, "gradient", MUON | {"nesterov": True, "ns_steps": 5, "scale": "rms", "weight_decay": 0.0}),
-    "psgd_kron": (psgd_kron, "probe", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "precond_lr": 0.1}),
+    "psgd_kron": (psgd_kron, "probe", {"lr": repeat(0.1), "momentum": 0.9, "weight_decay": 0.0, "precond_lr": 0.1}),
     "shampoo": (shampoo, "gradient", SHAMPOO | {"grafting": "adam", "betas": (0.9, 0.9), "interval": 2}),
     "soap": (soap, "gradient", ADAMLIKE | {"interval": 2, "shampoo_beta": 0.9}),
     "sophia_g": (sophia, "sampled", SOPHIA | {"rho": 1.0, "interval": 1, "weight_decay": 0.0}),
@@ -61,7 +62,7 @@ RULES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "mars": (mars, "gradient", ADAMLIKE | {"gamma": 0.025}),
     "prodigy": (prodigy, "gradient", ADAMLIKE | {"d0": 1e-2, "d_coef": 1.0, "growth_rate": None}),
     "schedulefree": (schedulefree, "gradient", ADAMLIKE | {"warmup_steps": 3}),
-    "sam": (sam, "closure", {"rho": 0.05, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}),
+    "sam": (sam, "closure", {"rho": 0.05, "lr": repeat(0.01), "momentum": 0.9, "weight_decay": 0.0}),
     "lbfgs": (lbfgs, "closure", LBFGS | {"max_iter": 4}),
 }
 IGNORES_THETA = sorted(set(RULES) - {"prodigy", "schedulefree", "sam", "lbfgs"})  # steps depend on gradients only
@@ -80,7 +81,7 @@ def test_theta_is_changed_in_place(name: str, shape: tuple[int, ...]) -> None:
 
 def test_theta_of_a_layer_is_changed_in_place() -> None:
     theta = np.ones((3, 5))
-    rule = {"lr": 0.1, "damping": 0.01, "ema": 0.9, "momentum": 0.9, "weight_decay": 0.0, "interval": 2}
+    rule = {"lr": repeat(0.1), "damping": 0.01, "ema": 0.9, "momentum": 0.9, "weight_decay": 0.0, "interval": 2}
     assert all(now is theta for now in kfac.paper(theta, make_steps((3, 5), 6, "layer"), **rule))
     assert (theta != 1).all()
 

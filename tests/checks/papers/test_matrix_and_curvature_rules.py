@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,9 @@ from optbench.checks.papers import (
     sophia,
 )
 
-PRODIGY = {"lr": 1.0, "betas": (0.5, 0.25), "eps": 0.0, "d0": 0.5, "d_coef": 4.0}
-SCHEDULEFREE = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.0}
-MARS = {"lr": 0.1, "betas": (0.5, 0.75), "gamma": 0.1}
+PRODIGY = {"lr": repeat(1.0), "betas": (0.5, 0.25), "eps": 0.0, "d0": 0.5, "d_coef": 4.0}
+SCHEDULEFREE = {"lr": repeat(0.1), "betas": (0.5, 0.75), "eps": 0.0}
+MARS = {"lr": repeat(0.1), "betas": (0.5, 0.75), "gamma": 0.1}
 
 
 # Rules for matrices
@@ -63,7 +64,7 @@ def test_muon_uses_adamw_for_vectors() -> None:
 
 def test_kfac_of_one_weight_and_its_bias() -> None:
     batch = (np.array([[1.0]]), np.array([[2.0]]))
-    rule = {"lr": 0.1, "damping": 0.01, "ema": 0.9, "momentum": 0.5, "weight_decay": 0.0, "interval": 2}
+    rule = {"lr": repeat(0.1), "damping": 0.01, "ema": 0.9, "momentum": 0.5, "weight_decay": 0.0, "interval": 2}
     first, second = history(kfac.paper(np.zeros((1, 2)), [batch, batch], **rule))
     # A = [[1, 1], [1, 1]], S = 4, pi = sqrt(1 / 4): A + 0.05 I has the eigenvalue 2.05 along (1, 1), S + 0.2 is 4.2
     natural = 2 / (4.2 * 2.05)
@@ -73,7 +74,7 @@ def test_kfac_of_one_weight_and_its_bias() -> None:
 
 def test_kfac_averages_its_factors_and_decays() -> None:
     batches = [(np.array([[1.0]]), np.array([[g]])) for g in (2.0, 4.0)]
-    rule = {"lr": 0.1, "damping": 0.01, "ema": 0.9, "momentum": 0.0, "weight_decay": 0.5, "interval": 1}
+    rule = {"lr": repeat(0.1), "damping": 0.01, "ema": 0.9, "momentum": 0.0, "weight_decay": 0.5, "interval": 1}
     first, second = history(kfac.paper(np.ones((1, 2)), batches, **rule))
     # S = 4, then 0.9 * 4 + 0.1 * 16 = 5.2, pi = sqrt(1 / S); all moves are along (1, 1)
     x = 1 - 0.1 * (2 + 0.5) / (4.2 * 2.05)
@@ -86,14 +87,14 @@ def test_kfac_averages_its_factors_and_decays() -> None:
 @pytest.mark.parametrize(("shape", "power"), [((), 2), ((1,), 2), ((1, 1), 4)])
 def test_psgd_kron_of_one_entry(shape: tuple[int, ...], power: int) -> None:
     theta, (g, probe) = np.ones(shape), (np.full(shape, 2.0), {"probe": np.ones(shape)})
-    steps = psgd_kron.paper(theta, [(g, probe)], lr=0.1, momentum=0.5, weight_decay=0.5, precond_lr=0.5)
+    steps = psgd_kron.paper(theta, [(g, probe)], lr=repeat(0.1), momentum=0.5, weight_decay=0.5, precond_lr=0.5)
     # bias-corrected M = 2, A^2 = 4, B^2 = 1: each factor becomes 1 - 0.5 * 3 / 5 = 0.7
     np.testing.assert_allclose(next(steps), np.full(shape, 1 - 0.1 * (0.7**power * 2 + 0.5)), rtol=1e-12)
 
 
 def test_psgd_kron_limits_the_rms_of_its_update() -> None:
     pair = (np.array([10.0]), {"probe": np.array([1.0])})
-    steps = psgd_kron.paper(np.zeros(1), [pair], lr=1.0, momentum=0.0, weight_decay=0.0, precond_lr=0.5)
+    steps = psgd_kron.paper(np.zeros(1), [pair], lr=repeat(1.0), momentum=0.0, weight_decay=0.0, precond_lr=0.5)
     assert 10 * (1 - 0.5 * 99 / 101) ** 2 > 1.1  # longer without the limit
     np.testing.assert_allclose(next(steps), [-1.1], rtol=1e-10)
 
@@ -130,7 +131,14 @@ def test_shampoo_refuses_an_unknown_grafting() -> None:
 
 @pytest.mark.parametrize("shape", [(), (1, 1)])
 def test_soap_skips_the_first_gradient_and_decays_after_the_step(shape: tuple[int, ...]) -> None:
-    rule = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.0, "weight_decay": 0.5, "interval": 1, "shampoo_beta": 0.5}
+    rule = {
+        "lr": repeat(0.1),
+        "betas": (0.5, 0.75),
+        "eps": 0.0,
+        "weight_decay": 0.5,
+        "interval": 1,
+        "shampoo_beta": 0.5,
+    }
     first, second = history(soap.paper(np.ones(shape), [np.full(shape, 7.0), np.full(shape, 3.0)], **rule))
     np.testing.assert_array_equal(first, np.ones(shape))
     # m / sqrt(v) = 0.5 * 3 / (0.5 * 3) = 1, times 0.1 sqrt(0.25) / 0.5
@@ -138,14 +146,21 @@ def test_soap_skips_the_first_gradient_and_decays_after_the_step(shape: tuple[in
 
 
 def test_soap_is_adam_in_the_eigenbasis() -> None:
-    rule = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 1e-8, "weight_decay": 0.0, "interval": 1, "shampoo_beta": 0.5}
+    rule = {
+        "lr": repeat(0.1),
+        "betas": (0.5, 0.75),
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "interval": 1,
+        "shampoo_beta": 0.5,
+    }
     steps = soap.paper(np.zeros((2, 2)), arrays([[[2, 1], [1, 2]]] * 4), **rule)
     # for a constant gradient Adam's step is its sign: here of the eigenvalues 3 and 1, so each step is I
     np.testing.assert_allclose(history(steps)[-1], -0.3 * np.eye(2), atol=1e-7)
 
 
 def test_soap_reorders_its_moment_with_its_basis() -> None:
-    rule = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 1e-14, "weight_decay": 0.0}
+    rule = {"lr": repeat(0.1), "betas": (0.5, 0.75), "eps": 1e-14, "weight_decay": 0.0}
     diagonals = arrays([[4, 1], [1, 9], [2, 5], [3, 1]])  # the order of L's eigenvalues changes
     steps = soap.paper(np.zeros((2, 2)), [np.diag(x) for x in diagonals], **rule, interval=1, shampoo_beta=0.5)
     expected = history(adamw.paper(np.zeros(2), diagonals[1:], **rule))
@@ -198,7 +213,7 @@ def test_adahessian_averages_rows_and_keeps_its_diagonal() -> None:
 )
 def test_adahessian_averages_over_its_blocks(shape: tuple[int, ...], diagonal: list[float]) -> None:
     evidence = {"probe": np.ones(shape), "product": -np.arange(1.0, 5.0).reshape(shape)}
-    rule = ADAHESSIAN | {"hessian_power": 0.5, "lr": 1.0}
+    rule = ADAHESSIAN | {"hessian_power": 0.5, "lr": repeat(1.0)}
     theta = next(adahessian.paper(np.zeros(shape), [(np.ones(shape), evidence)], **rule, weight_decay=0.0))
     np.testing.assert_allclose(theta.reshape(-1), -(np.array(diagonal) ** -0.5), rtol=1e-14)
 

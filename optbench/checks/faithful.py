@@ -67,7 +67,7 @@ def modifiers(subject: Subject) -> Observation:
     """Check the modifiers around the optimizer against those around the paper's rule, without weight decay."""
     if not subject.config.modifiers:
         return not_applicable("no modifier is on")
-    return compare(subject, subject.all_settings, decays=(0.0,))
+    return compare(subject.with_exact_modifiers(), subject.all_settings, decays=(0.0,))
 
 
 def no_rule(subject: Subject) -> Observation:
@@ -169,7 +169,8 @@ def paper_trajectory(
     for modifier in subject.config.modifiers:
         outer = paper_rule(modifier.name)
         assert outer is not None, f"no rule in checks/papers for modifier '{modifier.name}'"
-        extra = {"gradients": iter(gradients)} if "gradients" in inspect.signature(outer).parameters else {}
+        known = {"gradients": iter(gradients), "moments": subject.about.get("moments", {})}
+        extra = {name: value for name, value in known.items() if name in inspect.signature(outer).parameters}
         steps = outer(theta, steps, **extra, **hyperparameters(outer, modifier.settings, modifier.name, factors))
     for values in steps:
         yield np.asarray(values).copy()

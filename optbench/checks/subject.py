@@ -41,6 +41,11 @@ class Subject:
         known = {key: value for key, value in settings.items() if key in self.all_settings}
         return replace(self, settings={**self.settings, **known})
 
+    def with_exact_modifiers(self) -> Subject:
+        """Return a copy whose modifiers have the settings that their files name for a check (`about.exact`)."""
+        exact = [replace(m, settings={**m.settings, **m.about.get("exact", {})}) for m in self.config.modifiers]
+        return replace(self, config=replace(self.config, modifiers=tuple(exact)))
+
     def without_modifiers(self) -> Subject:
         """Return a copy without modifiers."""
         return replace(self, config=replace(self.config, modifiers=()))

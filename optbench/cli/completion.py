@@ -59,7 +59,7 @@ class Completion:
         from optbench.config.schema import literals
 
         if key in self.modifiers:
-            return ("true", "false")
+            return (*self.tree(key)["about"].get("words", ()), "true", "false")
         if key in self.groups:
             return options(self.folders, self.second.get(key, key))
         group, name = key.split(".", 1) if "." in key else ("", key)

@@ -53,8 +53,10 @@ FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
         ("needs", "files", "command_lines", "escapes", "imports", "told", "drops", "not_identity", "classes"),
         ("a list of texts", is_texts),
     ),
-    **dict.fromkeys(("valid", "search", "players", "lacks", "renames"), ("a mapping to texts", is_text_mapping)),
-    **dict.fromkeys(("standard", "implementations", "requires", "sizes"), ("a mapping", is_mapping)),
+    **dict.fromkeys(
+        ("valid", "search", "players", "lacks", "renames", "moments"), ("a mapping to texts", is_text_mapping)
+    ),
+    **dict.fromkeys(("standard", "words", "implementations", "requires", "sizes"), ("a mapping", is_mapping)),
     "task": ("text", is_text),
     "groups": ("the groups' settings: {matrices: {rank: 8}, rest: {}}, or the names of the groups", is_groups),
     "fixed": ("a mapping or a list of texts", lambda value: is_mapping(value) or is_texts(value)),
@@ -82,7 +84,18 @@ def about_of(tree: Mapping[str, object], file: Path) -> Node:
 
 OPTIMIZER_FACTS = (
     *("algorithm", "capturable", "classes", "decay", "differs", "drops", "engine", "evaluations", "exact", "fixed"),
-    *("groups", "horizon", "host_waits", "implementations", "invariant", "name", "needs", "package", "paper"),
+    *(
+        "groups",
+        "horizon",
+        "host_waits",
+        "implementations",
+        "invariant",
+        "moments",
+        "name",
+        "needs",
+        "package",
+        "paper",
+    ),
     *("players", "reference", "renames", "requires", "schedule", "search", "shapes", "shardable", "source_sha256"),
     *("state", "takes", "target", "tolerance", "valid"),
 )

@@ -1,7 +1,7 @@
 """Modifiers change any optimizer (Lookahead, cautious updates); each is a file of conf/modifier.
 
 A modifier is a root key under its own name. It is off while the key that its file calls `about.switch` is null;
-`NAME=true` sets the values of `about.standard`.
+`NAME=true` sets the values of `about.standard`, and `NAME=WORD` those of `about.words`.
 """
 
 from __future__ import annotations
@@ -39,15 +39,21 @@ def modifier_nodes(folders: Sequence[Path]) -> dict[str, Node]:
 
 
 def expanded(assignment: Assignment, nodes: Mapping[str, Node]) -> list[Assignment]:
-    """Return the assignments that `lookahead=true` stands for; any other assignment unchanged."""
+    """Return the assignments that `lookahead=true` or `state=int8` stands for; any other assignment unchanged."""
     node = nodes.get(assignment.key)
     if node is None or is_mapping(assignment.value):
         return [assignment]
-    if not isinstance(assignment.value, bool):
-        keys = ", ".join(f"{assignment.key}.{key}" for key in node if key != "about")
-        raise ConfigError(f"{shown(assignment.text)}: expected true or false", f"Or set: {keys}")
     about = node["about"]
-    values: Mapping[str, object] = about.get("standard", {}) if assignment.value else {about["switch"]: None}
+    words: Mapping[object, Mapping[str, object]] = {
+        **about.get("words", {}),
+        True: about.get("standard", {}),
+        False: {about["switch"]: None},
+    }
+    values = words.get(assignment.value) if isinstance(assignment.value, (bool, str)) else None
+    if values is None:
+        keys = ", ".join(f"{assignment.key}.{key}" for key in node if key != "about")
+        expected = ", ".join([*about.get("words", ()), "true"])
+        raise ConfigError(f"{shown(assignment.text)}: expected {expected} or false", f"Or set: {keys}")
     return [Assignment(f"{assignment.key}.{key}", value, assignment.text) for key, value in values.items()]
 
 

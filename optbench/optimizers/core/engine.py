@@ -47,6 +47,7 @@ from optbench.optimizers.core.rule import (
     is_bucketed,
     is_elementwise,
 )
+from optbench.optimizers.core.storage import StoredState
 
 COMPILED_FROM_PARAMETERS = 1_000_000  # below, the calls cost more than the arithmetic, and compiling takes seconds
 
@@ -71,7 +72,7 @@ class Active(NamedTuple):
     state: State
 
 
-class RuleOptimizer(torch.optim.Optimizer):
+class RuleOptimizer(StoredState):
     """A torch optimizer from a rule. A subclass sets `rule`, `state_names` and `hyperparameters`."""
 
     rule: Rule
@@ -133,7 +134,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                     continue
                 state = self.state[theta]
                 if not state:
-                    state.update(step=0, **self.new_state(theta, group))
+                    state.update(step=0, **self._stored_state(theta, group))
                 state["step"] += self.graph_numbers is None or not self.graph_numbers.frozen
                 yield Active(theta, group, state)
 
@@ -152,7 +153,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         """Return the rule of a parameter with its arguments."""
         theta, group, state = one
         tensors = [theta.detach(), theta.grad, *tensors_of(state)]
-        rule = self.rule_of(theta, group, state["step"])
+        rule = self._stored_rule(theta, group, state["step"])
         return Call(rule, cast(list[Tensor], tensors), self._numbers(theta, group, state["step"]))
 
     def _numbers(self, theta: Tensor, group: ParamGroup, t: int) -> tuple[Any, ...]:
@@ -175,7 +176,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         small: dict[tuple[Rule, Numbers, torch.device, tuple[torch.dtype, ...]], list[list[Tensor]]] = {}
         for theta, group, state in active:
             t = state["step"]
-            rule = self.rule_of(theta, group, t)
+            rule = self._stored_rule(theta, group, t)
             if (id(group), t) not in numbers:
                 numbers[id(group), t] = cast(Numbers, self._numbers(theta, group, t))
             tensors = [theta, theta.grad, *tensors_of(state)]
@@ -260,7 +261,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         seen = set()
         for group in self.param_groups:
             for theta, t in itertools.product(group["params"], (1, 2)):
-                rule, rank = self.rule_of(theta, group, t), theta.ndim if self.shaped else 0
+                rule, rank = self._stored_rule(theta, group, t), theta.ndim if self.shaped else 0
                 key = (rule, theta.dtype, theta.device, rank)
                 if key not in seen and not is_bucketed(rule):
                     seen.add(key)
@@ -272,7 +273,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             sides = range(side, side + theta.ndim) if self.shaped else (length,)
             blank = torch.zeros(tuple(sides), dtype=theta.dtype, device=theta.device).requires_grad_()
             blank.grad = torch.zeros_like(blank)
-            self._run_joined([Active(blank, group, {"step": t, **self.new_state(blank, group)})])
+            self._run_joined([Active(blank, group, {"step": t, **self._stored_state(blank, group)})])
 
 
 @functools.lru_cache(maxsize=256)  # a schedule brings new numbers in every step
@@ -302,6 +303,8 @@ def flat_views(tensors: list[Tensor]) -> list[Tensor] | None:
     if not all(tensor.is_contiguous() for tensor in tensors):
         strides = tensors[0].stride()
         order = sorted(range(len(strides)), key=lambda dim: -strides[dim])
+        if any(tensor.ndim != len(order) for tensor in tensors):  # state of another form, in the order of elements
+            return None
         tensors = [tensor.permute(order) for tensor in tensors]
         if not all(tensor.is_contiguous() for tensor in tensors):
             return None

@@ -12,6 +12,8 @@ import torch
 from conftest import QUICK
 
 from optbench import config
+from optbench.checks.faithful import modifiers
+from optbench.checks.result import DIFFERS, PASS
 from optbench.checks.subject import make_subject
 from optbench.errors import ConfigError
 from optbench.optimizers.core.engine import has_compiler
@@ -206,6 +208,18 @@ def test_what_it_cannot_wrap_is_refused_with_a_way_out(overrides: list[str], mes
     with pytest.raises(ConfigError, match=message) as caught:
         make_subject(config.load([*overrides, "state=int8"])).build([theta])
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("word", ["bf16", "int8"])
+@pytest.mark.parametrize("algorithm", ["adamw", "schedulefree"])
+def test_the_check_follows_the_papers_rounding(algorithm: str, word: str) -> None:
+    overrides = [f"optimizer={algorithm}", "optimizer.impl=optbench", f"state={word}"]
+    assert modifiers(make_subject(config.load(overrides))).state == PASS
+
+
+def test_the_check_sees_a_broken_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Int8, "encode", lambda self, moment, values, beside: beside.zero_())
+    assert modifiers(make_subject(config.load([*ADAMW, "state=int8"]))).state == DIFFERS
 
 
 def test_another_word_is_refused() -> None:

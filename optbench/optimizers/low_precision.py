@@ -32,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -190,7 +191,7 @@ def dynamic_map(sign: str) -> list[float]:
         parts = 2**i if sign == "signed" else 2 ** (i + 1)
         middles = [10.0 ** (i - 6) * (0.1 + 0.9 * (part + 0.5) / parts) for part in range(parts)]
         entries += [*middles, *(-middle for middle in middles if sign == "signed")]
-    return torch.tensor(sorted(entries), dtype=torch.float64).float().tolist()
+    return [float(np.float32(entry)) for entry in sorted(entries)]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -52,3 +55,56 @@ def test_psgd_survives_gradients_that_stay_zero() -> None:
     assert all(theta.isfinite().all() for theta in thetas)
     assert (thetas[0] < 1).all()
     assert not (thetas[1] == 1).any()
+
+
+def test_psgd_resumes_bit_for_bit_between_two_updates() -> None:
+    """Its schedule and its balancing are those of the steps so far, not of those since the resume."""
+
+    def new() -> PSGDKron:
+        thetas = [torch.ones(3, requires_grad=True), torch.ones(4, 3, requires_grad=True)]
+        settings: dict[str, Any] = {"update_flat": 5, "update_decay": 0.1, "update_min": 0.2, "balance": 0.5}
+        return PSGDKron(thetas, lr=0.1, momentum=0.9, weight_decay=0.0, precond_lr=0.5, **settings)
+
+    def advance(optimizer: PSGDKron, steps: range) -> list[bool]:
+        decisions = []
+        for step in steps:
+            torch.manual_seed(step)
+            for theta in optimizer.param_groups[0]["params"]:
+                theta.grad = torch.randn_like(theta)
+            optimizer.step()
+            decisions += [optimizer.updating, optimizer.balancing]
+        return decisions
+
+    straight, resumed = new(), new()
+    advance(straight, range(28))
+    with torch.no_grad():
+        for mine, other in zip(*(o.param_groups[0]["params"] for o in (resumed, straight)), strict=True):
+            mine.copy_(other)
+    resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
+    decided = advance(straight, range(28, 60))
+    assert decided == advance(resumed, range(28, 60))
+    assert len(set(decided[::2])) == len(set(decided[1::2])) == 2
+    pairs = zip(*(o.param_groups[0]["params"] for o in (resumed, straight)), strict=True)
+    assert all(torch.equal(mine, other) for mine, other in pairs)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mode", "factors"),
+    [
+        ((3000, 64), None, [(3000, 3000), (64, 64)]),
+        ((12000, 64), None, [(12000,), (64, 64)]),
+        ((6, 4), "one_diag", [(6,), (4, 4)]),
+        ((4, 4), "one_diag", [(4, 4), (4,)]),
+        ((4, 4), "smart_one_diag", [(4, 4), (4, 4)]),
+        ((6, 4), "smart_one_diag", [(6,), (4, 4)]),
+        ((6, 4), "all_diag", [(6,), (4,)]),
+        ((8, 3, 2, 2), None, [(48, 48), (2, 2)]),
+        ((7,), None, [(7,)]),
+        ((), None, [(1,)]),
+    ],
+)
+def test_factors_by_shape(shape: tuple[int, ...], mode: str | None, factors: list[tuple[int, ...]]) -> None:
+    theta = torch.zeros(shape, requires_grad=True, device="meta")
+    optimizer = PSGDKron([theta], lr=0.1, momentum=0.9, weight_decay=0.0, precond_lr=0.1, memory_save_mode=mode)
+    state = optimizer.new_state(theta, optimizer.param_groups[0])
+    assert [tuple(q.shape) for name, q in state.items() if name != "m"] == factors

@@ -4,10 +4,18 @@ arXiv:1503.05671; convolutions: Grosse and Martens, 2016, arXiv:1602.01407), blo
 For a layer y = W a + b with theta = [W b], abar = [a; 1], G the gradient of theta, and g the gradient of one sample's
 loss with respect to y:
 
-    A_t  = ema A_{t-1} + (1 - ema) mean(abar abar^T);   S_t likewise with mean(g g^T)      (at first the means)
+    A_t  = e A_{t-1} + (1 - e) mean(abar abar^T);   S_t likewise with mean(g g^T);   e = min(ema, 1 - 1/t)
     pi   = sqrt((trace(A) / dim(A)) / (trace(S) / dim(S)))
     A^-1 = (A_t + pi sqrt(damping) I)^-1;   S^-1 = (S_t + sqrt(damping) / pi I)^-1         every `interval` steps
-    b_t  = momentum b_{t-1} + S^-1 (G + weight_decay theta_{t-1}) A^-1;   theta_t = theta_{t-1} - lr b_t
+    D    = G + weight_decay theta_{t-1};   N = S^-1 D A^-1
+    nu   = min(1, sqrt(kl_clip / |sum over all layers of lr^2 <N, D>|))                    (1 without kl_clip)
+    b_t  = momentum b_{t-1} + nu N;   theta_t = theta_{t-1} - lr b_t
+
+nu bounds the step's length in the metric of the Fisher matrix, and so the change of the model's outputs (Ba, Grosse and
+Martens, 2017, Distributed Second-Order Optimization using Kronecker-Factored Approximations), in the form of
+gpauloski/kfac-pytorch and alecwangcq/KFAC-Pytorch. In the first 1 / (1 - ema) steps the factors are plain means of all
+steps (Martens and Grosse, section 5). The damping is constant, and in the box: their rule that adapts it (section 6.5)
+evaluates the loss once more, and is made for steps rescaled by the exact Fisher matrix (6.4), which is not done here.
 
 Every other parameter follows b_t = momentum b_{t-1} + g + weight_decay theta. Without bias abar = a.
 
@@ -26,8 +34,8 @@ give the same step. Where positions are the terms (language models), each positi
 Preconditioned layers: Linear and Conv2d (ungrouped, numeric zero padding) whose weights no other module shares and
 whose factors have at most 8192 rows. A layer without curvature so far (output gradients all zero, behind a head that
 starts at zero) follows the last formula. Factors that are not positive definite, for example NaN, make the weights NaN.
-Defaults: damping 0.1, ema 0.95, momentum 0.9, interval 10. State: the buffer b, and 2 (m^2 + n^2) floats for an m x n
-layer.
+Defaults: damping 0.1, kl_clip 0.001, ema 0.95, momentum 0.9, interval 10. State: the buffer b, and 2 (m^2 + n^2)
+floats for an m x n layer.
 """
 
 from __future__ import annotations
@@ -54,7 +62,7 @@ LEAST_TRACE = 1e-30  # of a factor whose statistics have long been zero
 
 def update_factors(factors: State, a: Tensor, s: Tensor, damping: float, ema: float, interval: int) -> None:
     """Take one step of a layer's factors in place, from the means of abar abar^T (n, n) and g g^T (m, m)."""
-    new = 1 - ema if factors["heard"] else 1.0
+    new = max(1 - ema, 1 / (factors["heard"] + 1))
     factors["a"].lerp_(a.to(factors["a"].dtype), new)
     factors["s"].lerp_(s.to(factors["s"].dtype), new)
     if factors["heard"] % interval == 0:
@@ -198,9 +206,10 @@ class KFAC(RuleOptimizer):
         momentum: float,
         weight_decay: float,
         interval: int,
+        kl_clip: float | None = None,
     ) -> None:
         defaults = {"lr": lr, "damping": damping, "ema": ema, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(params, {**defaults, "interval": interval})
+        super().__init__(params, {**defaults, "interval": interval, "kl_clip": kl_clip})
         self.problem = problem
         self.layers = {layer.weight: layer for layer in layers_of(problem)}
 
@@ -231,11 +240,26 @@ class KFAC(RuleOptimizer):
             for theta, (group, _) in active.items()
             if theta.grad is not None
         }
-        for layer in layers:
-            layer.precondition(directions, active[layer.weight][1])
+        self.precondition(layers, directions, active)
         for theta, (group, state) in active.items():
             momentum_step(theta, directions[theta], state["b"], group["lr"], group["momentum"])
         return loss
+
+    def precondition(
+        self, layers: list[Layer], directions: dict[Tensor, Tensor], active: Mapping[Tensor, tuple[ParamGroup, State]]
+    ) -> None:
+        """Replace the layers' directions D by nu N."""
+        given = dict(directions)
+        for layer in layers:
+            layer.precondition(directions, active[layer.weight][1])
+        trained = [t for layer in layers for t in (layer.weight, layer.bias) if t is not None and t in directions]
+        kl_clip = self.param_groups[0]["kl_clip"]
+        if kl_clip is None or not trained:
+            return
+        rates = [active[theta][0]["lr"] ** 2 for theta in trained]
+        products = [rate * (directions[t] * given[t]).sum() for t, rate in zip(trained, rates, strict=True)]
+        nu = (kl_clip / torch.stack(products).sum().abs()).sqrt().clamp(max=1.0)
+        directions.update({theta: nu * directions[theta] for theta in trained})
 
     def statistics(self, layers: list[Layer]) -> Iterator[tuple[Layer, Tensor, Tensor]]:
         """Yield each layer that has curvature, with its means of abar abar^T and g g^T at sampled targets."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from optbench.contracts import Batch, DataSet, Task, Turn
 from optbench.optimizers.core.interface import warm_up
 from optbench.records import Record, Split, Status
+from optbench.training.algebra_failures import Diverged
 from optbench.training.attention import KernelRecorder
 from optbench.training.clock import COMPILE, DATA, EVALUATION, LOGGING, OTHER, Clock, step_milliseconds
 from optbench.training.evaluation import Evaluator
@@ -90,7 +91,11 @@ class Trainer:
             clock.to(DATA)
             batch = next(batches)
             recording = (progress.step + 1) % plan.record_every == 0 or progress.step + 1 == plan.steps
-            self.take_turns(batch, recording)
+            try:
+                self.take_turns(batch, recording)
+            except Diverged as error:
+                self._end(Status.DIVERGED, f"{error} at step {progress.step + 1}")
+                return
             clock.to(OTHER)
             clock.end_step()
             progress.step += 1

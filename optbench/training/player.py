@@ -21,6 +21,7 @@ from optbench.optimizers.core.eval_weights import frozen_statistics
 from optbench.optimizers.core.inner_state import full_state, load_full_state
 from optbench.optimizers.core.interface import Optimizer, requires_closure, takes_closure
 from optbench.optimizers.core.rates import peak_rates, set_rates
+from optbench.training.algebra_failures import Diverged, algebra_failures_named
 from optbench.training.clock import BACKWARD, FORWARD, LOGGING, OPTIMIZER, Clock
 from optbench.training.curvature import BatchCurvature, micro_batches, split_evenly
 from optbench.training.parallel import Communicator, Shards
@@ -99,7 +100,7 @@ class ActivePlayer:
         self.clock.to(OPTIMIZER)
         clipped = self._clip(first=True)
         before = self._measure_before(clipped) if measure else None
-        self._update(turn, loss)
+        self._try_update(turn, loss)
         if before is not None:
             self._measure_after(before)
         if self.curvature is not None:
@@ -210,6 +211,18 @@ class ActivePlayer:
             # gradients that are not finite, which fp16 skips, have no scale
             self.clip_sums += torch.where(report.norm.isfinite(), counted, 0.0)
         return report
+
+    def _try_update(self, turn: Turn, loss: Tensor) -> None:
+        """Take the step. Raises Diverged where its linear algebra fails; ranks with shards see NaN, all together."""
+        try:
+            with algebra_failures_named(self.module):
+                self._update(turn, loss)
+        except Diverged:
+            if self.shards is None:
+                raise
+            for parameter in self.parameters:
+                parameter.detach().fill_(torch.nan)
+            self.sync_shards()
 
     def _update(self, turn: Turn, loss: Tensor) -> None:
         if self.shards is not None:

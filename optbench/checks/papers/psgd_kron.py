@@ -95,6 +95,13 @@ def _updated(Qs: list[Array], diagonal: list[bool], U: Array, V: Array, precond_
     return new
 
 
+def _step(Qs: list[Array], M: Array) -> Array:
+    P = M
+    for i, Q in enumerate(Qs):
+        P = _along(Q.T @ Q, P, i)
+    return P * min(1.0, 1.1 / (np.sqrt(np.mean(P**2)) + 1e-12))
+
+
 def paper(
     theta: Array,
     steps: Iterable[tuple[Array, Evidence]],
@@ -140,9 +147,6 @@ def paper(
             U = U + damping * np.abs(U).mean() * V
             M = U if momentum_into_precond else M
             Qs = _updated(Qs, diagonal, U, V, precond_lr)
-        P = M
-        for i, Q in enumerate(Qs):
-            P = _along(Q.T @ Q, P, i)
-        P = P * min(1.0, 1.1 / (np.sqrt(np.mean(P**2)) + 1e-12))
+        P = _step(Qs, M)
         theta -= rate * (P.reshape(theta.shape) + weight_decay * theta)
         yield theta

@@ -21,8 +21,11 @@ The signs of QR's and eigh's columns are not normalised. The result does not dep
 that row of G' and m', leaves v unchanged, and is undone on the way back. The result does depend on the basis chosen for
 a repeated eigenvalue. The first R of a wide gradient has a null space of cols - rows dimensions (likewise L of a tall
 one); if that exceeds 1, the trajectory depends on the eigh used.
-Tensors of more than two dimensions are flattened to (shape[0], -1). With fewer than two, Q stays the identity: AdamW
-with the same conventions (first gradient skipped, eps before the bias correction, decay after the step).
+More than two dimensions: form "per_dimension", the official code's merge_dims=False (its default), has an L and a Q for
+each, of G with that dimension first and the rest flattened; "flattened" treats the matrix (shape[0], -1). s = b2 if
+shampoo_beta is None. A side above max_precondition_dim keeps Q = I. With fewer than two dimensions all do (the official
+precondition_1d=False): AdamW with the same conventions (first gradient skipped, eps before the bias correction, decay
+after the step).
 """
 
 import numpy as np
@@ -34,9 +37,15 @@ def _eigenvectors(M: Array) -> Array:
     return np.linalg.eigh(M)[1][:, ::-1]
 
 
-def _power_iteration(M: Array, Q: Array) -> tuple[Array, Array]:
-    order = np.argsort(-np.diag(Q.T @ M @ Q), kind="stable")
-    return np.linalg.qr(M @ Q[:, order])[0], order
+def _gram(G: Array, i: int) -> Array:
+    others = [axis for axis in range(G.ndim) if axis != i]
+    return np.tensordot(G, G, axes=(others, others))
+
+
+def _turned(X: Array, Qs: dict[int, Array], back: bool) -> Array:
+    for i, Q in Qs.items():
+        X = np.moveaxis(np.tensordot(Q, X, axes=(1 if back else 0, i)), 0, i)
+    return X
 
 
 def paper(
@@ -48,32 +57,33 @@ def paper(
     eps: float,
     weight_decay: float,
     interval: int,
-    shampoo_beta: float,
+    shampoo_beta: float | None,
+    form: str,
+    max_precondition_dim: int,
 ) -> Trajectory:
     """Yield theta after each step."""
     b1, b2 = betas
-    s = shampoo_beta
-    matrix = theta.ndim >= 2
-    rows, cols = (theta.shape[0], int(np.prod(theta.shape[1:]))) if matrix else (1, theta.size)
-    m, v = np.zeros((rows, cols)), np.zeros((rows, cols))
-    L, R = np.zeros((rows, rows)), np.zeros((cols, cols))
-    QL, QR = np.eye(rows), np.eye(cols)
+    s = b2 if shampoo_beta is None else shampoo_beta
+    flat = form == "flattened" and theta.ndim > 2
+    shape = (theta.shape[0], int(np.prod(theta.shape[1:]))) if flat else theta.shape
+    sides = [i for i, side in enumerate(shape) if side <= max_precondition_dim] if theta.ndim > 1 else []
+    m, v = np.zeros(shape), np.zeros(shape)
+    Ls = {i: np.zeros((shape[i], shape[i])) for i in sides}
+    Qs = {i: np.eye(shape[i]) for i in sides}
     for t, (g, rate) in enumerate(zip(steps, lr)):  # step 0 only initialises
-        G = np.asarray(g, dtype=np.float64).reshape(rows, cols)
+        G = np.asarray(g, dtype=np.float64).reshape(shape)
         if t > 0:
             m = b1 * m + (1 - b1) * G
-            v = b2 * v + (1 - b2) * (QL.T @ G @ QR) ** 2
-            N = QL @ ((QL.T @ m @ QR) / (np.sqrt(v) + eps)) @ QR.T
+            v = b2 * v + (1 - b2) * _turned(G, Qs, back=False) ** 2
+            N = _turned(_turned(m, Qs, back=False) / (np.sqrt(v) + eps), Qs, back=True)
             theta -= rate * np.sqrt(1 - b2**t) / (1 - b1**t) * N.reshape(theta.shape)
             theta *= 1 - rate * weight_decay
-        if matrix:
-            L = s * L + (1 - s) * G @ G.T
-            R = s * R + (1 - s) * G.T @ G
+        for i in sides:
+            Ls[i] = s * Ls[i] + (1 - s) * _gram(G, i)
             if t == 0:
-                QL, QR = _eigenvectors(L), _eigenvectors(R)
+                Qs[i] = _eigenvectors(Ls[i])
             elif t % interval == 0:
-                QL, order = _power_iteration(L, QL)
-                v = v[order, :]
-                QR, order = _power_iteration(R, QR)
-                v = v[:, order]
+                order = np.argsort(-np.diag(Qs[i].T @ Ls[i] @ Qs[i]), kind="stable")
+                Qs[i] = np.linalg.qr(Ls[i] @ Qs[i][:, order])[0]
+                v = np.take(v, order, axis=i)
         yield theta

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_problems import ADAHESSIAN, LBFGS, MUON, SHAMPOO, SOPHIA, history, quadratic
+from small_problems import ADAHESSIAN, KFAC, KRON, LBFGS, MUON, SHAMPOO, SOAP, SOPHIA, history, quadratic
 
 from optbench.checks.papers import (
     adahessian,
@@ -53,9 +53,9 @@ def make_steps(shape: tuple[int, ...], count: int, form: str) -> list[Any]:
 ADAMLIKE = {"lr": repeat(0.1), "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
 RULES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "muon": (muon, "gradient", MUON | {"nesterov": True, "ns_steps": 5, "scale": "rms", "weight_decay": 0.0}),
-    "psgd_kron": (psgd_kron, "probe", {"lr": repeat(0.1), "momentum": 0.9, "weight_decay": 0.0, "precond_lr": 0.1}),
+    "psgd_kron": (psgd_kron, "probe", KRON),
     "shampoo": (shampoo, "gradient", SHAMPOO | {"grafting": "adam", "betas": (0.9, 0.9), "interval": 2}),
-    "soap": (soap, "gradient", ADAMLIKE | {"interval": 2, "shampoo_beta": 0.9}),
+    "soap": (soap, "gradient", ADAMLIKE | SOAP | {"interval": 2}),
     "sophia_g": (sophia, "sampled", SOPHIA | {"rho": 1.0, "interval": 1, "weight_decay": 0.0}),
     "sophia_h": (sophia, "product", SOPHIA | {"rho": 1.0, "interval": 1, "weight_decay": 0.0}),
     "adahessian": (adahessian, "product", ADAHESSIAN | {"eps": 1e-4, "interval": 1, "weight_decay": 0.0}),
@@ -81,7 +81,7 @@ def test_theta_is_changed_in_place(name: str, shape: tuple[int, ...]) -> None:
 
 def test_theta_of_a_layer_is_changed_in_place() -> None:
     theta = np.ones((3, 5))
-    rule = {"lr": repeat(0.1), "damping": 0.01, "ema": 0.9, "momentum": 0.9, "weight_decay": 0.0, "interval": 2}
+    rule = KFAC | {"momentum": 0.9, "interval": 2, "kl_clip": 1e-3}
     assert all(now is theta for now in kfac.paper(theta, make_steps((3, 5), 6, "layer"), **rule))
     assert (theta != 1).all()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_problems import ADAHESSIAN, MUON, SHAMPOO, SOPHIA, arrays, history
+from small_problems import ADAHESSIAN, KFAC, KRON, MUON, SHAMPOO, SOAP, SOPHIA, arrays, history
 
 from optbench.checks.papers import (
     adahessian,
@@ -64,7 +64,7 @@ def test_muon_uses_adamw_for_vectors() -> None:
 
 def test_kfac_of_one_weight_and_its_bias() -> None:
     batch = (np.array([[1.0]]), np.array([[2.0]]))
-    rule = {"lr": repeat(0.1), "damping": 0.01, "ema": 0.9, "momentum": 0.5, "weight_decay": 0.0, "interval": 2}
+    rule = KFAC | {"momentum": 0.5, "interval": 2}
     first, second = history(kfac.paper(np.zeros((1, 2)), [batch, batch], **rule))
     # A = [[1, 1], [1, 1]], S = 4, pi = sqrt(1 / 4): A + 0.05 I has the eigenvalue 2.05 along (1, 1), S + 0.2 is 4.2
     natural = 2 / (4.2 * 2.05)
@@ -74,29 +74,57 @@ def test_kfac_of_one_weight_and_its_bias() -> None:
 
 def test_kfac_averages_its_factors_and_decays() -> None:
     batches = [(np.array([[1.0]]), np.array([[g]])) for g in (2.0, 4.0)]
-    rule = {"lr": repeat(0.1), "damping": 0.01, "ema": 0.9, "momentum": 0.0, "weight_decay": 0.5, "interval": 1}
+    rule = KFAC | {"weight_decay": 0.5}
     first, second = history(kfac.paper(np.ones((1, 2)), batches, **rule))
-    # S = 4, then 0.9 * 4 + 0.1 * 16 = 5.2, pi = sqrt(1 / S); all moves are along (1, 1)
+    # S = 4, then (4 + 16) / 2 = 10: the mean of both, since 1 - 1/2 < ema; pi = sqrt(1 / S); all moves are along (1, 1)
     x = 1 - 0.1 * (2 + 0.5) / (4.2 * 2.05)
     np.testing.assert_allclose(first, [[x, x]], rtol=1e-12)
-    pi = 5.2**-0.5
-    x -= 0.1 * (4 + 0.5 * x) / ((5.2 + 0.1 / pi) * (2 + 0.1 * pi))
+    pi = 10**-0.5
+    x -= 0.1 * (4 + 0.5 * x) / ((10 + 0.1 / pi) * (2 + 0.1 * pi))
     np.testing.assert_allclose(second, [[x, x]], rtol=1e-12)
+
+
+def test_kfac_clips_the_length_of_a_step() -> None:
+    batch = (np.array([[1.0]]), np.array([[2.0]]))
+    step = next(kfac.paper(np.zeros((1, 2)), [batch], **KFAC | {"kl_clip": 1e-6}))
+    # N = 2 / (4.2 * 2.05) (1, 1) and G = (2, 2): lr^2 nu^2 <N, G> = 1e-6
+    natural = 2 / (4.2 * 2.05)
+    np.testing.assert_allclose(step, [[-natural * (1e-6 / (4 * natural)) ** 0.5] * 2], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("shape", "power"), [((), 2), ((1,), 2), ((1, 1), 4)])
 def test_psgd_kron_of_one_entry(shape: tuple[int, ...], power: int) -> None:
     theta, (g, probe) = np.ones(shape), (np.full(shape, 2.0), {"probe": np.ones(shape)})
-    steps = psgd_kron.paper(theta, [(g, probe)], lr=repeat(0.1), momentum=0.5, weight_decay=0.5, precond_lr=0.5)
+    rule = KRON | {"momentum": 0.5, "weight_decay": 0.5, "precond_lr": 0.5}
     # bias-corrected M = 2, A^2 = 4, B^2 = 1: each factor becomes 1 - 0.5 * 3 / 5 = 0.7
-    np.testing.assert_allclose(next(steps), np.full(shape, 1 - 0.1 * (0.7**power * 2 + 0.5)), rtol=1e-12)
+    expected = np.full(shape, 1 - 0.1 * (0.7**power * 2 + 0.5))
+    np.testing.assert_allclose(next(psgd_kron.paper(theta, [(g, probe)], **rule)), expected, rtol=1e-12)
 
 
 def test_psgd_kron_limits_the_rms_of_its_update() -> None:
     pair = (np.array([10.0]), {"probe": np.array([1.0])})
-    steps = psgd_kron.paper(np.zeros(1), [pair], lr=repeat(1.0), momentum=0.0, weight_decay=0.0, precond_lr=0.5)
+    steps = psgd_kron.paper(np.zeros(1), [pair], **KRON | {"lr": repeat(1.0), "momentum": 0.0, "precond_lr": 0.5})
     assert 10 * (1 - 0.5 * 99 / 101) ** 2 > 1.1  # longer without the limit
     np.testing.assert_allclose(next(steps), [-1.1], rtol=1e-10)
+
+
+def test_psgd_kron_divides_by_a_bound_of_the_spectral_norm() -> None:
+    """S = [[2, 2], [2, 2]] has the norm 4 and the largest entry 2; its bound is exact."""
+    g, probe = np.array([[1.0, 1.0], [1.0, 1.0]]), {"probe": np.zeros((2, 2))}
+    rule = KRON | {"lr": repeat(1.0), "momentum": 0.0, "precond_lr": 0.5}
+    # both factors become I - 0.5 / 4 triu([[2, 2], [2, 2]]) = [[0.75, -0.25], [0, 0.75]]
+    q = np.array([[0.75, -0.25], [0.0, 0.75]])
+    expected = -q.T @ q @ g @ q.T @ q
+    np.testing.assert_allclose(next(psgd_kron.paper(np.zeros((2, 2)), [(g, probe)], **rule)), expected, rtol=1e-12)
+
+
+def test_psgd_kron_updates_by_its_schedule() -> None:
+    """A probability of 0.4 updates in every third step, after ceil(1 / 0.4); a step without an update has no probe."""
+    pair = np.ones(2), {"probe": np.zeros(2)}
+    steps = [(np.ones(2), None), (np.ones(2), None), pair, (np.ones(2), None)]
+    rule = KRON | {"lr": repeat(1.0), "momentum": 0.0, "update_probability": 0.4}
+    moves = np.diff([0.0, *(theta[0] for theta in history(psgd_kron.paper(np.zeros(2), steps, **rule)))])
+    np.testing.assert_allclose(moves, [-1, -1, -0.81, -0.81], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("interval", "second"), [(1, 3 / 5), (2, 3 / 4)])
@@ -131,7 +159,7 @@ def test_shampoo_refuses_an_unknown_grafting() -> None:
 
 @pytest.mark.parametrize("shape", [(), (1, 1)])
 def test_soap_skips_the_first_gradient_and_decays_after_the_step(shape: tuple[int, ...]) -> None:
-    rule = {
+    rule = SOAP | {
         "lr": repeat(0.1),
         "betas": (0.5, 0.75),
         "eps": 0.0,
@@ -146,7 +174,7 @@ def test_soap_skips_the_first_gradient_and_decays_after_the_step(shape: tuple[in
 
 
 def test_soap_is_adam_in_the_eigenbasis() -> None:
-    rule = {
+    rule = SOAP | {
         "lr": repeat(0.1),
         "betas": (0.5, 0.75),
         "eps": 1e-8,
@@ -162,7 +190,9 @@ def test_soap_is_adam_in_the_eigenbasis() -> None:
 def test_soap_reorders_its_moment_with_its_basis() -> None:
     rule = {"lr": repeat(0.1), "betas": (0.5, 0.75), "eps": 1e-14, "weight_decay": 0.0}
     diagonals = arrays([[4, 1], [1, 9], [2, 5], [3, 1]])  # the order of L's eigenvalues changes
-    steps = soap.paper(np.zeros((2, 2)), [np.diag(x) for x in diagonals], **rule, interval=1, shampoo_beta=0.5)
+    steps = soap.paper(
+        np.zeros((2, 2)), [np.diag(x) for x in diagonals], **rule | SOAP | {"shampoo_beta": 0.5, "interval": 1}
+    )
     expected = history(adamw.paper(np.zeros(2), diagonals[1:], **rule))
     np.testing.assert_allclose(history(steps)[1:], [np.diag(x) for x in expected], atol=1e-12)
 

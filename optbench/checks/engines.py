@@ -8,7 +8,7 @@ import torch
 from optbench.checks.gradient_feeds import feed_type
 from optbench.checks.result import Observation, differs, not_applicable, passes
 from optbench.checks.subject import Subject
-from optbench.optimizers.core.engine import has_compiler
+from optbench.optimizers.core.choose_engine import has_compiler
 
 STEPS = 12
 TOLERANCE = 1e-9  # of the farthest distance from the start, in float64

@@ -19,7 +19,8 @@ from optbench.optimizers.adopt import ADOPT
 from optbench.optimizers.amsgrad import AMSGrad
 from optbench.optimizers.core import compiled_call
 from optbench.optimizers.core import engine as engine_module
-from optbench.optimizers.core.engine import CONCATENATED_BELOW, RuleOptimizer, has_compiler
+from optbench.optimizers.core.choose_engine import has_compiler
+from optbench.optimizers.core.engine import CONCATENATED_BELOW, RuleOptimizer
 from optbench.optimizers.core.rule import elementwise, lerp, lerp_
 from optbench.optimizers.lamb import LAMB
 from optbench.optimizers.lion import Lion

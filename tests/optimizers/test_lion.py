@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from optbench.optimizers.core.engine import has_compiler
+from optbench.optimizers.core.choose_engine import has_compiler
 from optbench.optimizers.lion import Lion
 
 SHAPES = [(), (1,), (7,), (3, 5), (2, 3, 4), (2, 2, 3, 3), (0,)]

@@ -16,7 +16,7 @@ from optbench.checks.faithful import modifiers
 from optbench.checks.result import DIFFERS, PASS
 from optbench.checks.subject import make_subject
 from optbench.errors import ConfigError
-from optbench.optimizers.core.engine import has_compiler
+from optbench.optimizers.core.choose_engine import has_compiler
 from optbench.optimizers.core.state_bytes import state_bytes
 from optbench.optimizers.low_precision import Bf16, Int8, dynamic_map
 from optbench.sessions.session import execute

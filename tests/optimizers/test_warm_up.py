@@ -20,7 +20,7 @@ from optbench.checks.result import DIFFERS
 from optbench.checks.subject import make_subject
 from optbench.config import notices
 from optbench.optimizers.core import engine as engine_module
-from optbench.optimizers.core.engine import has_compiler
+from optbench.optimizers.core.choose_engine import has_compiler
 from optbench.optimizers.lion import Lion
 from optbench.records import Status
 from optbench.sessions.execute import execute

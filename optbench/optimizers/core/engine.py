@@ -10,21 +10,17 @@ A rule that is `bucketed` is called once for all parameters of equal shape, with
 Beside one, an elementwise rule gets its small tensors concatenated in the eager engine too.
 
 A rule's further needs are methods: `new_state` (zeros by default), `hyperparameters` of the step, `rule_of` (where
-tensors of one optimizer follow different rules) and `before_step` (for work on all tensors at once).
+tensors of one optimizer follow different rules) and `before_step` (for work on all tensors at once). A rule that needs
+sums over all tensors sets `summing`, a rule of its own that updates the state and adds to those sums.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import itertools
 import operator
-import os
-import shutil
-import sysconfig
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -35,7 +31,9 @@ from optbench.config.notices import say_once
 from optbench.errors import first_line, is_out_of_memory
 from optbench.optimizers.core import foreach
 from optbench.optimizers.core.buckets import Call, run_buckets
+from optbench.optimizers.core.choose_engine import choose_engine
 from optbench.optimizers.core.compiled_call import compiled_call
+from optbench.optimizers.core.flat_views import chunks, flat_views
 from optbench.optimizers.core.graph_numbers import GraphNumbers
 from optbench.optimizers.core.rule import (
     Closure,
@@ -48,8 +46,6 @@ from optbench.optimizers.core.rule import (
     is_elementwise,
 )
 from optbench.optimizers.core.storage import StoredState
-
-COMPILED_FROM_PARAMETERS = 1_000_000  # below, the calls cost more than the arithmetic, and compiling takes seconds
 
 # Elements below which a tensor is concatenated with others, and about the most in one concatenation. CPU (measured): a
 # call costs 20 us, as much as copying 16 Ki elements of all tensors there and back. CUDA (estimated at 3 TB/s): 1 Mi.
@@ -72,6 +68,13 @@ class Active(NamedTuple):
     state: State
 
 
+class Chosen(NamedTuple):
+    """A rule for every tensor, and its arguments after the state for a group."""
+
+    rule: Rule
+    numbers: Callable[[ParamGroup], Numbers]
+
+
 class RuleOptimizer(StoredState):
     """A torch optimizer from a rule. A subclass sets `rule`, `state_names` and `hyperparameters`."""
 
@@ -80,6 +83,10 @@ class RuleOptimizer(StoredState):
     """Names of the per-parameter state tensors: zeros at first, with the parameter's shape and dtype."""
     shaped = False
     """True if the rule needs the tensor's rows and columns; else it sees one dimension."""
+    summing: Rule | None = None
+    """A rule that runs before the step (see `add_up`). It treats every element by itself, but for its sums."""
+    sums = 0
+    """The number of sums, the last arguments of `summing`: tensors (1,) in float64, to which it adds."""
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any], engine: str = "eager") -> None:
         super().__init__(params, defaults)
@@ -107,6 +114,18 @@ class RuleOptimizer(StoredState):
 
     def before_step(self, active: list[Active]) -> None:
         """Prepare the step; called with all its tensors before the first one changes."""
+
+    def summing_numbers(self, group: ParamGroup) -> Numbers:
+        """Return the arguments of `summing` between the state and the sums."""
+        raise TypeError(f"{type(self).__name__} does not define summing_numbers()")
+
+    def add_up(self, active: list[Active]) -> list[Tensor]:
+        """Run `summing` on all tensors; return its sums over them, 0-d float64 tensors on the device of the first."""
+        rule, device = type(self).summing, active[0].theta.device
+        assert rule is not None
+        sums = [torch.zeros(1, dtype=torch.float64, device=device) for _ in range(self.sums)]
+        self._run_joined(active, Chosen(rule, lambda group: (*self.summing_numbers(group), *sums)))
+        return [total[0] for total in sums]
 
     # -- the step ----------------------------------------------------------------------------------------------------
 
@@ -170,21 +189,25 @@ class RuleOptimizer(StoredState):
 
     # -- compiled or concatenated ------------------------------------------------------------------------------------
 
-    def _run_joined(self, active: list[Active]) -> None:
-        """Run the rules: large tensors one by one, small ones of elementwise rules concatenated by what they share."""
+    def _run_joined(self, active: list[Active], chosen: Chosen | None = None) -> None:
+        """Run the rules: large tensors one by one, small ones of elementwise rules concatenated by what they share.
+
+        `chosen` gives another rule than the tensor's own, and its numbers."""
         numbers: dict[tuple[int, int], Numbers] = {}
         small: dict[tuple[Rule, Numbers, torch.device, tuple[torch.dtype, ...]], list[list[Tensor]]] = {}
         for theta, group, state in active:
             t = state["step"]
-            rule = self._stored_rule(theta, group, t)
+            rule = chosen.rule if chosen else self._stored_rule(theta, group, t)
             if (id(group), t) not in numbers:
-                numbers[id(group), t] = cast(Numbers, self._numbers(theta, group, t))
+                of_step = chosen.numbers(group) if chosen else self._numbers(theta, group, t)
+                numbers[id(group), t] = cast(Numbers, of_step)
+            joins = chosen is not None or is_elementwise(rule)
             tensors = [theta, theta.grad, *tensors_of(state)]
             as_it_is = self.shaped or (self.engine == "eager" and not is_elementwise(rule))
             views = self._flat_views if self.engine == "compiled" else flat_views
             flat = None if as_it_is else views(tensors)
             few = theta.numel() < CONCATENATED_BELOW.get(theta.device.type, 0)
-            if flat and few and is_elementwise(rule):
+            if flat and few and joins:
                 kind = (rule, numbers[id(group), t], theta.device, tuple(tensor.dtype for tensor in flat))
                 small.setdefault(kind, []).append(flat)
             elif flat or as_it_is:
@@ -231,7 +254,7 @@ class RuleOptimizer(StoredState):
         else:
             dtype, device = number_dtype(tensors[0].dtype), tensors[0].device
             scalars = [
-                x.to(dtype) if isinstance(x, Tensor) else as_tensor(i, float(x), dtype, device)
+                (x if x.ndim else x.to(dtype)) if isinstance(x, Tensor) else as_tensor(i, float(x), dtype, device)
                 for i, x in enumerate(numbers)
             ]
             compiled_call(rule, tensors, scalars)(*tensors, *scalars)
@@ -273,7 +296,10 @@ class RuleOptimizer(StoredState):
             sides = range(side, side + theta.ndim) if self.shaped else (length,)
             blank = torch.zeros(tuple(sides), dtype=theta.dtype, device=theta.device).requires_grad_()
             blank.grad = torch.zeros_like(blank)
-            self._run_joined([Active(blank, group, {"step": t, **self._stored_state(blank, group)})])
+            active = [Active(blank, group, {"step": t, **self._stored_state(blank, group)})]
+            if type(self).summing:
+                self.add_up(active)
+            self._run_joined(active)
 
 
 @functools.lru_cache(maxsize=256)  # a schedule brings new numbers in every step
@@ -294,52 +320,3 @@ def number_dtype(dtype: torch.dtype) -> torch.dtype:
 def tensors_of(state: State) -> list[Tensor]:
     """Return the state tensors in the rule's order."""
     return [value for name, value in state.items() if name != "step"]
-
-
-def flat_views(tensors: list[Tensor]) -> list[Tensor] | None:
-    """Return 1-d tensors over the memory of equally laid out ones (channels_last, say); None for others.
-
-    They are not views to autograd: the compiler would guard the shape of a view's base."""
-    if not all(tensor.is_contiguous() for tensor in tensors):
-        strides = tensors[0].stride()
-        order = sorted(range(len(strides)), key=lambda dim: -strides[dim])
-        if any(tensor.ndim != len(order) for tensor in tensors):  # state of another form, in the order of elements
-            return None
-        tensors = [tensor.permute(order) for tensor in tensors]
-        if not all(tensor.is_contiguous() for tensor in tensors):
-            return None
-    return [tensor.data if tensor.ndim == 1 else tensor.view(-1).data for tensor in tensors]
-
-
-def chunks(rows: list[list[Tensor]], elements: int) -> Iterator[list[list[Tensor]]]:
-    """Yield the rows in order, in lists of about `elements` elements at most."""
-    chunk: list[list[Tensor]] = []
-    count = 0
-    for row in rows:
-        chunk.append(row)
-        count += row[0].numel()
-        if count >= elements:
-            yield chunk
-            chunk, count = [], 0
-    if chunk:
-        yield chunk
-
-
-def choose_engine(parameters: list[Tensor]) -> str:
-    """Return "eager" or "compiled": large problems are compiled if a compiler is installed."""
-    large = sum(p.numel() for p in parameters) >= COMPILED_FROM_PARAMETERS
-    return "compiled" if large and has_compiler(parameters[0].device) else "eager"
-
-
-def has_compiler(device: torch.device) -> bool:
-    """Return True if torch.compile can make code for the device here."""
-    if not Path(sysconfig.get_path("include"), "Python.h").exists():  # both compilers build an extension of Python
-        return False
-    if device.type == "cuda":
-        return importlib.util.find_spec("triton") is not None and finds_program(os.environ.get("CC"), "gcc", "clang")
-    return finds_program(os.environ.get("CXX"), "g++", "clang++")
-
-
-def finds_program(*names: str | None) -> bool:
-    """Return True if one of the programs is installed; None stands for no program."""
-    return any(shutil.which(name) for name in names if name)

@@ -110,6 +110,7 @@ def sweep(
     protocol: str | None = None,
     extend_edges: bool | None = None,
     recipes: bool | None = None,
+    box: str | None = None,
     allow_unequal: bool | None = None,
     scale: str | None = None,
     study: str | None = None,
@@ -128,13 +129,12 @@ def sweep(
     """Tune with equal budgets, then rerun on fresh seeds, like `optbench sweep` with the same overrides and options.
 
     optbench.sweep(optimizer=["lion", "adamw"], model="mlp", trials=4, seeds=3): a list is a comparison. An interval is
-    text: {"optimizer.lr": "tag(log,interval(1e-5,1e-2))"}. A study file is named first:
-    optbench.sweep("study.yaml", trust=True).
+    text: {"optimizer.lr": "tag(log,interval(1e-5,1e-2))"}. A study file is first: ("study.yaml", trust=True).
 
     Finished runs are read, not repeated. Runs that diverge or fail are results too: see `problem`. Raise ConfigError,
     MissingError, Interrupted (checkpoints written; the same call continues)."""
     settings = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
-    settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes}
+    settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes, "box": box}
     settings |= {"search_seed": search_seed, "budgets": shares(plain(budgets)), "extend_edges": extend_edges}
     settings = {key: plain(value) for key, value in {**settings, "allow_unequal": allow_unequal}.items()}
     check_flags(trust=trust, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from optbench.errors import ConfigError
 if TYPE_CHECKING:
     from optbench.config import RunConfig
 
-EXPERIMENTS = "experiments"
+BOXES, EXPERIMENTS = "boxes", "experiments"
 TRAINED, FROZEN = {"trained": "yes"}, {"trained": "frozen", "weight_decay": "-"}
 """Words of the table of parameters."""
 
@@ -26,7 +26,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="optimizers, modifiers, models, data, tasks, schedules, clips, protocols, experiments or columns"
+            help="optimizers, boxes, modifiers, models, data, tasks, schedules, clips, protocols, experiments, columns"
         ),
     ] = "",
     config_dir: ConfigDir = None,
@@ -41,11 +41,13 @@ def list_(
     if what == "columns":
         output.table([{"column": name, "unit": c.unit, "meaning": c.meaning} for name, c in COLUMNS.items()])
         return
-    if what and what not in (*configuration.PLURALS, EXPERIMENTS):
-        raise ConfigError(
-            f"list {what}: there is no such list", f"Known: {', '.join(configuration.PLURALS)}, {EXPERIMENTS}, columns"
-        )
     folders = configuration.config_folders(config_dir)
+    if what == BOXES:
+        output.table([row for name in configuration.options(folders, "optimizer") for row in boxes(name, config_dir)])
+        return
+    if what and what not in (*configuration.PLURALS, EXPERIMENTS):
+        known = ", ".join([*configuration.PLURALS, BOXES, EXPERIMENTS, "columns"])
+        raise ConfigError(f"list {what}: there is no such list", f"Known: {known}")
     found = {
         kind: [describe(folders, group, name) for name in configuration.options(folders, group)]
         for kind, group in configuration.PLURALS.items()
@@ -56,6 +58,25 @@ def list_(
     output.answer(
         found, lambda: [table(kind, rows) if rows else print(f"{kind}: none") for kind, rows in found.items()]
     )
+
+
+def boxes(name: str, config_dir: Path | None) -> Iterator[dict[str, Any]]:
+    """Yield a row for each dimension of an optimizer's published box, and then of its others.
+
+    `decades`: the width on its scale, null for a list of values; `rule`: the decades that docs/boxes.md asks for."""
+    from optbench.config import load as load_config
+    from optbench.config.boxes import PUBLISHED, box_named, spans_of
+
+    optimizer = load_config([f"optimizer={name}"], config_dir).optimizer
+    for span in spans_of(optimizer.about, optimizer.settings):
+        low, *high = span.recommended
+        row = {"optimizer": name, "box": PUBLISHED, "key": span.key, "search": span.spec, "default": span.default}
+        row |= {"recommended": [low, *high] if high else low, "decades": round(span.decades, 2)}
+        yield row | {"rule": span.wanted}
+    for preset in optimizer.about.get("presets", {}):
+        for key, spec in box_named(optimizer, preset)[1].items():
+            row = {"optimizer": name, "box": preset, "key": key, "search": spec}
+            yield row | dict.fromkeys(("default", "recommended", "decades", "rule"))
 
 
 def experiments(required: bool) -> list[dict[str, str]]:

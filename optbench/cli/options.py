@@ -52,7 +52,11 @@ SweepWords = Annotated[
 ]
 Trials = Annotated[
     int | None,
-    typer.Option("--trials", help="Points of each optimizer's search space.  [default: 8 if all are 1-D, else 16]"),
+    typer.Option("--trials", help="Points of each optimizer's search space.  [default: 8 for each dimension]"),
+]
+Box = Annotated[
+    str | None,
+    typer.Option("--box", help="Search space by its name in each optimizer's file; `optbench list boxes` shows them."),
 ]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Final runs of each best trial, on fresh seeds.")]
 Shortlist = Annotated[

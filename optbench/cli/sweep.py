@@ -35,6 +35,7 @@ def sweep(
     protocol: options.Protocol = None,
     extend_edges: options.ExtendEdges = None,
     recipes: options.Recipes = None,
+    box: options.Box = None,
     allow_unequal: options.AllowUnequal = False,
     scale: options.Scale = None,
     study: options.SweepStudy = None,
@@ -57,7 +58,7 @@ def sweep(
     Defaults: conf/protocol/default.yaml. Exit code 3 if a run failed."""
     output = Output(as_json, quiet)
     settings = {"trials": trials, "seeds": seeds, "tune_seeds": tune_seeds, "sampler": sampler, "pruner": pruner}
-    settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes}
+    settings |= {"shortlist": shortlist, "shortlist_seeds": shortlist_seeds, "recipes": recipes, "box": box}
     settings |= {"search_seed": search_seed, "budgets": numbers("--budgets", budgets)}
     settings |= {"extend_edges": extend_edges, "allow_unequal": allow_unequal or None}
     how = SweepOptions(

@@ -6,15 +6,13 @@ data set (`about.data`); `conf/workload/MODEL-DATA.yaml`, if it exists, sets the
 """
 
 from optbench.config.composition import Composition, load
+from optbench.config.dimensions import Dimension, dimension_of_spec
 from optbench.config.files import config_folders, find_option, options, packaged_folder, read_yaml
 from optbench.config.runconfig import GROUPS, Choice, RunConfig
 from optbench.config.study_overrides import (
     SEARCHED,
     Axis,
-    Dimension,
     SweepOverrides,
-    boxes_of,
-    dimension_of_spec,
     parse_sweep,
 )
 from optbench.config.trees import flatten
@@ -45,7 +43,6 @@ __all__ = [
     "SweepOverrides",
     "Variation",
     "as_typed",
-    "boxes_of",
     "config_folders",
     "dimension_of_spec",
     "find_option",

@@ -41,6 +41,25 @@ def is_groups(value: object) -> bool:
     return named and set(value) <= {"matrices", "rest"}  # pyright: ignore[reportArgumentType]
 
 
+def is_presets(value: object) -> bool:
+    """Return True for boxes by name, each a mapping to texts beside the settings that it is `when` for."""
+    boxes = value.values() if is_mapping(value) else ()
+    return is_mapping(value) and all(
+        is_mapping(box)
+        and is_text_mapping({key: spec for key, spec in box.items() if key != "when"})
+        and is_mapping(box.get("when", {}))
+        for box in boxes
+    )
+
+
+def is_recommended(value: object) -> bool:
+    """Return True for a mapping to numbers, or to lists of two."""
+    return is_mapping(value) and all(
+        as_number(one) is not None or (is_list(one) and len(one) == 2 and None not in map(as_number, one))
+        for one in value.values()
+    )
+
+
 FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(
         (
@@ -60,6 +79,8 @@ FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "task": ("text", is_text),
     "groups": ("the groups' settings: {matrices: {rank: 8}, rest: {}}, or the names of the groups", is_groups),
     "fixed": ("a mapping or a list of texts", lambda value: is_mapping(value) or is_texts(value)),
+    "presets": ('boxes by name: {marin: {lr: "log [1e-4, 1e-2]"}}', is_presets),
+    "recommended": ("a mapping to numbers, or to [LOW, HIGH]", is_recommended),
     "rank": ("a number", lambda value: as_number(value) is not None),
     "evaluations": ("a number, varies, or {every: KEY, count: N}", is_evaluations),
     "reads": ("text or a list of texts", lambda value: is_text(value) or is_texts(value)),
@@ -96,7 +117,8 @@ OPTIMIZER_FACTS = (
         "package",
         "paper",
     ),
-    *("players", "reference", "renames", "requires", "schedule", "search", "shapes", "shardable", "source_sha256"),
+    *("players", "presets", "recommended", "reference", "renames", "requires", "schedule", "search", "shapes"),
+    *("shardable", "source_sha256"),
     *("state", "takes", "target", "tolerance", "valid"),
 )
 

@@ -28,7 +28,7 @@ from optbench.config.schema import conform, spec_of
 from optbench.config.second_player import check_players, first_of, group_of
 from optbench.config.sources import file_of, is_own, with_source
 from optbench.config.target import off_is_null, with_target
-from optbench.config.trees import Node, assign, flatten, merged, unflatten
+from optbench.config.trees import Node, assign, flatten, is_list, merged, place_in_list, unflatten
 from optbench.config.values import shown
 from optbench.errors import ConfigError, nearest, suggest
 
@@ -101,11 +101,15 @@ class Composition(Choices):
     def _assign(self, config: Node, assignment: Assignment) -> None:
         for key, value in flatten({assignment.key: assignment.value}).items():
             self._check_key(key, assignment)
-            assign(config, key, value)
+            try:
+                assign(config, key, value)
+            except ValueError as error:
+                raise ConfigError(f"{shown(assignment.text)}: {error}") from None
 
     def _check_key(self, key: str, assignment: Assignment) -> None:
         known = self.known_keys
-        if key in known:
+        head, place = place_in_list(key)
+        if key in known or (place is not None and is_list(known.get(head))):
             return
         inner = [name for name in known if name.startswith(key + ".")]
         if inner:
@@ -232,7 +236,7 @@ class Composition(Choices):
         try:
             return conform(value, spec, None if default == "???" else default)  # a required value has no type yet
         except ValueError as error:
-            text = next((a.text for a in reversed(self.values) if key.startswith(a.key)), None)
+            text = next((a.text for a in reversed(self.values) if key.startswith(place_in_list(a.key)[0])), None)
             where = shown(text) if text else f"{self.origin(key)}: {key}={shown(value)}"
             raise ConfigError(f"{where}: {error}") from None
 
@@ -248,7 +252,7 @@ class Composition(Choices):
         if key == "target" and self.target_file and self.run_config().target_source:
             return short_path(self.target_file, self.folders)
         for assignment in reversed(self.values):
-            if key == assignment.key or key.startswith(assignment.key + "."):
+            if key in (assignment.key, place_in_list(assignment.key)[0]) or key.startswith(assignment.key + "."):
                 return f"override {assignment.text}"
         if group in SECOND:
             chosen = self.chosen.get(group)

@@ -12,9 +12,10 @@ from typing import Any
 
 from optbench.config import imports
 from optbench.config.about import OPTIMIZER_FACTS, check_facts, check_known
+from optbench.config.boxes import WHEN
+from optbench.config.dimensions import dimension_of_spec
 from optbench.config.sources import source_sha256
-from optbench.config.study_overrides import dimension_of_spec
-from optbench.config.trees import Node, flatten, is_list, is_mapping, merged
+from optbench.config.trees import Node, flatten, is_list, is_mapping, leaf, merged
 from optbench.config.values import shown
 from optbench.errors import ConfigError, suggest
 
@@ -25,7 +26,7 @@ OWN_DECAY = ("problem", "named_parameters")
 """Forms of what to optimize (`about.takes`) with which an optimizer chooses itself what decays."""
 REST = {"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
 """The settings of AdamW, which trains the rest where an optimizer takes matrices alone."""
-NOT_OF_CLASS = ("name", "target", "implementations", "search")
+NOT_OF_CLASS = ("name", "target", "implementations")
 
 
 def describe(path: str) -> Node:
@@ -100,7 +101,7 @@ def facts_of(target: Any, path: str) -> Node:
     if first is not None and first.name == "named_parameters":
         found = {"takes": "named_parameters", **found}
     found = {str(key): list(value) if is_list(value) else value for key, value in found.items()}
-    check_known(found, f"{path}: about", [name for name in OPTIMIZER_FACTS if name not in NOT_OF_CLASS[:3]])
+    check_known(found, f"{path}: about", [name for name in OPTIMIZER_FACTS if name not in NOT_OF_CLASS])
     check_facts(found, f"{path}: about")
     return found
 
@@ -121,19 +122,36 @@ def refuse_taken(keywords: Mapping[str, object], facts: Node, path: str) -> None
 
 def check_keys(about: Node, node: Node, path: str) -> None:
     """Raise ConfigError where `search`, `valid` or `evaluations` name a setting that the optimizer does not have."""
-    known = list(flatten(node))
+    known = flatten(node)
     every = about.get("evaluations")
-    named = {"search": about.get("search", {}), "valid": {k: "" for k in about["valid"] if k != NO_DECAY}}
+    boxes = {"search": about.get("search", {}), **{f"presets.{name}": box for name, box in presets_of(about).items()}}
+    named = {**boxes, "valid": {k: "" for k in about["valid"] if k != NO_DECAY}}
     named["evaluations.every"] = {every["every"]: ""} if is_mapping(every) else {}
     for fact, keys in named.items():
         for key in keys:
-            if key not in known:
+            if key not in known and not (fact in boxes and has_element(known, key)):
                 raise ConfigError(f"{path}: {fact}: there is no setting '{shown(key)}'", suggest(str(key), known))
-    for key, spec in about.get("search", {}).items():
-        try:
-            dimension_of_spec(f"search.{key}", spec)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error.message}", error.hint) from None
+    for fact, box in boxes.items():
+        for key, spec in box.items():
+            try:
+                dimension_of_spec(f"{fact}.{key}", spec)
+            except ConfigError as error:
+                raise ConfigError(f"{path}: {error.message}", error.hint) from None
+
+
+def presets_of(about: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the boxes of `about.presets` without the settings that they are `when` for."""
+    return {
+        name: {key: spec for key, spec in box.items() if key != WHEN} for name, box in about.get("presets", {}).items()
+    }
+
+
+def has_element(leaves: Mapping[str, object], key: str) -> bool:
+    """Return True for a key of one element of a list: betas.1."""
+    try:
+        return leaf(leaves, key) is not None
+    except KeyError:
+        return False
 
 
 def class_path(value: object) -> str | None:

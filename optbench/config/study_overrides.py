@@ -3,6 +3,7 @@
 optimizer=lion,adamw                               compared: choices and ranges span the cells of the sweep
 optimizer.lr=interval(1e-5,1e-2)                   searched on a linear scale
 optimizer.lr=tag(log,interval(1e-5,1e-2))          searched on a logarithmic scale
+optimizer.betas.1=tag(one_minus,interval(0.9,0.999)) one element of a list, on a logarithmic scale of 1 - value
 optimizer.lr=1e-3,3e-3,1e-2                        numbers of an optimizer, a modifier, a schedule, a clip: searched
 optimizer.lr=tag(compare,choice(1e-3,1e-2))        ... unless they are tagged `compare`
 """
@@ -10,11 +11,12 @@ optimizer.lr=tag(compare,choice(1e-3,1e-2))        ... unless they are tagged `c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from optbench.config.dimensions import Dimension, checked
 from optbench.config.files import config_folders, options
 from optbench.config.modifiers import modifier_files
 from optbench.config.overrides import is_bare_text, parse_override, root_cause
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from optbench.config.hydra_api import ParsedOverride
 
 SEARCHED = ("optimizer", "optimizer_d", "schedule", "clip")  # groups whose numbers are hyperparameters
-TAGS = ("compare", "log")
+TAGS = ("compare", "log", "one_minus")
 MOST_VALUES = 10_000  # of a key: more would be years of runs
 
 
@@ -38,18 +40,6 @@ class Axis:
     key: str
     values: tuple[str, ...]
     """As typed after `key=`."""
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """A key that is searched: an interval, or a list of values."""
-
-    key: str
-    low: float = math.nan
-    high: float = math.nan
-    log: bool = False
-    integer: bool = False
-    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,24 +93,10 @@ def interval(key: str, override: ParsedOverride, text: str) -> Dimension:
     if "compare" in override.tags:
         raise ConfigError(f"{shown(text)}: an interval is searched and cannot be compared")
     low, high = override.bounds
-    integer = isinstance(low, int) and isinstance(high, int)
-    return checked(Dimension(key, float(low), float(high), "log" in override.tags, integer), text)
-
-
-def checked(dimension: Dimension, text: str) -> Dimension:
-    """Return the dimension. Raises ConfigError for an interval that cannot be searched."""
-    low, high = dimension.low, dimension.high
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ConfigError(f"{shown(text)}: an interval needs two finite bounds")
-    if dimension.integer and not (low.is_integer() and high.is_integer()):
-        raise ConfigError(f"{shown(text)}: an interval of whole numbers needs whole bounds")
-    if low == high:
-        raise ConfigError(f"{shown(text)}: the bounds are equal", f"To fix the value: {dimension.key}={low:g}")
-    if low > high:
-        raise ConfigError(f"{shown(text)}: the lower bound is the larger one", f"Say interval({high:g},{low:g})")
-    if dimension.log and low <= 0:
-        raise ConfigError(f"{shown(text)}: a logarithmic interval must be above zero", "Start at e.g. 1e-5")
-    return dimension
+    one_minus = "one_minus" in override.tags
+    integer = isinstance(low, int) and isinstance(high, int) and not one_minus
+    log = "log" in override.tags and not one_minus
+    return checked(Dimension(key, float(low), float(high), log, integer, one_minus=one_minus), text)
 
 
 def listed(
@@ -165,24 +141,3 @@ def texts_of(override: ParsedOverride, text: str) -> list[str]:
         return override.texts()
     except Exception as error:
         raise ConfigError(f"{shown(text)}: cannot be listed ({shown(root_cause(error))})") from error
-
-
-def dimension_of_spec(key: str, spec: str) -> Dimension:
-    """Return a searched interval as YAML files state it: "log [1e-5, 1e-2]", "[0, 1]", "int [1, 8]"."""
-    words, _, bounds = spec.partition("[")
-    kinds = set(words.split())
-    parts = bounds.rstrip("] ").split(",")
-    text = f'{key}: "{spec}"'
-    if not bounds.endswith("]") or len(parts) != 2 or kinds - {"log", "int"}:
-        raise ConfigError(f"{text}: not an interval", 'Intervals look like "log [1e-5, 1e-2]" or "[0, 1]"')
-    try:
-        low, high = float(parts[0]), float(parts[1])
-    except ValueError:
-        raise ConfigError(f"{text}: its bounds are not numbers") from None
-    return checked(Dimension(key, low, high, "log" in kinds, "int" in kinds), text)
-
-
-def boxes_of(about: Mapping[str, Any], group: str) -> tuple[Dimension, ...]:
-    """Return the published search box of a choice (`about.search`), in the order of its file."""
-    search: Mapping[str, str] = about.get("search", {})
-    return tuple(dimension_of_spec(f"{group}.{key}", spec) for key, spec in search.items())

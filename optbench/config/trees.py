@@ -45,10 +45,39 @@ def unflatten(leaves: Mapping[str, object]) -> Node:
     return tree
 
 
+def place_in_list(key: str) -> tuple[str, int | None]:
+    """Return the key of a list and the place in it that `betas.1` names; any other key as it is, with None."""
+    head, _, last = key.rpartition(".")
+    return (head, int(last)) if head and last.isascii() and last.isdigit() else (key, None)
+
+
+def leaf(leaves: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key among leaves, or of one element of a list: betas.1. Raises KeyError."""
+    if key in leaves:
+        return leaves[key]
+    head, place = place_in_list(key)
+    if place is None or not is_list(leaves[head]) or place >= len(leaves[head]):
+        raise KeyError(key)
+    return leaves[head][place]
+
+
+def with_element(values: object, place: int, value: object) -> list[object]:
+    """Return a list with another value in one place, counted from 0. Raises ValueError for a place that it lacks."""
+    if not is_list(values):
+        raise ValueError("not a list")
+    if place >= len(values):
+        raise ValueError(f"the list has {len(values)} elements: 0 to {len(values) - 1}")
+    return [*values[:place], value, *values[place + 1 :]]
+
+
 def assign(tree: Node, key: str, value: object) -> None:
-    """Set the value of a dotted key."""
+    """Set the value of a dotted key, or of one element of a list: betas.1. Raises ValueError for a place that the list
+    lacks."""
     *path, last = key.split(".")
-    for part in path:
+    for depth, part in enumerate(path):
+        if depth == len(path) - 1 and is_list(tree.get(part)) and last.isdigit():
+            tree[part] = with_element(tree[part], int(last), value)
+            return
         tree = tree[part] if is_mapping(tree.get(part)) else tree.setdefault(part, {})
     tree[last] = value
 

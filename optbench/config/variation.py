@@ -11,7 +11,7 @@ from optbench.config.composition import Composition
 from optbench.config.runconfig import Choice, RunConfig
 from optbench.config.schema import conform
 from optbench.config.target import is_workload_key, with_target
-from optbench.config.trees import flatten, unflatten
+from optbench.config.trees import flatten, place_in_list, unflatten, with_element
 from optbench.config.values import as_typed
 from optbench.errors import ConfigError
 
@@ -44,9 +44,10 @@ class Variation:
 
     def _is_plain(self, key: str, value: object) -> bool:
         """Return True for a valid seed, and for a known key that nothing else depends on."""
-        if key in self._references or "${." in self._references:
+        name = place_in_list(key)[0]
+        if name in self._references or "${." in self._references:
             return False
-        return self._is_seed(value) if key == "seed" else key in self._keys
+        return self._is_seed(value) if key == "seed" else key in self._keys or name in self._keys
 
     def _is_seed(self, value: object) -> bool:
         try:
@@ -83,7 +84,9 @@ def varied_choice(group: str, choice: Choice, settings: Mapping[str, object]) ->
     valid: Mapping[str, str] = choice.about.get("valid", {})
     for key, value in settings.items():
         try:
-            leaves[key] = conform(value, valid.get(key), leaves[key])
+            name, place = (key, None) if key in leaves else place_in_list(key)
+            whole = value if place is None else with_element(leaves[name], place, value)
+            leaves[name] = conform(whole, valid.get(name), leaves[name])
         except ValueError as error:
             raise ConfigError(f"{group}.{key}={as_typed(value)}: {error}") from None
     return dataclasses.replace(choice, settings=unflatten(leaves))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from optbench.config.trees import flatten, unflatten
+from optbench.config.trees import assign, flatten, unflatten
 from optbench.config.values import as_number
 from optbench.errors import ConfigError
 from optbench.reports.contenders import DONE, Contender, contenders_of
@@ -74,12 +74,14 @@ def row_of(number: int, values: Mapping[str, object], study: str, cells: Mapping
         seconds = parsed(values.get(OPTIMIZER_SECONDS, ""), float)
     except ValueError as error:
         raise ConfigError(f"{file}: line {number + 2}: {error}") from None
-    config = flatten(cells[label].config.as_dict())
+    config = unflatten(flatten(cells[label].config.as_dict()))
     keys = [dimension.key for dimension in cells[label].box.dimensions]
-    config |= {key: value for key, value in words_of(known.get("overrides")).items() if key in keys}
+    for key, value in words_of(known.get("overrides")).items():
+        if key in keys:
+            assign(config, key, value)
     row = dict.fromkeys(COLUMNS) | {"shared": False} | known
     row |= {"study": study, "run_id": f"stored-{number:05d}", "folder": "", "searched": keys}
-    row |= {"config": json.dumps(unflatten(config)), "seconds": {"optimizer": seconds} if seconds else None}
+    row |= {"config": json.dumps(config), "seconds": {"optimizer": seconds} if seconds else None}
     row["metric_scale"] = row["metric_scale"] or KNOWN_SCALES.get(str(row["metric"]))
     return cast("RunRow", row)
 
@@ -111,6 +113,8 @@ def entry_of(cell: Cell, study: Study, runs: Sequence[RunRow]) -> CellEntry:
         "choices": list(cell.choices),
         "workload": list(cell.workload),
         "evaluations_per_step": cell.evaluations,
+        "box_name": cell.box_name,
+        "box": cell.box.as_dict(),
         "stage": DONE,
         "winner": contender.winner,
         "edges": [list(edge) for edge in edges_of(cell, study, contender, runs)],

@@ -15,7 +15,7 @@ from optbench import config
 from optbench.checks import matrix
 from optbench.config import imports
 from optbench.config.schema import conform
-from optbench.config.trees import flatten
+from optbench.config.trees import flatten, place_in_list
 from optbench.contracts import Turn
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build
@@ -124,7 +124,7 @@ def chosen(name: str, impl: str) -> config.Choice:
 def test_an_optimizer_has_paper_search_space_and_state(name: str) -> None:
     choice = config.load([f"optimizer={name}"]).optimizer
     assert {"algorithm", "paper", "implementations", "state", "needs", "search", "valid"} <= set(choice.about)
-    assert set(choice.about["search"]) <= set(choice.settings)
+    assert {place_in_list(key)[0] for key in choice.about["search"]} <= set(choice.settings)
 
 
 @pytest.mark.parametrize(("name", "impl"), IMPLEMENTATIONS)

@@ -215,7 +215,7 @@ def test_extending_gives_every_cell_the_same_number_of_trials() -> None:
     lion, adamw = played.of("lion"), played.of("adamw")
     assert len(lion.trials) == len(adamw.trials) == 8 + 2 * 4  # two rounds, then it is told and left
     assert played.extended == [4, 4]
-    assert lion.box.as_dict()["optimizer.lr"].startswith("log [1e-05, ")
+    assert lion.box.as_dict()["optimizer.lr"].startswith("log [9e-06, ")
     assert max(t.values["optimizer.lr"] for t in lion.trials) > 1e-2  # beyond the published box
     assert max(t.values["optimizer.lr"] for t in lion.trials[:8]) <= 1e-2
     assert adamw.box == adamw.cell.box  # within its box, on further points

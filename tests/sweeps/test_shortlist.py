@@ -77,13 +77,15 @@ def test_any_sampler_has_a_shortlist(sampler: str) -> None:
 # -- the default -------------------------------------------------------------------------------------------------------
 
 
-def test_one_dimension_has_eight_points_of_a_grid_and_more_have_sixteen_each() -> None:
-    one, cells = planned(default("optimizer=sgd,adam", ONE_D))
+def test_each_dimension_of_the_largest_box_gives_all_eight_points() -> None:
+    one, cells = planned(default("optimizer=sgd,momentum", ONE_D))
     assert [len(cell.box) for cell in cells] == [1, 1]
     assert (one.trials, total_runs(one, cells)) == (8, 2 * (8 + 6 + 8))
     two, cells = planned(default("optimizer=sgd,lion", boxes={"sgd": {"lr": "log [1e-3, 1]"}}))
     assert [len(cell.box) for cell in cells] == [1, 2]
     assert (two.trials, total_runs(two, cells)) == (16, 2 * (16 + 6 + 8))
+    three, cells = planned(default("optimizer=adamw,lion"))
+    assert [len(cell.box) for cell in cells] == [3, 2] and three.trials == 24
     assert planned(default("optimizer=sgd,lion", trials=5))[0].trials == 5
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optbench.config import Dimension
-from optbench.sweeps.study.space import Box, describe, neighbour, position, rounded, value_at
+from optbench.config.dimensions import spec_of_dimension
+from optbench.sweeps.study.space import Box, neighbour, position, rounded, value_at
 
 LINEAR = Dimension("a", 0.0, 1.0)
 LOG = Dimension("b", 1e-4, 1.0, log=True)
@@ -139,7 +140,7 @@ def test_beyond_moves_only_what_lies_on_an_edge_and_joined_covers_both() -> None
 
 
 def test_words_are_those_of_yaml() -> None:
-    assert [describe(d) for d in (LINEAR, LOG, WHOLE, LOG_WHOLE, LISTED)] == [
+    assert [spec_of_dimension(d) for d in (LINEAR, LOG, WHOLE, LOG_WHOLE, LISTED)] == [
         "[0, 1]",
         "log [0.0001, 1]",
         "int [1, 4]",

@@ -141,11 +141,20 @@ def row(entry: Entry, headline: str, span: Span, sign: float, level: float) -> R
         tuned=contender.chosen,
         luck=math.sqrt(arm_selection_variance(entry.arm)),
         edges=tuple((key, end) for key, end in contender.cell.get("edges") or ()),
+        box=box_of(contender),
         trained=entry.trained,
         waiting=entry.waiting,
         given=given(contender),
         loss=test_loss(contender, level),
     )
+
+
+def box_of(contender: Contender) -> str:
+    """Return the name of a contender's search box with its intervals; empty where study.json does not say."""
+    name, box = contender.cell.get("box_name"), contender.cell.get("box")
+    if not name or not isinstance(box, Mapping):
+        return ""
+    return f"{name}: " + ", ".join(f"{str(key).partition('.')[2]} {spec}" for key, spec in box.items())
 
 
 def given(contender: Contender) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ OPTIONS = {  # setting of a study: the option of `optbench sweep` that sets it
     "extend_edges": "--extend-edges",
     "allow_unequal": "--allow-unequal",
     "recipes": "--recipes",
+    "box": "--box",
 }
 PLAIN_KEYS = (
     "optimizer",

@@ -50,6 +50,8 @@ class Row:
     """Tuned hyperparameters by key."""
     edges: tuple[tuple[str, str], ...] = ()
     """(key, "low" or "high") of tuned values on the edge of the search box: undertuned."""
+    box: str = ""
+    """The search box by name (published, that of a preset, study) with its intervals; empty if it is not known."""
     trained: bool | None = None
     """True if shown to beat the trivial answer, False if not. None: no result, or the trivial answer is unknown."""
     waiting: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from optbench.config.trees import is_list
 from optbench.reports.read.columns import RunRow
 
 ABSENT = object()
@@ -18,12 +19,16 @@ def config_of(run: RunRow) -> Config:
 
 
 def value_in(config: Config, key: str) -> object:
-    """Return the value of a dotted key: of a group (model, optimizer) its name, of a modifier True, else ABSENT."""
+    """Return the value of a dotted key, or of one element of a list: betas.1. That of a group (model, optimizer) is its
+    name, of a modifier True, of any other key ABSENT."""
     found: object = config
     for part in key.split("."):
-        if not isinstance(found, Mapping) or part not in found:
+        if is_list(found) and part.isdigit() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, Mapping) and part in found:
+            found = found[part]
+        else:
             return ABSENT
-        found = found[part]
     return found.get("name", True) if isinstance(found, Mapping) else found
 
 

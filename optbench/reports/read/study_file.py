@@ -16,6 +16,8 @@ class CellEntry(TypedDict, total=False):
     stage: object
     winner: int | None
     edges: list[list[str]]
+    box_name: object
+    box: object
 
 
 class StudyFile(TypedDict):

@@ -49,6 +49,7 @@ def cell_summary(progress: CellProgress, outcomes: Mapping[str, Outcome]) -> dic
         "direction": measured.direction if measured else None,
         "steps": None if "steps" in unread else progress.cell.config.steps,
         "evaluated_samples": None if unread else progress.cell.evaluated_samples,
+        "box_name": progress.cell.box_name,
         "box": progress.box.as_dict(),
         "trials": len(progress.trials),
         "failed": count_failures([*tuning, *finals]),

@@ -73,6 +73,7 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError | 
     found: dict[str, Any] = {
         "cell": cell.label,
         "optimizer": config.optimizer.name,
+        "box_name": cell.box_name,
         "box": cell.box.as_dict(),
         "given": list(cell.given),
         "trials": study.trials if len(cell.box) else 0,

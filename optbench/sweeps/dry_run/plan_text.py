@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optbench.config.boxes import PUBLISHED
 from optbench.sweeps.display.summary import given_lines
 from optbench.sweeps.executors.machine import CONTEXT_BYTES, available_bytes, device_free_bytes
 from optbench.sweeps.executors.registry import LOCAL
@@ -76,6 +77,12 @@ def free_bytes(root: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
+def box_text(name: str, box: Mapping[str, str]) -> str:
+    """Return a search box in one line, with its name unless it is the published one."""
+    text = ", ".join(f"{key.partition('.')[2]} {spec}" for key, spec in box.items())
+    return text if name in ("", PUBLISHED) else f"{name}: {text}"
+
+
 def table_row(row: Mapping[str, Any]) -> dict[str, str]:
     """Return the row of a cell in the table for people."""
     from optbench.trackers.console import duration, size
@@ -84,7 +91,7 @@ def table_row(row: Mapping[str, Any]) -> dict[str, str]:
     ended = sum(row["runs"][stage]["ended"] for stage in STAGES)
     shown = {
         "cell": row["cell"],
-        "box": ", ".join(f"{key.partition('.')[2]} {box}" for key, box in row["box"].items()) or "-",
+        "box": box_text(row["box_name"], row["box"]) or "-",
         "trials": str(row["trials"]),
         "runs (tune + final)": f"{counts}, {ended} done" if ended else counts,
         "steps" if row["evaluated_samples"] is not None else "steps asked of the script": f"{row['steps']:,}",

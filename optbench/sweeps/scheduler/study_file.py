@@ -141,6 +141,7 @@ def cell_content(progress: CellProgress) -> dict[str, object]:
         "evaluations_per_step": cell.evaluations,
         "metric": measured.metric if measured else None,
         "direction": measured.direction if measured else None,
+        "box_name": cell.box_name,
         "box": progress.box.as_dict(),
         "dimensions": [{**asdict(d), "values": list(d.values)} for d in progress.box.dimensions],
         "stage": progress.stage,

@@ -28,6 +28,8 @@ class Cell:
     evaluations: float | None
     """Gradient evaluations per step; None if they vary."""
     variation: Variation
+    box_name: str = ""
+    """published, the name of another box of its file, or study for one that the study states; empty: no search."""
     given: tuple[str, ...] = ()
     """Values that this cell alone has among those it is compared with, as "key=value (source)"."""
     dropped: tuple[str, ...] = ()

@@ -16,12 +16,11 @@ from optbench.config import (
     RunConfig,
     SweepOverrides,
     Variation,
-    boxes_of,
-    dimension_of_spec,
     parse_sweep,
 )
+from optbench.config.boxes import box_named, dimensions_of
 from optbench.config.overrides import plain_text, unquoted
-from optbench.config.trees import flatten
+from optbench.config.trees import flatten, leaf, place_in_list
 from optbench.config.values import shown
 from optbench.errors import ConfigError, OptbenchError
 from optbench.sweeps.study.boxes import box_for, check_boxes
@@ -32,7 +31,8 @@ from optbench.sweeps.study.space import Box
 from optbench.sweeps.study.study import Study, check_groups
 
 MOST_CELLS = 10_000  # each is tuned by several runs
-FEW, MANY = 8, 16  # trials of a study whose search boxes have one dimension, and of others
+OWN_BOX = "study"  # the name of a box that a study states itself
+TRIALS = 8  # for each dimension of the largest search box
 
 
 def planned(study: Study, config_dir: Path | None = None) -> tuple[Study, list[Cell]]:
@@ -40,7 +40,7 @@ def planned(study: Study, config_dir: Path | None = None) -> tuple[Study, list[C
     cells = expand(study, config_dir)
     if study.trials:
         return study, cells
-    chosen = replace(study, trials=FEW if all(len(cell.box) < 2 for cell in cells) else MANY)
+    chosen = replace(study, trials=TRIALS * max(1, *(len(cell.box) for cell in cells)))
     check_groups(chosen)
     return chosen, cells
 
@@ -95,7 +95,8 @@ def make_cell(
             length = f"samples={steps * config.batch_size}" if in_samples else f"steps={steps}"
             composition = Composition([*overrides, length], config_dir)
         variation = Variation(composition)
-        box = box_of(study, parsed, variation)
+        dropped = {text.partition("=")[0] for text in more}  # from a recipe, which fixes nothing any more
+        box, box_name = box_of(study, parsed, variation, dropped)
         if study.needs_target and variation.base.target is None:
             model, data = config.model.name, config.data.name
             raise ConfigError(
@@ -113,6 +114,7 @@ def make_cell(
         label=label(choices, config, budget, study),
         workload=workload_of(choices, budget, {*SEARCHED, *composition.modifiers}),
         box=box,
+        box_name=box_name,
         evaluations=evaluations,
         variation=variation,
     )
@@ -153,24 +155,26 @@ def evaluations_of(optimizer: Choice) -> float | None:
     return None if isinstance(declared, str) else float(declared)
 
 
-def box_of(study: Study, parsed: SweepOverrides, variation: Variation) -> Box:
-    """Return the search box: the study's for this optimizer, else the published one.
+def box_of(
+    study: Study, parsed: SweepOverrides, variation: Variation, dropped: Collection[str] = ()
+) -> tuple[Box, str]:
+    """Return the search box and its name: the study's for this optimizer, else the one of its file that the study
+    names, else the published one.
 
-    Keys with a given value are left out; intervals of the command line replace those of the box."""
+    Keys with a given value are left out, unless it stands in for one that was `dropped`; intervals of the command line
+    replace those of the box."""
     if not study.searched:
-        return Box(())
+        return Box(()), ""
     config = variation.base
     own = box_for(study.boxes, config)
-    published = (
-        boxes_of(config.optimizer.about, "optimizer")
-        if own is None
-        else tuple(dimension_of_spec(f"optimizer.{key}", spec) for key, spec in own.items())
-    )
+    name, specs = (OWN_BOX, own) if own is not None else box_named(config.optimizer, study.box)
     given = {dimension.key: dimension for dimension in parsed.dimensions}
-    with_value = {text.partition("=")[0] for text in config.overrides}
-    dimensions = [given.pop(d.key, d) for d in published if d.key not in with_value]
+    with_value = {text.partition("=")[0] for text in config.overrides}.difference(dropped)
+    dimensions = [
+        given.pop(d.key, d) for d in dimensions_of(specs) if not {d.key, place_in_list(d.key)[0]} & with_value
+    ]
     dimensions += given.values()
-    return Box(tuple(checked_dimension(dimension, variation) for dimension in dimensions))
+    return Box(tuple(checked_dimension(dimension, variation) for dimension in dimensions)), name
 
 
 def checked_dimension(dimension: Dimension, variation: Variation) -> Dimension:
@@ -180,6 +184,6 @@ def checked_dimension(dimension: Dimension, variation: Variation) -> Dimension:
     key, whole = dimension.key, []
     for value in dimension.values or (dimension.low, dimension.high):
         config = variation.at({key: int(value) if dimension.integer else value})
-        taken = flatten(config.as_dict())[key]
+        taken = leaf(flatten(config.as_dict()), key)
         whole.append(isinstance(taken, int) and not isinstance(taken, bool))
     return dimension if dimension.values else replace(dimension, integer=dimension.integer or all(whole))

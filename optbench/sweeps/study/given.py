@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from optbench.config import SEARCHED
-from optbench.config.trees import flatten
+from optbench.config.trees import flatten, place_in_list
 from optbench.config.values import as_typed
 from optbench.sweeps.study.cells import Cell
 
@@ -40,7 +40,7 @@ def given_values(cell: Cell) -> list[GivenValue]:
     found: list[GivenValue] = []
     for assignment in composition.recipe:
         key = assignment.key
-        if key not in typed:
+        if not {key, place_in_list(key)[0]} & typed:
             own = key.partition(".")[0] in (*SEARCHED, *composition.modifiers) and key in published
             default = as_typed(published[key]) if own else None
             found.append(GivenValue(key, as_typed(assignment.value), assignment.text, default))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from optbench.config import Dimension
+from optbench.config.dimensions import one_minus, spec_of_dimension
 
 DIGITS = 4  # significant digits of a searched value: precise enough, and short enough to retype
 
@@ -50,7 +51,7 @@ class Box:
 
     def as_dict(self) -> dict[str, str]:
         """Return the interval or values of every key as text."""
-        return {d.key: describe(d) for d in self.dimensions}
+        return {d.key: spec_of_dimension(d) for d in self.dimensions}
 
 
 def value_at(dimension: Dimension, u: float) -> Any:
@@ -63,10 +64,22 @@ def value_at(dimension: Dimension, u: float) -> Any:
             return int(dimension.low) + min(int(u * count), count - 1)
         low, high = math.log(dimension.low - 0.5), math.log(dimension.high + 0.5)
         return min(max(round(math.exp(low + u * (high - low))), int(dimension.low)), int(dimension.high))
-    if dimension.log:
-        low, high = math.log(dimension.low), math.log(dimension.high)
-        return rounded(math.exp(low + u * (high - low)))
-    return rounded(dimension.low + u * (dimension.high - dimension.low))
+    low, high = on_scale(dimension, dimension.low), on_scale(dimension, dimension.high)
+    return off_scale(dimension, low + u * (high - low))
+
+
+def on_scale(dimension: Dimension, value: float) -> float:
+    """Return a value as a number on the dimension's own scale, on which its points are spread evenly."""
+    if dimension.one_minus:
+        return -math.log(1.0 - value)
+    return math.log(value) if dimension.log else value
+
+
+def off_scale(dimension: Dimension, at: float) -> float:
+    """Return the value at a number on the dimension's scale, rounded; the inverse of `on_scale`."""
+    if dimension.one_minus:
+        return one_minus(rounded(math.exp(-at)))
+    return rounded(math.exp(at) if dimension.log else at)
 
 
 def rounded(value: float) -> float:
@@ -76,15 +89,13 @@ def rounded(value: float) -> float:
 
 def position(dimension: Dimension, value: float) -> float:
     """Return the coordinate of a value; the inverse of `value_at`."""
-    low, high = dimension.low, dimension.high
-    if dimension.log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
-    return (value - low) / (high - low)
+    low, high = on_scale(dimension, dimension.low), on_scale(dimension, dimension.high)
+    return (on_scale(dimension, value) - low) / (high - low)
 
 
 def width(dimension: Dimension) -> float:
     """Return the width of an interval on its own scale."""
-    return math.log(dimension.high / dimension.low) if dimension.log else dimension.high - dimension.low
+    return on_scale(dimension, dimension.high) - on_scale(dimension, dimension.low)
 
 
 def neighbour(dimension: Dimension, side: str, share: float = 0.5) -> Dimension:
@@ -92,6 +103,11 @@ def neighbour(dimension: Dimension, side: str, share: float = 0.5) -> Dimension:
 
     Where nothing lies beyond (whole numbers below 1 on a logarithmic scale), return the dimension itself."""
     low, high = dimension.low, dimension.high
+    if dimension.one_minus:
+        step = width(dimension) * share
+        ends = on_scale(dimension, low) - step, on_scale(dimension, high) + step
+        new = (off_scale(dimension, ends[0]), low) if side == "low" else (high, off_scale(dimension, ends[1]))
+        return replace(dimension, low=new[0], high=new[1])
     if dimension.log:
         step = (high / low) ** share
         new = (low / step, low) if side == "low" else (high, high * step)
@@ -103,11 +119,3 @@ def neighbour(dimension: Dimension, side: str, share: float = 0.5) -> Dimension:
     least, most = math.floor(new[0]), math.ceil(new[1])
     least = max(least, 1) if dimension.log else least
     return replace(dimension, low=float(least), high=float(most)) if least < most else dimension
-
-
-def describe(dimension: Dimension) -> str:
-    """Return a dimension as YAML files write it."""
-    if dimension.values:
-        return "{" + ", ".join(map(str, dimension.values)) + "}"
-    kinds = [kind for kind, on in (("log", dimension.log), ("int", dimension.integer)) if on]
-    return " ".join([*kinds, f"[{dimension.low:g}, {dimension.high:g}]"])

@@ -53,6 +53,8 @@ class Study:
     recipes: bool
     paired: bool
     needs_target: bool
+    box: str | None
+    """The name of the box in each optimizer's file (`about.presets`); None: the published one."""
     boxes: Mapping[str, Mapping[str, str]]
     """Search boxes that replace the published ones, by optimizer: {lion: {lr: "log [1e-5, 1e-3]"}}."""
     claim: Mapping[str, Any] | list[Mapping[str, Any]] | None

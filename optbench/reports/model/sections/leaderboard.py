@@ -115,6 +115,7 @@ def tuned(workload: Workload) -> Table | None:
         (CONTENDER, lambda row: row.contender),
         (TableColumn("validation of the winner", "number"), lambda row: row.tune_val),
         *((TableColumn(key, "value"), partial(chosen, key=key)) for key in keys),
+        *(((TableColumn("search box"), lambda row: row.box),) if any(row.box for row in rows) else ()),
         note="The winner's validation is optimistic, as it was chosen for it. An edge: tuning chose the end of the "
         "search range, so the contender is undertuned.",
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from optbench.config.dimensions import Dimension, dimension_of_spec
 from optbench.config.runconfig import Choice
-from optbench.config.trees import flatten, leaf
+from optbench.config.trees import flatten, is_list, leaf
 from optbench.config.values import shown
 from optbench.errors import ConfigError, suggest
 
@@ -83,7 +83,7 @@ def spans_of(about: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[
         dimension = dimension_of_spec(key, spec)
         default = leaf(leaves, key)
         found = about.get("recommended", {}).get(key, default)
-        ends = tuple(map(float, found if isinstance(found, list) else [found]))
+        ends = tuple(float(end) for end in (found if is_list(found) else [found]))
         kind = kind_of(dimension)
         low, high = log10_of(dimension, dimension.low), log10_of(dimension, dimension.high)
         at = [log10_of(dimension, end or NO_DECAY_ADVISED) for end in ends]

@@ -32,13 +32,11 @@ SHAPES = ((7,), (3, 5), (6, 4), (5, 5))
 
 def authors(repository: str, commit: str, path: str) -> ModuleType:
     """Return a module of the authors' repository OWNER/NAME at a commit; skip the test without a clone of it."""
-    folder = Path(CLONES) / repository.replace("/", "+")
-    places = (folder, folder / ".git", folder / "repo", folder / "repo/.git")
-    git = next((place for place in places if (place / "HEAD").is_file()), None)
-    if not CLONES or git is None:
-        pytest.skip(f"{FOLDER} has no clone of {repository}")
     text = subprocess.run(
-        ["git", f"--git-dir={git}", "show", f"{commit}:{path}"], check=True, capture_output=True, text=True
+        ["git", f"--git-dir={clone(repository)}", "show", f"{commit}:{path}"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     name = f"authors_{repository.replace('/', '_').replace('-', '_')}_{Path(path).stem}"
     with tempfile.TemporaryDirectory() as place:
@@ -50,6 +48,28 @@ def authors(repository: str, commit: str, path: str) -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return module
+
+
+def authors_package(repository: str, commit: str, package: str, place: Path) -> ModuleType:
+    """Return a package of the authors' repository, whose modules import each other; its files go to a folder."""
+    command = ["git", f"--git-dir={clone(repository)}", "archive", commit, package]
+    archive = subprocess.run(command, check=True, capture_output=True).stdout
+    subprocess.run(["tar", "-x", "-C", str(place)], input=archive, check=True)
+    sys.path.insert(0, str(place))
+    try:
+        return importlib.import_module(package)
+    finally:
+        sys.path.remove(str(place))
+
+
+def clone(repository: str) -> Path:
+    """Return the git directory of a repository OWNER/NAME; skip the test without one."""
+    folder = Path(CLONES) / repository.replace("/", "+")
+    places = (folder, folder / ".git", folder / "repo", folder / "repo/.git")
+    git = next((place for place in places if (place / "HEAD").is_file()), None)
+    if not CLONES or git is None:
+        pytest.skip(f"{FOLDER} has no clone of {repository}")
+    return git
 
 
 def distance(

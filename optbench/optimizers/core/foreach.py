@@ -53,3 +53,8 @@ def sub_(a: Tensors, b: Tensors, factor: Number) -> None:
         _sub_(list(a), list(_mul(list(b), factor)))
     else:
         _sub_(list(a), list(b), alpha=factor)
+
+
+def squares(a: Tensors) -> list[Tensor]:
+    """Return the squares of every element."""
+    return list(_mul(list(a), list(a)))

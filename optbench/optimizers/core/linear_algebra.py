@@ -42,7 +42,8 @@ def inverse_root(matrix: Tensor, power: int, eps: float) -> Tensor:
     Where rounding has made an eigenvalue less than eps, all are raised so that the least is eps."""
     eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     values, vectors = eigen(matrix + eps * eye)
-    values = values + (eps - values.amin(-1, keepdim=True)).clamp(min=0)
+    least = values.amin(-1, keepdim=True)
+    values = torch.where(least < eps, (values - least) + eps, values)  # in this order: eps may be lost beside the least
     return ((vectors * values.pow(-1 / power)[..., None, :]) @ vectors.mT).to(matrix.dtype)
 
 

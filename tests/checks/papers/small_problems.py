@@ -22,6 +22,7 @@ KRON = {
     "memory_save_mode": None,
 }  # fmt: skip
 SHAMPOO = {"lr": repeat(0.1), "betas": (0.0, 1.0), "eps": 1e-12, "weight_decay": 0.0, "grafting": "none"}
+SHAMPOO |= {"start_preconditioning_step": None, "max_preconditioner_dim": 1024}
 SOAP = {"shampoo_beta": 0.9, "form": "per_dimension", "max_precondition_dim": 10000}
 LBFGS = {"lr": repeat(0.5), "max_iter": 1, "history_size": 2, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}
 

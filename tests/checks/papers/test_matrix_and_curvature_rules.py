@@ -127,11 +127,30 @@ def test_psgd_kron_updates_by_its_schedule() -> None:
     np.testing.assert_allclose(moves, [-1, -1, -0.81, -0.81], rtol=1e-12)
 
 
-@pytest.mark.parametrize(("interval", "second"), [(1, 3 / 5), (2, 3 / 4)])
-def test_shampoo_of_one_entry_adds_and_keeps_its_roots(interval: int, second: float) -> None:
-    steps = shampoo.paper(np.zeros((1, 1)), arrays([[[4]], [[3]]]), **SHAMPOO, interval=interval)
-    # L = R = 16, then 25: a step is G / sqrt(L) with the last computed roots
-    np.testing.assert_allclose(history(steps), [[[-0.1]], [[-0.1 - 0.1 * second]]], rtol=1e-10)
+@pytest.mark.parametrize(
+    ("interval", "start", "lengths"),
+    [(1, None, [1, 3 / 5]), (2, 1, [1, 3 / 5]), (2, None, [4, 3 / 5]), (3, 1, [1, 3 / 4])],
+)
+def test_shampoo_of_one_entry_adds_and_keeps_its_roots(interval: int, start: int | None, lengths: list[float]) -> None:
+    rule = SHAMPOO | {"start_preconditioning_step": start}
+    steps = shampoo.paper(np.zeros((1, 1)), arrays([[[4]], [[3]]]), **rule, interval=interval)
+    # L = R = 16, then 25: a step is G / sqrt(L) with the last computed roots, and G before there are any
+    np.testing.assert_allclose(np.ravel(history(steps)), -0.1 * np.cumsum(lengths), rtol=1e-10)
+
+
+def test_shampoo_corrects_the_bias_of_its_factors() -> None:
+    steps = shampoo.paper(np.zeros((1, 1)), arrays([[[4]]]), **SHAMPOO | {"betas": (0.9, 0.999)}, interval=1)
+    np.testing.assert_allclose(next(steps), [[-0.1]], rtol=1e-10)  # not 0.1 / sqrt(0.001)
+
+
+def test_shampoo_treats_blocks_as_matrices_of_their_own() -> None:
+    rule = SHAMPOO | {"grafting": "adam", "interval": 1, "betas": (0.9, 0.99)}
+    gradients = list(np.random.default_rng(0).standard_normal((3, 2, 5)))
+    whole = history(shampoo.paper(np.zeros((2, 5)), gradients, **rule | {"max_preconditioner_dim": 3}))
+    for part in (slice(0, 3), slice(3, 5)):
+        columns = [g[:, part] for g in gradients]
+        alone = history(shampoo.paper(np.zeros((2, part.stop - part.start)), columns, **rule))
+        np.testing.assert_allclose(np.array(whole)[:, :, part], alone, rtol=1e-12)
 
 
 def test_shampoo_grafts_adams_length_and_decays() -> None:

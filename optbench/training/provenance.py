@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 PACKAGES = ("optbench", "torch", "torchvision", "timm", "transformers", "hydra-core", "omegaconf", "numpy", "wandb")
-PACKAGES += ("pytorch-optimizer", "torch-optimi", "heavyball", "schedulefree")  # the extra `peers`
+PACKAGES += ("pytorch-optimizer", "torch-optimi", "heavyball", "schedulefree", "dadaptation")  # the extra `peers`
 
 
 @functools.cache

@@ -171,6 +171,7 @@ def paper_trajectory(
         assert outer is not None, f"no rule in checks/papers for modifier '{modifier.name}'"
         known = {"gradients": iter(gradients), "moments": subject.about.get("moments", {})}
         extra = {name: value for name, value in known.items() if name in inspect.signature(outer).parameters}
-        steps = outer(theta, steps, **extra, **hyperparameters(outer, modifier.settings, modifier.name, factors))
+        given = hyperparameters(outer, {**settings, **modifier.settings}, modifier.name, factors)
+        steps = outer(theta, steps, **extra, **given)
     for values in steps:
         yield np.asarray(values).copy()

@@ -22,40 +22,54 @@ from optbench.optimizers.core.rule import Closure, Loss
 from optbench.optimizers.core.wrapper import Wrapper
 
 
-class Cautious(Wrapper):
-    """An optimizer whose updates are masked where they point uphill."""
+class OuterDecay(Wrapper):
+    """An optimizer whose decoupled decay, if its file declares it, is applied here, in `settle`."""
 
-    def __init__(self, inner: Any, *, floor: float, decay: str = "") -> None:
+    def __init__(self, inner: Any, decay: str) -> None:
         super().__init__(inner)
-        self.floor, self.takes_decay = floor, decay == "decoupled"
+        self.takes_decay = decay == "decoupled"
+
+    def settle(self, theta: Tensor, g: Tensor, start: Tensor, shrink: float) -> None:
+        """Change a tensor after the inner step; `start` is its value before, `g` its gradient, `shrink` lr * decay."""
+        raise NotImplementedError
 
     def step(self, closure: Closure | None = None) -> Loss:
-        """Take one inner step and mask it; return the closure's loss."""
+        """Take one inner step without decay and settle every tensor; return the closure's loss."""
         before = [theta.detach().clone() for theta in self.parameters]
-        with self._without_decay() as keeps:
+        with self._without_decay() as shrinks:
             loss = self.step_inner(closure)
         with torch.no_grad():
-            for theta, start, keep in zip(self.parameters, before, keeps, strict=True):
+            for theta, start, shrink in zip(self.parameters, before, shrinks, strict=True):
                 if theta.grad is not None:
-                    cautious(theta, start, theta.grad, keep, self.floor)
+                    self.settle(theta, theta.grad, start, shrink)
         return loss
 
     @contextmanager
     def _without_decay(self) -> Iterator[list[float]]:
-        """Switch off the inner optimizer's decoupled decay; yield the decay factor of each parameter."""
+        """Switch off the inner optimizer's decoupled decay; yield lr * weight_decay of each parameter."""
         decays = [group.get("weight_decay", 0.0) if self.takes_decay else 0.0 for group in self.param_groups]
-        keeps = [
-            1 - group["lr"] * decay if decay else 1.0 for group, decay in zip(self.param_groups, decays, strict=True)
-        ]
+        shrinks = [decay and group["lr"] * decay for group, decay in zip(self.param_groups, decays, strict=True)]
         try:
             for group, decay in zip(self.param_groups, decays, strict=True):
                 if decay:
                     group["weight_decay"] = 0.0
-            yield [keep for group, keep in zip(self.param_groups, keeps, strict=True) for _ in group["params"]]
+            yield [shrink for group, shrink in zip(self.param_groups, shrinks, strict=True) for _ in group["params"]]
         finally:
             for group, decay in zip(self.param_groups, decays, strict=True):
                 if decay:
                     group["weight_decay"] = decay
+
+
+class Cautious(OuterDecay):
+    """An optimizer whose updates are masked where they point uphill."""
+
+    def __init__(self, inner: Any, *, floor: float, decay: str = "") -> None:
+        super().__init__(inner, decay)
+        self.floor = floor
+
+    def settle(self, theta: Tensor, g: Tensor, start: Tensor, shrink: float) -> None:
+        """Mask the update; decay all of the tensor."""
+        cautious(theta, start, g, 1 - shrink, self.floor)
 
 
 def cautious(theta: Tensor, start: Tensor, g: Tensor, keep: float, floor: float) -> None:

@@ -21,6 +21,7 @@ from optbench.training.loop import Trainer
 
 HUGE, SMALL = 2.0**40, 2.0**4  # loss scales: with the first one every gradient in fp16 is infinite
 MODIFIERS = {"ema": ["ema=true"], "lookahead": ["lookahead.k=2"], "cautious": ["cautious=true"]}
+MODIFIERS |= {"cautious_decay": ["cautious_decay=true"]}
 MODIFIERS |= {"both": ["cautious=true", "lookahead.k=2"]}
 OWN = Path(__file__).parent / "own_zoo.py"
 

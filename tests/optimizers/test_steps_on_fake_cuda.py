@@ -32,6 +32,7 @@ WITHOUT_FAKE = {"sgd-torch", "momentum-torch", "nesterov-torch"}
 """By torch's fused kernel of SGD, which has no fake and asks for a driver; it is one kernel on the device."""
 CURVATURE = ("kfac", "sophia_g", "sophia_h", "adahessian")
 MODIFIERS = {"ema": ["ema=true"], "lookahead": ["lookahead.k=1"], "cautious": ["cautious=true"]}
+MODIFIERS |= {"cautious_decay": ["cautious_decay=true"]}
 MODIFIERS |= {word: [f"state={word}", "state.smallest=1"] for word in ("int8", "bf16")}
 CLIPS = config.options([config.packaged_folder()], "clip")
 

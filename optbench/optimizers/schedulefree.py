@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,11 +40,67 @@ def schedulefree(
     z.sub_(d * lr)
 
 
-class ScheduleFreeAdamW(RuleOptimizer):
-    """AdamW that averages its iterates instead of lowering its learning rate."""
+class ScheduleFree(RuleOptimizer):
+    """An optimizer that averages its iterates instead of lowering its learning rate.
+
+    A subclass gives its learning rate in this step as `rate`."""
+
+    evaluating = False  # True while the parameters hold x
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any], engine: str) -> None:
+        super().__init__(params, {**defaults, "steps": 0, "weight_sum": 0.0, "largest": 0.0}, engine)
+
+    def rate(self, group: ParamGroup) -> float:
+        """Return lr_t of step group["steps"]."""
+        raise NotImplementedError
+
+    def beta(self, group: ParamGroup) -> float:
+        """Return the weight of the average in the training point."""
+        return group["betas"][0]
+
+    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """Return z, equal to y at first, and the rule's own state."""
+        return {"z": theta.detach().clone(), **super().new_state(theta, group)}
+
+    def before_step(self, active: list[Active]) -> None:
+        """Update the weight of this step in the average."""
+        for group in self.param_groups:
+            group["steps"] += 1
+            group["largest"] = max(group["largest"], self.rate(group))
+            group["weight_sum"] += group["largest"] ** 2
+
+    def averaging(self, group: ParamGroup) -> tuple[float, float, float]:
+        """Return lr_t, c_t, lr_t (beta (1 - c_t) - 1)."""
+        lr, total = self.rate(group) if group["steps"] else 0.0, group["weight_sum"]
+        average = group["largest"] ** 2 / total if total else 0.0
+        return lr, average, lr * (self.beta(group) * (1 - average) - 1)
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Put the average x into the parameters, unless it is there."""
+        if not self.evaluating:
+            self._move(lambda beta: 1 - 1 / beta)
+        self.evaluating = True
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Put y back, unless it is there: frameworks call this before every step."""
+        if self.evaluating:
+            self._move(lambda beta: 1 - beta)
+        self.evaluating = False
+
+    def _move(self, weight: Callable[[float], float]) -> None:
+        for group in self.param_groups:
+            for theta in group["params"]:
+                if "z" in self.state[theta]:
+                    theta.lerp_(self.state[theta]["z"], weight(self.beta(group)))
+
+
+class ScheduleFreeAdamW(ScheduleFree):
+    """Schedule-free AdamW."""
 
     rule = staticmethod(schedulefree)
-    evaluating = False  # True while the parameters hold x
+    state_names = ("v",)
 
     def __init__(
         self,
@@ -57,46 +114,18 @@ class ScheduleFreeAdamW(RuleOptimizer):
         engine: str = "auto",
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "warmup_steps": warmup_steps}
-        super().__init__(params, {**defaults, "steps": 0, "weight_sum": 0.0, "largest": 0.0}, engine)
+        super().__init__(params, defaults, engine)
 
-    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
-        """Return z, equal to y at first, and v."""
-        return {"z": theta.detach().clone(), "v": torch.zeros_like(theta)}
-
-    def before_step(self, active: list[Active]) -> None:
-        """Update the weight of this step in the average."""
-        for group in self.param_groups:
-            group["steps"] += 1
-            group["largest"] = max(group["largest"], self._lr(group))
-            group["weight_sum"] += group["largest"] ** 2
-
-    def _lr(self, group: ParamGroup) -> float:
-        t, warmup = group["steps"], group["warmup_steps"]
-        return group["lr"] * math.sqrt(1 - group["betas"][1] ** t) * min(1.0, t / warmup if warmup else 1.0)
+    def rate(self, group: ParamGroup) -> float:
+        """Return lr with the second moment's correction and the warm-up."""
+        return group["lr"] * math.sqrt(1 - group["betas"][1] ** group["steps"]) * warmed(group)
 
     def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float, ...]:
         """Return lr_t, 1 - beta2, eps, weight decay, c_t, lr_t (beta1 (1 - c_t) - 1)."""
-        beta1, beta2 = group["betas"]
-        lr, total = self._lr(group) if group["steps"] else 0.0, group["weight_sum"]
-        average = group["largest"] ** 2 / total if total else 0.0
-        return lr, 1 - beta2, group["eps"], group["weight_decay"], average, lr * (beta1 * (1 - average) - 1)
+        lr, average, pull = self.averaging(group)
+        return lr, 1 - group["betas"][1], group["eps"], group["weight_decay"], average, pull
 
-    @torch.no_grad()
-    def eval(self) -> None:
-        """Put the average x into the parameters, unless it is there."""
-        if not self.evaluating:
-            self._move(lambda beta1: 1 - 1 / beta1)
-        self.evaluating = True
 
-    @torch.no_grad()
-    def train(self) -> None:
-        """Put y back, unless it is there: frameworks call this before every step."""
-        if self.evaluating:
-            self._move(lambda beta1: 1 - beta1)
-        self.evaluating = False
-
-    def _move(self, weight: Callable[[float], float]) -> None:
-        for group in self.param_groups:
-            for theta in group["params"]:
-                if "z" in self.state[theta]:
-                    theta.lerp_(self.state[theta]["z"], weight(group["betas"][0]))
+def warmed(group: ParamGroup) -> float:
+    """Return the share of the learning rate that the linear warm-up allows in this step, at most 1."""
+    return min(1.0, group["steps"] / group["warmup_steps"]) if group["warmup_steps"] else 1.0

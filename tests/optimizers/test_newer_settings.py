@@ -10,6 +10,7 @@ from optbench.checks.result import PASS
 from optbench.checks.subject import make_subject
 
 SETTINGS = (
+    "optimizer=dadapt_adam optimizer.growth_rate=1.02",
     "optimizer=ademamix optimizer.alpha_warmup=150 optimizer.beta3_warmup=100",
     "optimizer=ademamix optimizer.betas=[0,0.99,0.999] optimizer.beta3_warmup=1000",
 )

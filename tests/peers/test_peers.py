@@ -98,8 +98,10 @@ def disagreement(name: str, impl: str, decay: float, exact: bool = True) -> floa
     known = facts(name)
     required = {**known[impl].get("requires", {}), "weight_decay": decay}
     precise = {**required, **(config.load([f"optimizer={name}"]).optimizer.about.get("exact", {}) if exact else {})}
-    ours = trajectory(name, reference_of(known), tuple(f"optimizer.{key}={value}" for key, value in precise.items()))
-    theirs = trajectory(name, impl, tuple(f"optimizer.{key}={value}" for key, value in required.items()))
+    ours, theirs = (
+        trajectory(name, one, tuple(f"optimizer.{key}={config.as_typed(value)}" for key, value in settings.items()))
+        for one, settings in ((reference_of(known), precise), (impl, required))
+    )
     displacement = max(float((step - ours[0]).abs().max()) for step in ours)
     return max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)) / displacement
 
@@ -129,7 +131,7 @@ def test_muons_peers_round_as_ours_in_bfloat16(impl: str) -> None:
 
 def chosen(name: str, impl: str) -> tuple[Any, ...]:
     required = facts(name)[impl].get("requires", {})
-    settings = [f"optimizer.{key}={value}" for key, value in required.items()]
+    settings = [f"optimizer.{key}={config.as_typed(value)}" for key, value in required.items()]
     choice = config.load([f"optimizer={name}", f"optimizer.impl={impl}", *settings]).optimizer
     return choice.settings, choice.implementation, imports.load(choice.target)
 

@@ -15,7 +15,7 @@ from typing import Any
 from optbench.config.dimensions import Dimension, dimension_of_spec
 from optbench.config.runconfig import Choice
 from optbench.config.trees import flatten, is_list, leaf
-from optbench.config.values import shown
+from optbench.config.values import as_number, shown
 from optbench.errors import ConfigError, suggest
 
 PUBLISHED, WHEN = "published", "when"
@@ -83,7 +83,7 @@ def spans_of(about: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[
         dimension = dimension_of_spec(key, spec)
         default = leaf(leaves, key)
         found = about.get("recommended", {}).get(key, default)
-        ends = tuple(float(end) for end in (found if is_list(found) else [found]))
+        ends = tuple(as_number(end) or 0.0 for end in (found if is_list(found) else [found]))
         kind = kind_of(dimension)
         low, high = log10_of(dimension, dimension.low), log10_of(dimension, dimension.high)
         at = [log10_of(dimension, end or NO_DECAY_ADVISED) for end in ends]

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Batch = Mapping[str, "Tensor"]
 """Named tensors whose first dimension is the sample."""
 
-ROLES = ("embedding", "head", "matrix", "convolution", "norm", "bias")
-"""The roles of parameters: optimizers, weight decay rules and clips match roles, never names."""
+ROLES = ("embedding", "head", "first", "matrix", "convolution", "norm", "bias")
+"""The roles of parameters: optimizers, weight decay rules and clips match roles, never names.
+
+`first` is the convolution that reads the input, or a patch embedding, which Muon leaves to AdamW."""
 
 SumCount = tuple["Tensor", "Tensor | int"]
 """A sum over terms and the number of terms. The mean is formed once, over all micro-batches, ranks and batches."""
@@ -210,6 +212,11 @@ class Parameter:
     name: str
     tensor: Tensor
     role: str
+
+    def has_role(self, roles: Sequence[str]) -> bool:
+        """Return True if its role is among `roles`; a first layer counts as the matrix or convolution that it is."""
+        kind = "convolution" if self.tensor.ndim > 2 else "matrix"
+        return self.role in roles or (self.role == "first" and kind in roles)
 
 
 class Curvature(Protocol):

@@ -43,6 +43,8 @@ GOALS = {  # a measure of our compiled rule, its aggregate over the parameter se
     ],
     "cuda": [("ratio_to_floor", "max", 1.3)],
 }
+MATRIX_GOALS = [("ratio_to_fastest", "max", 0.7)]
+"""Of a rule of matrices in its faster engine, on each device: against every other project that does the same work."""
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {"median": statistics.median, "max": max}
 
 
@@ -107,7 +109,9 @@ def row_of(one: Contestant, floor: Floor) -> Report:
         "algorithm": one.algorithm,
         "implementation": one.implementation,
         "engine": one.engine,
+        "work": one.work,
         "ours": one.ours,
+        "has_matrix_rule": one.has_matrix_rule,
         **times,
         "floor_ms": floor_ms,
         "ratio_to_floor": times["ms"] / floor_ms,
@@ -121,28 +125,41 @@ def row_of(one: Contestant, floor: Floor) -> Report:
 
 
 def with_ratios(rows: list[Report]) -> list[Report]:
-    """Return the rows with their times divided by the fastest eager and the fastest compiled one of other projects.
+    """Return the rows with their times divided by those of the fastest ones of other projects that do the same work.
 
-    Multi-tensor counts as eager, fused as compiled. The ratio is None if there is no such implementation."""
-    others = [row for row in rows if not row["ours"]]
-    eager = min((row["ms"] for row in others if row["engine"] in PLAIN_ENGINES), default=None)
-    compiled = min((row["ms"] for row in others if row["engine"] not in PLAIN_ENGINES), default=None)
+    `ratio_to_eager`, `_compiled`, `_fastest`: of its kind, or of any. Multi-tensor counts as eager, fused as compiled.
+    A ratio is None if there is no such implementation."""
     for row in rows:
-        row["ratio_to_eager"] = row["ms"] / eager if eager else None
-        row["ratio_to_compiled"] = row["ms"] / compiled if compiled else None
+        equal = [one for one in rows if not one["ours"] and one["work"] == row["work"]]
+        kinds = {
+            "eager": [one["ms"] for one in equal if one["engine"] in PLAIN_ENGINES],
+            "compiled": [one["ms"] for one in equal if one["engine"] not in PLAIN_ENGINES],
+            "fastest": [one["ms"] for one in equal],
+        }
+        row.update({f"ratio_to_{kind}": row["ms"] / min(ms) if ms else None for kind, ms in kinds.items()})
     return rows
 
 
 def goals_of(choice: Choice, rows: list[Report], device: torch.device) -> list[Report]:
-    """Return the goals of our compiled rule with their outcome; only elementwise rules have goals."""
-    ours = [row for row in rows if row["ours"] and row["engine"] not in PLAIN_ENGINES]
-    if not ours or not is_elementwise(choice):
+    """Return the goals of our rule with their outcome: of compiled elementwise rules, and of rules of matrices."""
+    if any(row["has_matrix_rule"] for row in rows):
+        bounds, ours = MATRIX_GOALS, fastest_of_ours(rows)
+    elif is_elementwise(choice):
+        bounds = GOALS[device.type]
+        ours = [row for row in rows if row["ours"] and row["engine"] not in PLAIN_ENGINES]
+    else:
         return []
     goals = []
-    for name, aggregate, bound in GOALS[device.type]:
+    for name, aggregate, bound in bounds if ours else []:
         values = [row[name] for row in ours if row[name] is not None]
         value = AGGREGATES[aggregate](values) if values else None
         holds = None if value is None else value <= bound
         goal = {"algorithm": choice.name, "measure": name, "over_shapes": aggregate, "bound": bound, "value": value}
-        goals.append({**goal, "holds": holds})
+        goals.append({**goal, "holds": holds, "rule": "matrices" if bounds is MATRIX_GOALS else "compiled"})
     return goals
+
+
+def fastest_of_ours(rows: list[Report]) -> list[Report]:
+    """Return the row of our faster engine for each parameter set and work."""
+    ours = sorted((row for row in rows if row["ours"]), key=lambda row: -row["ms"])
+    return list({(row["shapes"], row["work"]): row for row in ours}.values())

@@ -157,7 +157,7 @@ def parameter_facts(config: RunConfig) -> dict[str, Any]:
             "shape": "x".join(map(str, p.tensor.shape)),
             "role": p.role,
             "trained": p.tensor.requires_grad,
-            "weight_decay": None if not p.tensor.requires_grad else 0.0 if p.role in spared else decay,
+            "weight_decay": None if not p.tensor.requires_grad else 0.0 if p.has_role(spared) else decay,
         }
         for player, module in players.items()
         for p in (*trainable(module), *frozen(module))

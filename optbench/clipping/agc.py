@@ -64,9 +64,9 @@ def unit_norms(tensor: Tensor) -> Tensor:
 
 def excluded_tensors(problem: Problem, roles: Sequence[str]) -> set[int]:
     """Return the ids of the tensors whose role is in `roles`, and of the biases in the same modules."""
-    modules = {p.name.rpartition(".")[0] for p in problem.parameters if p.role in roles}
+    modules = {p.name.rpartition(".")[0] for p in problem.parameters if p.has_role(roles)}
     return {
         id(p.tensor)
         for p in problem.parameters
-        if p.role in roles or (p.role == "bias" and p.name.rpartition(".")[0] in modules)
+        if p.has_role(roles) or (p.role == "bias" and p.name.rpartition(".")[0] in modules)
     }

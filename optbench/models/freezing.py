@@ -49,7 +49,7 @@ def frozen(module: nn.Module) -> list[Parameter]:
 def matching(pattern: str, found: Mapping[str, Sequence[Parameter]]) -> list[Parameter]:
     """Return the parameters of a role; if none has it, those whose name, or a module's above, fits the pattern."""
     forms = (pattern, f"{pattern}.*")
-    return [p for own in found.values() for p in own if p.role == pattern] or [
+    return [p for own in found.values() for p in own if p.has_role([pattern])] or [
         parameter
         for player, own in found.items()
         for parameter in own

@@ -10,7 +10,7 @@ from torch import nn
 from optbench.errors import ConfigError, nearest, suggest
 from optbench.models.roles import mark, marked_role, role_of
 
-HEAD, EMBEDDING, MATRIX = "head", "embedding", "matrix"
+HEAD, EMBEDDING, MATRIX, FIRST = "head", "embedding", "matrix", "first"
 VECTORS = ("norm", "bias")
 """Roles that stay where a module as a whole is given another one."""
 SHOWN, MOST_NAMES = 4, 12  # names of layers in a notice, and in a hint, at most
@@ -21,7 +21,7 @@ Owned = tuple[nn.Module, str, nn.Parameter]
 def assign_roles(
     model: nn.Module, told: Mapping[str, Sequence[str] | None], outputs: Collection[int], reads_text: bool
 ) -> str:
-    """Mark parameters: those that `told` names by role, bare ones by their shape, and the head where it is certain.
+    """Mark parameters: those that `told` names by role, bare ones by their shape, head and first layer where certain.
 
     `outputs`: how many numbers a head may give. Returns the notice that asks for what can't be told, or "".
     Raises ConfigError for a name that matches nothing."""
@@ -31,6 +31,8 @@ def assign_roles(
     for owner, name, parameter in owned(model):
         if not type(owner).__module__.startswith("torch.nn.") and role_of(owner, name, parameter) == MATRIX:
             mark_by_shape(parameter)
+    if told.get(FIRST) is None and not reads_text:
+        mark_first(model)
     heads = {} if HEAD in roles_in(model) or told.get(HEAD) is not None else candidates(model, outputs)
     if len(heads) == 1 and not is_tied(model, heads):
         mark_within(next(iter(heads.values())), HEAD)
@@ -79,6 +81,14 @@ def mark_by_shape(parameter: nn.Parameter) -> None:
     """Mark a bare parameter that is the same for the whole batch: (1, 1, D) is a vector, (1, L, D) are positions."""
     if marked_role(parameter) is None and parameter.ndim > 2 and parameter.shape[0] == 1:
         mark(parameter, "bias" if parameter.numel() == max(parameter.shape) else EMBEDDING)
+
+
+def mark_first(model: nn.Module) -> None:
+    """Mark the first layer that the model defines, if it is a convolution without a role of its own."""
+    layers = (module for module in model.modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd))
+    first = next(layers, None)
+    if isinstance(first, nn.modules.conv._ConvNd) and marked_role(first) is None and marked_role(first.weight) is None:
+        mark(first.weight, FIRST)
 
 
 def roles_in(model: nn.Module) -> set[str]:

@@ -34,6 +34,7 @@ def large(channels: int, classes: int, size: int) -> nn.Module:
         raise ConfigError(f"model.size={size}: for images from {LARGE_IMAGE} pixels on, choose 18, 34 or 50 layers")
     model = timm.create_model(f"resnet{size}", pretrained=False, in_chans=channels, num_classes=classes)
     mark(model.get_submodule("fc"), "head")
+    mark(model.get_submodule("conv1"), "first")
     return model
 
 
@@ -82,6 +83,7 @@ class SmallResNet(nn.Module):
         self.stages = nn.Sequential(*layers)
         self.fc = nn.Linear(inputs, classes)
         mark(self.fc, "head")
+        mark(self.stem[0], "first")
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -80,6 +80,7 @@ class ResNet9(nn.Module):
         self.groups = nn.Sequential(*(Group(a, b, rounds_up) for a, b in pairwise(widths)))
         self.head = nn.Linear(4 * width, classes, bias=False)
         mark(self.head, "head")
+        mark(self.whiten, "first")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.groups(functional.gelu(self.whiten(x)))

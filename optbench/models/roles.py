@@ -1,6 +1,7 @@
 """The role of each parameter, from the type of the module that owns it.
 
-Roles: embedding, head, matrix, convolution, norm, bias. A model can mark a module or a parameter with another role.
+Roles: embedding, head, first, matrix, convolution, norm, bias. A model can mark a module or a parameter with another
+role.
 """
 
 from __future__ import annotations

@@ -82,6 +82,7 @@ class UNet(nn.Module):
                 self.up.append(Doubled(inputs))
         self.norm, self.head = norm(inputs), zero(nn.Conv2d(inputs, channels, 3, padding=1))
         mark(self.head, "head")
+        mark(self.stem, "first")
 
     def forward(self, x: Tensor, times: Tensor) -> Tensor:
         time = self.time(sines(times, self.first).to(self.stem.weight.dtype))

@@ -64,5 +64,6 @@ def build(data: ImageData, *, size: str, patch_size: int | None, drop_path: floa
     with torch.no_grad():  # initial values only; small images train badly from timm's small random positions
         positions.copy_(build_sincos2d_pos_embed([side, side], dim=dim)[None])
     mark(model.head, "head")
+    mark(model.get_submodule("patch_embed.proj"), "first")
     mark(positions, "embedding")
     return model

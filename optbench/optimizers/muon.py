@@ -9,8 +9,11 @@ arXiv:2502.16982).
 
 factor: "original" sqrt(max(1, rows / columns)), "rms" 0.2 sqrt(max(rows, columns)). Convolutions are flattened to
 (outputs, rest). This holds for parameters whose role is in `matrices`; the others follow AdamW with `adam_lr` and
-`adam_betas`. ns_dtype is the precision of the iteration: bfloat16 in the reference. Defaults: momentum 0.95, ns_steps
-5. State: b for matrices, m and v for the rest.
+`adam_betas`. ns_dtype is the precision of the iteration: bfloat16 in the reference. a, b, c: "original", or
+"polar_express" (Amsel et al., 2025, arXiv:2505.16932), another triple in each iteration. cautious_momentum: elements of
+u_t where b_t and g_t disagree in sign become 0, the others are divided by their share (Liang et al., 2024, Cautious
+Optimizers, arXiv:2411.16085, as the authors' c_muon does). Defaults: momentum 0.95, ns_steps 5. State: b for matrices,
+m and v for the rest.
 """
 
 from __future__ import annotations
@@ -24,82 +27,84 @@ from torch import Tensor
 from optbench.contracts import Problem
 from optbench.optimizers.adam import adam_numbers, adamw
 from optbench.optimizers.core import foreach
-from optbench.optimizers.core.buckets import rows_like, stacked_matrices
+from optbench.optimizers.core.buckets import rows_like, stack, stacked_matrices
 from optbench.optimizers.core.engine import RuleOptimizer
-from optbench.optimizers.core.groups import check_roles, parameter_groups
+from optbench.optimizers.core.foreach import Number
+from optbench.optimizers.core.matrices_and_rest import groups_with_rest
+from optbench.optimizers.core.newton_schulz import Iteration, newton_schulz
 from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, bucketed
-
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the author's, for the steepest slope at zero
 
 
 @bucketed
 def muon(
-    thetas: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], lr: float | Tensor, momentum: float | Tensor,
-    nesterov: bool, ns_steps: int, ns_dtype: str, scale: str, keep: float | Tensor,
+    thetas: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], lr: Number, momentum: Number, keep: Number,
+    nesterov: bool, cautious_momentum: bool, iteration: Iteration, scale: str,
 ) -> None:  # fmt: skip
     """Take one step of a bucket in place; keep = 1 - lr * weight_decay."""
+    matrices = orthogonalised(gradients, momenta, momentum, nesterov, cautious_momentum, iteration)
+    foreach.mul_(thetas, keep)
+    foreach.sub_(thetas, rows_like(matrices, thetas), lr * shape_factor(matrices, scale))
+
+
+def orthogonalised(
+    gradients: list[Tensor], momenta: list[Tensor], momentum: Number, nesterov: bool, cautious_momentum: bool,
+    iteration: Iteration,
+) -> Tensor:  # fmt: skip
+    """Update the momenta; return their orthogonalised directions (k, m, n)."""
     foreach.lerp_(momenta, gradients, 1 - momentum)
     directions = foreach.lerp(gradients, momenta, momentum) if nesterov else momenta
-    matrices = stacked_matrices(directions, getattr(torch, ns_dtype))
+    if cautious_momentum:
+        directions = cautious(directions, momenta, gradients)
+    coefficients, steps, dtype = iteration
+    return newton_schulz(stacked_matrices(directions, getattr(torch, dtype)), coefficients, steps)
+
+
+def shape_factor(matrices: Tensor, scale: str) -> float:
+    """Return the factor of the learning rate for matrices (k, m, n)."""
     rows, columns = matrices.shape[1:]
-    factor = math.sqrt(max(1.0, rows / columns)) if scale == "original" else 0.2 * math.sqrt(max(rows, columns))
-    steps = rows_like(newton_schulz(matrices, ns_steps), thetas)
-    foreach.mul_(thetas, keep)
-    foreach.sub_(thetas, steps, lr * factor)
+    return math.sqrt(max(1.0, rows / columns)) if scale == "original" else 0.2 * math.sqrt(max(rows, columns))
 
 
-def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
-    """Return roughly U V^T of the singular value decompositions of matrices (k, m, n)."""
-    a, b, c = COEFFICIENTS
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices / (torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(steps):
-        square = x.mT @ x if tall else x @ x.mT
-        polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
-        x = torch.baddbmm(x, x, polynomial, beta=a) if tall else torch.baddbmm(x, polynomial, x, beta=a)
-    return x
+def cautious(directions: Sequence[Tensor], momenta: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Return the directions without the elements at which momentum and gradient disagree in sign.
+
+    The others are divided by their share, of which at least 1e-3 is taken."""
+    agree = stack(momenta) * stack(gradients) > 0
+    shares = agree.flatten(1).to(directions[0].dtype).mean(1).clamp(min=1e-3)
+    weights = agree / shares.view(-1, *[1] * directions[0].ndim)
+    return list((stack(directions) * weights).unbind())
 
 
 class Muon(RuleOptimizer):
     """Orthogonalised momentum for matrices, AdamW for the rest."""
+
+    matrix_rule: Rule = staticmethod(muon)
 
     def __init__(
         self,
         problem: Problem,
         *,
         lr: float,
-        momentum: float,
-        nesterov: bool,
-        ns_steps: int,
-        ns_dtype: str,
-        scale: str,
         weight_decay: float,
         matrices: Sequence[str],
+        no_decay: Sequence[str],
         adam_lr: float,
         adam_betas: tuple[float, float],
         adam_eps: float,
-        no_decay: Sequence[str],
+        engine: str = "auto",
+        **settings: float | str,
     ) -> None:
-        check_roles(matrices, "matrices")
-        chosen = [p for p in problem.parameters if p.role in matrices and p.tensor.ndim > 1]
-        rest = [p for p in problem.parameters if not any(p is other for other in chosen)]
-        matrix = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "ns_dtype": ns_dtype}
-        groups = [
-            {**group, "lr": rate, "rule": rule}
-            for part, rate, rule in ((chosen, lr, "matrix"), (rest, adam_lr, "rest"))
-            if part
-            for group in parameter_groups(Problem(tuple(part)), no_decay)
-        ]
-        adam = {"betas": adam_betas, "eps": adam_eps}
-        super().__init__(groups, {**matrix, **adam, "scale": scale, "weight_decay": weight_decay, "rule": "matrix"})
+        groups = groups_with_rest(problem, matrices, no_decay, lr, adam_lr)
+        common = {"lr": lr, "weight_decay": weight_decay, "betas": adam_betas, "eps": adam_eps, "rule": "matrix"}
+        super().__init__(groups, {**common, **settings}, engine)
 
     def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
         """Return the rule of the group."""
-        return {"matrix": muon, "rest": adamw}[group["rule"]]
+        return adamw if group["rule"] == "rest" else type(self).matrix_rule
 
     def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
         """Return one moment for matrices, two for the rest."""
-        names = {"matrix": ("b",), "rest": ("m", "v")}[group["rule"]]
+        names = ("m", "v") if group["rule"] == "rest" else ("b",)
         return {name: torch.zeros_like(theta) for name in names}
 
     def hyperparameters(self, group: ParamGroup, t: int) -> Hyperparameters:
@@ -107,4 +112,9 @@ class Muon(RuleOptimizer):
         keep = 1 - group["lr"] * group["weight_decay"]
         if group["rule"] == "rest":
             return *adam_numbers(group, t), keep
-        return *(group[name] for name in ("lr", "momentum", "nesterov", "ns_steps", "ns_dtype", "scale")), keep
+        return group["lr"], group["momentum"], keep, *self.matrix_settings(group)
+
+    def matrix_settings(self, group: ParamGroup) -> Hyperparameters:
+        """Return the other hyperparameters of the rule of matrices."""
+        iteration = group["coefficients"], group["ns_steps"], group["ns_dtype"]
+        return group["nesterov"], group["cautious_momentum"], iteration, group["scale"]

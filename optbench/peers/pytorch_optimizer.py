@@ -75,6 +75,20 @@ def muon_arguments(
     return {**common, **newton, **adam, **rest}
 
 
+def normuon_arguments(
+    *, lr: float, momentum: float, beta2: float, nesterov: bool, ns_steps: int, scale: str, v_eps: float,
+    weight_decay: float, matrices: Sequence[str], adam_lr: float, adam_betas: tuple[float, float], adam_eps: float,
+    foreach: bool,
+) -> Arguments:  # fmt: skip
+    """Return NorMuon's arguments: "original" keeps the norm, as its authors' code does; "rms" is the paper's."""
+    update = {"original": "preserve_norm", "rms": "match_rms"}[scale]
+    newton = {"ns_steps": ns_steps, "ns_coeffs": "original", "update_scale": update, "use_adjusted_lr": False}
+    common = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "beta2": beta2, "eps": v_eps}
+    adam = {"adamw_lr": adam_lr, "adamw_betas": adam_betas, "adamw_eps": adam_eps, "adamw_wd": weight_decay}
+    rest = {"weight_decay": weight_decay, "weight_decouple": True, "maximize": False, "foreach": foreach}
+    return {**common, **newton, **adam, **rest}
+
+
 def muon_groups(groups: Iterable[Mapping[str, Any]], *, matrices: Sequence[str], **rest: object) -> list[ParamGroup]:
     """Return groups that declare if they hold matrices to orthogonalise."""
     chosen, others = split_matrices(groups, matrices)
@@ -85,6 +99,7 @@ TRANSLATED: dict[str, Callable[..., Arguments]] = {
     "AdaFactor": adafactor_arguments,
     "ADOPT": adopt_arguments,
     "Muon": muon_arguments,
+    "NorMuon": normuon_arguments,
     "Prodigy": prodigy_arguments,
 }
-REGROUPED: dict[str, Callable[..., list[ParamGroup]]] = {"Muon": muon_groups}
+REGROUPED: dict[str, Callable[..., list[ParamGroup]]] = {"Muon": muon_groups, "NorMuon": muon_groups}

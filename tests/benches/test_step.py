@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -121,6 +122,34 @@ def test_an_implementation_that_does_not_run_is_skipped_with_the_reason() -> Non
 def test_mistakes_are_named(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         measured("optimizer=lion", **settings)
+
+
+def test_only_equal_work_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's Muon takes no convolutions: it is compared with ours where both leave them to AdamW."""
+
+    def pair(role: str) -> Any:
+        monkeypatch.setitem(shapes.SETS, "tiny", lambda: iter([("a", (4, 6), "matrix"), ("b", (4, 2, 3, 3), role)]))
+        report = measured("optimizer=muon", rounds=1)
+        works = {(row["implementation"], row["work"]) for row in report["rows"]}
+        return report, works
+
+    report, works = pair("convolution")
+    other = "matrices=[matrix]"
+    assert {("optbench", ""), ("optbench", other), ("torch", other), ("timm", "")} <= works
+    assert ("torch", "") not in works
+    torchs = next(row for row in report["rows"] if row["implementation"] == "torch")
+    for row in report["rows"]:
+        if row["work"] == other:
+            assert row["ratio_to_fastest"] == pytest.approx(row["ms"] / torchs["ms"])
+    assert any(other in line for line in step.lines(report))
+    (goal,) = report["goals"]
+    best: dict[str, float] = {}
+    for row in (row for row in report["rows"] if row["ours"]):
+        best[row["work"]] = min(best.get(row["work"], math.inf), row["ratio_to_fastest"])
+    assert (goal["measure"], goal["bound"]) == ("ratio_to_fastest", 0.7)
+    assert goal["value"] == pytest.approx(max(best.values()))
+    _, works = pair("first")  # not a matrix to either
+    assert {work for _, work in works} == {""}
 
 
 def test_elementwise_selects_our_rules_that_need_only_gradients() -> None:

@@ -68,10 +68,13 @@ def test_every_parameter_has_its_role(kind: str) -> None:
             if name.endswith("bias"):
                 assert role in ("bias", "norm")
             elif "conv" in name or "shortcut" in name:
-                assert role == "convolution"
+                assert role in ("convolution", "first")
             elif name.startswith("end."):
                 assert role == "head"
         assert list(roles.values()).count("head") == 1
+    assert "first" not in {p.role for p in trainable(model["generator"])}
+    readers = [p for p in trainable(model["discriminator"]) if p.tensor.ndim == 4 and p.tensor.shape[1] == 1]
+    assert readers == [p for p in trainable(model["discriminator"]) if p.role == "first"]
 
 
 def largest(layer: Any) -> float:

@@ -145,6 +145,15 @@ def test_parameters_are_frozen_by_role_and_by_name(patterns: tuple[str, ...], le
     assert [parameter.name for parameter in trainable(module)] == expected
 
 
+def test_freezing_convolutions_freezes_the_first_one_too() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.Conv2d(2, 2, 3, bias=False), nn.Linear(2, 2, bias=False))
+    mark(module[0], "first")
+    freeze({"model": module}, ["convolution"])
+    assert [p.requires_grad for p in module.parameters()] == [False, False, True]
+    freeze({"model": module.requires_grad_()}, ["first"])
+    assert [p.requires_grad for p in module.parameters()] == [False, True, True]
+
+
 def test_freezing_nothing_or_everything_is_an_error() -> None:
     with pytest.raises(ConfigError, match="matches no parameter") as caught:
         freeze({"model": Tied()}, ["layer.0"])

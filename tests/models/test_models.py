@@ -80,7 +80,8 @@ def test_roles_come_from_module_types_and_marks() -> None:
     model = vit.build(images((1, 8, 8), 10), size="micro", patch_size=None, drop_path=0.0)
     roles = Counter(p.role for p in trainable(model))
     assert roles["embedding"] == 1  # positions
-    assert roles["convolution"] == 1  # the patches
+    assert roles["first"] == 1  # the patches
+    assert roles["convolution"] == 0
     assert roles["head"] == 1
     assert roles["matrix"] == 4 * 4
     assert roles["norm"] == 2 * (2 * 4 + 1)
@@ -113,6 +114,7 @@ def test_a_unet_keeps_the_shape_and_halves_the_side_of_each_level(
     roles = Counter(p.role for p in trainable(model))
     assert roles["head"] == 1
     assert {"convolution", "matrix", "norm", "bias"} < set(roles)
+    assert [p.name for p in trainable(model) if p.role == "first"] == ["stem.weight"]
 
 
 def test_every_parameter_of_a_unet_and_its_times_count() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +13,14 @@ import torch
 from torch import nn
 
 from optbench import config
+from optbench.config import imports
+from optbench.contracts import Parameter, Problem
 from optbench.errors import ConfigError
 from optbench.models.own import arguments, describe
 from optbench.models.own_roles import assign_roles
 from optbench.models.roles import trainable
+from optbench.optimizers.core.build import build
+from optbench.optimizers.core.groups import parameter_groups
 from optbench.sessions.assemble import assemble
 from optbench.sessions.execute import FinishedRun
 
@@ -165,6 +170,42 @@ def test_roles_come_from_types_shapes_and_the_user(
     import re
 
     assert re.search(notice, said) and bool(said) == bool(notice)
+
+
+@pytest.mark.parametrize(
+    ("layers", "reads_text", "told", "expected"),
+    [
+        ([nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 3)], False, {}, ["first", "convolution", "head"]),
+        ([nn.ConvTranspose2d(1, 4, 3), nn.Linear(4, 3)], False, {}, ["first", "head"]),
+        ([nn.BatchNorm1d(4), nn.Linear(4, 5), nn.Conv1d(5, 4, 3), nn.Linear(4, 3)], False, {},
+         ["norm", "matrix", "convolution", "head"]),
+        ([nn.Conv1d(1, 4, 3), nn.Linear(4, 3)], True, {"embedding": []}, ["convolution", "head"]),
+        ([nn.Conv2d(1, 4, 3), nn.Linear(4, 3)], False, {"first": []}, ["convolution", "head"]),
+        ([nn.Conv2d(1, 4, 3), nn.Linear(4, 3)], False, {"convolution": ["0"]}, ["convolution", "head"]),
+        ([nn.Linear(9, 4), nn.Linear(4, 4), nn.Linear(4, 3)], False, {"first": ["0"]}, ["first", "matrix", "head"]),
+        ([nn.Conv2d(1, 3, 3)], False, {}, ["head"]),
+    ],
+)  # fmt: skip
+def test_a_convolution_is_first_if_it_is_the_first_layer(
+    layers: list[nn.Module], reads_text: bool, told: dict[str, list[str]], expected: list[str]
+) -> None:
+    model = copy.deepcopy(nn.Sequential(*layers))
+    assert assign_roles(model, told, {3}, reads_text) == ""
+    assert [p.role for p in trainable(model) if p.name.endswith("weight")] == expected
+
+
+def test_a_first_layer_counts_as_what_it_is_to_all_but_muon() -> None:
+    kernel, patches = (Parameter("first", torch.zeros(shape), "first") for shape in ((4, 1, 3, 3), (4, 9)))
+    assert kernel.has_role(["convolution"]) and kernel.has_role(["first"]) and not kernel.has_role(["matrix"])
+    assert patches.has_role(["matrix"]) and not patches.has_role(["convolution", "bias"])
+    for roles, spared in ((["first"], [kernel]), (["convolution"], [kernel]), (["matrix"], []), (["bias"], [])):
+        groups = parameter_groups(Problem((kernel,)), roles)
+        assert [group["params"] for group in groups if "weight_decay" in group] == [[p.tensor] for p in spared]
+    choice = config.load(["optimizer=muon"]).optimizer
+    optimizer = build(
+        imports.load(choice.target), choice.settings, choice.implementation, Problem((kernel, patches)), []
+    )
+    assert {group["rule"] for group in optimizer.param_groups} == {"rest"}
 
 
 def test_an_ambiguous_head_and_a_missing_embedding_are_asked_for() -> None:

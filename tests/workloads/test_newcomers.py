@@ -24,6 +24,7 @@ NEWCOMERS: tuple[tuple[str, ...], ...] = (
     ("optimizer=schedulefree_radam",),
     ("optimizer=spam",),
     ("optimizer=adamw", "cautious_decay=true"),
+    ("optimizer=normuon",),
 )
 """Overrides of each newer rule, for example ("optimizer=normuon",)."""
 FALLS_SHORT: dict[tuple[str, str], str] = {

@@ -17,11 +17,16 @@ from optbench.config import Choice, RunConfig, config_folders, imports, load, op
 from optbench.contracts import Problem
 from optbench.errors import ConfigError, OptbenchError, first_line
 from optbench.optimizers.core.build import build
+from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.interface import Optimizer, engine_of
 
 OURS = "optbench"
 OWN_ENGINES = ("eager", "compiled")
 NOT_PROVIDED = ("closure", "modules", "curvature", "double_backward")  # needs beyond gradients
+NO_WORK = ("impl", "engine")
+"""Settings that choose how the work is done."""
+MATRICES = "matrices"
+"""The setting that names the roles of tensors under a rule of matrices."""
 WARM_UPS = 5
 
 
@@ -33,11 +38,18 @@ class Contestant:
     implementation: str
     engine: str
     optimizer: Optimizer
+    work: str = ""
+    """Settings that another implementation requires and that change the work; only equal work is compared."""
     first_seconds: float = 0.0
     """Seconds of warm-up and first step, including compilation."""
     seconds: list[float] = field(default_factory=list)
     peak_extra_bytes: int | None = None
     calls: Calls = NOT_COUNTED
+
+    @property
+    def has_matrix_rule(self) -> bool:
+        """True for a rule of this project that treats matrices of equal shape together."""
+        return isinstance(self.optimizer, RuleOptimizer) and self.optimizer.has_buckets()
 
     @property
     def ours(self) -> bool:
@@ -89,27 +101,53 @@ def contestants(choice: Choice, shapes: str, device: torch.device, skipped: list
         raise ConfigError(f"bench step: {choice.name} needs {', '.join(unmet)}; the bench provides only gradients")
     gradients = [torch.randn_like(p.tensor) for p in parameters(shapes, device)]
     found = []
-    for name, settings, implementation in variants(choice):
+    for name, settings, implementation in variants(choice, shapes, device):
         try:
             optimizer = build_optimizer(choice, settings, implementation, shapes, device, gradients)
             seconds = warm_up(optimizer)  # before its engine is asked for: without a working compiler it is eager
-            found.append(Contestant(choice.name, name, engine_of(optimizer, implementation), optimizer, seconds))
+            engine, work = engine_of(optimizer, implementation), work_of(choice, settings, shapes, device)
+            found.append(Contestant(choice.name, name, engine, optimizer, work, seconds))
         except Exception as error:  # another library may raise anything
             reason = str(error.args[0]) if isinstance(error, OptbenchError) else first_line(error)
             skipped.append({"algorithm": choice.name, "implementation": name, "shapes": shapes, "reason": reason})
     return found
 
 
-def variants(choice: Choice) -> Iterator[tuple[str, dict[str, object], Mapping[str, Any]]]:
+def variants(
+    choice: Choice, shapes: str, device: torch.device
+) -> Iterator[tuple[str, dict[str, object], Mapping[str, Any]]]:
     """Yield name, settings and facts of every implementation, once per engine where the engine can be chosen.
 
-    Required settings are applied: they change the algorithm but hardly its cost."""
+    Required settings are applied. Where they change the work, ours follows once more with the same settings."""
     implementations = choice.about.get("implementations") or {choice.settings.get("impl", "user"): choice.about}
+    works: dict[str, Mapping[str, object]] = {"": {}}
+    for implementation in implementations.values():
+        required = implementation.get("requires", {})
+        works.setdefault(work_of(choice, {**choice.settings, **required}, shapes, device), required)
     for name, implementation in implementations.items():
-        settings = {**choice.settings, **implementation.get("requires", {}), "impl": name}
-        has_engines = "engine" in settings and "engine" not in implementation.get("drops", ())
-        for engine in OWN_ENGINES if has_engines else (None,):
-            yield name, {**settings, "engine": engine} if engine else settings, implementation
+        required = implementation.get("requires", {})
+        has_engines = "engine" in choice.settings and "engine" not in implementation.get("drops", ())
+        for changed in works.values() if name == OURS else (required,):
+            settings = {**choice.settings, **required, **changed, "impl": name}
+            for engine in OWN_ENGINES if has_engines else (None,):
+                yield name, {**settings, "engine": engine} if engine else settings, implementation
+
+
+def work_of(choice: Choice, settings: Mapping[str, object], shapes: str, device: torch.device) -> str:
+    """Return the settings that differ from those of the optimizer's file and change the work of a step; or "".
+
+    Roles of matrices count only where they choose other tensors of the parameter set."""
+    changed = {
+        k: v for k, v in settings.items() if k not in NO_WORK and k in choice.settings and v != choice.settings[k]
+    }
+    if MATRICES in changed:
+        chosen = [
+            [p.name for p in parameters(shapes, device) if p.role in roles and p.tensor.ndim > 1]
+            for roles in (changed[MATRICES], choice.settings[MATRICES])
+        ]
+        if chosen[0] == chosen[1]:
+            del changed[MATRICES]
+    return ", ".join(f"{key}={value}" for key, value in changed.items()).replace("'", "")
 
 
 def build_optimizer(

@@ -25,15 +25,15 @@ def norm(name: str, width: int) -> Iterator[Shape]:
     yield f"{name}.bias", (width,), "norm"
 
 
-def convolution(name: str, inputs: int, outputs: int, side: int) -> Iterator[Shape]:
+def convolution(name: str, inputs: int, outputs: int, side: int, role: str = "convolution") -> Iterator[Shape]:
     """Yield a kernel without bias, and the batch norm after it."""
-    yield f"{name}.weight", (outputs, inputs, side, side), "convolution"
+    yield f"{name}.weight", (outputs, inputs, side, side), role
     yield from norm(f"{name}.norm", outputs)
 
 
 def resnet(blocks: tuple[int, ...], classes: int) -> Iterator[Shape]:
     """Yield a residual network of basic blocks (He et al., 2015) for large images, widths 64, 128, ..."""
-    yield from convolution("stem", 3, 64, 7)
+    yield from convolution("stem", 3, 64, 7, "first")
     width = 64
     for stage, count in enumerate(blocks):
         inputs, width = width, 64 * 2**stage
@@ -50,7 +50,7 @@ def vit(width: int, depth: int, patch: int, image: int, classes: int) -> Iterato
     """Yield a vision transformer (Dosovitskiy et al., 2020) with a class token and one matrix for q, k, v."""
     yield "class_token", (1, 1, width), "embedding"
     yield "positions", (1, (image // patch) ** 2 + 1, width), "embedding"
-    yield "patches.weight", (width, 3, patch, patch), "convolution"
+    yield "patches.weight", (width, 3, patch, patch), "first"
     yield "patches.bias", (width,), "bias"
     for layer in range(depth):
         yield from norm(f"{layer}.norm1", width)

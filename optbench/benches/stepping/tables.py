@@ -34,21 +34,24 @@ def table_of(rows: list[Report]) -> list[str]:
     first = rows[0]
     head = f"{first['algorithm']} on {first['shapes']}: {first['tensors']} tensors, {first['parameters']:,} parameters"
     names = f"  {'':34} {'ms':>8} {'quartiles':>17} {'/ eager':>8} {'/ comp.':>8} {'/ floor':>8} {'B/par.':>7} "
+    works = dict.fromkeys(row["work"] for row in rows if row["work"])
+    marks = {"": "", **{work: "*" * (n + 1) for n, work in enumerate(works)}}
     return [
         "",
         head,
+        *(f"  {marks[work]} not the same work: {work}. The ratios are among those marked so" for work in works),
         f"{names}{'extra MB':>9} {'calls':>6} {'waits':>5} {'first s':>8}",
-        *map(line_of, sorted(rows, key=lambda row: row["ms"])),
+        *(line_of(row, marks[row["work"]]) for row in sorted(rows, key=lambda row: row["ms"])),
     ]
 
 
-def line_of(row: Report) -> str:
-    """Return the line of one implementation."""
+def line_of(row: Report, mark: str = "") -> str:
+    """Return the line of one implementation, with a mark behind its name."""
     spread = f"{row['ms_quarter']:.2f}-{row['ms_three_quarters']:.2f}"
     ratios = " ".join(f"{number(row[f'ratio_to_{other}']):>8}" for other in ("eager", "compiled", "floor"))
     extra = row["peak_extra_bytes"]
     calls, waits = ("-" if row[name] is None else row[name] for name in ("operations", "host_waits"))
-    name = f"{row['implementation']} ({row['engine']})"
+    name = f"{row['implementation']} ({row['engine']}){mark}"
     return (
         f"  {name:34} {row['ms']:8.2f} {spread:>17} {ratios} {row['state_bytes_per_parameter']:7.2f} "
         f"{number(extra / 1e6 if extra is not None else None):>9} {calls:>6} {waits:>5} "
@@ -64,6 +67,6 @@ def number(value: float | None) -> str:
 def goal_line(goal: Report) -> str:
     """Return a goal with its value and outcome."""
     return (
-        f"goal {goal['algorithm']} (compiled): {goal['over_shapes']} {goal['measure']} <= {goal['bound']}: "
+        f"goal {goal['algorithm']} ({goal['rule']}): {goal['over_shapes']} {goal['measure']} <= {goal['bound']}: "
         f"{number(goal['value'])}, {OUTCOMES[goal['holds']]}"
     )

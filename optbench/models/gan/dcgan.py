@@ -49,6 +49,7 @@ class DcganDiscriminator(nn.Module):
             layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(SLOPE)]
         self.layers, self.end = nn.Sequential(*layers), nn.Linear((width << (stages - 1)) * (side >> stages) ** 2, 1)
         mark(self.end, "head")
+        mark(layers[0], "first")
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:

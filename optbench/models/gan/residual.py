@@ -82,6 +82,8 @@ class ResidualDiscriminator(nn.Module):
         blocks += [DownBlock(width, width, number < halving) for number in range(1, halving + FLAT_BLOCKS)]
         self.blocks, self.end = nn.Sequential(*blocks), nn.Linear(width, 1)
         mark(self.end, "head")
+        for layer in (blocks[0].conv1, blocks[0].shortcut):
+            mark(layer, "first")
         initialise(self)
         layers = [module for module in self.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
         self._norms = [add_spectral_norm(layer) for layer in layers] if spectral else []

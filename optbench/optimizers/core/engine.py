@@ -157,6 +157,10 @@ class RuleOptimizer(StoredState):
                 state["step"] += self.graph_numbers is None or not self.graph_numbers.frozen
                 yield Active(theta, group, state)
 
+    def has_buckets(self) -> bool:
+        """Return True if a rule treats parameters of equal shape together."""
+        return len(self._not_bucketed()) < sum(len(group["params"]) for group in self.param_groups)
+
     def _not_bucketed(self) -> list[Tensor]:
         """Return the parameters whose rule the engine can compile."""
         pairs = ((theta, group) for group in self.param_groups for theta in group["params"])

@@ -20,8 +20,8 @@ def parameter_groups(problem: Problem, no_decay: Sequence[str] | None) -> list[P
     if no_decay is None:
         return [{"params": [p.tensor for p in problem.parameters]}]
     check_roles(no_decay)
-    decayed = [p.tensor for p in problem.parameters if p.role not in no_decay]
-    spared = [p.tensor for p in problem.parameters if p.role in no_decay]
+    decayed = [p.tensor for p in problem.parameters if not p.has_role(no_decay)]
+    spared = [p.tensor for p in problem.parameters if p.has_role(no_decay)]
     groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 

@@ -1,19 +1,37 @@
-"""An optimizer that takes matrices alone, and AdamW for the rest, as one optimizer."""
+"""Matrices and the rest: their parameter groups, and an optimizer of matrices alone with AdamW for the rest, as one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from optbench.contracts import Problem
 from optbench.errors import ConfigError
+from optbench.optimizers.core.groups import check_roles, parameter_groups
 from optbench.optimizers.core.inner_state import full_state, load_full_state
 from optbench.optimizers.core.interface import Optimizer, takes_closure
 from optbench.optimizers.core.rule import Closure, Loss, ParamGroup
 
 SETTINGS = ("lr", "betas", "eps", "weight_decay")
+
+
+def groups_with_rest(
+    problem: Problem, matrices: Sequence[str], no_decay: Sequence[str], lr: float, rest_lr: float
+) -> list[ParamGroup]:
+    """Return groups with "rule": "matrix" for parameters of two dimensions or more whose role is in `matrices`, else
+    "rest", which have another learning rate. Raises ConfigError for an unknown role."""
+    check_roles(matrices, "matrices")
+    chosen = [p for p in problem.parameters if p.role in matrices and p.tensor.ndim > 1]
+    rest = [p for p in problem.parameters if not any(p is other for other in chosen)]
+    return [
+        {**group, "lr": rate, "rule": rule}
+        for part, rate, rule in ((chosen, lr, "matrix"), (rest, rest_lr, "rest"))
+        if part
+        for group in parameter_groups(Problem(tuple(part)), no_decay)
+    ]
 
 
 class MatricesAndRest:

@@ -1,0 +1,64 @@
+r"""NorMuon (Li et al., 2025, NorMuon: Making Muon more efficient and scalable, arXiv:2510.05491, algorithm 1): Muon
+that divides each row (neuron) of the orthogonalised matrix by its root mean square over time.
+
+    O_t     = Muon's orthogonalised momentum (m, n), see muon
+    v_t     = beta2 v_{t-1} + (1 - beta2) mean over columns of O_t^2                  (one number a row)
+    N_t     = O_t / (sqrt(v_t) + v_eps)
+    theta_t = (1 - lr weight_decay) theta_{t-1} - lr factor N_t / (|N_t| + v_eps)
+
+factor: "original", as in the authors' code, sqrt(max(1, m / n)) |O_t|; "rms", as in the paper, 0.2 sqrt(m n).
+Convolutions are flattened to (outputs, rest), so that a row is an output channel; the authors' code takes a row of each
+kernel. The other parameters follow AdamW as in Muon. Defaults: momentum 0.95, beta2 0.95, ns_steps 5, v_eps 1e-10.
+State: b and one number a row for matrices, m and v for the rest.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from optbench.optimizers.core import foreach
+from optbench.optimizers.core.buckets import rows_like, stack
+from optbench.optimizers.core.foreach import Number
+from optbench.optimizers.core.newton_schulz import Iteration
+from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, bucketed
+from optbench.optimizers.muon import Muon, orthogonalised, shape_factor
+
+
+@bucketed
+def normuon(
+    thetas: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], seconds: list[Tensor], lr: Number,
+    momentum: Number, keep: Number, nesterov: bool, cautious_momentum: bool, iteration: Iteration, scale: str,
+    beta2: Number, v_eps: Number,
+) -> None:  # fmt: skip
+    """Take one step of a bucket in place; a second moment has a number for each row; keep = 1 - lr * weight_decay."""
+    matrices = orthogonalised(gradients, momenta, momentum, nesterov, cautious_momentum, iteration).to(thetas[0].dtype)
+    foreach.lerp_(seconds, list(matrices.square().mean(2).unbind()), 1 - beta2)
+    normed = matrices / (stack(seconds).sqrt() + v_eps).unsqueeze(2)
+    length = (
+        shape_factor(matrices, scale) * norm(matrices) if scale == "original" else 0.2 * math.sqrt(normed[0].numel())
+    )
+    foreach.mul_(thetas, keep)
+    foreach.sub_(thetas, rows_like(normed.mul_(length / (norm(normed) + v_eps)), thetas), lr)
+
+
+def norm(matrices: Tensor) -> Tensor:
+    """Return the Frobenius norms (k, 1, 1) of matrices (k, m, n)."""
+    return torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
+
+
+class NorMuon(Muon):
+    """Orthogonalised momentum with rows of equal size for matrices, AdamW for the rest."""
+
+    matrix_rule: Rule = staticmethod(normuon)
+
+    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """Return a moment and a number a row for matrices, two moments for the rest."""
+        state = super().new_state(theta, group)
+        return state if group["rule"] == "rest" else {**state, "v": theta.new_zeros(len(theta))}
+
+    def matrix_settings(self, group: ParamGroup) -> Hyperparameters:
+        """Return the other hyperparameters of the rule of matrices."""
+        return *super().matrix_settings(group), group["beta2"], group["v_eps"]

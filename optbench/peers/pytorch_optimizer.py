@@ -23,24 +23,24 @@ def __getattr__(name: str) -> Adapter:
 
 
 def capped(target: type) -> type:
-    """Return the class with a manual learning rate that caps 1 / sqrt(t), as in Adafactor's paper."""
+    """Return the class with a learning rate that caps the relative step, as in Adafactor's paper."""
 
     def relative_step_size(lr: float, step: int, relative_step: bool, warmup_init: bool) -> float:
-        return min(lr, 1 / math.sqrt(step))
+        return min(lr, 1 / math.sqrt(step)) if relative_step else lr
 
     return type(target.__name__, (target,), {"get_relative_step_size": staticmethod(relative_step_size)})
 
 
 def adafactor_arguments(
-    *, lr: float, decay_power: float, eps1: float, eps2: float, clip_threshold: float, weight_decay: float,
-    foreach: bool,
+    *, lr: float, relative_step: bool, scale_parameter: bool, beta1: float | None, decay_power: float, eps1: float,
+    eps2: float, clip_threshold: float, weight_decay: float, foreach: bool,
 ) -> Arguments:  # fmt: skip
-    """Return AdaFactor's arguments: no momentum; a manual learning rate, because the library's schedule ignores lr."""
+    """Return AdaFactor's arguments: a momentum in float32, not bfloat16."""
     named = {"eps1": eps1, "eps2": eps2, "clip_threshold": clip_threshold, "decay_rate": -decay_power}
-    manual = {"scale_parameter": True, "relative_step": False, "warmup_init": False}
+    mode = {"scale_parameter": scale_parameter, "relative_step": relative_step, "warmup_init": False}
     rest = {"weight_decouple": True, "fixed_decay": False, "ams_bound": False, "maximize": False}
-    none = {"betas": (None, 0.999), "momentum_dtype": torch.float32}
-    return {"lr": lr, "weight_decay": weight_decay, "foreach": foreach, **named, **manual, **rest, **none}
+    momentum = {"betas": (beta1, 0.999), "momentum_dtype": torch.float32}
+    return {"lr": lr, "weight_decay": weight_decay, "foreach": foreach, **named, **mode, **rest, **momentum}
 
 
 def prodigy_arguments(

@@ -116,25 +116,41 @@ def build(name: str, params: ParamsT, /, **settings: Any) -> torch.optim.Optimiz
     return optimizer if name == base else timm_optim.Lookahead(optimizer, **ahead)
 
 
-class CappedTimmAdafactor(timm_optim.Adafactor):
-    """lr caps the relative step, min(lr, 1 / sqrt(t)), and parameters scale it; timm has this for lr = null only."""
+class ScaledTimmAdafactor(timm_optim.Adafactor):
+    """Parameters scale the step; timm has this for lr = null only."""
 
     @staticmethod
     def _get_lr(param_group: ParamGroup, param_state: dict[str, float]) -> float:
         scale = max(param_group["eps_scale"], param_state["RMS"]) if param_group["scale_parameter"] else 1.0
-        return scale * min(param_group["lr"], 1 / math.sqrt(param_state["step"]))
+        return scale * param_group["lr"]
+
+
+class CappedTimmAdafactor(ScaledTimmAdafactor):
+    """lr caps the relative step too, min(lr, 1 / sqrt(t))."""
+
+    @staticmethod
+    def _get_lr(param_group: ParamGroup, param_state: dict[str, float]) -> float:
+        capped = min(param_group["lr"], 1 / math.sqrt(param_state["step"]))
+        return ScaledTimmAdafactor._get_lr({**param_group, "lr": capped}, param_state)
 
 
 def adafactor_arguments(
-    *, lr: float, decay_power: float, eps1: float, eps2: float, clip_threshold: float, weight_decay: float
-) -> Arguments:
-    """Return Adafactor's arguments, without momentum; tensors of every size are factored."""
+    *, lr: float, relative_step: bool, scale_parameter: bool, beta1: float | None, decay_power: float, eps1: float,
+    eps2: float, clip_threshold: float, weight_decay: float,
+) -> Arguments:  # fmt: skip
+    """Return the arguments of `adafactor`; tensors of every size are factored."""
     named = {"eps": eps1, "eps_scale": eps2, "clip_threshold": clip_threshold, "decay_rate": -decay_power}
-    rest = {"betas": None, "scale_parameter": True, "warmup_init": False, "min_dim_size_to_factor": 0}
-    return {"lr": lr, "weight_decay": weight_decay, "caution": False, **named, **rest}
+    mode = {"relative_step": relative_step, "scale_parameter": scale_parameter, "warmup_init": False}
+    rest = {"betas": None if beta1 is None else (beta1, 0.999), "min_dim_size_to_factor": 0, "caution": False}
+    return {"lr": lr, "weight_decay": weight_decay, **named, **mode, **rest}
 
 
-Adafactor = Adapter(timm_optim.Adafactor, translate=adafactor_arguments, build=CappedTimmAdafactor)
+def adafactor(params: ParamsT, /, *, relative_step: bool, **arguments: Any) -> torch.optim.Optimizer:
+    """Build Adafactor with relative steps, or with lr as the step."""
+    return (CappedTimmAdafactor if relative_step else ScaledTimmAdafactor)(params, **arguments)
+
+
+Adafactor = Adapter(timm_optim.Adafactor, translate=adafactor_arguments, build=adafactor)
 
 
 def muon_arguments(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from transformers.optimization import Adafactor as Shipped
 
@@ -19,12 +21,18 @@ class CappedTransformersAdafactor(Shipped):
 
 
 def adafactor_arguments(
-    *, lr: float, decay_power: float, eps1: float, eps2: float, clip_threshold: float, weight_decay: float
-) -> Arguments:
-    """Return the arguments, without momentum."""
-    named = {"eps": (eps1, eps2), "clip_threshold": clip_threshold, "decay_rate": -decay_power, "beta1": None}
-    manual = {"scale_parameter": True, "relative_step": False, "warmup_init": False}
-    return {"lr": lr, "weight_decay": weight_decay, **named, **manual}
+    *, lr: float, relative_step: bool, scale_parameter: bool, beta1: float | None, decay_power: float, eps1: float,
+    eps2: float, clip_threshold: float, weight_decay: float,
+) -> Arguments:  # fmt: skip
+    """Return the arguments of `adafactor`."""
+    named = {"eps": (eps1, eps2), "clip_threshold": clip_threshold, "decay_rate": -decay_power, "beta1": beta1}
+    mode = {"scale_parameter": scale_parameter, "relative_step": relative_step, "warmup_init": False}
+    return {"lr": lr, "weight_decay": weight_decay, **named, **mode}
 
 
-Adafactor = Adapter(Shipped, translate=adafactor_arguments, build=CappedTransformersAdafactor)
+def adafactor(params: Iterable[ParamGroup], /, *, relative_step: bool, **arguments: Any) -> Shipped:
+    """Build Adafactor with relative steps, or the library's own, with lr as the step."""
+    return (CappedTransformersAdafactor if relative_step else Shipped)(params, relative_step=False, **arguments)
+
+
+Adafactor = Adapter(Shipped, translate=adafactor_arguments, build=adafactor)

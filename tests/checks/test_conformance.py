@@ -97,6 +97,27 @@ def test_an_optimizer_with_a_schedule_of_its_own_is_checked_at_a_constant_rate()
     assert not any(case.schedule for case in faithful.cases(subject, (0.0,)))
 
 
+@pytest.mark.parametrize("impl", ["optbench", "transformers"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        (
+            "relative_step=true",
+            "scale_parameter=true",
+            "beta1=0.9",
+            "lr=0.3",
+        ),  # 1 / sqrt(t) is the smaller from step 12 on
+        ("relative_step=false", "scale_parameter=true", "beta1=null", "lr=1e-3"),
+        ("relative_step=false", "scale_parameter=false", "beta1=0.9", "lr=1e-3"),
+    ],
+)
+def test_every_mode_of_adafactor_is_the_papers(impl: str, mode: tuple[str, ...]) -> None:
+    pytest.importorskip("transformers")
+    chosen = config.load(["optimizer=adafactor", f"optimizer.impl={impl}", *(f"optimizer.{word}" for word in mode)])
+    result = conformance.run_check(faithful.faithful, make_subject(chosen))
+    assert result.state == PASS, result
+
+
 def test_a_correct_custom_rule_passes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["check", f"optimizer={WRONG}:RightLion", "optimizer.lr=0.01", "--against", "lion"])

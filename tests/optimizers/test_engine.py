@@ -198,7 +198,8 @@ def test_a_shaped_rule_compiles_once_per_rank() -> None:
 
     mine = [torch.randn(shape, requires_grad=True) for shape in ((4, 6), (7,))]
     settings = {"lr": 0.01, "decay_power": 0.8, "eps1": 1e-30, "eps2": 1e-3, "clip_threshold": 1.0, "weight_decay": 0.0}
-    optimizer = Adafactor(mine, **settings, engine="compiled")
+    mode = {"relative_step": True, "scale_parameter": True, "beta1": 0.9}
+    optimizer = Adafactor(mine, **settings, **mode, engine="compiled")
     optimizer.warm_up()
     assert optimizer.engine == "compiled"
     before = counters["stats"]["unique_graphs"]

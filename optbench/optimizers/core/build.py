@@ -11,6 +11,7 @@ from typing import Any
 
 from optbench.config import imports
 from optbench.config.user_code import location, user_error
+from optbench.config.values import as_typed
 from optbench.contracts import Problem
 from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import has_eval_weights
@@ -155,9 +156,10 @@ def check_required(settings: Mapping[str, Any], implementation: Mapping[str, Any
     """Raise ConfigError if a setting differs from the value that the implementation `requires`."""
     for key, value in implementation.get("requires", {}).items():
         if settings[key] != value:
+            only, given = as_typed(value), as_typed(settings[key])
             raise ConfigError(
-                f"optimizer.impl={settings['impl']} supports only {key}={value}, not {key}={settings[key]}",
-                f"Set optimizer.{key}={value}, or choose another implementation",
+                f"optimizer.impl={settings['impl']} supports only {key}={only}, not {key}={given}",
+                f"Set optimizer.{key}={only}, or choose another implementation",
             )
 
 

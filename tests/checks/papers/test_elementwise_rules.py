@@ -30,6 +30,7 @@ NADAM = {"lr": 0.1, "betas": (0.8, 0.75), "eps": 0.5, "weight_decay": 0.0}
 RADAM = {"lr": 0.1, "betas": (0.9, 0.999), "eps": TINY, "weight_decay": 0.0}
 LARS = {"lr": 0.2, "momentum": 0.5, "trust": 0.1, "eps": 0.5, "weight_decay": 0.1}
 FACTOR = {"lr": 0.01, "decay_power": 0.8, "eps1": 1e-30, "eps2": 1e-3, "clip_threshold": 1.0, "weight_decay": 0.0}
+FACTOR |= {"relative_step": True, "scale_parameter": True, "beta1": None}
 ADAN = {"lr": 0.1, "betas": (0.5, 0.75, 0.9), "eps": 0.5, "weight_decay": 0.0}
 ADOPT = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.5, "clip_power": 0.25, "weight_decay": 0.0}
 LAMB = {"lr": 0.1, "betas": (0.5, 0.75), "eps": TINY, "weight_decay": 0.0}
@@ -153,6 +154,17 @@ WORKED: list[tuple[str, dict[str, Any], Any, list[Any], list[Any]]] = [
         [[[[1, 2], [2, 4]], [[-300, 100], [-3, 1]]]],
         [[[[0.99, 0.99], [0.99, 0.99]], [[1.01, 0.99], [1.01, 0.99]]]],
     ),
+    # without relative steps and scales: lr itself, at any t
+    ("adafactor", FACTOR | {"lr": 3, "relative_step": False}, [2], [[1], [1]], [[-4], [-16]]),
+    ("adafactor", FACTOR | {"relative_step": False, "scale_parameter": False}, [2], [[1]], [[1.99]]),
+    # half of the first step, then half of it and of the second, which is relative to the theta in between
+    (
+        "adafactor",
+        FACTOR | {"beta1": 0.5, "weight_decay": 0.5},
+        [2],
+        [[1], [1]],
+        [[1.97], [1.97 * (1 - 0.5 * 0.0197) - 0.5 * (0.01 + 0.0197)]],
+    ),
     # decay and step are both relative: alpha = 0.02
     ("adafactor", FACTOR | {"weight_decay": 0.5}, [2], [[1]], [[1.96]]),
     # proximal decay after the step
@@ -198,6 +210,9 @@ def test_steps_worked_by_hand(name: str, settings: dict, theta: Any, steps: list
         # the buffer is 0.2 * 0.1 * 5 / 1.5 of (0, 1), then half of it and of the same again
         ("lars", LARS | {"weight_decay": 0, "trust": 0.1}, [3, 4], [[0, 1]], [[3, 4 - 0.2 / 3]]),
         ("lars", LARS | {"weight_decay": 0}, [0, 0], [[1, 0], [0, 0]], [[-0.2, 0], [-0.3, 0]]),
+        # the schedule scales the cap, 9, not 1 / sqrt(2) below it
+        ("adafactor", FACTOR | {"lr": 9}, [0, 0], [[7, -1]] * 2, [[-1e-3, 1e-3], [-1.707106781e-3, 1.707106781e-3]]),
+        ("adafactor", FACTOR | {"lr": 0.5}, [0], [[7], [7]], [[-0.5e-3], [-0.75e-3]]),
         # the schedule scales the step, 0.1 * 2 / 2.5, and the decay, half of theta, alike
         ("adamw_independent", ADAM | {"weight_decay": 0.5}, 1, [2, 2], [0.42, 0.42 - 0.5 * (0.08 + 0.21)]),
     ],

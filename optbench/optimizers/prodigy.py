@@ -2,13 +2,16 @@ r"""Prodigy (Mishchenko and Defazio, 2023, Prodigy: An Expeditiously Adaptive Pa
 algorithm 4, with the authors' code's order of operations).
 
     m_t = beta1 m_{t-1} + (1 - beta1) d_t g_t;          v_t = beta2 v_{t-1} + (1 - beta2) d_t^2 g_t^2
-    r_t = beta3 r_{t-1} + d_t / d_0 lr d_t <g_t, theta_0 - theta_{t-1}>          over all tensors together
-    s_t = beta3 s_{t-1} + d_t / d_0 lr d_t g_t
+    lr_t = lr c_t;  c_t = sqrt(1 - beta2^t) / (1 - beta1^t) with use_bias_correction, else 1
+    r_t = beta3 r_{t-1} + d_t / d_0 lr_t d_t <g_t, theta_0 - theta_{t-1}>          over all tensors together
+    s_t = beta3 s_{t-1} + d_t / d_0 lr_t d_t g_t            without the factor lr_t with safeguard_warmup
     d_{t+1} = the largest d_coef r_t / |s_t|_1 so far, but at most growth_rate d_t once d_t > d_0
-    theta_t = (1 - lr d_t weight_decay) theta_{t-1} - lr d_t m_t / (sqrt(v_t) + d_{t+1} eps)
+    theta_t = (1 - lr_t d_t weight_decay) theta_{t-1} - lr_t d_t m_t / (sqrt(v_t) + d_{t+1} eps)
 
-with beta3 = sqrt(beta2) and no bias correction. lr is a factor, normally 1. Defaults: betas (0.9, 0.999), d_0 1e-6,
-d_coef 1. State: m, v, s and theta_0.
+with beta3 = sqrt(beta2). lr is a factor, normally 1, times the schedule. In a warm-up the weights move little at first,
+so that r / |s|_1 comes out too large: the authors advise safeguard_warmup then, and use_bias_correction beside it for
+diffusion models. Both are off in their package and on in this file, because a run warms up by default. Defaults:
+betas (0.9, 0.999), d_0 1e-6, d_coef 1. State: m, v, s and theta_0.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ def prodigy(
 ) -> None:
     """Move theta, once the moments are known.
 
-    step = lr d, eps is multiplied by d_{t+1}, keep = 1 - lr d weight_decay."""
+    step = lr_t d, eps is multiplied by d_{t+1}, keep = 1 - lr_t d weight_decay."""
     theta.mul_(keep).sub_(m.div(v.sqrt().add_(eps)).mul_(step))
 
 
@@ -50,13 +53,15 @@ class Prodigy(RuleOptimizer):
         d0: float,
         d_coef: float,
         growth_rate: float | None,
+        safeguard_warmup: bool,
+        use_bias_correction: bool,
         engine: str = "auto",
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "d0": d0, "d_coef": d_coef}
         growth = math.inf if growth_rate is None else growth_rate
-        super().__init__(
-            params, {**defaults, "growth_rate": growth, "d": d0, "next": d0, "largest": d0, "r": 0.0}, engine
-        )
+        safe = {"safeguard_warmup": safeguard_warmup, "use_bias_correction": use_bias_correction, "correction": 1.0}
+        start = {"d": d0, "next": d0, "largest": d0, "r": 0.0}
+        super().__init__(params, {**defaults, "growth_rate": growth, **safe, **start}, engine)
 
     def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
         """Return zero moments and a copy of the initial weights."""
@@ -71,15 +76,19 @@ class Prodigy(RuleOptimizer):
         first, device = self.param_groups[0], active[0].theta.device
         d, largest, r = (on_device(first[name], device) for name in ("next", "largest", "r"))
         beta3 = math.sqrt(first["betas"][1])
+        correction = bias_correction(first["betas"], max(one.state["step"] for one in active))
+        correction = correction if first["use_bias_correction"] else 1.0
         along, length = [], []
         for theta, group, state in active:
             assert theta.grad is not None
-            weight = d / group["d0"] * group["lr"] * d
+            unscaled = d / group["d0"] * d
+            weight = unscaled * group["lr"] * correction
             along.append(weight * dot(theta.grad, state["start"] - theta))
             beta1, beta2 = group["betas"]
             state["m"].mul_(beta1).addcmul_(theta.grad, (1 - beta1) * d)
             state["v"].mul_(beta2).addcmul_(theta.grad * ((1 - beta2) * d * d), theta.grad)
-            state["s"].mul_(beta3).addcmul_(theta.grad, weight)
+            safe = group["safeguard_warmup"] and group["lr"] > 0
+            state["s"].mul_(beta3).addcmul_(theta.grad, unscaled if safe else weight)
             length.append(torch.linalg.vector_norm(state["s"], 1).double())
         r = beta3 * r + torch.stack(along).sum()
         total = torch.stack(length).sum()
@@ -88,12 +97,17 @@ class Prodigy(RuleOptimizer):
         for group in self.param_groups:
             from_here = torch.where(d == group["d0"], torch.fmax(d, estimate), d)  # the first growth is not limited
             following = torch.minimum(largest, from_here * group["growth_rate"])
-            group.update(d=d, next=following, largest=largest, r=r)
+            group.update(d=d, next=following, largest=largest, r=r, correction=correction)
 
     def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float | Tensor, ...]:
-        """Return lr d, eps times the new d, 1 - lr d weight_decay."""
-        step = group["lr"] * group["d"]
+        """Return lr_t d, eps times the new d, 1 - lr_t d weight_decay."""
+        step = group["lr"] * group["correction"] * group["d"]
         return step, group["next"] * group["eps"], 1 - step * group["weight_decay"]
+
+
+def bias_correction(betas: tuple[float, float], t: int) -> float:
+    """Return sqrt(1 - beta2^t) / (1 - beta1^t)."""
+    return math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
 
 
 def on_device(number: float | Tensor, device: torch.device) -> Tensor:

@@ -45,12 +45,12 @@ def adafactor_arguments(
 
 def prodigy_arguments(
     *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float, d0: float, d_coef: float,
-    growth_rate: float | None, foreach: bool,
+    growth_rate: float | None, safeguard_warmup: bool, use_bias_correction: bool, foreach: bool,
 ) -> Arguments:  # fmt: skip
     """Return Prodigy's arguments; no limit of the growth is infinity there."""
     named = {"d0": d0, "d_coef": d_coef, "growth_rate": math.inf if growth_rate is None else growth_rate}
-    rest = {"beta3": None, "weight_decouple": True, "fixed_decay": False, "bias_correction": False}
-    off = {"safeguard_warmup": False, "maximize": False, "foreach": foreach}
+    rest = {"beta3": None, "weight_decouple": True, "fixed_decay": False, "bias_correction": use_bias_correction}
+    off = {"safeguard_warmup": safeguard_warmup, "maximize": False, "foreach": foreach}
     return {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, **named, **rest, **off}
 
 

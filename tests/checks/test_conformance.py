@@ -118,6 +118,16 @@ def test_every_mode_of_adafactor_is_the_papers(impl: str, mode: tuple[str, ...])
     assert result.state == PASS, result
 
 
+@pytest.mark.parametrize("impl", ["optbench", "prodigyopt"])
+@pytest.mark.parametrize(("safeguard", "correction"), [("false", "false"), ("true", "false"), ("false", "true")])
+def test_prodigys_safeguards_are_the_authors(impl: str, safeguard: str, correction: str) -> None:
+    pytest.importorskip("prodigyopt")
+    words = [f"safeguard_warmup={safeguard}", f"use_bias_correction={correction}", f"impl={impl}"]
+    subject = make_subject(config.load(["optimizer=prodigy", *(f"optimizer.{word}" for word in words)]))
+    result = conformance.run_check(faithful.faithful, subject)
+    assert result.state == PASS, result
+
+
 def test_a_correct_custom_rule_passes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["check", f"optimizer={WRONG}:RightLion", "optimizer.lr=0.01", "--against", "lion"])

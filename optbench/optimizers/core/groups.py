@@ -26,6 +26,11 @@ def parameter_groups(problem: Problem, no_decay: Sequence[str] | None) -> list[P
     return [group for group in groups if group["params"]]
 
 
+def is_spared(group: ParamGroup) -> bool:
+    """Return True for a group, as given to an optimizer, of parameters with a role in `no_decay`."""
+    return group.get("weight_decay") == 0.0
+
+
 def check_roles(roles: Sequence[str], key: str = "no_decay") -> None:
     """Raise ConfigError for an unknown role in the setting `key`."""
     for role in roles:

@@ -22,7 +22,7 @@ NAMES = (
     *("adamw_independent", "adabelief", "lamb", "lars", "adafactor", "adan", "adopt"),
 )
 SHAPES = [(), (1,), (7,), (3, 5), (2, 3, 4), (2, 2, 3, 3), (0,)]
-OTHER_KEYS = ("about", "impl", "no_decay", "engine")
+OTHER_KEYS = ("about", "impl", "no_decay", "engine", "adapt")
 TINY = 1e-12
 
 ADAM = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.5, "weight_decay": 0.0}

@@ -51,6 +51,7 @@ def make_steps(shape: tuple[int, ...], count: int, form: str) -> list[Any]:
 
 
 ADAMLIKE = {"lr": repeat(0.1), "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
+SAFE = {"safeguard_warmup": True, "use_bias_correction": True}
 RULES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "muon": (muon, "gradient", MUON | {"nesterov": True, "ns_steps": 5, "scale": "rms", "weight_decay": 0.0}),
     "psgd_kron": (psgd_kron, "probe", KRON),
@@ -60,7 +61,7 @@ RULES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "sophia_h": (sophia, "product", SOPHIA | {"rho": 1.0, "interval": 1, "weight_decay": 0.0}),
     "adahessian": (adahessian, "product", ADAHESSIAN | {"eps": 1e-4, "interval": 1, "weight_decay": 0.0}),
     "mars": (mars, "gradient", ADAMLIKE | {"gamma": 0.025}),
-    "prodigy": (prodigy, "gradient", ADAMLIKE | {"d0": 1e-2, "d_coef": 1.0, "growth_rate": None}),
+    "prodigy": (prodigy, "gradient", ADAMLIKE | {"d0": 1e-2, "d_coef": 1.0, "growth_rate": None, **SAFE}),
     "schedulefree": (schedulefree, "gradient", ADAMLIKE | {"warmup_steps": 3}),
     "sam": (sam, "closure", {"rho": 0.05, "lr": repeat(0.01), "momentum": 0.9, "weight_decay": 0.0}),
     "lbfgs": (lbfgs, "closure", LBFGS | {"max_iter": 4}),

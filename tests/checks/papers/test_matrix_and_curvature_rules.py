@@ -24,6 +24,7 @@ from optbench.checks.papers import (
 )
 
 PRODIGY = {"lr": repeat(1.0), "betas": (0.5, 0.25), "eps": 0.0, "d0": 0.5, "d_coef": 4.0}
+PRODIGY |= {"safeguard_warmup": False, "use_bias_correction": False}
 SCHEDULEFREE = {"lr": repeat(0.1), "betas": (0.5, 0.75), "eps": 0.0}
 MARS = {"lr": repeat(0.1), "betas": (0.5, 0.75), "gamma": 0.1}
 
@@ -310,6 +311,16 @@ def test_prodigy_scales_eps_by_the_new_estimate() -> None:
 def test_prodigy_does_nothing_before_a_nonzero_gradient() -> None:
     steps = prodigy.paper(np.array(1.0), [0.0, 1.0], **PRODIGY, weight_decay=0.2, growth_rate=None)
     np.testing.assert_allclose(history(steps), [1.0, 0.9 - 0.5 * 0.25 / 0.1875**0.5], rtol=1e-14)
+
+
+def test_prodigy_with_safeguard_and_bias_correction_in_a_warm_up() -> None:
+    safe = PRODIGY | {"safeguard_warmup": True, "use_bias_correction": True, "lr": [0.5, 1.0, 1.0]}
+    steps = prodigy.paper(np.array(1.0), [1.0, 1.0, 1.0], **safe, weight_decay=0.0, growth_rate=None)
+    # at a constant gradient and d, the corrected step is 1; r has the rate of its step, s has none: 0.25 + 0.5
+    c2, c3 = (1 - 0.25**2) ** 0.5 / (1 - 0.5**2), (1 - 0.25**3) ** 0.5 / (1 - 0.5**3)
+    d = 4 * 0.5 * c2 * 0.25 / 0.75
+    m, v = 0.1875 + 0.5 * d, 0.25 * 0.234375 + 0.75 * d**2
+    np.testing.assert_allclose(history(steps), [0.75, 0.25, 0.25 - d * c3 * m / v**0.5], rtol=1e-14)
 
 
 def test_schedulefree_averages_its_iterates() -> None:

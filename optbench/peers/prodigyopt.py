@@ -1,0 +1,23 @@
+"""The authors' Prodigy (prodigyopt)."""
+
+from __future__ import annotations
+
+import math
+
+from optbench.peers import Adapter, Arguments, optimizer_class
+
+
+def __getattr__(name: str) -> Adapter:
+    """Return the optimizer of this name. Raises MissingError if the package is not installed."""
+    return Adapter(optimizer_class("prodigyopt", name), translate=arguments)
+
+
+def arguments(
+    *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float, d0: float, d_coef: float,
+    growth_rate: float | None, safeguard_warmup: bool, use_bias_correction: bool,
+) -> Arguments:  # fmt: skip
+    """Return Prodigy's arguments; no limit of the growth is infinity there."""
+    named = {"d0": d0, "d_coef": d_coef, "growth_rate": math.inf if growth_rate is None else growth_rate}
+    safe = {"safeguard_warmup": safeguard_warmup, "use_bias_correction": use_bias_correction}
+    rest = {"beta3": None, "decouple": True, "fsdp_in_use": False, "slice_p": 1}
+    return {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, **named, **safe, **rest}

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
+from typing import Any
 
 from optbench.peers import Adapter, Arguments, optimizer_class
 
 
 def __getattr__(name: str) -> Adapter:
     """Return the optimizer of this name. Raises MissingError if the package is not installed."""
-    return Adapter(optimizer_class("prodigyopt", name), translate=arguments)
+    target = optimizer_class("prodigyopt", name)
+
+    def silent(*groups: Any, **arguments: Any) -> Any:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints that it decays
+            return target(*groups, **arguments)
+
+    return Adapter(target, translate=prodigy_arguments, build=silent)
 
 
-def arguments(
+def prodigy_arguments(
     *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float, d0: float, d_coef: float,
     growth_rate: float | None, safeguard_warmup: bool, use_bias_correction: bool,
 ) -> Arguments:  # fmt: skip

@@ -17,6 +17,7 @@ from optbench import config
 from optbench.config import imports
 from optbench.contracts import Parameter, Problem
 from optbench.errors import ConfigError, MissingError
+from optbench.optimizers.core.rates import peak_rates, set_rates
 from optbench.optimizers.core.build import build
 from optbench.optimizers.core.interface import engine_of
 from optbench.optimizers.core.shipped import library_defaults, pinned_differences, shipped_arguments, shipped_target
@@ -70,7 +71,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @functools.cache
 def trajectory(name: str, impl: str, settings: tuple[str, ...]) -> list[torch.Tensor]:
-    """Return the parameters before and after every step of a fixed gradient sequence: flat float64 vectors."""
+    """Return the parameters before and after every step of a fixed gradient sequence: flat float64 vectors.
+
+    The second half has half of the learning rate."""
     choice = config.load([f"optimizer={name}", f"optimizer.impl={impl}", "optimizer.no_decay=[]", *settings]).optimizer
     generator = torch.Generator().manual_seed(0)
 
@@ -83,7 +86,9 @@ def trajectory(name: str, impl: str, settings: tuple[str, ...]) -> list[torch.Te
     needs = list(choice.about["needs"])
     optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
     passed = [torch.cat([p.tensor.detach().flatten() for p in parameters])]
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        if step == STEPS // 2 and "own_schedule" not in needs:
+            set_rates(optimizer, peak_rates(optimizer), 0.5)
         for p in parameters:
             p.tensor.grad = (draw(p.tensor.shape) + 0.3) * 0.1
         optimizer.step()

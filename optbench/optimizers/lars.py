@@ -54,10 +54,10 @@ class LARS(RuleOptimizer):
         weight_decay: float,
         trust: float,
         eps: float,
-        adapt: str,
+        adapt: str | None,
         engine: str = "auto",
     ) -> None:
-        self.adapts_all = adapt == "all"
+        self.adapts_all = adapt is None
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "eps": eps}
         super().__init__(params, defaults, engine)
 

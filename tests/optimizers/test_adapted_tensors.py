@@ -40,7 +40,7 @@ def stepped(tensors: dict[str, torch.Tensor], optimizer: Any) -> None:
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_parameters_without_decay_have_no_ratio(name: str, engine: str) -> None:
-    every = moved(name, "optimizer.adapt=all")
+    every = moved(name, "optimizer.adapt=null")
     some = moved(name, "optimizer.adapt=decayed", f"optimizer.engine={engine}")
     plain = {role: torch.ones_like(tensor).requires_grad_() for role, tensor in every.items()}
     stepped(plain, PLAIN[name](plain.values()))
@@ -53,7 +53,7 @@ def test_parameters_without_decay_have_no_ratio(name: str, engine: str) -> None:
 def test_a_weight_decay_of_zero_takes_no_ratio_from_decayed_roles(name: str) -> None:
     every, some = (
         moved(name, f"optimizer.adapt={adapt}", "optimizer.weight_decay=0", "optimizer.no_decay=[]")
-        for adapt in ("all", "decayed")
+        for adapt in ("null", "decayed")
     )
     for role, tensor in every.items():
         torch.testing.assert_close(some[role], tensor, rtol=0, atol=0)

@@ -44,7 +44,7 @@ OPTIMIZERS: dict[str, Callable[..., RuleOptimizer]] = {
     "adan": lambda p, e: Adan(p, **{**ADAM, "betas": (0.98, 0.92, 0.99)}, engine=e),
     "adopt": lambda p, e: ADOPT(p, **{**ADAM, "eps": 1e-6}, clip_power=0.25, engine=e),
     "amsgrad": lambda p, e: AMSGrad(p, **ADAM, variant="torch", engine=e),
-    "lamb": lambda p, e: LAMB(p, **{**ADAM, "eps": 1e-6}, adapt="all", engine=e),
+    "lamb": lambda p, e: LAMB(p, **{**ADAM, "eps": 1e-6}, adapt=None, engine=e),
 }
 LARGE = CONCATENATED_BELOW["cpu"] + 1
 

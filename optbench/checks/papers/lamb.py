@@ -11,7 +11,7 @@ arXiv:1904.00962, Algorithm 2.
 phi, the paper's bound on ||theta||, is the identity (the paper leaves it open). The ratio is 1 if either norm is 0:
 otherwise a tensor that starts at 0 would never move. The ratio applies with and without weight decay (apex and timm
 disable it at wd = 0), and includes the decay. Both moments are bias-corrected. The gradient is not normalised first
-(apex and timm clip its global norm to 1). This is adapt=all.
+(apex and timm clip its global norm to 1). Every tensor has a ratio.
 """
 
 import numpy as np

@@ -17,9 +17,9 @@ from optbench import config
 from optbench.config import imports
 from optbench.contracts import Parameter, Problem
 from optbench.errors import ConfigError, MissingError
-from optbench.optimizers.core.rates import peak_rates, set_rates
 from optbench.optimizers.core.build import build
 from optbench.optimizers.core.interface import engine_of
+from optbench.optimizers.core.rates import peak_rates, set_rates
 from optbench.optimizers.core.shipped import library_defaults, pinned_differences, shipped_arguments, shipped_target
 
 CONF = config.packaged_folder()

@@ -112,6 +112,7 @@ def disagreement(name: str, impl: str, decay: float, exact: bool = True) -> floa
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.filterwarnings("ignore:Learning rate changed between steps")  # heavyball
 @pytest.mark.parametrize(("name", "impl"), peers())
 def test_a_peer_equals_our_rule_or_declares_how_it_differs(name: str, impl: str) -> None:
     one = facts(name)[impl]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from optbench.benches import comma_separated
 from optbench.benches.stepping.counting import NOT_COUNTED, Calls
-from optbench.benches.stepping.shapes import parameters
+from optbench.benches.stepping.shapes import SETS, parameters
 from optbench.config import Choice, RunConfig, config_folders, imports, load, options
 from optbench.contracts import Problem
 from optbench.errors import ConfigError, OptbenchError, first_line
@@ -101,11 +101,11 @@ def contestants(choice: Choice, shapes: str, device: torch.device, skipped: list
         raise ConfigError(f"bench step: {choice.name} needs {', '.join(unmet)}; the bench provides only gradients")
     gradients = [torch.randn_like(p.tensor) for p in parameters(shapes, device)]
     found = []
-    for name, settings, implementation in variants(choice, shapes, device):
+    for name, settings, implementation in variants(choice, shapes):
         try:
             optimizer = build_optimizer(choice, settings, implementation, shapes, device, gradients)
             seconds = warm_up(optimizer)  # before its engine is asked for: without a working compiler it is eager
-            engine, work = engine_of(optimizer, implementation), work_of(choice, settings, shapes, device)
+            engine, work = engine_of(optimizer, implementation), work_of(choice, settings, shapes)
             found.append(Contestant(choice.name, name, engine, optimizer, work, seconds))
         except Exception as error:  # another library may raise anything
             reason = str(error.args[0]) if isinstance(error, OptbenchError) else first_line(error)
@@ -113,9 +113,7 @@ def contestants(choice: Choice, shapes: str, device: torch.device, skipped: list
     return found
 
 
-def variants(
-    choice: Choice, shapes: str, device: torch.device
-) -> Iterator[tuple[str, dict[str, object], Mapping[str, Any]]]:
+def variants(choice: Choice, shapes: str) -> Iterator[tuple[str, dict[str, object], Mapping[str, Any]]]:
     """Yield name, settings and facts of every implementation, once per engine where the engine can be chosen.
 
     Required settings are applied. Where they change the work, ours follows once more with the same settings."""
@@ -123,7 +121,7 @@ def variants(
     works: dict[str, Mapping[str, object]] = {"": {}}
     for implementation in implementations.values():
         required = implementation.get("requires", {})
-        works.setdefault(work_of(choice, {**choice.settings, **required}, shapes, device), required)
+        works.setdefault(work_of(choice, {**choice.settings, **required}, shapes), required)
     for name, implementation in implementations.items():
         required = implementation.get("requires", {})
         has_engines = "engine" in choice.settings and "engine" not in implementation.get("drops", ())
@@ -133,19 +131,18 @@ def variants(
                 yield name, {**settings, "engine": engine} if engine else settings, implementation
 
 
-def work_of(choice: Choice, settings: Mapping[str, object], shapes: str, device: torch.device) -> str:
+def work_of(choice: Choice, settings: Mapping[str, Any], shapes: str) -> str:
     """Return the settings that differ from those of the optimizer's file and change the work of a step; or "".
 
     Roles of matrices count only where they choose other tensors of the parameter set."""
-    changed = {
-        k: v for k, v in settings.items() if k not in NO_WORK and k in choice.settings and v != choice.settings[k]
-    }
+    file = choice.settings
+    changed = {k: v for k, v in settings.items() if k not in NO_WORK and k in file and v != file[k]}
     if MATRICES in changed:
-        chosen = [
-            [p.name for p in parameters(shapes, device) if p.role in roles and p.tensor.ndim > 1]
-            for roles in (changed[MATRICES], choice.settings[MATRICES])
-        ]
-        if chosen[0] == chosen[1]:
+        mine, others = (
+            [name for name, shape, role in SETS[shapes]() if role in roles and len(shape) > 1]
+            for roles in (file[MATRICES], changed[MATRICES])
+        )
+        if mine == others:
             del changed[MATRICES]
     return ", ".join(f"{key}={value}" for key, value in changed.items()).replace("'", "")
 

@@ -55,7 +55,7 @@ def newton_schulz(matrices: Tensor, coefficients: str, steps: int) -> Tensor:
     bound = SAFETY if coefficients == "polar_express" else 1.0
     x = matrices / (torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True) * bound + 1e-7)
     for a, b, c in coefficients_of(coefficients, steps):
-        gram = x.mT @ x if tall else x @ x.mT
+        gram = torch.bmm(x.mT, x) if tall else torch.bmm(x, x.mT)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, x, polynomial, beta=a) if tall else torch.baddbmm(x, polynomial, x, beta=a)
     return x

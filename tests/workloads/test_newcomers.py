@@ -16,6 +16,7 @@ from optbench.sessions.session import execute
 
 STEPS = {"mlp": 300, "vit": 300, "gpt": 150}
 NEWCOMERS: tuple[tuple[str, ...], ...] = (
+    ("optimizer=mars",),
     ("optimizer=ademamix",),
     ("optimizer=came",),
     ("optimizer=dadapt_adam",),

@@ -11,19 +11,34 @@ of the last step replaces that of the last parameters on the new batch.
     theta <- theta - lr (mhat / (sqrt(vhat) + eps) + wd theta)
 
 The first step has no last gradient. The paper starts with x_1 = x_0, so the difference is zero, hence g_0 = g_1 (also
-in timm). The authors' code starts with g_0 = 0, which multiplies an unclipped c_1 by 1 + gamma b1 / (1 - b1). By
-default it uses AdamW for tensors that are not 2-D; here every tensor follows the rule.
+in timm). The authors' code starts with g_0 = 0, which multiplies an unclipped c_1 by 1 + gamma b1 / (1 - b1). Unless
+optimize_1d, tensors that are not 2-D follow AdamW with lr_1d and betas_1d, as in that code; it also has a weight decay
+of its own for them, which is left out here.
 """
 
 import numpy as np
 
 from optbench.checks.papers import Array, Betas, Gradients, Rates, Trajectory
+from optbench.checks.papers.adamw import paper as adamw
 
 
 def paper(
-    theta: Array, steps: Gradients, *, lr: Rates, betas: Betas, eps: float, gamma: float, weight_decay: float
+    theta: Array,
+    steps: Gradients,
+    *,
+    lr: Rates,
+    betas: Betas,
+    eps: float,
+    gamma: float,
+    optimize_1d: bool,
+    lr_1d: Rates,
+    betas_1d: Betas,
+    weight_decay: float,
 ) -> Trajectory:
     """Yield theta after each step."""
+    if theta.ndim != 2 and not optimize_1d:
+        yield from adamw(theta, steps, lr=lr_1d, betas=betas_1d, eps=eps, weight_decay=weight_decay)
+        return
     b1, b2 = betas
     m, v, last = np.zeros(theta.shape), np.zeros(theta.shape), None
     for t, (given, rate) in enumerate(zip(steps, lr), 1):

@@ -60,7 +60,11 @@ RULES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "sophia_g": (sophia, "sampled", SOPHIA | {"rho": 1.0, "interval": 1, "weight_decay": 0.0}),
     "sophia_h": (sophia, "product", SOPHIA | {"rho": 1.0, "interval": 1, "weight_decay": 0.0}),
     "adahessian": (adahessian, "product", ADAHESSIAN | {"eps": 1e-4, "interval": 1, "weight_decay": 0.0}),
-    "mars": (mars, "gradient", ADAMLIKE | {"gamma": 0.025}),
+    "mars": (
+        mars,
+        "gradient",
+        ADAMLIKE | {"gamma": 0.025, "optimize_1d": True, "lr_1d": repeat(0.01), "betas_1d": (0.9, 0.95)},
+    ),
     "prodigy": (prodigy, "gradient", ADAMLIKE | {"d0": 1e-2, "d_coef": 1.0, "growth_rate": None, **SAFE}),
     "schedulefree": (schedulefree, "gradient", ADAMLIKE | {"warmup_steps": 3}),
     "sam": (sam, "closure", {"rho": 0.05, "lr": repeat(0.01), "momentum": 0.9, "weight_decay": 0.0}),

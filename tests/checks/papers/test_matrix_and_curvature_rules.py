@@ -26,7 +26,8 @@ from optbench.checks.papers import (
 PRODIGY = {"lr": repeat(1.0), "betas": (0.5, 0.25), "eps": 0.0, "d0": 0.5, "d_coef": 4.0}
 PRODIGY |= {"safeguard_warmup": False, "use_bias_correction": False}
 SCHEDULEFREE = {"lr": repeat(0.1), "betas": (0.5, 0.75), "eps": 0.0}
-MARS = {"lr": repeat(0.1), "betas": (0.5, 0.75), "gamma": 0.1}
+MARS = {"lr": repeat(0.1), "betas": (0.5, 0.75), "gamma": 0.1, "optimize_1d": True}
+MARS |= {"lr_1d": repeat(0.2), "betas_1d": (0.5, 0.75)}
 
 
 # Rules for matrices
@@ -344,6 +345,13 @@ def test_mars_adds_the_change_of_the_gradient() -> None:
     m, v = 0.5 * 0.25 + 0.5 * 0.225, 0.75 * 0.0625 + 0.25 * 0.225**2
     second = 0.85 * 0.95 - 0.1 * (m / 0.75) / (v / 0.4375) ** 0.5
     np.testing.assert_allclose(history(steps), [0.85, second], rtol=1e-14)
+
+
+def test_mars_leaves_vectors_to_adamw() -> None:
+    theta = next(
+        mars.paper(np.ones(2), arrays([[3.0, -4.0]]), **MARS | {"optimize_1d": False}, eps=0.0, weight_decay=0.5)
+    )
+    np.testing.assert_allclose(theta, [1 - 0.2 - 0.1, 1 + 0.2 - 0.1])
 
 
 def test_mars_clips_the_tensor_to_length_one() -> None:

@@ -24,6 +24,20 @@ from optbench.optimizers.core.rule import ParamGroup, elementwise
 from optbench.optimizers.prodigy import dot, on_device
 
 
+def moments(
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, s: Tensor, beta1: float, new1: float, beta2: float, new2: float,
+    beta3: float, new3: float, eps: float, scale: float, along: Tensor, length: Tensor,
+) -> None:  # fmt: skip
+    """Update the moments; add scale <g, s / (sqrt(v) + eps)> of before to `along`, |s|_1 to `length`.
+
+    scale = lr d; new1 = (1 - beta1) scale, new2 = 1 - beta2, new3 = (1 - beta3) scale."""
+    along.add_(scale * dot(g, s / (v.sqrt() + eps)))
+    m.mul_(beta1).add_(g * new1)
+    v.mul_(beta2).add_(g.square() * new2)
+    s.mul_(beta3).add_(g * new3)
+    length.add_(s.abs().sum())
+
+
 @elementwise
 def dadapt_adam(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, s: Tensor, move: float, eps: float, keep: float
@@ -36,6 +50,7 @@ class DAdaptAdam(RuleOptimizer):
     """AdamW that takes a lower bound of the distance to the solution as its learning rate."""
 
     rule = staticmethod(dadapt_adam)
+    summing, sums = staticmethod(moments), 2
     state_names = ("m", "v", "s")
 
     def __init__(
@@ -62,21 +77,20 @@ class DAdaptAdam(RuleOptimizer):
         first, device = self.param_groups[0], moving[0].theta.device
         d, r = on_device(first["next"], device), on_device(first["r"], device)
         beta3 = math.sqrt(first["betas"][1])
-        along, length = [], []
-        for theta, group, state in moving:
-            g, scale = theta.grad, group["lr"] * d
-            assert g is not None
-            beta1, beta2 = group["betas"]
-            along.append(scale * dot(g, state["s"] / (state["v"].sqrt() + group["eps"])))
-            state["m"].mul_(beta1).addcmul_(g, (1 - beta1) * scale)
-            state["v"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
-            state["s"].mul_(beta3).addcmul_(g, (1 - beta3) * scale)
-            length.append(torch.linalg.vector_norm(state["s"], 1).double())
-        r = beta3 * r + (1 - beta3) * torch.stack(along).sum()
-        estimate = r / ((1 - beta3) * torch.stack(length).sum())
+        for group in self.param_groups:
+            group["d"] = d
+        along, length = self.add_up(moving)
+        r = beta3 * r + (1 - beta3) * along
+        estimate = r / ((1 - beta3) * length)
         following = torch.fmax(d, torch.minimum(estimate, d * first["growth_rate"]))  # without a gradient, fmax keeps d
         for group in self.param_groups:
-            group.update(d=d, next=following, r=r)
+            group.update(next=following, r=r)
+
+    def summing_numbers(self, group: ParamGroup) -> tuple[float | Tensor, ...]:
+        """Return beta1, (1 - beta1) lr d, beta2, 1 - beta2, beta3, (1 - beta3) lr d, eps, lr d."""
+        (beta1, beta2), scale = group["betas"], group["lr"] * group["d"]
+        beta3 = math.sqrt(beta2)
+        return beta1, (1 - beta1) * scale, beta2, 1 - beta2, beta3, (1 - beta3) * scale, group["eps"], scale
 
     def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float | Tensor, ...]:
         """Return 1 (0 where lr is 0), eps, 1 - lr d weight_decay."""

@@ -26,6 +26,20 @@ from optbench.optimizers.core.engine import Active, RuleOptimizer
 from optbench.optimizers.core.rule import ParamGroup, elementwise
 
 
+def moments(
+    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, s: Tensor, start: Tensor, beta1: float, new1: float, beta2: float,
+    new2: float, beta3: float, weight: float, new3: float, along: Tensor, length: Tensor,
+) -> None:  # fmt: skip
+    """Update the moments; add weight <g, start - theta> to `along`, |s|_1 to `length`.
+
+    new1 = (1 - beta1) d, new2 = (1 - beta2) d^2, new3 = the factor of g in s."""
+    along.add_(weight * dot(g, start - theta))
+    m.mul_(beta1).add_(g * new1)
+    v.mul_(beta2).add_(g.square() * new2)
+    s.mul_(beta3).add_(g * new3)
+    length.add_(s.abs().sum())
+
+
 @elementwise
 def prodigy(
     theta: Tensor, g: Tensor, m: Tensor, v: Tensor, s: Tensor, start: Tensor, step: float, eps: float, keep: float
@@ -40,6 +54,7 @@ class Prodigy(RuleOptimizer):
     """AdamW that takes an estimated distance to the solution as its learning rate."""
 
     rule = staticmethod(prodigy)
+    summing, sums = staticmethod(moments), 2
     state_names = ("m", "v", "s")
 
     def __init__(
@@ -78,26 +93,24 @@ class Prodigy(RuleOptimizer):
         beta3 = math.sqrt(first["betas"][1])
         correction = bias_correction(first["betas"], max(one.state["step"] for one in active))
         correction = correction if first["use_bias_correction"] else 1.0
-        along, length = [], []
-        for theta, group, state in active:
-            assert theta.grad is not None
-            unscaled = d / group["d0"] * d
-            weight = unscaled * group["lr"] * correction
-            along.append(weight * dot(theta.grad, state["start"] - theta))
-            beta1, beta2 = group["betas"]
-            state["m"].mul_(beta1).addcmul_(theta.grad, (1 - beta1) * d)
-            state["v"].mul_(beta2).addcmul_(theta.grad * ((1 - beta2) * d * d), theta.grad)
-            safe = group["safeguard_warmup"] and group["lr"] > 0
-            state["s"].mul_(beta3).addcmul_(theta.grad, unscaled if safe else weight)
-            length.append(torch.linalg.vector_norm(state["s"], 1).double())
-        r = beta3 * r + torch.stack(along).sum()
-        total = torch.stack(length).sum()
+        for group in self.param_groups:
+            group.update(d=d, correction=correction)
+        along, total = self.add_up(active)
+        r = beta3 * r + along
         estimate = torch.where(total > 0, first["d_coef"] * r / total, d)
         largest = torch.fmax(largest, estimate)  # NaN, which the weights show, is not the largest
         for group in self.param_groups:
             from_here = torch.where(d == group["d0"], torch.fmax(d, estimate), d)  # the first growth is not limited
             following = torch.minimum(largest, from_here * group["growth_rate"])
-            group.update(d=d, next=following, largest=largest, r=r, correction=correction)
+            group.update(next=following, largest=largest, r=r)
+
+    def summing_numbers(self, group: ParamGroup) -> tuple[float | Tensor, ...]:
+        """Return beta1, (1 - beta1) d, beta2, (1 - beta2) d^2, beta3, and the factors of g in r and in s."""
+        (beta1, beta2), d = group["betas"], group["d"]
+        unscaled = d / group["d0"] * d
+        weight = unscaled * group["lr"] * group["correction"]
+        in_s = unscaled if group["safeguard_warmup"] and group["lr"] > 0 else weight * 1  # no tensor twice
+        return beta1, (1 - beta1) * d, beta2, (1 - beta2) * d * d, math.sqrt(beta2), weight, in_s
 
     def hyperparameters(self, group: ParamGroup, t: int) -> tuple[float | Tensor, ...]:
         """Return lr_t d, eps times the new d, 1 - lr_t d weight_decay."""
@@ -118,5 +131,5 @@ def on_device(number: float | Tensor, device: torch.device) -> Tensor:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Return the inner product as a float64 scalar."""
-    return torch.dot(a.reshape(-1), b.reshape(-1)).double()
+    """Return the inner product, a scalar in the tensors' dtype."""
+    return (a * b).sum() if torch.compiler.is_compiling() else torch.dot(a.reshape(-1), b.reshape(-1))

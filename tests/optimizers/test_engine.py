@@ -22,8 +22,10 @@ from optbench.optimizers.core import engine as engine_module
 from optbench.optimizers.core.choose_engine import has_compiler
 from optbench.optimizers.core.engine import CONCATENATED_BELOW, RuleOptimizer
 from optbench.optimizers.core.rule import elementwise, lerp, lerp_
+from optbench.optimizers.dadapt_adam import DAdaptAdam
 from optbench.optimizers.lamb import LAMB
 from optbench.optimizers.lion import Lion
+from optbench.optimizers.prodigy import Prodigy
 from optbench.optimizers.radam import RAdam
 from optbench.optimizers.signsgd import SignSGD
 from optbench.optimizers.signum import Signum
@@ -33,6 +35,8 @@ pytestmark = pytest.mark.skipif(not has_compiler(torch.device("cpu")), reason="n
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 3e-6}  # of the parameters' size after STEPS steps
 STEPS = 6
 ADAM = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
+ESTIMATE = {"d0": 0.01, "d_coef": 1.0, "growth_rate": 1.02}
+SAFE = {"safeguard_warmup": True, "use_bias_correction": True}
 OPTIMIZERS: dict[str, Callable[..., RuleOptimizer]] = {
     "lion": lambda p, e: Lion(p, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1, engine=e),
     "signsgd": lambda p, e: SignSGD(p, lr=0.01, weight_decay=0.1, engine=e),
@@ -44,6 +48,8 @@ OPTIMIZERS: dict[str, Callable[..., RuleOptimizer]] = {
     "adan": lambda p, e: Adan(p, **{**ADAM, "betas": (0.98, 0.92, 0.99)}, engine=e),
     "adopt": lambda p, e: ADOPT(p, **{**ADAM, "eps": 1e-6}, clip_power=0.25, engine=e),
     "amsgrad": lambda p, e: AMSGrad(p, **ADAM, variant="torch", engine=e),
+    "prodigy": lambda p, e: Prodigy(p, **{**ADAM, "lr": 1.0}, **ESTIMATE, **SAFE, engine=e),  # sums over all tensors
+    "dadapt_adam": lambda p, e: DAdaptAdam(p, **{**ADAM, "lr": 1.0}, d0=0.01, growth_rate=1.02, engine=e),
     "lamb": lambda p, e: LAMB(p, **{**ADAM, "eps": 1e-6}, adapt=None, engine=e),
 }
 LARGE = CONCATENATED_BELOW["cpu"] + 1

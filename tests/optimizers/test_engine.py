@@ -35,8 +35,8 @@ pytestmark = pytest.mark.skipif(not has_compiler(torch.device("cpu")), reason="n
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 3e-6}  # of the parameters' size after STEPS steps
 STEPS = 6
 ADAM = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
-ESTIMATE = {"d0": 0.01, "d_coef": 1.0, "growth_rate": 1.02}
-SAFE = {"safeguard_warmup": True, "use_bias_correction": True}
+ESTIMATE: dict[str, Any] = {"d0": 0.01, "d_coef": 1.0, "growth_rate": 1.02}
+SAFE: dict[str, Any] = {"safeguard_warmup": True, "use_bias_correction": True}
 OPTIMIZERS: dict[str, Callable[..., RuleOptimizer]] = {
     "lion": lambda p, e: Lion(p, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1, engine=e),
     "signsgd": lambda p, e: SignSGD(p, lr=0.01, weight_decay=0.1, engine=e),

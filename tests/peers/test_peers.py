@@ -23,7 +23,8 @@ from optbench.optimizers.core.rates import peak_rates, set_rates
 from optbench.optimizers.core.shipped import library_defaults, pinned_differences, shipped_arguments, shipped_target
 
 CONF = config.packaged_folder()
-SHAPES = {"bias": [(), (7,)], "matrix": [(3, 5)], "convolution": [(2, 3, 4), (4, 2, 3, 3)]}
+SHAPES = ((), (7,), (3, 5), (2, 3, 4), (4, 2, 3, 3))  # unless the optimizer's file names others for checks
+ROLES = ("bias", "bias", "matrix", "convolution", "convolution")  # by rank
 STEPS = 20
 AGREE = 5e-4  # of the displacement; some libraries compute in float32 whatever the parameters are
 
@@ -80,7 +81,8 @@ def trajectory(name: str, impl: str, settings: tuple[str, ...]) -> list[torch.Te
     def draw(shape: tuple[int, ...]) -> torch.Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    roles = [(role, shape) for role, shapes in SHAPES.items() for shape in shapes]
+    shapes = [tuple(shape) for shape in choice.about.get("shapes", SHAPES)]
+    roles = [(ROLES[len(shape)], shape) for shape in shapes]
     parameters = [Parameter(f"p{i}", draw(s).mul(0.5).requires_grad_(), r) for i, (r, s) in enumerate(roles)]
     problem = Problem(tuple(parameters), {}, None)
     needs = list(choice.about["needs"])

@@ -20,6 +20,8 @@ from optbench.optimizers.core.build import build
 
 CONF = config.packaged_folder()
 NAMES = config.options([CONF], "optimizer")
+KEEP_NORMS = {"hyperball"}
+"""Optimizers whose matrices stay on a sphere, where the least loss is not zero."""
 
 
 def choice_of(name: str, **values: Any) -> config.Choice:
@@ -93,8 +95,9 @@ def test_some_lr_of_the_search_space_solves_a_quadratic(name: str) -> None:
         pytest.skip("it trains layers, and this problem has none")
     start = torch.ones(4, 6, dtype=torch.float64)
     first = quadratic(start).item()
+    least = 0.5 * 0.1 * start.square().sum().item() if name in KEEP_NORMS else 0.0
     ends = (list(losses(choice, start, quadratic, 400))[-1] for choice in lr_grid(name))
-    assert any(end < 0.05 * first for end in ends)
+    assert any(end - least < 0.05 * (first - least) for end in ends)
 
 
 @pytest.mark.parametrize("name", NAMES)

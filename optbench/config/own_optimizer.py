@@ -6,6 +6,7 @@ It may carry facts itself, as a YAML file does: `search = {"lr": "log [1e-5, 1e-
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +23,10 @@ from optbench.errors import ConfigError, suggest
 TAKEN = ("impl", "name", "about")
 """Words of optbench's own among the keys of an optimizer."""
 NO_DECAY = "no_decay"
-OWN_DECAY = ("problem", "named_parameters")
+OWN_DECAY = ("problem", "model", "named_parameters")
 """Forms of what to optimize (`about.takes`) with which an optimizer chooses itself what decays."""
+TAKEN_BY_NAME = ("named_parameters", "model")
+"""Names of a first argument that say what it takes."""
 REST = {"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
 """The settings of AdamW, which trains the rest where an optimizer takes matrices alone."""
 NOT_OF_CLASS = ("name", "target", "implementations")
@@ -98,8 +101,10 @@ def facts_of(target: Any, path: str) -> Node:
             raise ConfigError(f"{path}: {name}={shown(value)}: expected a mapping, e.g. {EXAMPLES[name]}")
         found |= value if name == "about" else {"search": {**found.get("search", {}), **value}}
     first = imports.to_optimize(target)
-    if first is not None and first.name == "named_parameters":
-        found = {"takes": "named_parameters", **found}
+    if first is not None and first.name in TAKEN_BY_NAME:
+        found = {"takes": first.name, **found}
+    if all(callable(getattr(target, method, None)) for method in ("train", "eval")):  # a schedule-free optimizer
+        found = {"schedule": "constant", **found}
     found = {str(key): list(value) if is_list(value) else value for key, value in found.items()}
     check_known(found, f"{path}: about", [name for name in OPTIMIZER_FACTS if name not in NOT_OF_CLASS])
     check_facts(found, f"{path}: about")
@@ -118,6 +123,20 @@ def refuse_taken(keywords: Mapping[str, object], facts: Node, path: str) -> None
                 f"{path}: the argument '{key}' cannot be a setting: optimizer.{key} has another meaning",
                 f"Rename it, or name a function that sets it: def {class_name(path)}_(params, lr): ...",
             )
+
+
+def declared(facts: Mapping[str, Any], implementation: Mapping[str, Any]) -> str:
+    """Return where to state facts: in a class of the user's file; of an installed class in a YAML file, as typed."""
+    target = str(implementation.get("target", ""))
+    if not target or ".py:" in target:
+        return f"about = {json.dumps(facts)} in the class".replace("true", "True").replace("false", "False")
+    return file_text(target, facts)
+
+
+def file_text(target: str, facts: Mapping[str, Any]) -> str:
+    """Return what to write and to type for the facts of a class that cannot be edited."""
+    text = json.dumps({"target": target, **facts}).replace('"', "")
+    return f"about: {text} in conf/optimizer/mine.yaml, then optimizer=mine --config-dir conf"
 
 
 def check_keys(about: Node, node: Node, path: str) -> None:

@@ -24,7 +24,13 @@ def location(error: BaseException) -> str | None:
 def described(error: BaseException) -> str:
     """Return an error of the user's code in one line: "net.py, line 12: ValueError: no such size"."""
     place = location(error)
-    return f"{place}: " * bool(place) + f"{type(error).__name__}: {first_line(error)}"
+    return f"{place}: " * bool(place) + f"{type(error).__name__}: {cause(error)}"
+
+
+def cause(error: BaseException) -> str:
+    """Return the first line of an error's words, or the line of code that failed where it has none (`assert x`)."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return first_line(error) or (frames[-1].line or "" if frames else "")
 
 
 def user_error(doing: str, error: BaseException, hint: str = "") -> BaseException:

@@ -208,6 +208,11 @@ def build_player(
             f"optimizer={choice.name} needs the inputs of its layers, but each of {comm.world_size} ranks has its own",
             "Use devices=1 or another optimizer",
         )
+    if comm and "double_backward" in needs and "curvature" not in needs:
+        raise ConfigError(
+            f"optimizer={choice.name} differentiates its gradients, but each of {comm.world_size} ranks has its own",
+            "Use devices=1 or another optimizer",
+        )
     curvature = None
     if "curvature" in needs:
         curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch, comm)

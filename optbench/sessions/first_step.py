@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -35,7 +35,7 @@ def check_first_step(config: RunConfig, trainer: Trainer, *, compared: bool) -> 
     for name, player in trainer.players.items():
         choice = config.optimizer_of(name)
         if not trainer.sharded:
-            require_loadable(player.optimizer, choice.name)
+            require_loadable(player.optimizer, choice.name, choice.settings)
         declared, taken = choice.about.get("evaluations", 1), player.gradient_evaluations
         if trainer.progress.step > 1 or declared != 1 or taken <= 1 or choice.settings["impl"] != "user":
             continue
@@ -64,7 +64,7 @@ def traceback_kept(folder: RunFolder) -> Iterator[None]:
         raise UserCodeError(error.message, f"{error.hint} ({place})" if error.hint else place) from error
 
 
-def require_loadable(optimizer: Optimizer, name: str) -> None:
+def require_loadable(optimizer: Optimizer, name: str, settings: Mapping[str, object] | None = None) -> None:
     """Raise UserCodeError unless the optimizer's state can be read back from a checkpoint without running code."""
     try:
         state = full_state(optimizer)
@@ -74,7 +74,11 @@ def require_loadable(optimizer: Optimizer, name: str) -> None:
         where, value = next((leaf for leaf in leaves(state) if not round_trips(leaf[1])), ("", state))
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         raise UserCodeError(
-            f"{name}: its state cannot be kept in a checkpoint: state_dict(){where} is a {kind}", NOT_LOADABLE
+            f"{name}: its state cannot be kept in a checkpoint: state_dict(){where} is a {kind}",
+            next(
+                (f"Set it to a number: optimizer.{key}=VALUE" for key in settings or () if f"[{key!r}]" in where),
+                NOT_LOADABLE,
+            ),
         )
 
 

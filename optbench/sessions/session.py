@@ -19,6 +19,7 @@ from optbench.contracts import Sink
 from optbench.distributed import TorchCommunicator, open_launcher, rank_info_of
 from optbench.errors import ConfigError, OptbenchError, UserCodeError, first_line, is_out_of_memory
 from optbench.optimizers.core.eval_weights import batch_norms
+from optbench.optimizers.core.ways_out import out_of_step
 from optbench.records import SCHEMA, Record, Status
 from optbench.sessions.assemble import assemble
 from optbench.sessions.checkpoints import read_checkpoint, read_for_shards
@@ -305,7 +306,8 @@ class Session(RankSession):
             return Status.OUT_OF_MEMORY, f"{first_line(error)} ({where})"
         self.folder.write_error("".join(traceback.format_exception(error)))
         reason = error.message if isinstance(error, UserCodeError) else described(error)
-        return Status.FAILED, f"{reason} ({where}; see error.txt)"
+        way = out_of_step(error, self.config.optimizer.implementation)
+        return Status.FAILED, f"{reason} ({where}; see error.txt)" + f". {way}" * bool(way)
 
     def _close(self, result: Document) -> None:
         if self.config.keep_checkpoint and Status(result["status"]).succeeded:

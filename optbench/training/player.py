@@ -64,6 +64,7 @@ class ActivePlayer:
         )
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.reevaluates = "closure" in needs
+        self.differentiable = "double_backward" in needs and curvature is None  # its step differentiates the gradients
         self.passes_closure = ("closure" in needs and takes_closure(optimizer)) or requires_closure(optimizer)
         self._mean_weights: dict[int, Tensor] = {}
         self.gradients_together: Callable[[Turn], Tensor] | None = None
@@ -198,7 +199,14 @@ class ActivePlayer:
                 "the loss has no gradient: it does not depend on the trained parameters",
                 "detach(), torch.no_grad(), item() and numpy() in the model or the loss cut gradients off",
             )
-        (self.scaler.scale(loss) if self.scaler else loss).backward(gradient)
+        scaled = self.scaler.scale(loss) if self.scaler else loss
+        if not self.differentiable:
+            scaled.backward(gradient)
+            return
+        found = torch.autograd.grad(scaled, self.parameters, gradient, create_graph=True, allow_unused=True)
+        for parameter, one in zip(self.parameters, found, strict=True):
+            if one is not None:
+                parameter.grad = one if parameter.grad is None else parameter.grad + one
 
     def _clip(self, first: bool) -> ClipReport:
         """Clip the current gradients; only the `first` ones of a step update running statistics."""

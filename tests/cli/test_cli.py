@@ -67,8 +67,8 @@ def test_a_run_that_diverges_exits_3(tmp_path: Path) -> None:
         (
             ["bench", "nothing"],
             2,
-            "Choose from chaos, fit, input, load, loop, pack, ranks, report, scaling, script, step, sweep_jobs, "
-            "sweep_kills, sweep_overhead, sweep_skip, verdicts, workloads",
+            "Choose from chaos, fit, input, load, loop, pack, ranks, report, scaling, script, step, "
+            "strangers, sweep_jobs, sweep_kills, sweep_overhead, sweep_skip, verdicts, workloads",
         ),
         (["data", "verify", "nothing"], 2, "there is no data 'nothing'"),
         (["show", "optimizer.lrr=3"], 2, "Did you mean optimizer.lr?"),

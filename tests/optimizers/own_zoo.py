@@ -47,6 +47,11 @@ class Named(Base):
         super().__init__([tensor for _, tensor in pairs], lr, weight_decay)
 
 
+class WantsModel(Base):
+    def __init__(self, model: Any, lr: float = 0.1) -> None:
+        super().__init__(model.parameters(), lr)
+
+
 class ParamsLast(Base):
     def __init__(self, lr: float = 0.05, params: Any = ()) -> None:
         super().__init__(params, lr)
@@ -277,11 +282,6 @@ class TwoDimensions(Base):
     def __init__(self, params: Any, lr: float = 0.1) -> None:
         super().__init__(params, lr)
         raise ValueError("supports 2D parameters alone")
-
-
-class WantsModel(Base):
-    def __init__(self, model: Any, lr: float = 0.1) -> None:
-        super().__init__(model.parameters(), lr)
 
 
 class WrongFact(Base):

@@ -29,7 +29,7 @@ def own(quick_run: Run) -> Run:
 
 
 SERVED = "Infinite Named ParamsLast KeywordsAlone OddDefaults TensorLr NoneFromStep OnlyClosure NewData Swaps Matrices"
-SERVED += " RanksGiven Searched factory partial EightBits HiddenBits Projects"
+SERVED += " RanksGiven Searched factory partial EightBits HiddenBits Projects WantsModel"
 
 
 @pytest.mark.parametrize("name", SERVED.split())
@@ -48,7 +48,6 @@ REFUSED = {
     "OtherLr": "schedule=cosine scales 'lr', which OtherLr's parameter groups do not have",
     "TakenWord": "the argument 'impl' cannot be a setting",
     "TwoDimensions": '{"takes": "matrices"}',
-    "WantsModel": "A run passes parameter groups as 'model'",
     "WrongFact": "unknown fact 'evaluation'\nDid you mean evaluations?",
     "WrongForm": "about.needs=closure: expected a list of texts",
     "WrongTakes": "about.takes=matrixes: unknown form\nDid you mean matrices?",

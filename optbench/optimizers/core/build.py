@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from optbench.config import imports
-from optbench.config.user_code import location, user_error
+from optbench.config.own_optimizer import OWN_DECAY
+from optbench.config.user_code import cause, location, user_error
 from optbench.config.values import as_typed
 from optbench.contracts import Problem
-from optbench.errors import ConfigError, OptbenchError, first_line, is_out_of_memory
+from optbench.errors import ConfigError, OptbenchError, is_out_of_memory
 from optbench.optimizers.core.eval_weights import has_eval_weights
 from optbench.optimizers.core.first_argument import MATRICES, REST, first_argument, part_of
 from optbench.optimizers.core.group_keys import require_group_settings
@@ -21,6 +21,7 @@ from optbench.optimizers.core.groups import check_coverage, parameter_groups
 from optbench.optimizers.core.interface import Optimizer, check_interface
 from optbench.optimizers.core.loss_scaling import let_scaler_skip
 from optbench.optimizers.core.matrices_and_rest import MatricesAndRest, adamw_of_rest
+from optbench.optimizers.core.ways_out import of_name, way_out
 
 NOT_ARGUMENTS = ("impl", "no_decay")  # settings of ours that a constructor given groups does not take
 PROVIDED_NEEDS = ("closure", "single_group", "modules", "curvature", "double_backward", "own_schedule")
@@ -47,18 +48,15 @@ def build(
     if implementation.get("takes") == MATRICES:
         rest = adamw_of_rest(parameter_groups(part_of(problem, REST), None), settings)
         matrices = called(target, first, arguments, implementation) if first else None
-        if matrices is not None:
-            check_interface(matrices)
         optimizer: Any = MatricesAndRest(matrices, rest)
     else:
         optimizer = called(target, first, arguments, implementation)
-    check_interface(optimizer)
     check_coverage(optimizer, problem)
     let_scaler_skip(optimizer)
     if not str(implementation.get("target", "optbench.")).startswith("optbench."):
         begin_training(optimizer)
     if "groups" not in implementation:
-        require_group_settings(optimizer)
+        require_group_settings(optimizer, implementation)
     return optimizer
 
 
@@ -74,18 +72,23 @@ def begin_training(optimizer: Optimizer) -> None:
 def called(
     target: Callable[..., Any], first: object, arguments: Mapping[str, Any], implementation: Mapping[str, Any]
 ) -> Any:
-    """Return what the constructor builds. Raises ConfigError where it refuses its arguments."""
+    """Return what the constructor builds. Raises ConfigError where it refuses its arguments, or builds no optimizer."""
     name, by_name = parameter_for(target)
     try:
-        return target(**{name: first}, **arguments) if by_name else target(first, **arguments)
+        optimizer = target(**{name: first}, **arguments) if by_name else target(first, **arguments)
     except Exception as error:  # whatever a user's constructor raises
         if is_out_of_memory(error) or isinstance(error, OptbenchError):
             raise
-        hint = hint_for(error, name, implementation)
+        hint = way_out(error, name, implementation)
         if location(error):
             raise user_error("the optimizer refuses its arguments", error, hint) from error
         kind = "" if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: "
-        raise ConfigError(f"the optimizer refuses its arguments: {kind}{first_line(error)}", hint) from error
+        raise ConfigError(f"the optimizer refuses its arguments: {kind}{cause(error)}", hint) from error
+    try:
+        check_interface(optimizer)
+    except ConfigError as error:
+        raise ConfigError(error.message, error.hint or of_name(name, implementation)) from None
+    return optimizer
 
 
 def parameter_for(target: Callable[..., Any]) -> tuple[str, bool]:
@@ -97,27 +100,6 @@ def parameter_for(target: Callable[..., Any]) -> tuple[str, bool]:
     return (taken.name, taken.kind is taken.KEYWORD_ONLY or taken.name != first) if taken else ("params", False)
 
 
-def hint_for(error: Exception, name: str, implementation: Mapping[str, Any]) -> str:
-    """Return the way out that the words of a constructor's error suggest, or ""."""
-    text = str(error)
-    if implementation.get("takes"):
-        return ""
-    missing = re.search(r"missing .*required .*argument.*'(\w+)'", text)
-    if missing:
-        key = missing[1]
-        return f"Give it a value in the file: {key}: VALUE; an import path of a class with about: {{classes: [{key}]}}"
-    if name not in ("params", "parameters", "param_groups", "args", "kwargs"):
-        return (
-            f"A run passes parameter groups as '{name}'. Name a function that makes anything else of them: "
-            "def build(params, lr): ...  (optimizer=./file.py:build)"
-        )
-    if re.search(r"\b[23][- ]?d\b|dimension|ndim|matri(x|ces)|\bshape", text, re.I):
-        return 'If it is for matrices alone: about = {"takes": "matrices"} in the class; AdamW trains the rest'
-    if re.search(r"param(eter)?[ _]?groups?|per-parameter", text, re.I):
-        return 'If it takes one group alone: optimizer.no_decay=[], or about = {"needs": ["single_group"]} in the class'
-    return ""
-
-
 def arguments_of(settings: Mapping[str, Any], implementation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the constructor's keyword arguments: the settings in its words, and what the implementation fixes.
 
@@ -127,7 +109,7 @@ def arguments_of(settings: Mapping[str, Any], implementation: Mapping[str, Any])
     check_required(settings, implementation)
     requires, renames = implementation.get("requires", {}), implementation.get("renames", {})
     takes = implementation.get("takes")
-    ours = ("impl",) if takes in ("problem", "named_parameters") else NOT_ARGUMENTS
+    ours = ("impl",) if takes in OWN_DECAY else NOT_ARGUMENTS
     kinds = [*(implementation.get("groups") or ()), *((REST,) if takes == MATRICES else ())]
     not_wanted = {*ours, *kinds, *requires, *implementation.get("drops", ())}
     classes = implementation.get("classes", ())

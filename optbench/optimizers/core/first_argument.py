@@ -26,12 +26,14 @@ def first_argument(
     roles                 a group for each role, with its "role"
     matrices              parameter groups of the matrices alone
     named_parameters      pairs (name, tensor)
+    model                 the network itself
     problem               the Problem itself
 
-    Raises ConfigError for another form."""
+    Raises ConfigError for another form, and where a run has no whole network to give."""
     kinds = implementation.get("groups")
     forms: dict[str, Callable[[], object]] = {
         "problem": lambda: problem,
+        "model": lambda: network(problem),
         "roles": lambda: groups_by_role(problem, no_decay),
         MATRICES: lambda: parameter_groups(part_of(problem, MATRICES), no_decay),
         "named_parameters": lambda: named_parameters(problem),
@@ -41,6 +43,13 @@ def first_argument(
     if form not in forms:
         raise ConfigError(f"about.takes={form}: unknown form", suggest(form, filter(None, forms)))
     return forms[form]()
+
+
+def network(problem: Problem) -> object:
+    """Return the network. Raises ConfigError without one: its parameters are split between ranks, or a script's."""
+    if "" not in problem.modules:
+        raise ConfigError("the optimizer takes the model itself, which strategy=fsdp, scripts and checks do not give")
+    return problem.modules[""]
 
 
 def named_parameters(problem: Problem) -> list[tuple[str, Tensor]]:

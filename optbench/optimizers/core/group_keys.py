@@ -6,27 +6,47 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from typing import Any
 
+from optbench.config.own_optimizer import declared
+from optbench.config.user_code import cause
 from optbench.errors import ConfigError
 from optbench.optimizers.core.interface import Optimizer
 
 
-def require_group_settings(optimizer: Optimizer) -> None:
+def require_group_settings(optimizer: Optimizer, implementation: Mapping[str, Any]) -> None:
     """Raise ConfigError if the optimizer's code asks `"rank" in group` for a key that none of its groups has."""
     held = {key for group in optimizer.param_groups for key in group}
     missing = sorted(asked_of(type(optimizer)) - held)
     if missing:
-        name = type(optimizer).__name__
-        wanted = [key for key in read_of(type(optimizer)) if key not in held]
-        settings = ", ".join(f'"{key}": ...' for key in sorted({*missing, *wanted}))
+        facts = groups_with(type(optimizer), sorted(read_of(type(optimizer)) - held))
         raise ConfigError(
-            f"{name} looks for '{missing[0]}' in its groups, and no group has it: it would run as another optimizer",
-            f'Say in its class or file what groups hold: about.groups: {{"matrices": {{{settings}}}, "rest": {{}}}}; '
-            "or groups: [] for nothing",
+            f"{type(optimizer).__name__} looks for '{missing[0]}' in its groups, and no group has it: "
+            "it would run as another optimizer",
+            f"Say what its groups hold: {declared(facts, implementation)}; or groups: [] for nothing",
         )
+
+
+def demanded(kind: object, error: Exception) -> list[str]:
+    """Return the keys of a group that an error is about: one that is missing, or one tested for that its words name."""
+    if not isinstance(kind, type):
+        return []
+    words = re.findall(r"\w+", cause(error))
+    return sorted({*words} & (read_of(kind) if isinstance(error, KeyError) else asked_of(kind)))
+
+
+def groups_with(kind: type, keys: Iterable[str], *, everywhere: bool = False) -> dict[str, Any]:
+    """Return the fact `groups` with these keys for matrices, and for the rest if they are needed `everywhere`.
+
+    A flag is true for matrices and false for the rest."""
+    flags = {key: False for key, how in uses(kind) if how == "if" and key in keys}
+    values = dict.fromkeys(keys, "VALUE")
+    rest = {**values, **flags} if everywhere else flags
+    return {"groups": {"matrices": {**values, **dict.fromkeys(flags, True)}, "rest": rest}}
 
 
 @cache
@@ -37,13 +57,15 @@ def asked_of(kind: type) -> frozenset[str]:
 
 @cache
 def read_of(kind: type) -> frozenset[str]:
-    """Return the keys that a class reads from a group and never puts there."""
-    return frozenset(key for key, how in uses(kind) if how == "get") - {key for key, how in uses(kind) if how == "set"}
+    """Return the keys that a class tests for in a group or reads from it, and never puts there."""
+    found = frozenset(key for key, how in uses(kind) if how in ("in", "get"))
+    return found - {key for key, how in uses(kind) if how == "set"}
 
 
 @cache
 def uses(kind: type) -> tuple[tuple[str, str], ...]:
-    """Return (key, "in" | "get" | "set") for every constant key of a group in the code of a class and its bases."""
+    """Return (key, "in" | "get" | "got" | "set" | "if") for every constant key of a group in the code of a class and
+    its bases."""
     found: list[tuple[str, str]] = []
     for base in kind.__mro__:
         if base is not object and not base.__module__.startswith("torch."):
@@ -63,6 +85,8 @@ def uses_in(kind: type) -> Iterator[tuple[str, str]]:
         elif isinstance(node, ast.Subscript) and is_group(node.value):
             how = "get" if isinstance(node.ctx, ast.Load) else "set"
             yield from ((key, how) for key in texts(node.slice))
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Subscript) and is_group(node.test.value):
+            yield from ((key, "if") for key in texts(node.test.slice))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and is_group(node.func.value):
             how = {"get": "got", "setdefault": "set"}.get(node.func.attr, "")
             yield from ((key, how) for key in texts(*node.args[:1]) if how)

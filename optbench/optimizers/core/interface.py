@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import torch
+
 from optbench.errors import ConfigError
 
 
@@ -46,7 +48,12 @@ def check_interface(optimizer: object) -> None:
         raise ConfigError(
             f"{kind} needs a learning rate: without one, no schedule can scale its steps", "Set optimizer.lr=..."
         )
-
+    if inspect.unwrap(getattr(type(optimizer), "step", check_step)) is inspect.unwrap(torch.optim.Optimizer.step):
+        raise ConfigError(
+            f"{kind} has no step() of its own: it moves the parameters while gradients are computed, "
+            "which a run does itself",
+            "Train it by a script of yours: script=./train.py",
+        )
     check_step(kind, optimizer.step)  # pyright: ignore[reportAttributeAccessIssue]
 
 

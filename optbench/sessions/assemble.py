@@ -20,7 +20,7 @@ from optbench.models.freezing import freeze
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import build
 from optbench.optimizers.core.interface import engine_of
-from optbench.sessions.compatible import check_compatible, check_scaled, with_modifiers
+from optbench.sessions.compatible import check_compatible, check_ranks, check_scaled, with_modifiers
 from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
@@ -203,16 +203,8 @@ def build_player(
     module, choice = task.players[name], config.optimizer_of(name)
     needs = list(choice.about.get("needs", []))
     check_compatible(config, choice, needs)
-    if comm and "modules" in needs:
-        raise ConfigError(
-            f"optimizer={choice.name} needs the inputs of its layers, but each of {comm.world_size} ranks has its own",
-            "Use devices=1 or another optimizer",
-        )
-    if comm and "double_backward" in needs and "curvature" not in needs:
-        raise ConfigError(
-            f"optimizer={choice.name} differentiates its gradients, but each of {comm.world_size} ranks has its own",
-            "Use devices=1 or another optimizer",
-        )
+    if comm:
+        check_ranks(choice, needs, comm.world_size)
     curvature = None
     if "curvature" in needs:
         curvature = BatchCurvature(module, clock, autocast(config.precision, device), micro_batch, comm)

@@ -48,3 +48,14 @@ def check_compatible(config: RunConfig, choice: Choice, needs: list[str]) -> Non
         raise ConfigError(f"{name} differentiates twice, which compiled models cannot", "Use compile=false")
     if "own_schedule" in needs and not config.schedule.about.get("flat"):
         raise ConfigError(f"{name} brings a schedule of its own", "Use schedule=constant")
+
+
+def check_ranks(choice: Choice, needs: list[str], ranks: int) -> None:
+    """Raise ConfigError if an optimizer needs what each rank has of its own."""
+    differentiates = "double_backward" in needs and "curvature" not in needs
+    wanted = "needs the inputs of its layers" if "modules" in needs else "differentiates its gradients"
+    if "modules" in needs or differentiates:
+        raise ConfigError(
+            f"optimizer={choice.name} {wanted}, but each of {ranks} ranks has its own",
+            "Use devices=1 or another optimizer",
+        )

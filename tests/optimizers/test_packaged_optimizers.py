@@ -17,6 +17,7 @@ from optbench.contracts import Parameter, Problem
 from optbench.errors import ConfigError, OptbenchError
 from optbench.optimizers.core.first_argument import first_argument
 from optbench.sessions.assemble import assemble
+from optbench.sessions.compatible import check_ranks
 from optbench.sessions.execute import FinishedRun, execute
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,14 @@ def test_gradients_have_a_graph_only_for_a_step_that_differentiates_them(
         loaded = config.load([f"optimizer={name}", "model=mlp", "threads=1"], tmp_path)
         (player,) = assemble(loaded).trainer.players.values()
         assert player.differentiable is differentiable
+
+
+def test_several_ranks_refuse_what_each_has_of_its_own() -> None:
+    choice = config.load(["optimizer=sophia_h"]).optimizer
+    check_ranks(choice, ["curvature", "double_backward"], 2)
+    for needs, words in ((["double_backward"], "differentiates its gradients"), (["modules"], "inputs of its layers")):
+        with pytest.raises(ConfigError, match=f"{words}, but each of 2 ranks"):
+            check_ranks(choice, needs, 2)
 
 
 # -- the list ----------------------------------------------------------------------------------------------------------

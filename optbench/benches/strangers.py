@@ -92,7 +92,7 @@ def in_words(printed: str) -> str:
         except ValueError:
             continue
         if "error" in answer:
-            return ". ".join(filter(None, (answer["error"], answer.get("hint"))))
+            return ". ".join(filter(None, (answer["error"].rstrip("."), answer.get("hint"))))
         if "status" in answer:
             return answer["status"] + (f": {answer['reason']}" if answer.get("reason") else "")
     return "ended without an answer"

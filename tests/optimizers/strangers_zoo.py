@@ -47,7 +47,7 @@ class ReadsKey(Plain):
 
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
-            group["rank"] + 1
+            assert group["rank"] > 0
         super().step()
 
 

@@ -28,9 +28,11 @@ def described(error: BaseException) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """Return the first line of an error's words, or the line of code that failed where it has none (`assert x`)."""
+    """Return the first line of an error's words, or the line of code that failed where it has none (`assert x`).
+
+    Without the line's comment."""
     frames = traceback.extract_tb(error.__traceback__)
-    return first_line(error) or (frames[-1].line or "" if frames else "")
+    return first_line(error) or ((frames[-1].line or "").split(" #")[0].rstrip() if frames else "")
 
 
 def user_error(doing: str, error: BaseException, hint: str = "") -> BaseException:

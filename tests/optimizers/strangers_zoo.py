@@ -57,7 +57,7 @@ class AssertsDimensions(Plain):
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             for p in group["params"]:
-                assert p.ndim >= 2
+                assert p.ndim >= 2  # its comment is not part of the message
         super().step()
 
 

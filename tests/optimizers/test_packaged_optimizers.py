@@ -51,7 +51,7 @@ HELPED = {
     "AssertsFlag": 'AssertionError: assert "is_matrix" in group',
     "NamesFlag": "`is_matrix` must be set.",
     "ReadsKey": "KeyError: 'rank'",
-    "AssertsDimensions": "AssertionError: assert p.ndim >= 2 (at step 0)",
+    "AssertsDimensions": "AssertionError: assert p.ndim >= 2 (at step 0",
     "WantsNet": "'list' object has no attribute 'named_parameters'",
     "Differentiates": "does not require grad",
 }

@@ -100,13 +100,15 @@ def spans_of(about: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[
 
 
 def kind_of(dimension: Dimension) -> str:
-    """Return the kind of a hyperparameter, a key of WIDTHS, by its scale and the last word of its key."""
-    word = dimension.key.rpartition(".")[2].rpartition("_")[2]
+    """Return the kind of a hyperparameter, a key of WIDTHS, by its scale and the words of its key."""
+    words = dimension.key.rpartition(".")[2].split("_")
     if dimension.one_minus:
         return "decay rate"
     if dimension.key.endswith("weight_decay"):
         return "weight decay"
-    return {"lr": "learning rate", "eps": "added constant", "damping": "added constant"}.get(word, "factor")
+    if "lr" in (words[0], words[-1]):  # lr, adam_lr, lr_1d
+        return "learning rate"
+    return "added constant" if words[-1] in ("eps", "damping") else "factor"
 
 
 def log10_of(dimension: Dimension, value: float) -> float:

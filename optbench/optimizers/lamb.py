@@ -51,6 +51,8 @@ def norm_ratio(theta: Tensor, u: Tensor) -> Tensor:
 class LAMB(AdamW):
     """AdamW with a trust ratio per tensor."""
 
+    rule = staticmethod(lamb)
+
     def __init__(self, params: ParamsT, *, adapt: str | None, **settings: Any) -> None:
         self.adapts_all = adapt is None
         super().__init__(params, **settings)

@@ -85,6 +85,13 @@ class Muon(RuleOptimizer):
         problem: Problem,
         *,
         lr: float,
+        momentum: float,
+        nesterov: bool,
+        cautious_momentum: bool,
+        ns_steps: int,
+        coefficients: str,
+        ns_dtype: str,
+        scale: str,
         weight_decay: float,
         matrices: Sequence[str],
         no_decay: Sequence[str],
@@ -92,11 +99,12 @@ class Muon(RuleOptimizer):
         adam_betas: tuple[float, float],
         adam_eps: float,
         engine: str = "auto",
-        **settings: float | str,
     ) -> None:
         groups = groups_with_rest(problem, matrices, no_decay, lr, adam_lr)
-        common = {"lr": lr, "weight_decay": weight_decay, "betas": adam_betas, "eps": adam_eps, "rule": "matrix"}
-        super().__init__(groups, {**common, **settings}, engine)
+        rest = {"lr": lr, "weight_decay": weight_decay, "betas": adam_betas, "eps": adam_eps, "rule": "matrix"}
+        matrix = {"momentum": momentum, "nesterov": nesterov, "cautious_momentum": cautious_momentum, "scale": scale}
+        iteration = {"ns_steps": ns_steps, "coefficients": coefficients, "ns_dtype": ns_dtype}
+        super().__init__(groups, {**rest, **matrix, **iteration}, engine)
 
     def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
         """Return the rule of the group."""

@@ -15,10 +15,12 @@ State: b and one number a row for matrices, m and v for the rest.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from optbench.contracts import Problem
 from optbench.optimizers.core import foreach
 from optbench.optimizers.core.buckets import rows_like, stack
 from optbench.optimizers.core.foreach import Number
@@ -53,6 +55,11 @@ class NorMuon(Muon):
     """Orthogonalised momentum with rows of equal size for matrices, AdamW for the rest."""
 
     matrix_rule: Rule = staticmethod(normuon)
+
+    def __init__(self, problem: Problem, *, beta2: float, v_eps: float, **settings: Any) -> None:
+        super().__init__(problem, **settings)
+        for group in (self.defaults, *self.param_groups):
+            group.update(beta2=beta2, v_eps=v_eps)
 
     def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
         """Return a moment and a number a row for matrices, two moments for the rest."""

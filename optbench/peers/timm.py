@@ -145,7 +145,7 @@ def adafactor_arguments(
     return {"lr": lr, "weight_decay": weight_decay, **named, **mode, **rest}
 
 
-def adafactor(params: ParamsT, /, *, relative_step: bool, **arguments: Any) -> torch.optim.Optimizer:
+def adafactor(params: ParamsT, /, *, relative_step: bool = True, **arguments: Any) -> torch.optim.Optimizer:
     """Build Adafactor with relative steps, or with lr as the step."""
     return (CappedTimmAdafactor if relative_step else ScaledTimmAdafactor)(params, **arguments)
 

@@ -36,7 +36,7 @@ class Call(NamedTuple):
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What the parameters of a bucket share."""
+        """The rule, hyperparameters, shape, device and dtypes that the parameters of a bucket share."""
         theta = self.tensors[0]
         return self.rule, self.numbers, theta.shape, theta.device, *(tensor.dtype for tensor in self.tensors)
 

@@ -86,7 +86,9 @@ def test_rules_are_called_once_for_each_shape(name: str, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(buckets_module, "buckets", recorded)
     trained(name, steps=1)
-    assert sorted(len(bucket) for bucket in found) == [1, 2, 3, 3]
+    matrices = [bucket for bucket in found if bucket[0].tensors[0].ndim > 1]
+    assert sorted(map(len, matrices)) == [1, 2, 3, 3]
+    assert sorted(map(len, found)) in ([1, 2, 3, 3], [1, 1, 2, 3, 3, 3])  # some rules bucket vectors too
 
 
 def test_muon_is_among_them() -> None:

@@ -28,6 +28,8 @@ NEWCOMERS: tuple[tuple[str, ...], ...] = (
     ("optimizer=normuon",),
     ("optimizer=hyperball",),
     ("optimizer=hyperball", "optimizer.base=adam"),
+    ("optimizer=scion",),
+    ("optimizer=scion", "optimizer.constrained=false"),
 )
 """Overrides of each newer rule, for example ("optimizer=normuon",)."""
 FALLS_SHORT: dict[tuple[str, str], str] = {

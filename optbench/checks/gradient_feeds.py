@@ -58,7 +58,7 @@ class GradientFeed:
         """Draw a probe from the feed's random numbers and record it."""
         probe = self.random.standard_normal(tuple(theta.shape))
         self.evidence = {"probe": probe}
-        return torch.as_tensor(probe, dtype=theta.dtype)
+        return torch.tensor(probe, dtype=theta.dtype)  # a copy: an optimizer may keep it as its state
 
     @property
     def has_rates(self) -> bool:

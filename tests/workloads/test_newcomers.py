@@ -30,6 +30,7 @@ NEWCOMERS: tuple[tuple[str, ...], ...] = (
     ("optimizer=hyperball", "optimizer.base=adam"),
     ("optimizer=scion",),
     ("optimizer=scion", "optimizer.constrained=false"),
+    ("optimizer=dion",),
 )
 """Overrides of each newer rule, for example ("optimizer=normuon",)."""
 FALLS_SHORT: dict[tuple[str, str], str] = {

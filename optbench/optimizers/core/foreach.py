@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 copy_ = torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
-_add_ = torch._foreach_add_  # pyright: ignore[reportPrivateImportUsage]
+add_ = torch._foreach_add_  # pyright: ignore[reportPrivateImportUsage]
 _lerp = torch._foreach_lerp  # pyright: ignore[reportPrivateImportUsage]
 _lerp_ = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage]
 _mul = torch._foreach_mul  # pyright: ignore[reportPrivateImportUsage]
@@ -29,14 +29,14 @@ def lerp(a: Tensors, b: Tensors, weight: Number) -> list[Tensor]:
     if not isinstance(weight, Tensor):
         return list(_lerp(list(a), list(b), weight))
     found = list(_mul(_sub(list(b), list(a)), weight))
-    _add_(found, list(a))
+    add_(found, list(a))
     return found
 
 
 def lerp_(a: Tensors, b: Tensors, weight: Number) -> None:
     """Set a to a + weight (b - a): the update of moving averages."""
     if isinstance(weight, Tensor):  # torch takes a number here, or a weight for every element
-        _add_(list(a), _mul(_sub(list(b), list(a)), weight))
+        add_(list(a), _mul(_sub(list(b), list(a)), weight))
     else:
         _lerp_(list(a), list(b), weight)
 

@@ -30,10 +30,10 @@ from optbench.optimizers.core.buckets import rows_like, stacked_matrices
 from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.foreach import Number
 from optbench.optimizers.core.groups import check_roles
+from optbench.optimizers.core.linear_algebra import norms
 from optbench.optimizers.core.newton_schulz import Iteration
 from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, bucketed
 from optbench.optimizers.muon import orthogonalised
-from optbench.optimizers.normuon import norm
 
 LEAST_NORM = 1e-10
 
@@ -61,9 +61,9 @@ def adamh(
 def along_sphere(thetas: list[Tensor], steps: Tensor, lr: Number) -> None:
     """Move matrices by steps (k, m, n) of length lr times their norms, and restore these norms."""
     before = stacked_matrices(thetas)
-    radius, steps = norm(before), steps.to(before.dtype)
-    after = before - steps * (radius / norm(steps).clamp(min=LEAST_NORM) * lr)
-    foreach.copy_(thetas, rows_like(after * (radius / norm(after).clamp(min=LEAST_NORM)), thetas))
+    radius, steps = norms(before), steps.to(before.dtype)
+    after = before - steps * (radius / norms(steps).clamp(min=LEAST_NORM) * lr)
+    foreach.copy_(thetas, rows_like(after * (radius / norms(after).clamp(min=LEAST_NORM)), thetas))
 
 
 class Hyperball(RuleOptimizer):

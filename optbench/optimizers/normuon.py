@@ -17,13 +17,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from optbench.contracts import Problem
 from optbench.optimizers.core import foreach
 from optbench.optimizers.core.buckets import rows_like, stack
 from optbench.optimizers.core.foreach import Number
+from optbench.optimizers.core.linear_algebra import norms
 from optbench.optimizers.core.newton_schulz import Iteration
 from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, bucketed
 from optbench.optimizers.muon import Muon, orthogonalised, shape_factor
@@ -40,15 +40,10 @@ def normuon(
     foreach.lerp_(seconds, list(matrices.square().mean(2).unbind()), 1 - beta2)
     normed = matrices / (stack(seconds).sqrt() + v_eps).unsqueeze(2)
     length = (
-        shape_factor(matrices, scale) * norm(matrices) if scale == "original" else 0.2 * math.sqrt(normed[0].numel())
+        shape_factor(matrices, scale) * norms(matrices) if scale == "original" else 0.2 * math.sqrt(normed[0].numel())
     )
     foreach.mul_(thetas, keep)
-    foreach.sub_(thetas, rows_like(normed.mul_(length / (norm(normed) + v_eps)), thetas), lr)
-
-
-def norm(matrices: Tensor) -> Tensor:
-    """Return the Frobenius norms (k, 1, 1) of matrices (k, m, n)."""
-    return torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
+    foreach.sub_(thetas, rows_like(normed.mul_(length / (norms(normed) + v_eps)), thetas), lr)
 
 
 class NorMuon(Muon):

@@ -28,7 +28,7 @@ from torch.optim.optimizer import ParamsT
 from optbench.optimizers.core import foreach
 from optbench.optimizers.core.buckets import rows_like, stack, stacked_matrices
 from optbench.optimizers.core.engine import RuleOptimizer
-from optbench.optimizers.core.linear_algebra import as_matrix, at_least_float32, inverse_root
+from optbench.optimizers.core.linear_algebra import as_matrix, at_least_float32, inverse_root, norms
 from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, State, bucketed, elementwise, lerp_
 
 ADAM_EPS, NORM_EPS = 1e-8, 1e-16
@@ -100,11 +100,6 @@ def renew_roots(factors: Sequence[list[Tensor]], roots: Sequence[list[Tensor]], 
     """Set the roots to those of the corrected factors."""
     for factor, root in zip(factors, roots, strict=True):
         foreach.copy_(root, list(inverse_root(stack(factor) / unbias, 4, eps)))
-
-
-def norms(matrices: Tensor) -> Tensor:
-    """Return the Frobenius norms of stacked matrices, (k, 1, 1)."""
-    return torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
 
 
 def blocks(shape: Sequence[int], cap: int) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import math
 from pathlib import Path
@@ -115,6 +116,7 @@ def defaults_and_ours() -> list[tuple[str, str]]:
     return sorted({*default, *((name, impl) for name, impl in IMPLEMENTATIONS if impl == "optbench")})
 
 
+@functools.cache
 def chosen(name: str, impl: str) -> config.Choice:
     """Return the optimizer by this implementation, with the settings that it requires."""
     return next(c.optimizer for c in matrix.matrix_configs(None, [], name) if c.optimizer.settings["impl"] == impl)
@@ -188,7 +190,7 @@ class SmallTraining:
 
 
 def rates(name: str, impl: str) -> list[float]:
-    """Return learning rates to try: the file's own and the ends of its search range."""
+    """Return learning rates to try: the ends of the search range, the file's own and 0.02, in order."""
     choice = chosen(name, impl)
     box = choice.about["search"].get("lr", "log [1e-3, 0.1]").removeprefix("log ")
     return sorted({0.02, choice.settings["lr"], *(float(end) for end in box.strip("[]").split(","))})
@@ -203,7 +205,7 @@ class TestOptimizer:
             losses = SmallTraining(name, impl, lr).advance(120)
             return sum(losses[-12:]) / sum(losses[:12])
 
-        assert any(remaining(lr) < 0.7 for lr in rates(name, impl))
+        assert any(remaining(lr) < 0.7 for lr in reversed(rates(name, impl)))
 
     def test_its_state_dict_resumes_bit_for_bit(self, name: str, impl: str, tmp_path: Path) -> None:
         lr = rates(name, impl)[0]  # small enough to stay finite: NaN equals nothing

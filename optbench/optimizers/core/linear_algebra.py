@@ -13,6 +13,11 @@ def as_matrix(tensor: Tensor) -> Tensor:
     return tensor.flatten(1)
 
 
+def norms(matrices: Tensor) -> Tensor:
+    """Return the Frobenius norms (k, 1, 1) of matrices (k, m, n)."""
+    return torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
+
+
 def unfold(tensors: Tensor, dim: int) -> Tensor:
     """Return stacked tensors (k, *shape) as matrices of one dimension's entries and the rest, (k, n, rest)."""
     return tensors.movedim(dim + 1, 1).reshape(len(tensors), tensors.shape[dim + 1], -1)

@@ -9,12 +9,17 @@ rounding of G hides small singular values: of a matrix with those from 0.001 to 
 (polar_express); the plain form gave 1.2 and 1.1. With G computed anew from X after the first and third iteration (0.7
 times the operations), an orthogonal matrix still ended 0.025 and 0.13 off the exact result; the plain form, 0.005 and
 0.015.
+
+For a X + P X, with P = b G + c G^2, (a I + P) X would save a copy of X, a tenth of the time on a CPU. It isn't used
+either: in bfloat16 it doubles the error, from 0.011 to 0.021 of the exact result for a Gaussian 256 x 2304 matrix.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from optbench.optimizers.core.linear_algebra import norms
 
 Coefficients = tuple[float, float, float]
 """The numbers a, b, c of one iteration."""
@@ -53,7 +58,7 @@ def newton_schulz(matrices: Tensor, coefficients: str, steps: int) -> Tensor:
     """Return roughly U V^T of the singular value decompositions of matrices (k, m, n)."""
     tall = matrices.shape[1] > matrices.shape[2]
     bound = SAFETY if coefficients == "polar_express" else 1.0
-    x = matrices / (torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True) * bound + 1e-7)
+    x = matrices / (norms(matrices) * bound + 1e-7)
     for a, b, c in coefficients_of(coefficients, steps):
         gram = torch.bmm(x.mT, x) if tall else torch.bmm(x, x.mT)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)

@@ -234,6 +234,17 @@ class Curvature(Protocol):
 
 
 @dataclass(frozen=True)
+class AttentionHeads:
+    """The heads of one attention, for optimizers that scale them. Query heads that share a key count as one head."""
+
+    largest: Tensor
+    """The largest logit of each head in the forward passes of the current step, (heads,); -inf without any."""
+    projections: Sequence[tuple[Tensor, Tensor]]
+    """The weights (out, ...) and biases (out,) that make queries and keys, each with the head of each of its rows:
+    int64 (out,), equal to the number of heads where a row belongs to none."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """The network as an optimizer may see it: named parameters with roles, and modules.
 

@@ -77,6 +77,8 @@ COLUMNS: dict[str, Column] = {
     "update_ratio": Column("1", "L2 norm of this step's parameter change over the norm of the parameters"),
     "clip_fraction": Column("1", "share of gradients that were clipped since the last train record"),
     "clip_scale": Column("1", "mean L2 norm of the gradient after clipping over before, since the last train record"),
+    "attention_logit": Column("1", "largest attention logit of this step, before the update; with qk_clip"),
+    "clipped_heads": Column("1", "share of attention heads that qk_clip scaled down in this step"),
     "val_trivial": Column("task", "the validation metric of a trivial answer that has learned nothing"),
     "test_trivial": Column("task", "the same on test"),
     "train_clean_trivial": Column("task", "the same on training samples without augmentation"),

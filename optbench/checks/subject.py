@@ -98,7 +98,9 @@ class Subject:
         modules: Mapping[str, nn.Module] | None = None,
         curvature: Curvature | None = None,
     ) -> Any:
-        """Build the optimizer for these tensors; their number of dimensions sets their roles. Raises ConfigError."""
+        """Build the optimizer for these tensors; their number of dimensions sets their roles. Raises ConfigError.
+
+        No tensor is part of an attention."""
         named = [(f"theta{i}", theta, ROLE_BY_RANK[min(theta.ndim, 4)]) for i, theta in enumerate(thetas)]
         problem = Problem(tuple(Parameter(*triple) for triple in named), modules or {}, curvature)
         choice, needs = self.config.optimizer, list(self.about.get("needs", []))
@@ -110,7 +112,7 @@ class Subject:
                 optimizer.train()
             return optimizer
         return with_modifiers(
-            build(target, self.all_settings, self.implementation, problem, needs), self.config, choice
+            build(target, self.all_settings, self.implementation, problem, needs), self.config, choice, heads=()
         )
 
 

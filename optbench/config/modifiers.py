@@ -1,7 +1,7 @@
 """Modifiers change any optimizer (Lookahead, cautious updates); each is a file of conf/modifier.
 
 A modifier is a root key under its own name. It is off while the key that its file calls `about.switch` is null;
-`NAME=true` sets the values of `about.standard`, and `NAME=WORD` those of `about.words`.
+`NAME=true` sets the values of `about.standard`, `NAME=WORD` those of `about.words`, and `NAME=NUMBER` that key.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def modifier_nodes(folders: Sequence[Path]) -> dict[str, Node]:
 
 
 def expanded(assignment: Assignment, nodes: Mapping[str, Node]) -> list[Assignment]:
-    """Return the assignments that `lookahead=true` or `state=int8` stands for; any other assignment unchanged."""
+    """Return the assignments for which `lookahead=true`, `state=int8` or `qk_clip=100` stands; others unchanged."""
     node = nodes.get(assignment.key)
     if node is None or is_mapping(assignment.value):
         return [assignment]
@@ -49,7 +49,10 @@ def expanded(assignment: Assignment, nodes: Mapping[str, Node]) -> list[Assignme
         True: about.get("standard", {}),
         False: {about["switch"]: None},
     }
-    values = words.get(assignment.value) if isinstance(assignment.value, (bool, str)) else None
+    value = assignment.value
+    values = words.get(value) if isinstance(value, (bool, str)) else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        values = {about["switch"]: value}
     if values is None:
         keys = ", ".join(f"{assignment.key}.{key}" for key in node if key != "about")
         expected = ", ".join([*about.get("words", ()), "true"])

@@ -12,7 +12,7 @@ import torch
 
 from optbench.config import RunConfig, imports
 from optbench.config.content import data_folder
-from optbench.contracts import DataSet, DataSource, Seeds, Task
+from optbench.contracts import AttentionHeads, DataSet, DataSource, Seeds, Task
 from optbench.data.own import OwnData, is_source
 from optbench.distributed import TorchCommunicator, shard_parameters, sync_batch_norms
 from optbench.errors import ConfigError
@@ -20,7 +20,13 @@ from optbench.models.freezing import freeze
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import build
 from optbench.optimizers.core.interface import engine_of
-from optbench.sessions.compatible import check_compatible, check_ranks, check_scaled, with_modifiers
+from optbench.sessions.compatible import (
+    attention_reader,
+    check_compatible,
+    check_ranks,
+    check_scaled,
+    with_modifiers,
+)
 from optbench.sessions.initial_weights import InitialWeights
 from optbench.sessions.make import make
 from optbench.sessions.micro_batch import largest_micro_batch
@@ -29,6 +35,7 @@ from optbench.sessions.pack import loaded_once
 from optbench.sessions.rehearsal import check_facts, rehearse, unfit
 from optbench.sessions.single_samples import require_batch_statistics
 from optbench.training.attention import select_kernel
+from optbench.training.attention_logits import AttentionPlayer
 from optbench.training.clock import Clock, clock_for
 from optbench.training.curvature import BatchCurvature
 from optbench.training.device import configure_torch, resolve_device
@@ -212,11 +219,12 @@ def build_player(
     problem = shards.problem if shards else problem_of(module, curvature)
     optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
     check_scaled(config, choice, optimizer)
-    optimizer = with_modifiers(optimizer, config, choice)
+    reader, heads = attention_reader(config), list[AttentionHeads]()
+    optimizer = with_modifiers(optimizer, config, choice, heads)
     clip = make("clip", config.clip.target, problem, **config.clip.settings)
     if shards:
         clip.reductions = shards
-    kind = ActivePlayer
+    kind = functools.partial(AttentionPlayer, heads, f"{reader}: model={config.model.name}") if reader else ActivePlayer
     if config.cuda_graph:
         check_capturable(config, choice, optimizer, task, device, alone=comm is None)
         kind = GraphedPlayer

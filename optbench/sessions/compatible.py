@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optbench.config import Choice, RunConfig, imports
@@ -9,16 +10,40 @@ from optbench.errors import ConfigError
 from optbench.optimizers.core.build import arguments_of
 
 if TYPE_CHECKING:
+    from optbench.contracts import AttentionHeads
     from optbench.optimizers.core.interface import Optimizer
 
 
-def with_modifiers(optimizer: Optimizer, config: RunConfig, choice: Choice) -> Optimizer:
-    """Return the optimizer wrapped in the active modifiers."""
+ATTENTION = "attention"  # the declared need of a modifier that reads attention logits
+
+
+def with_modifiers(
+    optimizer: Optimizer, config: RunConfig, choice: Choice, heads: Sequence[AttentionHeads] | None = None
+) -> Optimizer:
+    """Return the optimizer wrapped in the active modifiers. `heads`: of the network's attention, if it is watched.
+
+    Raises ConfigError for a modifier that needs them where there are none."""
     for modifier in config.modifiers:
         told = {fact: choice.about.get(fact, "") for fact in modifier.about.get("told", ())}
+        if ATTENTION in modifier.about.get("needs", ()):
+            if heads is None:
+                raise ConfigError(
+                    f"{modifier.name} reads the attention of a model that optbench trains", f"Use {modifier.name}=false"
+                )
+            told[ATTENTION] = heads
         arguments = arguments_of(modifier.settings, modifier.implementation)
         optimizer = imports.load(modifier.target)(optimizer, **arguments, **told)
     return optimizer
+
+
+def attention_reader(config: RunConfig) -> str:
+    """Return the modifier that reads attention logits, or "". Raises ConfigError where Python doesn't see them."""
+    found = [modifier.name for modifier in config.modifiers if ATTENTION in modifier.about.get("needs", ())]
+    if found and config.compile:
+        raise ConfigError(
+            f"{found[0]} reads attention logits in Python, which compiled models skip", "Use compile=false"
+        )
+    return found[0] if found else ""
 
 
 def check_scaled(config: RunConfig, choice: Choice, optimizer: Optimizer) -> None:

@@ -165,7 +165,9 @@ def obstacles(
         yield f"task={config.task_name}", "it is not declared to decide nothing on the host (capturable = True)"
     for modifier in config.modifiers:
         if modifier.about.get("capturable") is not True:
-            yield f"{modifier.name}=true", "it counts its steps on the host"
+            wanted = ", ".join(modifier.about.get("needs", ()))
+            reason = f"it needs {wanted}, for which Python takes part in every step" if wanted else ""
+            yield f"{modifier.name}=true", reason or "it counts its steps on the host"
     settings = {
         "precision=fp16": (config.precision == "fp16", "the host decides which steps are skipped; use precision=bf16"),
         "micro_batch=auto": (config.micro_batch == "auto", "it is measured without the graph; give a number"),

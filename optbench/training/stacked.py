@@ -198,6 +198,7 @@ def require_plain(player: ActivePlayer) -> None:
         "the batch is split into micro-batches": player.micro_batch is not None,
         "the optimizer evaluates the loss itself": player.passes_closure or player.curvature is not None,
         "the optimizer differentiates the gradients": player.differentiable,
+        "the player computes its gradients in its own way": type(player).gradients is not ActivePlayer.gradients,
         "the optimizer or the model has hooks": any(getattr(module, name, None) for module in modules for name in hooks)
         or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in player.parameters),
         "the model is compiled": any(module._compiled_call_impl is not None for module in modules),

@@ -162,7 +162,12 @@ def test_runs_resume_bit_for_bit(twice: Twice) -> None:
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("ema=0.9", "expected true or false"), ("ema.decay=1", r"\[0, 1\)"), ("ema.warmup=3", "true or false")],
+    [
+        ("ema=yes", "expected true or false"),
+        ("ema=1", r"\[0, 1\)"),
+        ("ema.decay=1", r"\[0, 1\)"),
+        ("ema.warmup=3", "true or false"),
+    ],
 )
 def test_bad_values_are_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -244,6 +244,7 @@ def test_a_pack_takes_the_usual_steps(caplog: pytest.LogCaptureFixture) -> None:
         (("micro_batch=auto",), "micro_batch=auto .*give a number"),
         (("ema=true",), "ema=true .*counts"),
         (("lookahead=true",), "lookahead=true .*counts"),
+        (("qk_clip=100",), "qk_clip=true .*attention"),
         (("clip={file}:halve",), r"clip=halve .*about\.capturable"),
         (("task={file}:loss",), "task=loss .*capturable = True"),
     ],

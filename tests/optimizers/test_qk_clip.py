@@ -317,7 +317,7 @@ def test_an_attention_that_cannot_be_scaled_is_refused(kind: type[Attention]) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["compile=true"], "qk_clip reads attention in Python, which compiled models skip"),
+        (["compile=true"], "qk_clip reads attention logits in Python, which compiled models skip"),
         (["optimizer=schedulefree", "schedule=constant"], "qk_clip cannot scale the weights of an optimizer"),
         (["devices=2", "strategy=fsdp"], "qk_clip cannot be sharded: a head's largest logit"),
     ],

@@ -86,7 +86,7 @@ def load(overrides: Sequence[str] | None, config_dir: Path | None) -> tuple[Comp
 def plan_lines(config: RunConfig, folder: RunFolder, finished: bool) -> list[str]:
     """Return the lines that --dry-run prints."""
     optimizer = f"{config.optimizer.name} ({config.optimizer.settings['impl']})"
-    chosen = [optimizer, *(modifier.name for modifier in config.modifiers), config.model.name, config.data.name]
+    chosen = [optimizer, *(modifier.label for modifier in config.modifiers), config.model.name, config.data.name]
     return [
         f"{config.run_id}",
         f"  {', '.join(chosen)}",

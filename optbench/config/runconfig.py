@@ -36,6 +36,13 @@ class Choice:
             return self.about
         return {"valid": self.about.get("valid", {}), **self.about["implementations"][self.settings["impl"]]}
 
+    @property
+    def label(self) -> str:
+        """The name; with a word of `about.words` that the settings stand for, such as state=int8."""
+        words = self.about.get("words", {})
+        set_now = [word for word, values in words.items() if values.items() <= self.settings.items()]
+        return f"{self.name}={set_now[0]}" if set_now else self.name
+
 
 @dataclass(frozen=True)
 class TargetSource:
@@ -191,7 +198,7 @@ class RunConfig:
 
     @property
     def _prefix(self) -> str:
-        optimizer = "_".join([self.optimizer.name, *(modifier.name for modifier in self.modifiers)])
+        optimizer = "_".join([self.optimizer.name, *(modifier.label for modifier in self.modifiers)])
         names = (self.model.name, self.data.name, optimizer)
         text = "-".join("".join(c if c.isalnum() or c in "_." else "_" for c in name) for name in names)
         return text.encode()[:LONGEST_PREFIX].decode(errors="ignore")  # a file system has 255 bytes for a name

@@ -241,3 +241,14 @@ def test_a_run_trains_as_far_as_with_fp32(word: str, tmp_path: Path) -> None:
         losses[state] = execute(loaded, tmp_path / state).result["final"]["val_loss"]
     assert losses[word] != losses["fp32"]
     assert losses[word] == pytest.approx(losses["fp32"], rel=0.05)
+
+
+@pytest.mark.parametrize(("override", "label"), [("state=int8", "state=int8"), ("state.dtype=bf16", "state=bf16")])
+def test_its_word_is_in_the_label_of_a_run(override: str, label: str) -> None:
+    loaded = config.load([*ADAMW, override])
+    assert [modifier.label for modifier in loaded.modifiers] == [label]
+    assert label.replace("=", "_") in loaded.run_id
+
+
+def test_a_modifier_without_words_is_called_by_its_name() -> None:
+    assert [modifier.label for modifier in config.load(["lookahead=true"]).modifiers] == ["lookahead"]

@@ -16,7 +16,15 @@ from optbench.config import imports
 from optbench.contracts import Parameter, Problem
 from optbench.optimizers.core import buckets as buckets_module
 from optbench.optimizers.core import foreach
-from optbench.optimizers.core.buckets import BUCKET_AT_MOST, Call, buckets, rows_like, stack, stacked_matrices
+from optbench.optimizers.core.buckets import (
+    BUCKET_AT_MOST,
+    Call,
+    buckets,
+    rows_like,
+    run_buckets,
+    stack,
+    stacked_matrices,
+)
 from optbench.optimizers.core.build import build
 from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.rule import bucketed, elementwise, is_bucketed
@@ -115,6 +123,17 @@ def test_a_bucket_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BUCKET_AT_MOST, "cpu", 13)
     assert [len(bucket) for bucket in buckets([call((2, 3))] * 5)] == [2, 2, 1]
     assert [len(bucket) for bucket in buckets([call((5, 3))] * 2)] == [1, 1]
+
+
+def test_a_bucketed_rule_gets_each_parameters_own_values() -> None:
+    got: list[tuple[object, ...]] = []
+
+    def rule(*arguments: object) -> None:
+        got.append(arguments)
+
+    thetas = [torch.zeros(2), torch.zeros(2), torch.zeros(3)]
+    run_buckets(Call(rule, [theta, theta], (0.5,), (seed,)) for seed, theta in enumerate(thetas, 7))
+    assert [arguments[2:] for arguments in got] == [([7, 8], 0.5), ([9], 0.5)]
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -43,6 +43,13 @@ def cache_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(L2_cache_size=50 << 20))
 
 
+@pytest.fixture(autouse=True)
+def generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a generator of the host for one of the device, which needs a driver."""
+    of_the_host = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu": of_the_host())
+
+
 @contextmanager
 def fake_problem() -> Iterator[Problem]:
     """Yield parameters with gradients on a fake device; mixing devices is an error there."""

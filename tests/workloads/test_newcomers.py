@@ -15,6 +15,8 @@ from optbench import config
 from optbench.sessions.session import execute
 
 STEPS = {"mlp": 300, "vit": 300, "gpt": 150}
+APOLLO_MINI = ("optimizer.rank=1", "optimizer.scale_type=tensor", "optimizer.scale=16")
+"""At the scale that its authors take, a quarter of the model's width; that of vit is 64 here."""
 NEWCOMERS: tuple[tuple[str, ...], ...] = (
     ("optimizer=mars",),
     ("optimizer=ademamix",),
@@ -31,6 +33,8 @@ NEWCOMERS: tuple[tuple[str, ...], ...] = (
     ("optimizer=scion",),
     ("optimizer=scion", "optimizer.constrained=false"),
     ("optimizer=dion",),
+    ("optimizer=apollo",),
+    ("optimizer=apollo", *APOLLO_MINI),
 )
 """Overrides of each newer rule, for example ("optimizer=normuon",)."""
 FALLS_SHORT: dict[tuple[str, str], str] = {

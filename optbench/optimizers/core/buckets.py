@@ -28,11 +28,13 @@ BUCKET_AT_MOST = {"cpu": 1 << 20, "cuda": 1 << 24}
 
 
 class Call(NamedTuple):
-    """A rule with its arguments for one parameter: theta, its gradient and state; the hyperparameters."""
+    """A rule with its arguments for one parameter: theta, its gradient and state; values of its own; the
+    hyperparameters."""
 
     rule: Rule
     tensors: list[Tensor]
     numbers: Hyperparameters
+    own: tuple[Any, ...] = ()
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -44,7 +46,7 @@ class Call(NamedTuple):
 def run_buckets(calls: Iterable[Call]) -> None:
     """Run bucketed rules, once for each bucket."""
     for bucket in buckets(calls):
-        columns = [list(column) for column in zip(*(call.tensors for call in bucket), strict=True)]
+        columns = [list(column) for column in zip(*((*call.tensors, *call.own) for call in bucket), strict=True)]
         bucket[0].rule(*columns, *bucket[0].numbers)
 
 

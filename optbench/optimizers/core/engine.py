@@ -108,6 +108,11 @@ class RuleOptimizer(StoredState):
         """Return the state tensors before the first step, in the rule's order."""
         return {name: torch.zeros_like(theta) for name in self.state_names}
 
+    def own_values(self, theta: Tensor, group: ParamGroup, t: int) -> tuple[Any, ...]:
+        """Return a bucketed rule's arguments between state and hyperparameters: values of the tensor alone in step t,
+        such as a seed."""
+        return ()
+
     def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
         """Return the rule of a tensor in step t."""
         return type(self).rule
@@ -176,8 +181,9 @@ class RuleOptimizer(StoredState):
         """Return the rule of a parameter with its arguments."""
         theta, group, state = one
         tensors = [theta.detach(), theta.grad, *tensors_of(state)]
-        rule = self._stored_rule(theta, group, state["step"])
-        return Call(rule, cast(list[Tensor], tensors), self._numbers(theta, group, state["step"]))
+        t = state["step"]
+        rule, numbers = self._stored_rule(theta, group, t), self._numbers(theta, group, t)
+        return Call(rule, cast(list[Tensor], tensors), numbers, self.own_values(theta, group, t))
 
     def _numbers(self, theta: Tensor, group: ParamGroup, t: int) -> tuple[Any, ...]:
         """Return the hyperparameters of a tensor's step t, as tensors where a CUDA graph reads them."""

@@ -52,6 +52,10 @@ class MatrixRuleOptimizer(RuleOptimizer):
         """Return the last arguments of the rule of matrices in step t (from 1)."""
         raise NotImplementedError
 
+    def rest_numbers(self, group: ParamGroup, t: int) -> Hyperparameters:
+        """Return the numbers of AdamW in step t (from 1)."""
+        return *adam_numbers(group, t), kept(group)
+
     def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
         """Return the rule of the group."""
         return adamw if group["rule"] == "rest" else type(self).matrix_rule
@@ -64,9 +68,7 @@ class MatrixRuleOptimizer(RuleOptimizer):
 
     def hyperparameters(self, group: ParamGroup, t: int) -> Hyperparameters:
         """Return the numbers of the group's rule."""
-        if group["rule"] == "rest":
-            return *adam_numbers(group, t), kept(group)
-        return self.matrix_numbers(group, t)
+        return self.rest_numbers(group, t) if group["rule"] == "rest" else self.matrix_numbers(group, t)
 
 
 def kept(group: ParamGroup) -> float:

@@ -85,6 +85,16 @@ def test_owned_tensors_equal_one_rank_and_are_stored_once(both: Callable[..., An
     assert held(two) < 0.7 * held(one)
 
 
+@pytest.mark.parametrize("word", ["int8", pytest.param("bf16", marks=pytest.mark.slow)])
+def test_low_precision_state_is_that_of_one_rank(both: Callable[..., Any], word: str) -> None:
+    words = ("optimizer=adamw", "optimizer.impl=optbench", f"state={word}", "state.smallest=64")
+    one, two = both("model=mlp", "batch_size=63", *words)
+    assert_alike(one, two)
+    kind = {"int8": "uint8", "bf16": "bfloat16"}[word]
+    assert all(ended.result["bytes"]["optimizer_state"][kind] > 0 for ended in (one, two))
+    assert held(two) < 0.7 * held(one)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shardable("optimizer"))
 def test_every_optimizer_declared_shardable_is(ran: Callable[..., FinishedRun], name: str) -> None:
@@ -130,7 +140,12 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
         ("parts", "whole", ("optimizer=muon", "ema=true")),
         *(
             pytest.param(first, then, words, marks=pytest.mark.slow)
-            for words in (("optimizer=adamw", "ema=true", "clip=adagc"), ("optimizer=soap", "lookahead=true"))
+            for words in (
+                ("optimizer=adamw", "ema=true", "clip=adagc"),
+                ("optimizer=soap", "lookahead=true"),
+                ("optimizer=lion", "state=int8", "state.smallest=64", "ema=true"),
+                ("optimizer=adamw", "optimizer.impl=optbench", "state=bf16", "state.smallest=64"),
+            )
             for first, then in (("parts", "whole"), ("whole", "parts"), ("parts", "parts"), ("parts", "ddp"))
         ),
     ],

@@ -110,6 +110,22 @@ def test_every_point_of_a_map_has_the_value_of_the_nearest_trial() -> None:
     assert painted[0, middle - 5] == 1.0 and painted[0, middle + 5] == 2.0
 
 
+def test_decay_rates_are_spread_by_their_distance_from_one() -> None:
+    rates, betas = [1e-3, 1e-3, 1e-2], [0.9, 0.9999, 0.99]
+    rows = nearest(rates, betas, [1.0, 2.0, 3.0])[1]
+    assert rows[CELLS // 3] < 0.99 < rows[CELLS // 3 + 4] and rows[-1] > 0.9999, "0.99 is a third of the way up"
+    workload = made_report().workloads[0]
+    one = replace(workload.sensitivity[0], second="optimizer.betas.1")
+    spread = tuple(np.linspace(0.9, 0.999, len(one.x)).tolist())
+    data = maps(replace(workload, sensitivity=(replace(one, y=spread),)))
+    assert data
+    with style():
+        axes = heat(data, {}).axes[0]
+        axes.figure.canvas.draw()
+    assert axes.get_yscale() == "logit" and axes.get_xscale() == "log"
+    assert {"0.9", "0.99"} <= {label.get_text() for label in axes.get_yticklabels()}
+
+
 @pytest.mark.parametrize("direction", ["max", "min"])
 def test_a_failed_trial_has_the_colour_of_the_worst(direction: str) -> None:
     workload = made_report().workloads[0]

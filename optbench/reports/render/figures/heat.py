@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from optbench.reports.model.document import Places
 from optbench.reports.model.figure import HeatMaps
 from optbench.reports.model.rows import Sensitivity
-from optbench.reports.render.figures.style import HEIGHT, WIDTH, log, short
+from optbench.reports.render.figures.style import HEIGHT, WIDTH, log, logit, short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,8 @@ INK, PAPER, RING = "#222222", "#ffffff", "#d55e00"
 
 
 def heat(data: HeatMaps, places: Places) -> Figure:
-    """Draw a panel for each contender: every point has the colour of the nearest trial, in logarithms. Trials are dots,
-    failures crosses in the colour of the worst, the chosen one is ringed."""
+    """Draw a panel for each contender: every point has the colour of the nearest trial, on the scales of the axes.
+    Trials are dots, failures crosses in the colour of the worst, the chosen one is ringed."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
@@ -57,25 +57,33 @@ def trials(axes: Axes, of: Sensitivity) -> None:
     for mark, shown in (("o", fine), ("x", failed)):
         axes.plot([x for x, _ in shown], [y for _, y in shown], mark, mec=PAPER, mfc=INK, mew=0.7, markersize=4)
     axes.plot([x for x, _ in chosen], [y for _, y in chosen], "o", mfc="none", color=RING, markersize=11)
-    axes.set(xscale="log", yscale="log", xlabel=of.key, ylabel=of.second)
-    log(axes.xaxis)
-    log(axes.yaxis)
+    axes.set(xscale=scale_of(of.x), yscale=scale_of(of.y), xlabel=of.key, ylabel=of.second)
+    for axis in (axes.xaxis, axes.yaxis):
+        (log if axis.get_scale() == "log" else logit)(axis)
     axes.grid(visible=False)
+
+
+def scale_of(values: Sequence[float]) -> str:
+    """Return the matplotlib scale for positive values: "logit" for decay rates such as 0.9 and 0.999, else "log"."""
+    return "logit" if all(0.5 <= value < 1 for value in values) else "log"
 
 
 def nearest(
     x: Sequence[float], y: Sequence[float], values: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the edges of columns and of rows (CELLS + 1,), and the value of the nearest point at each cell
-    (CELLS, CELLS); both axes as logarithms, scaled to what the points span."""
+    (CELLS, CELLS); both axes on their scales, and these scaled to what the points span."""
     import numpy as np
 
-    logs = np.log(np.asarray([x, y], dtype=float))
-    low, width = logs.min(axis=1), np.ptp(logs, axis=1)
+    places = np.asarray([np.log(x), np.log(y)], dtype=float)
+    logit = np.asarray([scale_of(x) == "logit", scale_of(y) == "logit"])
+    places[logit] -= np.log1p(-np.asarray([x, y], dtype=float)[logit])
+    low, width = places.min(axis=1), np.ptp(places, axis=1)
     width = np.where(width > 0, width, 1.0)
     edges = np.linspace(-0.02, 1.02, CELLS + 1)
     middle = (edges[1:] + edges[:-1]) / 2
-    scaled = (logs - low[:, None]) / width[:, None]
+    scaled = (places - low[:, None]) / width[:, None]
     distance = (middle[None, :, None] - scaled[0]) ** 2 + (middle[:, None, None] - scaled[1]) ** 2
-    columns, rows = (np.exp(low[i] + edges * width[i]) for i in (0, 1))
+    ends = (low[i] + edges * width[i] for i in (0, 1))
+    columns, rows = (1 / (1 + np.exp(-at)) if logit[i] else np.exp(at) for i, at in enumerate(ends))
     return columns, rows, np.asarray(values, dtype=float)[distance.argmin(axis=2)]

@@ -129,6 +129,18 @@ def log(axis: Axis) -> None:
     axis.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
 
 
+def logit(axis: Axis) -> None:
+    """Write plain numbers on a logit axis: 0.99, not 1 - 10^-2."""
+    from matplotlib.ticker import LogitFormatter
+
+    class Plain(LogitFormatter):  # here, as matplotlib is imported late
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:.10g}" if super().__call__(x, pos) else ""
+
+    axis.set_major_formatter(Plain())
+    axis.set_minor_formatter(Plain(minor=True))
+
+
 def floats(values: Sequence[float | None]) -> list[float]:
     """Return None as nan, which is not drawn."""
     return [math.nan if value is None else value for value in values]

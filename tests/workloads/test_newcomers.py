@@ -1,6 +1,6 @@
 """Newer rules and rules of matrices train mlp, vit and gpt to within a tenth of AdamW's loss at their own defaults.
 
-FALLS_SHORT names the pairs that don't, with what was tried: an entry that trains well enough fails, so the list stays true.
+FALLS_SHORT names the pairs that don't, with what was tried. A pair of the list that trains well enough fails.
 """
 
 from __future__ import annotations

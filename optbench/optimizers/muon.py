@@ -20,19 +20,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from optbench.contracts import Problem
-from optbench.optimizers.adam import adam_numbers, adamw
 from optbench.optimizers.core import foreach
 from optbench.optimizers.core.buckets import rows_like, stack, stacked_matrices
-from optbench.optimizers.core.engine import RuleOptimizer
 from optbench.optimizers.core.foreach import Number
-from optbench.optimizers.core.matrices_and_rest import groups_with_rest
+from optbench.optimizers.core.matrix_rules import MatrixRuleOptimizer, kept
 from optbench.optimizers.core.newton_schulz import Iteration, newton_schulz
-from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, bucketed
+from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, State, bucketed
 
 
 @bucketed
@@ -75,7 +74,7 @@ def cautious(directions: Sequence[Tensor], momenta: Sequence[Tensor], gradients:
     return list((stack(directions) * weights).unbind())
 
 
-class Muon(RuleOptimizer):
+class Muon(MatrixRuleOptimizer):
     """Orthogonalised momentum for matrices, AdamW for the rest."""
 
     matrix_rule: Rule = staticmethod(muon)
@@ -84,7 +83,6 @@ class Muon(RuleOptimizer):
         self,
         problem: Problem,
         *,
-        lr: float,
         momentum: float,
         nesterov: bool,
         cautious_momentum: bool,
@@ -92,37 +90,18 @@ class Muon(RuleOptimizer):
         coefficients: str,
         ns_dtype: str,
         scale: str,
-        weight_decay: float,
-        matrices: Sequence[str],
-        no_decay: Sequence[str],
-        adam_lr: float,
-        adam_betas: tuple[float, float],
-        adam_eps: float,
-        engine: str = "auto",
+        **settings: Any,
     ) -> None:
-        groups = groups_with_rest(problem, matrices, no_decay, lr, adam_lr)
-        rest = {"lr": lr, "weight_decay": weight_decay, "betas": adam_betas, "eps": adam_eps, "rule": "matrix"}
-        matrix = {"momentum": momentum, "nesterov": nesterov, "cautious_momentum": cautious_momentum, "scale": scale}
-        iteration = {"ns_steps": ns_steps, "coefficients": coefficients, "ns_dtype": ns_dtype}
-        super().__init__(groups, {**rest, **matrix, **iteration}, engine)
+        super().__init__(problem, **settings)
+        self.add_settings(momentum=momentum, nesterov=nesterov, cautious_momentum=cautious_momentum, scale=scale)
+        self.add_settings(ns_steps=ns_steps, coefficients=coefficients, ns_dtype=ns_dtype)
 
-    def rule_of(self, theta: Tensor, group: ParamGroup, t: int) -> Rule:
-        """Return the rule of the group."""
-        return adamw if group["rule"] == "rest" else type(self).matrix_rule
+    def matrix_state(self, theta: Tensor, group: ParamGroup) -> State:
+        """Return one moment."""
+        return {"b": torch.zeros_like(theta)}
 
-    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
-        """Return one moment for matrices, two for the rest."""
-        names = ("m", "v") if group["rule"] == "rest" else ("b",)
-        return {name: torch.zeros_like(theta) for name in names}
-
-    def hyperparameters(self, group: ParamGroup, t: int) -> Hyperparameters:
-        """Return the numbers of the group's rule."""
-        keep = 1 - group["lr"] * group["weight_decay"]
-        if group["rule"] == "rest":
-            return *adam_numbers(group, t), keep
-        return group["lr"], group["momentum"], keep, *self.matrix_settings(group)
-
-    def matrix_settings(self, group: ParamGroup) -> Hyperparameters:
-        """Return the other hyperparameters of the rule of matrices."""
+    def matrix_numbers(self, group: ParamGroup, t: int) -> Hyperparameters:
+        """Return lr, momentum, 1 - lr * weight_decay and the other settings of the rule of matrices."""
         iteration = group["coefficients"], group["ns_steps"], group["ns_dtype"]
-        return group["nesterov"], group["cautious_momentum"], iteration, group["scale"]
+        settings = group["nesterov"], group["cautious_momentum"], iteration, group["scale"]
+        return group["lr"], group["momentum"], kept(group), *settings

@@ -25,7 +25,7 @@ from optbench.optimizers.core.buckets import rows_like, stack
 from optbench.optimizers.core.foreach import Number
 from optbench.optimizers.core.linear_algebra import norms
 from optbench.optimizers.core.newton_schulz import Iteration
-from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, bucketed
+from optbench.optimizers.core.rule import Hyperparameters, ParamGroup, Rule, State, bucketed
 from optbench.optimizers.muon import Muon, orthogonalised, shape_factor
 
 
@@ -53,14 +53,12 @@ class NorMuon(Muon):
 
     def __init__(self, problem: Problem, *, beta2: float, v_eps: float, **settings: Any) -> None:
         super().__init__(problem, **settings)
-        for group in (self.defaults, *self.param_groups):
-            group.update(beta2=beta2, v_eps=v_eps)
+        self.add_settings(beta2=beta2, v_eps=v_eps)
 
-    def new_state(self, theta: Tensor, group: ParamGroup) -> dict[str, Tensor]:
-        """Return a moment and a number a row for matrices, two moments for the rest."""
-        state = super().new_state(theta, group)
-        return state if group["rule"] == "rest" else {**state, "v": theta.new_zeros(len(theta))}
+    def matrix_state(self, theta: Tensor, group: ParamGroup) -> State:
+        """Return a moment and a number a row."""
+        return {**super().matrix_state(theta, group), "v": theta.new_zeros(len(theta))}
 
-    def matrix_settings(self, group: ParamGroup) -> Hyperparameters:
-        """Return the other hyperparameters of the rule of matrices."""
-        return *super().matrix_settings(group), group["beta2"], group["v_eps"]
+    def matrix_numbers(self, group: ParamGroup, t: int) -> Hyperparameters:
+        """Return Muon's numbers, beta2 and v_eps."""
+        return *super().matrix_numbers(group, t), group["beta2"], group["v_eps"]

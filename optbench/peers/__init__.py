@@ -26,8 +26,9 @@ class Adapter:
     """A library's optimizer class as this project calls it: every argument by name, unknown ones refused.
 
     `hidden` are arguments that the class reads from its `**kwargs`, with their defaults. `translate(**ours)` returns
-    the class's arguments from ours; without it the names are the same. `regroup(groups, **ours)` changes the groups
-    first. `finish(optimizer)` is called on the result. `build` replaces the class where a subclass is needed."""
+    the class's arguments from ours; without it the names are the same. `regroup(given, **ours)` first makes groups of
+    what the implementation `takes`. `finish(optimizer)` is called on the result. `build` replaces the class where a
+    subclass is needed."""
 
     def __init__(
         self,

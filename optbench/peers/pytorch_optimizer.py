@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-from optbench.peers import Adapter, Arguments, ParamGroup, optimizer_class, split_matrices
+from optbench.contracts import Parameter, Problem
+from optbench.errors import ConfigError
+from optbench.peers import Adapter, Arguments, ParamGroup, library, optimizer_class, split_matrices
 
 PACKAGE = "pytorch_optimizer"
 HIDDEN = {"Lamb": {"adam_debias": False}}
@@ -54,6 +56,16 @@ def prodigy_arguments(
     return {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, **named, **rest, **off}
 
 
+def dadapt_adam_arguments(
+    *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float, d0: float, growth_rate: float | None,
+    foreach: bool,
+) -> Arguments:  # fmt: skip
+    """Return DAdaptAdam's arguments; no limit of the growth is infinity there."""
+    named = {"d0": d0, "growth_rate": math.inf if growth_rate is None else growth_rate, "foreach": foreach}
+    rest = {"weight_decouple": True, "fixed_decay": False, "bias_correction": False, "maximize": False}
+    return {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, **named, **rest}
+
+
 def adopt_arguments(
     *, lr: float, betas: tuple[float, float], eps: float, clip_power: float, weight_decay: float, foreach: bool
 ) -> Arguments:
@@ -95,11 +107,68 @@ def muon_groups(groups: Iterable[Mapping[str, Any]], *, matrices: Sequence[str],
     return [{**group, "use_muon": True} for group in chosen] + [{**group, "use_muon": False} for group in others]
 
 
+def scion_arguments(
+    *, lr: float, momentum: float, constrained: bool, radius: float, embedding_radius: float, head_radius: float,
+    hidden_norm: str, first_norm: str, embedding_norm: str, head_norm: str, ns_steps: int, foreach: bool,
+) -> Arguments:  # fmt: skip
+    """Return SCION's arguments: its momentum is the new gradient's weight; norms and radii are its groups'."""
+    new = round(1 - momentum, 12)  # 0.1, not 0.09999999999999998
+    rest = {"weight_decay": 0.0, "weight_decouple": True, "maximize": False, "foreach": foreach}
+    return {"lr": lr, "momentum": new, "constraint": constrained, **rest}
+
+
+def scion_groups(
+    problem: Problem, *, radius: float, embedding_radius: float, head_radius: float, hidden_norm: str,
+    first_norm: str, embedding_norm: str, head_norm: str, ns_steps: int, **rest: object,
+) -> list[ParamGroup]:  # fmt: skip
+    """Return groups with the norm and the radius of each kind of parameter."""
+    norms = {"embedding": embedding_norm, "head": head_norm, "first": first_norm}
+    radii = {"embedding": embedding_radius, "head": head_radius}
+    codes = library(f"{PACKAGE}.optimizer.scion").LMONorm
+    groups: dict[str, ParamGroup] = {}
+    for parameter in problem.parameters:
+        role = "head" if (parameter.role, embedding_norm) == ("embedding", "head") else parameter.role
+        oracle, options = scion_norm(parameter, role, norms.get(role, hidden_norm))
+        steps = {"num_steps": ns_steps} if oracle.startswith("SPECTRAL") else {}
+        code, scale = int(codes[oracle]), radius if oracle == "BIAS" else radii.get(role, radius)  # no Enum in a file
+        group = {"params": [], "norm_type": code, "norm_kwargs": {**options, **steps}, "scale": scale}
+        groups.setdefault(f"{role} {oracle}", group)["params"].append(parameter.tensor)
+    return list(groups.values())
+
+
+def scion_norm(parameter: Parameter, role: str, norm: str) -> tuple[str, dict[str, bool]]:
+    """Return the name of SCION's norm and its options. Raises ConfigError where its norm is another than ours."""
+    ndim, is_table = parameter.tensor.ndim, role == "embedding"
+    if ndim < 2:
+        return "BIAS", {}
+    if role not in ("bias", "norm"):
+        if ndim > 2 and norm == "spectral" and not is_table:
+            return "SPECTRALCONV", {}
+        if ndim == 2 or (norm == "sign" and is_table):
+            transposed = {"normalized": not is_table, "transpose": is_table}
+            return {
+                "spectral": ("SPECTRAL", {"normalize": not is_table, "max_scale": role == "first"}),
+                "sign": ("SIGN", {"normalize": not is_table}),
+                "column": ("COL", transposed),
+                "row": ("ROW", transposed),
+            }[norm]
+    raise ConfigError(
+        f"pytorch_optimizer's SCION has another norm than ours for {parameter.name}, with {ndim} dimensions",
+        "Use optimizer.impl=optbench",
+    )
+
+
 TRANSLATED: dict[str, Callable[..., Arguments]] = {
     "AdaFactor": adafactor_arguments,
     "ADOPT": adopt_arguments,
+    "DAdaptAdam": dadapt_adam_arguments,
     "Muon": muon_arguments,
     "NorMuon": normuon_arguments,
     "Prodigy": prodigy_arguments,
+    "SCION": scion_arguments,
 }
-REGROUPED: dict[str, Callable[..., list[ParamGroup]]] = {"Muon": muon_groups, "NorMuon": muon_groups}
+REGROUPED: dict[str, Callable[..., list[ParamGroup]]] = {
+    "Muon": muon_groups,
+    "NorMuon": muon_groups,
+    "SCION": scion_groups,
+}

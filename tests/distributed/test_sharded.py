@@ -163,9 +163,11 @@ def test_a_checkpoint_serves_any_number_of_ranks(
     stopped(None)
     ended = execute(asked[then], tmp_path / "wild")
     assert ended.result["resumed_from_steps"] == [5]
+    # SOAP's first factors have low rank, and their eigenvectors follow rounding: without a stop, norms differ by 1.1 %
+    of_norms = 2e-2 if "optimizer=soap" in words else 1e-2
     for a, b in zip(rows_of(calm), rows_of(ended), strict=True):
         for key in {"step", "train_loss", "val_loss", "grad_norm"} & a.keys():
-            assert b[key] == pytest.approx(a[key], rel=1e-2 if key in NORMS else 1e-3), key
+            assert b[key] == pytest.approx(a[key], rel=of_norms if key in NORMS else 1e-3), key
     if first == then:
         assert ended.result["weights_sha256"] == calm.result["weights_sha256"]
 

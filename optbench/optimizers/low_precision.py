@@ -116,15 +116,6 @@ class LowPrecision(Storage):
         """Return the rule between decoding and encoding."""
         return around(rule, tuple(codec for _, codec in self.codecs(theta))) if self.rounds(theta) else rule
 
-    def after_loading(self, optimizer: Any, state_dict: dict[str, Any]) -> None:
-        """Restore every state tensor in the dtype that it was saved in: torch makes it the parameter's."""
-        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
-        thetas = [theta for group in optimizer.param_groups for theta in group["params"]]
-        for theta, number in zip(thetas, numbers, strict=True):
-            for name, value in state_dict["state"].get(number, {}).items():
-                if isinstance(value, Tensor):
-                    optimizer.state[theta][name] = value.detach().to(theta.device, copy=True)
-
 
 @functools.cache
 def around(rule: Rule, codecs: tuple[Codec | None, ...]) -> Rule:

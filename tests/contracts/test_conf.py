@@ -207,9 +207,10 @@ class TestOptimizer:
 
         assert any(remaining(lr) < 0.7 for lr in reversed(rates(name, impl)))
 
-    def test_its_state_dict_resumes_bit_for_bit(self, name: str, impl: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+    def test_its_state_dict_resumes_bit_for_bit(self, name: str, impl: str, dtype: torch.dtype, tmp_path: Path) -> None:
         lr = rates(name, impl)[0]  # small enough to stay finite: NaN equals nothing
-        training, resumed = SmallTraining(name, impl, lr), SmallTraining(name, impl, lr)
+        training, resumed = (SmallTraining(name, impl, lr, dtype) for _ in range(2))
         training.advance(5)
         torch.save([training.model.state_dict(), training.optimizer.state_dict()], tmp_path / "checkpoint")
         model, optimizer = torch.load(tmp_path / "checkpoint", weights_only=True)

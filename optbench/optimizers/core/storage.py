@@ -21,9 +21,6 @@ class Storage:
         """Return the rule for the stored form: rule(theta, gradient, *stored state, *hyperparameters)."""
         return rule
 
-    def after_loading(self, optimizer: Any, state_dict: dict[str, Any]) -> None:
-        """Undo what torch's `load_state_dict` does to tensors that are not of their parameter's dtype."""
-
 
 class StoredState(torch.optim.Optimizer):
     """An optimizer of rules whose state is kept in the form of a `storage`."""
@@ -45,6 +42,11 @@ class StoredState(torch.optim.Optimizer):
         return self.storage.rule(self.rule_of(theta, group, t), theta)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state."""
+        """Restore a state, every tensor in the dtype that it was saved in: torch alone makes it the parameter's."""
         super().load_state_dict(state_dict)
-        self.storage.after_loading(self, state_dict)
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        thetas = [theta for group in self.param_groups for theta in group["params"]]
+        for theta, number in zip(thetas, numbers, strict=True):
+            for name, value in state_dict["state"].get(number, {}).items():
+                if isinstance(value, Tensor) and value.dtype != self.state[theta][name].dtype:
+                    self.state[theta][name] = value.detach().to(theta.device, copy=True)

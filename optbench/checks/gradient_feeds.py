@@ -7,11 +7,14 @@ A feed owns one tensor and its optimizer. `advance()` takes a step and adds what
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from optbench.checks.papers import Array, Evidence, Function
 from optbench.checks.scripted_curvature import SAMPLES, ScriptedCurvature
@@ -48,9 +51,12 @@ class GradientFeed:
 
     def _build(self, subject: Subject) -> Any:
         optimizer = subject.build([self.theta])
-        self.has_probes = hasattr(optimizer, "probe")
+        draws = bool(subject.fact("draws_probes", False))
+        self.has_probes = draws or hasattr(optimizer, "probe")
         self.evidence: Evidence | None = None
-        if self.has_probes:
+        if draws:
+            optimizer.step = drawing(optimizer.step, self._probe)
+        elif self.has_probes:
             optimizer.probe = self._probe
         return optimizer
 
@@ -93,6 +99,32 @@ class GradientFeed:
     def values(self) -> Array:
         """Return a copy of the tensor as float64."""
         return self.theta.detach().double().numpy().copy()
+
+
+class Draws(TorchFunctionMode):
+    """Answers `torch.randn_like` by a function of the tensor, for an optimizer that draws its probes itself."""
+
+    def __init__(self, draw: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.draw = draw
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Draw, or call any other function of torch."""
+        given = kwargs or {}
+        return self.draw(args[0]).to(given.get("dtype")) if func is torch.randn_like else func(*args, **given)
+
+
+def drawing(take_step: Callable[..., Any], draw: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    """Return `step` of an optimizer whose probes come from `draw`."""
+
+    @functools.wraps(take_step)
+    def stepped(*arguments: Any) -> Any:
+        with Draws(draw):
+            return take_step(*arguments)
+
+    return stepped
 
 
 class CurvatureFeed(GradientFeed):

@@ -104,7 +104,8 @@ def about_of(tree: Mapping[str, object], file: Path) -> Node:
 
 
 OPTIMIZER_FACTS = (
-    *("algorithm", "capturable", "classes", "decay", "differs", "drops", "engine", "evaluations", "exact", "fixed"),
+    *("algorithm", "capturable", "classes", "decay", "differs", "draws_probes"),
+    *("drops", "engine", "evaluations", "exact", "fixed"),
     *(
         "groups",
         "horizon",

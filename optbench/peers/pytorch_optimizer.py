@@ -107,6 +107,22 @@ def muon_groups(groups: Iterable[Mapping[str, Any]], *, matrices: Sequence[str],
     return [{**group, "use_muon": True} for group in chosen] + [{**group, "use_muon": False} for group in others]
 
 
+def kron_arguments(
+    *, lr: float, momentum: float, weight_decay: float, precond_dtype: str | None,
+    max_size_triangular: int, min_ndim_triangular: int, memory_save_mode: str | None,
+) -> Arguments:  # fmt: skip
+    """Return Kron's arguments.
+
+    Its own schedule of updates is our default one; another would be a function in its state. It balances by chance from
+    NumPy's global generator, which no checkpoint holds: never here, since balancing leaves the steps as they are."""
+    sizes = {"max_size_triangular": max_size_triangular, "min_ndim_triangular": min_ndim_triangular}
+    learn = {"momentum_into_precondition_update": True, "balance_prob": 0.0}
+    dtype = {"precondition_dtype": getattr(torch, precond_dtype or "float32"), "mu_dtype": None}
+    rest = {"weight_decouple": True, "pre_conditioner_update_probability": None, "maximize": False}
+    common = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "memory_save_mode": memory_save_mode}
+    return {**common, **sizes, **learn, **dtype, **rest}
+
+
 def scion_arguments(
     *, lr: float, momentum: float, constrained: bool, radius: float, embedding_radius: float, head_radius: float,
     hidden_norm: str, first_norm: str, embedding_norm: str, head_norm: str, ns_steps: int, foreach: bool,
@@ -162,6 +178,7 @@ TRANSLATED: dict[str, Callable[..., Arguments]] = {
     "AdaFactor": adafactor_arguments,
     "ADOPT": adopt_arguments,
     "DAdaptAdam": dadapt_adam_arguments,
+    "Kron": kron_arguments,
     "Muon": muon_arguments,
     "NorMuon": normuon_arguments,
     "Prodigy": prodigy_arguments,

@@ -12,6 +12,7 @@ from optbench.checks.gradient_feeds import GradientFeed, feed_type, step
 from optbench.checks.result import Observation, differs, not_applicable, passes
 from optbench.checks.scripted_curvature import ScriptedCurvature
 from optbench.checks.subject import Subject
+from optbench.counter_rng import seed_torch
 from optbench.optimizers.core.interface import takes_closure
 from optbench.optimizers.core.state_bytes import tensors_in
 
@@ -39,7 +40,7 @@ def state_dict(subject: Subject) -> Observation:
     feed.random = np.random.default_rng(1)
     for number in range(1, 14):
         for one in (feed, resumed):
-            torch.manual_seed(number)
+            seed_torch(number)
             one.advance()
         if not np.array_equal(feed.values(), resumed.values(), equal_nan=True):
             distance = np.abs(feed.values() - resumed.values()).max()

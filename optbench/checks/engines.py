@@ -8,6 +8,7 @@ import torch
 from optbench.checks.gradient_feeds import feed_type
 from optbench.checks.result import Observation, differs, not_applicable, passes
 from optbench.checks.subject import Subject
+from optbench.counter_rng import seed_torch
 from optbench.optimizers.core.choose_engine import has_compiler
 
 STEPS = 12
@@ -27,7 +28,7 @@ def engines(subject: Subject) -> Observation:
         )
         for step in range(1, STEPS + 1):
             for feed in (eager, compiled):
-                torch.manual_seed(step)  # for probes
+                seed_torch(step)  # for probes
                 feed.advance()
             reach = np.abs(eager.values() - eager.start).max() or 1.0
             distance = float(np.abs(eager.values() - compiled.values()).max() / reach)

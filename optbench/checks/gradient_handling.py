@@ -9,6 +9,7 @@ from optbench.checks.behaviour import SHAPE, matrices, new_curvature
 from optbench.checks.gradient_feeds import feed_type, step
 from optbench.checks.result import Observation, differs, not_applicable, passes
 from optbench.checks.subject import Subject
+from optbench.counter_rng import seed_torch
 from optbench.optimizers.core.state_bytes import tensors_in
 
 LAYOUT_TOLERANCE = 1e-9  # of the distance from the start: sums may run in another order
@@ -91,9 +92,9 @@ def memory_layout(subject: Subject) -> Observation:
     for number in range(1, 13):
         gradient = feed.next_gradient()
         other.next_gradient()  # both draw the same random numbers for probes
-        torch.manual_seed(number)
+        seed_torch(number)
         feed.advance(gradient)
-        torch.manual_seed(number)
+        seed_torch(number)
         other.theta.grad = torch.tensor(gradient.T.copy()).T
         step(other.optimizer)
         reach = np.abs(feed.values() - feed.start).max() or 1.0

@@ -14,6 +14,7 @@ from optbench.checks.paper_rules import optimizer_about, paper_names
 from optbench.checks.result import BY_DEFAULT, DIFFERS, NOT_APPLICABLE, CheckResult, Observation, differs
 from optbench.checks.subject import Subject, make_subject
 from optbench.config import RunConfig
+from optbench.counter_rng import seed_torch
 from optbench.errors import ConfigError, OptbenchError, first_line
 
 Check = Callable[[Subject], Observation]
@@ -64,7 +65,7 @@ def on_ranks(config: RunConfig) -> list[CheckResult]:
 
 def run_check(function: Check, subject: Subject) -> CheckResult:
     """Run one check with fixed random numbers; an exception of the optimizer is a difference."""
-    torch.manual_seed(0)
+    seed_torch(0)
     name = function.__name__
     try:
         with warnings.catch_warnings():

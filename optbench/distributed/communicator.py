@@ -13,7 +13,7 @@ from torch import distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from optbench.contracts import Batch, Evaluation
-from optbench.counter_rng import mixed_seed
+from optbench.counter_rng import mixed_seed, seed_torch
 from optbench.distributed.failures import FailureReports, is_communication_error
 from optbench.distributed.rank_info import RankInfo
 from optbench.distributed.values import from_bytes, to_bytes
@@ -91,7 +91,7 @@ class TorchCommunicator:
         """Seed torch by (seed, step, turn, rank) inside the block, and restore the common random state after it."""
         state = torch_random_state(self.device)
         seed = mixed_seed(mixed_seed(mixed_seed(self.seed, self._step), self._turn), self.rank)
-        torch.manual_seed(seed)
+        seed_torch(seed)
         try:
             yield
         finally:

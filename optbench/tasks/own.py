@@ -94,7 +94,7 @@ class FunctionTask(BaseTask):
         """Return the loss and all metrics. What they draw at random depends on the batch's first sample alone."""
         devices = sorted({p.device for p in self.model.parameters() if p.device.type == "cuda"}, key=str)
         with torch.random.fork_rng(devices):
-            torch.manual_seed(counter_rng.mixed_seed(EVALUATION_SEED, first_index(batch)))
+            counter_rng.seed_torch(counter_rng.mixed_seed(EVALUATION_SEED, first_index(batch)))
             found = {"loss": self.loss(batch), **{m.name: self._measured(m, batch) for m in self.metrics}}
             if self.trivial is not None:
                 found["trivial"] = self._measured(Metric("trivial", self.direction, self.trivial), batch)

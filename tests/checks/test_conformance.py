@@ -23,7 +23,8 @@ SUBJECTS = [
     pytest.param(
         choice.name,
         choice.settings["impl"],
-        marks=[pytest.mark.slow] if choice.implementation.get("engine") == "compiled" else [],  # minutes of compiling
+        # compiled: minutes of compiling; foreach: the other form of a library that is here already
+        marks=[pytest.mark.slow] if choice.implementation.get("engine") in ("compiled", "foreach") else [],
     )
     for choice in OPTIMIZERS
 ]

@@ -174,7 +174,7 @@ def test_an_edited_optimizer_is_a_second_contender_that_can_be_compared(call: Ca
     assert all(name in err for name in names)
 
 
-@pytest.mark.parametrize("is_relative", [True, False])
+@pytest.mark.parametrize("is_relative", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_command_of_a_run_works_as_printed(is_relative: bool, tmp_path: Path) -> None:
     conf = tmp_path / "own conf" / "optimizer"
     conf.mkdir(parents=True)

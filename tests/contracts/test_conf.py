@@ -18,6 +18,7 @@ from optbench.config import imports
 from optbench.config.schema import conform
 from optbench.config.trees import flatten, place_in_list
 from optbench.contracts import Turn
+from optbench.counter_rng import seed_torch
 from optbench.models.roles import problem_of
 from optbench.optimizers.core.build import arguments_of, build
 from optbench.training.clock import Clock
@@ -173,7 +174,7 @@ class SmallTraining:
     def advance(self, steps: int, first: int = 0) -> list[float]:
         losses = []
         for step in range(first, first + steps):
-            torch.manual_seed(step)
+            seed_torch(step)
             inputs = torch.randn(16, 4).to(self.dtype)
             batch = {"inputs": inputs, "labels": inputs.sum(1)}
             self.curvature.turn = Turn("model", batch, self.loss, self.sampled_loss)

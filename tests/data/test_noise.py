@@ -57,3 +57,10 @@ def test_every_split_is_one_sample_that_draws_nothing() -> None:
         (batch,) = data.eval_batches(split, 512)
         assert batch.keys() == {"index"}
         assert len(batch["index"]) == data.sizes[split] == 1
+
+
+def test_seeding_torch_gives_the_numbers_of_manual_seed() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    seed_torch(7)
+    assert torch.equal(torch.rand(3), expected) and torch.initial_seed() == 7

@@ -111,7 +111,14 @@ PLAIN = """class Plain:
 """
 
 
-@pytest.mark.parametrize("optimizer", ["sam", "lbfgs", "./mine.py:Plain", "sam lookahead=true"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "./mine.py:Plain",
+        "sam lookahead=true",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sam", "lbfgs")),
+    ],
+)
 def test_a_missing_closure_is_one_clear_error(here: Path, optimizer: str) -> None:
     Path("mine.py").write_text(PLAIN % "")
     ended = run_script(

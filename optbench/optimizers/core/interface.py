@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -71,13 +72,24 @@ def check_step(kind: str, step: Callable[..., Any]) -> None:
 
 def takes_closure(optimizer: Optimizer) -> bool:
     """Return True if `optimizer.step` accepts a closure."""
-    return "closure" in inspect.signature(optimizer.step).parameters
+    return "closure" in step_parameters(optimizer)
 
 
 def requires_closure(optimizer: Optimizer) -> bool:
     """Return True if `optimizer.step` cannot be called without a closure."""
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    closure = step_parameters(optimizer).get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def step_parameters(optimizer: Optimizer) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of `optimizer.step` by name."""
+    return parameters_of(getattr(optimizer.step, "__func__", optimizer.step))
+
+
+@functools.lru_cache(maxsize=256)  # inspecting takes as long as the step of a small tensor
+def parameters_of(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    """Return a function's parameters by name, those of the function that it wraps if it wraps one."""
+    return inspect.signature(function).parameters
 
 
 def warm_up(optimizer: Optimizer) -> None:

@@ -62,5 +62,5 @@ def test_every_split_is_one_sample_that_draws_nothing() -> None:
 def test_seeding_torch_gives_the_numbers_of_manual_seed() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
-    seed_torch(7)
+    counter_rng.seed_torch(7)
     assert torch.equal(torch.rand(3), expected) and torch.initial_seed() == 7

@@ -55,7 +55,8 @@ def expanded(assignment: Assignment, nodes: Mapping[str, Node]) -> list[Assignme
         values = {about["switch"]: value}
     if values is None:
         keys = ", ".join(f"{assignment.key}.{key}" for key in node if key != "about")
-        expected = ", ".join([*about.get("words", ()), "true"])
+        is_number = "[" in (spec := about["valid"][about["switch"]]) or "(" in spec
+        expected = ", ".join([*about.get("words", ()), *(["a number"] if is_number else []), "true"])
         raise ConfigError(f"{shown(assignment.text)}: expected {expected} or false", f"Or set: {keys}")
     return [Assignment(f"{assignment.key}.{key}", value, assignment.text) for key, value in values.items()]
 

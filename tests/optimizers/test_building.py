@@ -11,7 +11,7 @@ from torch import nn
 from optbench.contracts import Problem
 from optbench.errors import ConfigError
 from optbench.models.roles import problem_of
-from optbench.optimizers.core.build import build
+from optbench.optimizers.core.build import build, check_required
 from optbench.optimizers.core.eval_weights import eval_weights, evaluation_mode
 from optbench.optimizers.core.groups import parameter_groups
 from optbench.optimizers.core.state_bytes import state_bytes
@@ -122,3 +122,12 @@ def test_evaluation_mode_restores_the_mode_of_every_module() -> None:
     with evaluation_mode([model]):
         assert not any(module.training for module in model.modules())
     assert [module.training for module in model] == [True, False, True, True]
+
+
+def test_all_settings_that_an_implementation_lacks_are_named_at_once() -> None:
+    implementation = {"requires": {"damping": 0.0, "merge_dims": False, "eps": 1e-8}}
+    with pytest.raises(
+        ConfigError, match=r"impl=peer supports only damping=0.0 \(not 0.1\), merge_dims=false"
+    ) as caught:
+        check_required({"impl": "peer", "damping": 0.1, "merge_dims": True, "eps": 1e-8}, implementation)
+    assert caught.value.hint.startswith("Set optimizer.damping=0.0 optimizer.merge_dims=false, or")

@@ -163,7 +163,7 @@ def test_runs_resume_bit_for_bit(twice: Twice) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("ema=yes", "expected true or false"),
+        ("ema=yes", "expected a number, true or false"),
         ("ema=1", r"\[0, 1\)"),
         ("ema.decay=1", r"\[0, 1\)"),
         ("ema.warmup=3", "true or false"),

@@ -168,7 +168,7 @@ def test_modifiers_are_part_of_the_run_id_only_when_on() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("lookahead=yes", "expected true or false"),
+        ("lookahead=yes", "expected a number, true or false"),
         ("lookahead.k=0", r"\[1, inf\)"),
         ("lookahead.alpha=2", r"\[0, 1\]"),
         ("lookahead.kk=2", "no key"),

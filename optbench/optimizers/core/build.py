@@ -135,14 +135,15 @@ def number(value: object, spec: str | None) -> object:
 
 
 def check_required(settings: Mapping[str, Any], implementation: Mapping[str, Any]) -> None:
-    """Raise ConfigError if a setting differs from the value that the implementation `requires`."""
-    for key, value in implementation.get("requires", {}).items():
-        if settings[key] != value:
-            only, given = as_typed(value), as_typed(settings[key])
-            raise ConfigError(
-                f"optimizer.impl={settings['impl']} supports only {key}={only}, not {key}={given}",
-                f"Set optimizer.{key}={only}, or choose another implementation",
-            )
+    """Raise ConfigError if settings differ from the values that the implementation `requires`."""
+    other = {key: value for key, value in implementation.get("requires", {}).items() if settings[key] != value}
+    if other:
+        only = ", ".join(f"{key}={as_typed(value)} (not {as_typed(settings[key])})" for key, value in other.items())
+        words = " ".join(f"optimizer.{key}={as_typed(value)}" for key, value in other.items())
+        raise ConfigError(
+            f"optimizer.impl={settings['impl']} supports only {only}",
+            f"Set {words}, or choose another implementation",
+        )
 
 
 def check_needs(needs: list[str]) -> None:

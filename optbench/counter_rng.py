@@ -3,6 +3,9 @@
 The numbers of a sample do not depend on its batch, micro-batch, process or device. A resumed run, another number of
 workers and gradient accumulation all see the same numbers. The generator is splitmix64 (Steele, Lea and Flood, 2014,
 Fast Splittable Pseudorandom Number Generators) on 64-bit integer tensors.
+
+Code that draws from torch's own generators gets the same by a seed of its own for each batch or step: `mixed_seed` and
+`seed_torch`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shared by the text transformers: the attention implementation, and the limit on a sample's length."""
+"""Shared by the text transformers: the attention implementation, the heads, and the limit on a sample's length."""
 
 from __future__ import annotations
 
@@ -23,3 +23,15 @@ def check_positions(data: TextData, positions: int) -> None:
             f"data.sequence_length={data.sequence_length} exceeds model.positions={positions}",
             f"Set model.positions={data.sequence_length}",
         )
+
+
+def heads_of(width: int, head: int) -> int:
+    """Return the number of attention heads of `head` units each in `width` units, so that a head is as wide at every
+    width. Raises ConfigError if the heads do not fill the width."""
+    if width % head:
+        near = [size for size in (width // head * head, (width // head + 1) * head) if size]
+        raise ConfigError(
+            f"model.width={width} is not a multiple of {head}, the units of an attention head at this model.size",
+            f"Set model.width={' or '.join(map(str, near))}",
+        )
+    return width // head

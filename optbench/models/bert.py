@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.contracts import TextData
-from optbench.models.attention import attention_of, check_positions
+from optbench.models.attention import attention_of, check_positions, heads_of
 
 if TYPE_CHECKING:
     from transformers import BertForMaskedLM
@@ -58,18 +58,21 @@ class Bert(nn.Module):
         return self.network.cls(hidden.gather(1, index))
 
 
-def build(data: TextData, *, size: str, dropout: float, positions: int) -> nn.Module:
-    """Build a network from tokens (B, L) and positions (B, K) to logits (B, K, pieces)."""
+def build(data: TextData, *, size: str, width: int | None, dropout: float, positions: int) -> nn.Module:
+    """Build a network from tokens (B, L) and positions (B, K) to logits (B, K, pieces).
+
+    `width`: hidden units in place of the size's, with heads of the same width. Raises ConfigError unless they fit."""
     from transformers import BertConfig, BertForMaskedLM
 
     check_positions(data, positions)
     chosen = SIZES[size]
+    width = width or chosen.width
     config = BertConfig(
         vocab_size=data.vocabulary.size,
-        hidden_size=chosen.width,
+        hidden_size=width,
         num_hidden_layers=chosen.blocks,
-        num_attention_heads=chosen.heads,
-        intermediate_size=4 * chosen.width,
+        num_attention_heads=heads_of(width, chosen.width // chosen.heads),
+        intermediate_size=4 * width,
         hidden_act="gelu",
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
@@ -85,7 +88,7 @@ def build(data: TextData, *, size: str, dropout: float, positions: int) -> nn.Mo
     if chosen.sinusoids:
         table = network.bert.embeddings.position_embeddings.weight
         with torch.no_grad():  # learned from here on
-            table.copy_(sinusoids(positions, chosen.width, chosen.std))
+            table.copy_(sinusoids(positions, width, chosen.std))
     return Bert(network)
 
 

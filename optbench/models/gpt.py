@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.contracts import TextData
-from optbench.models.attention import attention_of, check_positions
+from optbench.models.attention import attention_of, check_positions, heads_of
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
@@ -37,18 +37,21 @@ class Gpt(nn.Module):
         return self.network(tokens, use_cache=False).logits
 
 
-def build(data: TextData, *, size: str, dropout: float, positions: int) -> nn.Module:
-    """Build a network from tokens (B, L) to logits (B, L, pieces)."""
+def build(data: TextData, *, size: str, width: int | None, dropout: float, positions: int) -> nn.Module:
+    """Build a network from tokens (B, L) to logits (B, L, pieces).
+
+    `width`: hidden units in place of the size's, with heads of the same width. Raises ConfigError unless they fit."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     check_positions(data, positions)
-    blocks, width, heads = SIZES[size]
+    blocks, own_width, own_heads = SIZES[size]
+    width = width or own_width
     config = GPT2Config(
         vocab_size=data.vocabulary.size,
         n_positions=positions,
         n_embd=width,
         n_layer=blocks,
-        n_head=heads,
+        n_head=heads_of(width, own_width // own_heads),
         activation_function="gelu_new",
         resid_pdrop=dropout,
         embd_pdrop=dropout,

@@ -24,8 +24,8 @@ from optbench.training.curvature import BatchCurvature
 from optbench.training.seeding import seeds_of
 
 NAMES = ["bert", "gpt", "t5"]
-BERT = {"size": "base", "dropout": 0.1, "positions": 512}
-GPT = {"size": "small", "dropout": 0.1, "positions": 1024}
+BERT = {"size": "base", "width": None, "dropout": 0.1, "positions": 512}
+GPT = {"size": "small", "width": None, "dropout": 0.1, "positions": 1024}
 T5 = {"size": "small", "dropout": 0.1, "sentinels": 100, "feed_forward": "relu"}
 
 
@@ -40,9 +40,9 @@ def task_of(name: str, *overrides: str) -> LanguageTask:
     return imports.load(task.pop("target"))(model, data, seeds_of(0), **task)
 
 
-def network_of(name: str) -> Any:
+def network_of(name: str, *overrides: str) -> Any:
     """Build the model's network from transformers."""
-    return task_of(name).model.get_submodule("network")
+    return task_of(name, *overrides).model.get_submodule("network")
 
 
 def weights(model: nn.Module) -> int:
@@ -60,6 +60,30 @@ def test_published_sizes() -> None:
     assert weights(on_meta(bert.build, 30522, **BERT)) == 109_514_298
     assert weights(on_meta(gpt.build, 50257, **GPT)) == 124_439_808
     assert weights(on_meta(t5.build, 32128 - 100, **T5)) == 60_506_624
+
+
+@pytest.mark.parametrize("width", [32, 64, 256, 512])
+def test_a_width_keeps_depth_and_the_width_of_a_head(width: int) -> None:
+    small, wide = network_of("gpt"), network_of("gpt", f"model.width={width}")
+    assert (wide.config.n_embd, wide.config.n_head) == (width, width // 32)
+    assert wide.config.n_layer == small.config.n_layer
+    other = network_of("bert", f"model.width={width}").config
+    assert (other.hidden_size, other.num_attention_heads, other.intermediate_size) == (width, width // 32, 4 * width)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt"])
+def test_the_width_of_the_size_changes_nothing(name: str) -> None:
+    given, default = network_of(name, "model.width=128").state_dict(), network_of(name).state_dict()
+    assert all(torch.equal(value, default[key]) for key, value in given.items())
+
+
+def test_a_width_that_heads_do_not_fill_is_refused_with_its_neighbours() -> None:
+    with pytest.raises(ConfigError, match=r"model.width=100 is not a multiple of 32, .*") as caught:
+        network_of("gpt", "model.width=100")
+    assert caught.value.hint == "Set model.width=96 or 128"
+    with pytest.raises(ConfigError) as caught:
+        network_of("bert", "model.width=16")
+    assert caught.value.hint == "Set model.width=32"
 
 
 @pytest.mark.parametrize("name", NAMES)

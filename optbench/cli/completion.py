@@ -99,13 +99,11 @@ class Completion:
         return {**model.get(TASK, {}), "about": {"valid": valid}}
 
     def with_task(self, model: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a model's file with its task: the chosen one, that of the data, or the one that the file names."""
-        from optbench.config.choices import DEFAULT_TASK
-        from optbench.config.model_task import named_task, own_values, with_task
+        """Return a model's file with its task."""
+        from optbench.config.model_task import own_values, with_task
 
-        own = named_task(model) if TASK in model else DEFAULT_TASK
-        name = self.chosen.get(TASK) or self.tree("data")["about"].get(TASK) or own
-        task = self.file(TASK, str(name))
+        name, own = self.task_name(model)
+        task = self.file(TASK, name)
         if "target" not in task["about"]:
             return model
         try:
@@ -113,9 +111,17 @@ class Completion:
         except ConfigError:
             return model
 
+    def task_name(self, model: Mapping[str, Any]) -> tuple[str, str]:
+        """Return a model's task (the chosen one, that of the data, or the one that its file names), and the last."""
+        from optbench.config.choices import DEFAULT_TASK
+        from optbench.config.model_task import named_task
+
+        own = str(named_task(model) if TASK in model else DEFAULT_TASK)
+        return str(self.chosen.get(TASK) or self.tree("data")["about"].get(TASK) or own), own
+
     def choice(self, group: str) -> tuple[str, str]:
         """Return a group's folder and the name in it: the chosen one, else the one that applies without a choice."""
-        from optbench.config.choices import PREFERRED
+        from optbench.config.choices import OF_TASK, PREFERRED
         from optbench.config.runconfig import SECOND
 
         folder = SECOND.get(group, group)
@@ -123,6 +129,9 @@ class Completion:
         if name is None and folder in PREFERRED:
             by = PREFERRED[folder]
             name = self.file(by, self.chosen.get(by, self.defaults[by]))["about"].get(folder)
+        if name is None and folder in OF_TASK:
+            task, _ = self.task_name(self.file(*self.choice("model")))
+            name = self.file(TASK, task)["about"].get(folder)
         return folder, str(name or self.defaults.get(folder, ""))
 
     def file(self, folder: str, name: str) -> Mapping[str, Any]:

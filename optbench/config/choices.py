@@ -23,6 +23,8 @@ from optbench.errors import ConfigError, suggest
 
 PREFERRED = {"model": "data", "data": "model", "schedule": "optimizer"}
 """Groups that another group's file chooses (`about.data` of a model) where no override does."""
+OF_TASK = ("clip",)
+"""Groups that the task's file chooses (`about.clip`) where no override does."""
 CHOSEN = (*GROUPS, *SECOND, TASK, SCRIPT)
 DEFAULT_TASK = "supervised"  # of a model that has none
 
@@ -44,6 +46,7 @@ class Choices:
         """The nodes of the choices without a YAML file, by group."""
         self.files = self._files()
         """The names of the files to compose, by group; a group without one takes the default of run.yaml."""
+        self.files |= self._of_task()
 
     def _custom(self) -> dict[str, Node]:
         """Return the nodes of the choices without a YAML file, by group. A script stands for model and data."""
@@ -72,6 +75,12 @@ class Choices:
                 preferred = self._about(by, names).get(group)
                 names |= {group: preferred} if preferred else {}
         return names
+
+    def _of_task(self) -> dict[str, str]:
+        """Return the options that the task's file chooses."""
+        about = (self.task or {}).get("about", {})
+        free = [group for group in OF_TASK if group not in self.chosen and group in about]
+        return {group: about[group] for group in free}
 
     def _about(self, group: str, names: Mapping[str, str]) -> Node:
         """Return the facts of a group's choice, given the names of files chosen so far."""

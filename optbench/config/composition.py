@@ -11,7 +11,7 @@ from pathlib import Path
 
 from optbench.config import imports
 from optbench.config.about import about_of, check_about, check_spelling
-from optbench.config.choices import PREFERRED, Choices
+from optbench.config.choices import OF_TASK, PREFERRED, Choices
 from optbench.config.content import with_content
 from optbench.config.derived import derivation, derive
 from optbench.config.escapes import with_escapes
@@ -281,7 +281,8 @@ class Composition(Choices):
         if group in self.custom:
             return f"override {self.chosen[SCRIPT].text}"
         by = PREFERRED.get(group)
-        file = self.file_of(by) if by and group in self.files else None
+        of_task = self.task_file if group in OF_TASK else None
+        file = of_task or (self.file_of(by) if by else None) if group in self.files else None
         return short_path(file or self.folders[-1] / "root" / "run.yaml", self.folders)
 
 

@@ -55,3 +55,10 @@ def test_an_optimizer_that_needs_more_than_gradients_is_refused() -> None:
     loaded: Any = config.load(["model=mlp", "optimizer=sam", "steps=3"])
     with pytest.raises(ConfigError, match="sam needs more than gradients"):
         bare_loop(assemble(loaded), loaded)
+
+
+@pytest.mark.parametrize("words", [["model=mlp", "clip=agc"], ["model=dcgan", "clip=global_norm"]])
+def test_clips_that_the_bare_loop_lacks_are_refused(words: list[str]) -> None:
+    loaded: Any = config.load([*words, "optimizer=sgd", "steps=3"])
+    with pytest.raises(ConfigError, match=f"the bare loop does not have {words[1]}"):
+        bare_loop(assemble(loaded), loaded)

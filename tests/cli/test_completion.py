@@ -35,6 +35,8 @@ def candidates(word: str, *words: str) -> list[str]:
         ("lookahead.impl=", [], ["lookahead.impl=timm"], []),
         ("data.augment.", [], ["data.augment.flip="], ["data.path="]),
         ("data.", ["model=bert"], ["data.sequence_length="], ["data.augment.flip="]),  # the model's default data
+        ("clip.", ["model=gpt"], ["clip.max_norm="], []),  # the clip that its task chooses
+        ("clip.", ["model=vit"], [], ["clip.max_norm="]),
         ("model.task.", ["model=gan"], ["model.task.n_critic="], []),
         ("task=", [], ["task=masked_lm"], []),
         ("task.", ["model=gan"], ["task.n_critic="], ["task.label_smoothing="]),

@@ -11,8 +11,10 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
+from optbench.clipping import GlobalNorm, NoClip
 from optbench.config import RunConfig
 from optbench.contracts import Batch
 from optbench.errors import ConfigError
@@ -38,7 +40,12 @@ def bare_loop(objects: Objects, config: RunConfig) -> Iterator[None]:
                 "Use optimizer=adamw",
             )
     module: ModuleType = importlib.import_module(name)
-    if hasattr(module, "loop"):
+    several = hasattr(module, "loop")
+    known = NoClip if several else (NoClip, GlobalNorm)
+    if not all(isinstance(player.clip, known) for player in objects.trainer.players.values()):
+        hint = "Use clip=none" if several else "Use clip=none or clip=global_norm"
+        raise ConfigError(f"bench loop: the bare loop does not have clip={config.clip.name}", hint)
+    if several:
         return module.loop(objects, config)
     return one_player(objects, config, module.loss(objects.task))
 
@@ -56,6 +63,8 @@ def one_player(objects: Objects, config: RunConfig, loss: Loss) -> Iterator[None
         with autocast:
             mean = loss(batch)
         mean.backward()
+        if isinstance(player.clip, GlobalNorm):
+            torch.nn.utils.clip_grad_norm_(player.parameters, player.clip.max_norm)
         optimizer.step()
         task.after_step(step)
         yield

@@ -63,8 +63,8 @@ def is_recommended(value: object) -> bool:
 FORMS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(
         (
-            *("algorithm", "check", "clip", "data", "host_waits", "kind", "model", "name", "reference", "schedule", "session"),
-            *("switch", "takes", "target"),
+            *("algorithm", "check", "clip", "data", "host_waits", "kind", "model", "name", "reference", "schedule"),
+            *("session", "switch", "takes", "target"),
         ),
         ("text", is_text),
     ),

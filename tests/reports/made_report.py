@@ -379,6 +379,7 @@ def made_across(names: tuple[str, ...]) -> Across:
                 rank_first=0.97 if k == 0 else 0.01,
                 minimum=0.8 - 0.2 * k,
                 weakest=workloads[k % 2],
+                by_workload={workloads[k % 2]: 0.8 - 0.2 * k, workloads[1 - k % 2]: 1.0 - 0.2 * k},
             )
             for k, who in enumerate(names)
         ),

@@ -44,16 +44,19 @@ def across(workloads: Sequence[Workload], arms: Mapping[str, Sequence[Arm]], lev
                 rank_first=own.first if own else None,
                 minimum=own.weakest[1] if own else None,
                 weakest=own.weakest[0] if own else "",
+                by_workload=own.by_workload if own else {},
             )
         )
     scores.sort(key=lambda one: (-(one.mean.value or 0.0), one.mean_rank.value or 0.0, one.contender))
     left_out = leave_one_out(ranks)
+    by_scores = scored.leave_one_out()
     profiles: Sequence[Profile] = scoring.profiles(times) if times else ()
     return Across(
-        answer=tuple(answer(scores, left_out, workloads, len(scored.points))),
+        answer=tuple(answer(scores, left_out, by_scores, workloads, len(scored.points))),
         scores=tuple(scores),
         profiles=tuple(profiles),
-        leave_one_out=tuple(left_out),
+        leave_one_out=tuple(by_scores or left_out),
+        left_out_by="score" if by_scores else "mean rank",
         ranks=ranks,
         note=" ".join([*unscored(workloads, scored.points), note]),
     )
@@ -95,7 +98,11 @@ def times_of(workloads: Sequence[Workload], names: Sequence[str]) -> tuple[dict[
 
 
 def answer(
-    scores: Sequence[Score], left_out: Sequence[LeaveOneOut], workloads: Sequence[Workload], scored: int
+    scores: Sequence[Score],
+    left_out: Sequence[LeaveOneOut],
+    by_scores: Sequence[LeaveOneOut],
+    workloads: Sequence[Workload],
+    scored: int,
 ) -> list[str]:
     """Return the conclusion over all workloads in words. `scored`: the workloads with scores; one of them says nothing
     of several. Mean ranks are left out where a contender has no results on a workload."""
@@ -104,23 +111,28 @@ def answer(
     count = f"{scored} workloads" if scored == len(workloads) else f"{scored} of {len(workloads)} workloads"
     among = f", among {listed(sorted(one.contender for one in ready))}," if missing and ready else ""
     return [
-        *(by_score(ready, f"Over {count}{among}") if len(ready) > 1 and scored > 1 else ()),
+        *(by_score(ready, by_scores, f"Over {count}{among}") if len(ready) > 1 and scored > 1 else ()),
         *(by_rank(scores, left_out, len(workloads)) if not (missing and ready) else ()),
         *untrained(scores, workloads),
     ]
 
 
-def by_score(scores: Sequence[Score], start: str) -> list[str]:
-    """Return who has the best score, and how sure that is."""
+def by_score(scores: Sequence[Score], left_out: Sequence[LeaveOneOut], start: str) -> list[str]:
+    """Return who has the best score, how sure that is, and without which workload others would have it."""
     best = scores[0]
     name, likely = best.contender, best.rank_first
     score, least = f"{best.mean.value:.2f}", f"{best.minimum:.2f}"
     words = f"score {score}" if score == least else f"score {score}, at least {least} (on {best.weakest})"
+    changes = [
+        f"Without {row.without} {listed(leaders(row))} would lead."
+        for row in left_out
+        if name not in leaders(row) and len(leaders(row)) < len(scores)
+    ]
     if likely is not None and likely >= SURE:
-        return [f"{start} {name} comes first: {words}, P(best) {likely:.0%}."]
+        return [f"{start} {name} comes first: {words}, P(best) {likely:.0%}.", *changes]
     others = [f"{one.contender} ({one.rank_first:.0%})" for one in scores[1:] if (one.rank_first or 0) > 1 - SURE]
     chance = f"; P(best) {likely:.0%}, against {listed(others)}" if likely is not None and others else ""
-    return [f"{start} no contender is shown to be first. {name} leads: {words}{chance}."]
+    return [f"{start} no contender is shown to be first. {name} leads: {words}{chance}.", *changes]
 
 
 def by_rank(scores: Sequence[Score], left_out: Sequence[LeaveOneOut], count: int) -> list[str]:

@@ -7,7 +7,7 @@ None: not measured, or not available.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from optbench.reports.model.rows import (
     BudgetCurve,
@@ -117,11 +117,13 @@ class Score:
     """The least score on a workload."""
     weakest: str = ""
     """That workload."""
+    by_workload: Mapping[str, float] = field(default_factory=dict)
+    """The score on each workload that is scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOut:
-    """The order without one workload: contenders by mean rank; in `optbench score`, submissions by score."""
+    """The order without one workload: contenders by score or mean rank; in `optbench score`, submissions."""
 
     without: str
     order: tuple[str, ...]
@@ -140,6 +142,8 @@ class Across:
     """{workload: {contender: (rank_low, rank_high)}}"""
     note: str = ""
     """The times behind the scores, and the number of workloads."""
+    left_out_by: str = "mean rank"
+    """The measure behind `leave_one_out`: score, or mean rank where there are no scores of two workloads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,8 +94,8 @@ def leave_one_out(of: Across) -> Section:
     longest = max((len(one.order) for one in of.leave_one_out), default=0)
     columns = (TableColumn("without"), *(TableColumn(f"{n}.", "text") for n in range(1, longest + 1)))
     rows = tuple((one.without, *with_ties(one), *[""] * (longest - len(one.order))) for one in of.leave_one_out)
-    note = "=: the same mean rank as the contender before."
-    orders = Table("Order by mean rank without one workload", columns, rows, note=note)
+    note = f"=: the same {of.left_out_by} as the contender before."
+    orders = Table(f"Order by {of.left_out_by} without one workload", columns, rows, note=note)
     found = (Records("leave_one_out", lambda: places(of)),)
     return Section("without", "Leave one workload out", present(orders), found)
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from optbench.reports.model.content import Estimate
+from optbench.reports.model.content import Estimate, LeaveOneOut
 from optbench.reports.statistics.difference import Arm, arm_selection_variance, satterthwaite
 from optbench.reports.statistics.selection import SELECTION_DF
 from optbench.reports.statistics.trained import noise_of, pooled_sd
@@ -87,6 +87,16 @@ class Scores:
         first = None if self.single else float((self.draws.argmax(axis=1) == place).mean())
         found = with_quantiles(score, self.draws[:, place], self.centers[place], (0.0, 1.0), level)
         return Standing(found, by_workload, first)
+
+    def leave_one_out(self) -> list[LeaveOneOut]:
+        """Return the order by score without each workload in turn; ties by name. Empty for fewer than two workloads."""
+        found = []
+        for without in self.points if len(self.points) > 1 else ():
+            rest = [own for workload, own in self.points.items() if workload != without]
+            means = [over_workloads(one) or 0.0 for one in zip(*rest, strict=True)]
+            order = sorted(zip(self.names, means, strict=True), key=lambda one: (-one[1], one[0]))
+            found.append(LeaveOneOut(without, tuple(n for n, _ in order), tuple(m for _, m in order)))
+        return found
 
     def difference(self, a: str, b: str | float, level: float) -> Estimate:
         """Return the score of one contender minus that of another, or minus a number."""

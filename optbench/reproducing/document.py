@@ -63,6 +63,7 @@ class CriterionDocument(TypedDict, total=False):
     verdict: str
     words: str
     evidence: list[EvidenceDocument]
+    control: bool
 
 
 class VerdictDocument(TypedDict, total=False):

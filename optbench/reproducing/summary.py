@@ -13,10 +13,11 @@ from pathlib import Path
 from optbench.errors import ConfigError
 from optbench.reports.render.write import write_text
 from optbench.reproducing.document import EstimateDocument, VerdictDocument, folder_name
+from optbench.trackers.console import duration
 
 START, END = "<!-- results -->", "<!-- /results -->"
 MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
-HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device")
+HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device", "cost")
 BOARD = ("", "contender", "score", "P(best)", "speed", "state")
 ORDER = ("supported", "not supported", "mixed", "undecided", "not testable here")
 LONGEST = 200  # characters of the evidence of a row
@@ -30,7 +31,8 @@ def section(verdicts: Sequence[VerdictDocument], base: str) -> str:
     kinds = [verdict_of(tree).partition(" (")[0] for tree in verdicts]
     counts = [f"{word} {kinds.count(word)}" for word in ORDER if word in kinds]
     total = f"Of {len(verdicts)} verdicts: {', '.join(counts)}."
-    return "\n".join([*table(HEADER, [row(tree, base) for tree in verdicts]), "", total])
+    cost = "Cost: the seconds of all runs together."
+    return "\n".join([*table(HEADER, [row(tree, base) for tree in verdicts]), "", f"{total} {cost}"])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -53,18 +55,23 @@ def row(tree: VerdictDocument, base: str) -> list[str]:
     seeds = "" if tree.get("seeds") is None else f"{tree.get('seeds')}{' (few)' if tree.get('few_seeds') else ''}"
     linked = f"[{tree.get('slug')}]({base}{name_of(tree)}/report.md): {cell(tree.get('title', ''))}"
     where = ", ".join(cell(word) for word in (tree.get("scale"), tree.get("device")) if word)
-    return [linked, f"**{verdict_of(tree)}**", seeds, cell(decisive(tree)), where]
+    cost = duration(tree["run_seconds"]) if "run_seconds" in tree else ""
+    return [linked, f"**{verdict_of(tree)}**", seeds, cell(decisive(tree)), where, cost]
 
 
 def decisive(tree: VerdictDocument) -> str:
-    """Return how many criteria hold, and the first one that decided the verdict."""
-    criteria = tree.get("criteria", [])
-    deciding = [one for one in criteria if one.get("holds") is tree.get("holds")] or criteria
+    """Return how many criteria hold, and the one that decided: a control that does not hold, else the first one with
+    the verdict."""
+    every = tree.get("criteria", [])
+    criteria = [one for one in every if not one.get("control")]
+    failed = [one for one in every if one.get("control") and one.get("holds") is not True]
+    deciding = failed or [one for one in criteria if one.get("holds") is tree.get("holds")] or criteria
     held = sum(one.get("holds") is True for one in criteria)
     count = f"{held} of {len(criteria)} hold; " if len(criteria) > 1 else ""
+    count += "control: " if failed else ""
     one = deciding[0]
     evidence = one.get("evidence") or []
-    places = [place for place in evidence if place.get("holds") is tree.get("holds")]
+    places = [place for place in evidence if place.get("holds") is one.get("holds")]
     words = COUNT.sub("", places[0].get("words", "")) if places else one.get("words", "")
     where = f" ({places[0].get('where')})" if places and len(evidence) > 1 else ""
     text = f"{count}{one.get('text') or one.get('statement')}{where}: {words}"

@@ -20,7 +20,7 @@ README = f"# A project\n\n{summary.START}\nold\n{summary.END}\n\nThe end.\n"
 def verdict(slug: str, word: str = "supported", **changes: Any) -> dict[str, Any]:
     criteria = [{"statement": "a is better than b in test_metric", "words": "w: difference 1 [0, 2], n = 3 seeds"}]
     tree = {"schema": 1, "slug": slug, "scale": "cpu", "title": f"{slug} | wins", "verdict": word, "criteria": criteria}
-    return tree | {"seeds": 3, "few_seeds": True, "device": "a cpu x 2", "date": "2026-01-01"} | changes
+    return tree | {"seeds": 3, "few_seeds": True, "device": "a cpu x 2", "date": "2026-01-01", "run_seconds": 125.0} | changes
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_the_section_is_written_checked_and_goes_stale(published: Path, call: Ca
     assert text.startswith("# A project\n\n") and text.endswith("\n\nThe end.\n") and "old" not in text
     decided = "a is better than b in test_metric: w: difference 1 [0, 2], n = 3 seeds"
     linked = "[first](results/claims/first-cpu/report.md): first \\| wins"
-    assert f"| {linked} | **supported** | 3 (few) | {decided} | cpu, a cpu x 2 |" in text
-    assert "Of 2 verdicts: supported 1, not supported 1." in text
+    assert f"| {linked} | **supported** | 3 (few) | {decided} | cpu, a cpu x 2 | 2 min 5 s |" in text
+    assert "Of 2 verdicts: supported 1, not supported 1. Cost: the seconds of all runs together." in text
     assert "[second](claims/second-cpu/report.md)" in (published.parent / "README.md").read_text()
     assert call(*check)[0] == 0
     (published / "first-cpu" / "verdict.json").write_text(json.dumps(verdict("first", "inconclusive")))
@@ -97,6 +97,9 @@ def test_the_first_criterion_with_the_verdict_decides() -> None:
         "x", "not supported", holds=False, criteria=[one(True, "A", "v"), one(None, "B", "w"), one(False, "C", "z")]
     )
     assert summary.decisive(tree) == "1 of 3 hold; C (z): said of z"
+    control = one(None, "D", "k") | {"control": True}
+    tree = verdict("x", "undecided", holds=None, criteria=[one(True, "A", "v"), control])
+    assert summary.decisive(tree) == "control: D (k): said of k"
     long = verdict("x", criteria=[{"text": "word " * 99, "statement": "", "words": "w"}])
     assert summary.decisive(long).endswith("word …") and len(summary.decisive(long)) <= summary.LONGEST + 2
 

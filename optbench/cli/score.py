@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from optbench.cli.options import AsJson, Debug
 from optbench.cli.output import Output, print_lines
 from optbench.errors import ConfigError, suggest
 
+R_MAX = 4.0
 COLUMNS = ("submission", "workload", "study", "trial", "seconds")
 
 if TYPE_CHECKING:
@@ -31,8 +33,12 @@ def score(
     trapezoid: Annotated[
         bool, typer.Option("--trapezoid", help="AlgoPerf's 100-point sum instead of the exact integral.")
     ] = False,
-    r_max: Annotated[float, typer.Option(help="Ratio to the fastest from which the score is zero")] = 4.0,
+    r_max: Annotated[float, typer.Option(help="Ratio to the fastest from which the score is zero")] = R_MAX,
     reference: Annotated[str | None, typer.Option(help="Submission that speed-ups are relative to")] = None,
+    resample: Annotated[str, typer.Option(help="What printed intervals cover: studies or workloads")] = "studies",
+    folder: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for README.md, scores.png, profiles.png, table.csv.")
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -40,6 +46,8 @@ def score(
 
     A workload whose name extends another's by _... is its held-out variant; empty or inf: not reached."""
     from optbench.cli.tables import table
+    from optbench.reports.algoperf.page import write_page
+    from optbench.reports.algoperf.resampling import RESAMPLES
     from optbench.reports.algoperf.score_table import score_table
     from optbench.reports.algoperf.timetable import read_table
     from optbench.reports.render.write import plain
@@ -47,13 +55,26 @@ def score(
     output = Output(as_json)
     if not (math.isfinite(r_max) and r_max > 1):
         raise ConfigError(f"--r-max {r_max:g}: expected a ratio above 1")
+    if resample not in RESAMPLES:
+        raise ConfigError(f"--resample {resample}: choose from {', '.join(RESAMPLES)}")
     read = read_table(path)
     check_reference(reference, list(read.studies))
     for line in read.notes:
         log.warning(line)
     found = score_table(read, trapezoid=trapezoid, r_max=r_max, reference=reference)
-    words = words_of(found, reference)
-    output.answer(plain(found), lambda: (table("", rows_of(found, reference)), print_lines(words)))
+    words = words_of(found, reference, resample)
+    if folder is not None:
+        command = command_of(path, folder, trapezoid, r_max, reference)
+        words.append(f"written: {', '.join(map(str, write_page(found, folder, command, f'Scores of {path.name}')))}")
+    output.answer(plain(found), lambda: (table("", rows_of(found, reference, resample)), print_lines(words)))
+
+
+def command_of(path: Path, folder: Path, trapezoid: bool, r_max: float, reference: str | None) -> str:
+    """Return the command that writes the same page."""
+    words = ["optbench", "score", str(path), *(["--trapezoid"] if trapezoid else [])]
+    words += [] if r_max == R_MAX else ["--r-max", f"{r_max:g}"]
+    words += [] if reference is None else ["--reference", reference]
+    return shlex.join([*words, "-o", str(folder)])
 
 
 def check_reference(name: str | None, known: Sequence[str]) -> None:
@@ -63,14 +84,18 @@ def check_reference(name: str | None, known: Sequence[str]) -> None:
     raise ConfigError(f"--reference {name}: not in the table", suggest(name, known))
 
 
-def rows_of(found: ScoreTable, reference: str | None) -> list[dict[str, Any]]:
+def rows_of(found: ScoreTable, reference: str | None, resample: str) -> list[dict[str, Any]]:
     """Return the rows to print, best first, without empty columns."""
+    from optbench.reports.algoperf.score_table import ranks_text
+
     rows: list[dict[str, Any]] = []
     for row in found.rows:
-        line: dict[str, Any] = {"submission": row.submission, "score": f"{row.score.value:.4f}"}
-        if row.first is not None:
-            line["interval"] = f"[{row.score.low:.3f}, {row.score.high:.3f}]"
-            line["first"] = f"{row.first:.0%}"
+        line: dict[str, Any] = {"submission": row.submission, "score": f"{row.score:.4f}"}
+        if spread := row.spreads.get(resample):
+            low, high = spread.score
+            line["interval"] = f"[{low:.3f}, {high:.3f}]"
+            line[f"rank {found.level:.0%}"] = ranks_text(spread)
+            line["first"] = f"{spread.first:.0%}"
         line |= {"reached": f"{row.solved}/{row.of}", "mean rank": f"{row.mean_rank:.2f}"}
         if reference is not None:
             line[f"speed-up over {reference}"] = "-" if row.speed_up is None else f"{row.speed_up:.3f}"
@@ -78,40 +103,19 @@ def rows_of(found: ScoreTable, reference: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def words_of(found: ScoreTable, reference: str | None) -> list[str]:
-    """Return how the scores were computed, and whether one workload alone decides who is first."""
-    how = "AlgoPerf's 100-point trapezoid" if found.trapezoid else "the exact integral"
-    lines = [
-        f"score: mean share of {len(found.workloads)} workloads reached within tau times the fastest, "
-        f"tau from 1 to {found.r_max:g}, by {how}"
-    ]
-    if found.held_out:
-        pairs = ", ".join(f"{base} ({', '.join(own)})" for base, own in sorted(found.held_out.items()))
-        lines.append(f"held out: a workload counts only where its variant is reached too: {pairs}")
+def words_of(found: ScoreTable, reference: str | None, resample: str) -> list[str]:
+    """Return how scores were computed, whether one workload alone decides who is first, and what intervals cover."""
+    from optbench.reports.algoperf.resampling import RESAMPLES
+    from optbench.reports.algoperf.words import COVERED, absent_words, how_words, leave_one_out_words
+
+    lines = list(how_words(found))
     if reference is not None:
         lines.append("speed-up: geometric mean over the workloads that both reached")
     lines += leave_one_out_words(found)
-    if found.rows[0].first is not None:
-        lines.append(
-            f"interval and first: bootstrap over studies, {found.level:.0%}; too narrow if there are few studies"
-        )
-    return lines
-
-
-def leave_one_out_words(found: ScoreTable) -> list[str]:
-    """Return the workloads without which another submission would be first. A tie with the best doesn't count."""
-    best = found.rows[0].submission
-    lines = []
-    for row in found.leave_one_out:
-        scores = {name: value or 0.0 for name, value in zip(row.order, row.values, strict=True)}
-        first = row.order[0]
-        if scores[first] > scores[best]:
-            against = f"{scores[first]:.3f} against {scores[best]:.3f} of {best}"
-            lines.append(f"without {row.without}: {first} is first ({against})")
-    alone = len(found.rows) > 1 and (found.rows[0].score.value or 0.0) > (found.rows[1].score.value or 0.0)
-    if found.leave_one_out and not lines and alone:
-        lines.append(f"{best} stays first without any one workload")
-    return lines
+    other = next(kind for kind in RESAMPLES if kind != resample)
+    known = other in found.rows[0].spreads
+    lines.append(absent_words(found, resample) or COVERED[resample])
+    return [*lines, f"For intervals over {other}: --resample {other}"] if known else lines
 
 
 def algoperf(

@@ -2,17 +2,18 @@
 
 Wide: the first column is `submission`, each other one a workload, in seconds; empty or `inf`: target not reached. Long:
 columns submission, workload, study, trial, seconds; a study's time is that of its fastest trial, a workload's the
-median over studies. A workload whose name extends another's by `_...` is its held-out variant.
+median over studies. A workload whose name extends another's by `_...` is its held-out variant. Lines above the header
+that begin with # say where a table is from.
 """
 
 from __future__ import annotations
 
 import csv
-import io
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from optbench.errors import ConfigError, NoResultsError
@@ -31,6 +32,8 @@ class TimeTable:
     """{submission: {workload: the time of each study}}"""
     notes: tuple[str, ...] = ()
     """Inequalities in the table, a sentence each."""
+    source: tuple[str, ...] = ()
+    """Lines of comment: where the times are from."""
 
     @property
     def times(self) -> dict[str, dict[str, float]]:
@@ -54,8 +57,10 @@ class TimeTable:
 def read_table(path: Path) -> TimeTable:
     """Read a table from a file. Raises ConfigError with line and column."""
     try:
-        rows = csv.reader(io.StringIO(read_text(path, encoding="utf-8-sig"), newline=""))
-        lines = [(number, row) for number, row in enumerate(rows, 1) if any(map(str.strip, row))]
+        whole = read_text(path, encoding="utf-8-sig").splitlines(keepends=True)
+        above = list(itertools.takewhile(lambda line: line.startswith("#"), whole))
+        rows = csv.reader(whole[len(above) :])
+        lines = [(number, row) for number, row in enumerate(rows, len(above) + 1) if any(map(str.strip, row))]
     except FileNotFoundError:
         raise NoResultsError(f"{path}: no such file") from None
     except OSError as error:
@@ -73,14 +78,15 @@ def read_table(path: Path) -> TimeTable:
     for number, row in lines[1:]:
         if len(row) != len(names):
             raise ConfigError(f"{path}, line {number}: {len(row)} cells, but the header has {len(names)}")
+    source = tuple(line.lstrip("# ").rstrip() for line in above)
     if set(LONG) <= set(names):
-        return parse_long(path, names, lines[1:])
+        return replace(parse_long(path, names, lines[1:]), source=source)
     if names[0] != SUBMISSION:
         raise ConfigError(
             f"{path}, line 1: the first column is {names[0]!r}, expected {SUBMISSION!r}",
             f"Or a long table with the columns {', '.join(LONG)}",
         )
-    return parse_wide(path, names, lines[1:])
+    return replace(parse_wide(path, names, lines[1:]), source=source)
 
 
 def parse_wide(path: Path, names: Sequence[str], lines: Iterable[tuple[int, Sequence[str]]]) -> TimeTable:

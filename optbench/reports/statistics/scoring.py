@@ -7,7 +7,7 @@ profiles, Dahl et al. (2023, arXiv 2306.07179) for the score, its held-out rule 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from optbench.reports.model.content import LeaveOneOut, Profile
 
@@ -63,11 +63,14 @@ def score(times: Times, r_max: float = R_MAX, *, trapezoid: bool = False) -> dic
 
 def trapezoid_of(ratios: Sequence[float], r_max: float) -> float:
     """Return the mean height of a profile by the trapezoid rule over a hundred points."""
-    taus = [1 + (r_max - 1) * i / (POINTS - 1) for i in range(POINTS)]
-    taus[-1] = r_max
-    heights = [sum(r <= tau for r in ratios) / len(ratios) for tau in taus]
+    heights = [sum(r <= tau for r in ratios) / len(ratios) for tau in taus(r_max)]
     inner = math.fsum(heights) - (heights[0] + heights[-1]) / 2
     return inner / (POINTS - 1)
+
+
+def taus(r_max: float) -> list[float]:
+    """Return the hundred points of AlgoPerf's sum, from 1 to `r_max`."""
+    return [*(1 + (r_max - 1) * i / (POINTS - 1) for i in range(POINTS - 1)), r_max]
 
 
 def profiles(times: Times, r_max: float = R_MAX) -> list[Profile]:
@@ -140,34 +143,18 @@ def leave_one_out(times: Times, r_max: float = R_MAX, *, trapezoid: bool = False
 
 
 def rank_table(times: Times) -> dict[str, dict[str, float]]:
-    """Return {workload: {submission: rank by time}}; equal times share their mean rank, and so do unreached targets."""
-    table = {}
-    for workload in workloads_of(times):
-        row = {name: seconds(times, name, workload) for name in times}
-        table[workload] = {
-            name: sum(other < own for other in row.values()) + (sum(other == own for other in row.values()) + 1) / 2
-            for name, own in row.items()
-        }
-    return table
+    """Return {workload: {submission: rank by time}}; unreached targets share their mean rank."""
+    return {w: ranked({name: seconds(times, name, w) for name in times}) for w in workloads_of(times)}
+
+
+def ranked(values: Mapping[str, float]) -> dict[str, float]:
+    """Return ranks from the least value up; equal values share their mean rank."""
+    return {
+        name: sum(other < own for other in values.values()) + (sum(other == own for other in values.values()) + 1) / 2
+        for name, own in values.items()
+    }
 
 
 def solved(times: Times) -> dict[str, int]:
     """Return how many workloads each submission reached."""
     return {name: sum(math.isfinite(seconds(times, name, w)) for w in workloads_of(times)) for name in times}
-
-
-def resampled(
-    draws: Iterable[Times], r_max: float = R_MAX, trapezoid: bool = False
-) -> dict[str, tuple[list[float], float]]:
-    """Return each submission's scores in resampled tables, and its share of first places (ties share equally)."""
-    scores: dict[str, list[float]] = {}
-    first: dict[str, float] = {}
-    count = 0
-    for times in draws:
-        count += 1
-        found = score(times, r_max, trapezoid=trapezoid)
-        best = [name for name, value in found.items() if value == max(found.values())]
-        for name, value in found.items():
-            scores.setdefault(name, []).append(value)
-            first[name] = first.get(name, 0.0) + (name in best) / len(best)
-    return {name: (values, first[name] / count) for name, values in scores.items()}

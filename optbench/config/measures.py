@@ -53,6 +53,9 @@ MEASURES = {
     "separability": Measure(DIFFERENCE, True, "separability of learning rate and weight decay, 0 to 1", SHARE),
     "steps_to_target": Measure(RATIO, False, "steps of the shortest complete schedule that reaches the target"),
     "seconds_to_target": Measure(RATIO, False, "training seconds of that schedule"),
+    "equivalent_budget": Measure(
+        RATIO, True, "how many times its data the side `against` needs for its result, by the ladder", of_winner=True
+    ),
     "train_seconds": Measure(RATIO, False, "seconds of data, forward, backward and optimizer"),
     "wall_seconds": Measure(RATIO, False, "wall-clock seconds of the run"),
     "optimizer_seconds": Measure(RATIO, False, "seconds of optimizer steps"),

@@ -13,6 +13,7 @@ from optbench.reports.model.content import (
     Claim,
     CriterionVerdict,
     Curve,
+    EquivalentBudget,
     Estimate,
     Evidence,
     Failure,
@@ -156,6 +157,12 @@ def made_workload(
                 who, share, int(300 * share), around(level[who] * (1 + sign * 0.05 * (1 - share))), around(level[who])
             )
             for who in names
+            for share in (0.25, 0.5, 1.0)
+        ),
+        equivalent=tuple(
+            made_equivalent(k, who, names[min(1, len(names) - 1)], share)
+            for k, who in enumerate(names)
+            if k != 1
             for share in (0.25, 0.5, 1.0)
         ),
         stability=tuple(
@@ -332,6 +339,21 @@ def made_to_target(k: int, who: str, kind: str) -> ToTarget:
     )
 
 
+def made_equivalent(k: int, who: str, reference: str, share: float) -> EquivalentBudget:
+    """Return the first contender ahead of the reference, at the whole budget only by a bound, and the others behind."""
+    bound = "at least" if k == 0 and share == 1.0 else ""
+    value = min(2.0 if k == 0 else 0.9, 1 / share)
+    low, high = value * 0.8, value * 1.3
+    return EquivalentBudget(
+        who,
+        reference,
+        share,
+        Estimate(value, low if low > 0.25 / share else None, high if high < 1 / share else None, 5),
+        bound,
+        stands=share == (0.5 if k == 0 else 1.0),
+    )
+
+
 def made_resources(k: int, who: str) -> Resources:
     """Return resources that grow with k."""
     return Resources(
@@ -380,6 +402,8 @@ def made_across(names: tuple[str, ...]) -> Across:
                 minimum=0.8 - 0.2 * k,
                 weakest=workloads[k % 2],
                 by_workload={workloads[k % 2]: 0.8 - 0.2 * k, workloads[1 - k % 2]: 1.0 - 0.2 * k},
+                equivalent=Estimate(1.5 - 0.2 * k, 1.2 - 0.2 * k, None if k == 0 else 1.8 - 0.2 * k, 2),
+                equivalent_bound="at least" if k == 0 else "",
             )
             for k, who in enumerate(names)
         ),

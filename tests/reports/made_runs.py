@@ -64,16 +64,19 @@ def write_run(
     loss: float | None = None,
     given: Sequence[str] = (),
     data_name: str = "up",
+    budget: float = 1.0,
 ) -> Path:
     """Write one run. `evaluations`: its gradient evaluations in total; `trivial`: the metric of the trivial answer."""
     run_id = f"{name}-{stage}-{trial}-s{seed}" + ("" if data_name == "up" else f"-{data_name}")
+    run_id += "" if budget == 1 else f"-x{budget:g}"
+    cell = name if budget == 1 else f"{name} x{budget:g}"
     folder = study / run_id
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "optimizer": {"name": name, "lr": 10.0**-trial},
         "model": {"name": "made"},
         "data": {"name": data_name},
-        "steps": steps,
+        "steps": round(steps * budget),
         "batch_size": 8,
         "target": None,
     }
@@ -84,9 +87,9 @@ def write_run(
         "seed": seed,
         "config": config,
         "sweep": {
-            "cell": name,
+            "cell": cell,
             "trial": trial,
-            "budget": 1.0,
+            "budget": budget,
             "shared": False,
             "searched": ["optimizer.lr"],
             "given": list(given),

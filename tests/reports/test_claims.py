@@ -497,6 +497,25 @@ def test_the_shortest_schedule_that_reaches_the_target() -> None:
     assert made.decide(claim("fast", 60, "better", "steps_to_target")).holds is True
 
 
+def test_how_much_data_the_reference_needs() -> None:
+    """AdamW reaches 0.4, 0.6 and 0.8; muon 0.7 with half of the budget, which AdamW would reach with 0.71 of it."""
+    made = Made()
+    levels = {"adamw": (0.4, 0.6, 0.8), "muon": (0.6, 0.7, 0.9), "sgd": (0.1, 0.1, 0.2), "flat": (0.5, 0.5, 0.5)}
+    for name, means in levels.items():
+        for budget, mean in zip((0.25, 0.5, 1.0), means, strict=True):
+            made.cell({"optimizer": name}, around(mean), budget=budget)
+    found = made.decide(claim("muon", "adamw", "better", "equivalent_budget", margin=0.2))
+    assert found.holds is True and "1.414 [" in found.sentence and "at 0.5 of the budget" in found.sentence
+    assert made.decide(claim("muon", "adamw", "better", "equivalent_budget", margin=0.8)).holds is False
+    early = {"optimizer": "muon", "budget": 0.25}, {"optimizer": "adamw", "budget": 0.25}
+    assert "at 0.25 of the budget" in made.decide(claim(*early, "better", "equivalent_budget")).sentence
+    worse = made.decide(claim("sgd", "adamw", "worse", "equivalent_budget"))
+    assert worse.holds is True and "adamw needs at most 0.25 [0, 0.25] times the data" in worse.sentence
+    flat = made.decide(claim("muon", "flat", "better", "equivalent_budget"))
+    assert flat.holds is None and "flat within noise" in flat.sentence
+    assert made.decide(claim("muon", 1.2, "better", "equivalent_budget")).holds is None
+
+
 def test_all_workloads_together() -> None:
     made = Made()
     for model in ("mlp", "vit", "gpt"):

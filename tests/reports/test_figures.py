@@ -115,7 +115,15 @@ def test_a_damaged_file_of_hashes_is_no_error(tmp_path: Path, hashes: str) -> No
     (tmp_path / HASHES).write_text(hashes)
     report = first_of(made_report(("lion", "adamw")))
     bare = replace(
-        report.workloads[0], curves=(), bands=(), ladder=(), sensitivity=(), budget_curves=(), pareto=(), rows=()
+        report.workloads[0],
+        curves=(),
+        bands=(),
+        ladder=(),
+        equivalent=(),
+        sensitivity=(),
+        budget_curves=(),
+        pareto=(),
+        rows=(),
     )
     files = write_figures(document(replace(report, workloads=(bare,), across=None, claim=None)), tmp_path)
     assert {file.stem for file in files} == {"mlp-on-digits-time", "mlp-on-digits-memory"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from optbench.reports.build import curves
 from optbench.reports.build.answers import answer, given_words, warnings
+from optbench.reports.build.equivalence import equivalent_budgets
 from optbench.reports.build.leaderboard import Entry, entries, ranges, row, trivial_of
 from optbench.reports.build.sections import (
     costs_of,
@@ -184,6 +185,7 @@ def with_sections(
     ladder = ladder_of(runs, cells)
     budget_curves, sensitivities = tuning_sections(contenders, direction, level)
     evaluated = series.get("val_metric", {})
+    equivalents, why_not = equivalent_budgets(base, ladder, options.reference, level)
     costs = costs_of(contenders, base.headline, direction, options.reference, level, times=fit.times)
     return replace(
         base,
@@ -193,6 +195,8 @@ def with_sections(
         sensitivity=sensitivities,
         to_target=target_section(contenders, ladder, evaluated, base.target, direction, level, times=fit.times),
         ladder=ladder_section(contenders, ladder, level),
+        equivalent=equivalents,
+        not_equivalent=why_not,
         stability=stability_section(contenders, curves.losses_of(series), level),
         pictures=pictures_of(contenders),
         resources=costs.resources,

@@ -4,6 +4,7 @@ sides      the cells of a study, and the pairs that a criterion compares
 together   measures over all workloads at once
 measuring  every other measure on two sides
 tuning     measures over the trials of a search
+budgets    the measure over a ladder of budgets: how much data the reference needs
 gains      the interval of a gain, and whether it shows a relation
 limits     what keeps a comparison from deciding: bounds, contenders that learned nothing, undertuned losers
 deciding   the verdict

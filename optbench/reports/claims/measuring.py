@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from optbench.config.measures import MEASURES
+from optbench.reports.claims.budgets import equivalent_budget
 from optbench.reports.claims.gains import TINY, Measurement, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
 from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
@@ -239,4 +240,5 @@ SPECIAL: Mapping[str, Measure] = {
     "separability": separable,
     "steps_to_target": steps_to_target,
     "seconds_to_target": seconds_to_target,
+    "equivalent_budget": equivalent_budget,
 }

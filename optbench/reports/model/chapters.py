@@ -8,7 +8,17 @@ from optbench.reports.model.content import Report, Workload
 from optbench.reports.model.document import ACROSS, OVERVIEW, Chapter, Document, Gallery, Section, present
 from optbench.reports.model.numbers import short
 from optbench.reports.model.overview import Overview, overview
-from optbench.reports.model.sections import costs, curves, leaderboard, sensitivity, targets, tuning, verdicts, whole
+from optbench.reports.model.sections import (
+    costs,
+    curves,
+    equivalent,
+    leaderboard,
+    sensitivity,
+    targets,
+    tuning,
+    verdicts,
+    whole,
+)
 from optbench.reports.model.sections.across import across
 from optbench.reports.model.table import capital
 
@@ -56,6 +66,7 @@ def sections(workload: Workload, level: float) -> Iterator[Section]:
     yield sensitivity.heat_maps(workload)
     yield targets.to_target(workload)
     yield targets.ladder(workload)
+    yield equivalent.equivalent_budget(workload)
     yield costs.resources(workload)
     yield costs.trade_offs(workload)
     yield costs.stability(workload)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from optbench.reports.model.rows import (
     BudgetCurve,
     Curve,
+    EquivalentBudget,
     Estimate,
     Failure,
     LadderStep,
@@ -72,6 +73,9 @@ class Workload:
     sensitivity: tuple[Sensitivity, ...] = ()
     to_target: tuple[ToTarget, ...] = ()
     ladder: tuple[LadderStep, ...] = ()
+    equivalent: tuple[EquivalentBudget, ...] = ()
+    not_equivalent: str = ""
+    """Why the reference has no equivalent budgets, in a sentence; empty without a ladder."""
     stability: tuple[Stability, ...] = ()
     resources: tuple[Resources, ...] = ()
     reference: str | None = None
@@ -119,6 +123,10 @@ class Score:
     """That workload."""
     by_workload: Mapping[str, float] = field(default_factory=dict)
     """The score on each workload that is scored."""
+    equivalent: Estimate = field(default_factory=lambda: Estimate(None))
+    """Geometric mean over workloads of the reference-equivalent budget over the contender's own."""
+    equivalent_bound: str = ""
+    """`at least` or `at most` if it is a bound, as on some workload."""
 
 
 @dataclass(frozen=True, slots=True)

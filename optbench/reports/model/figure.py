@@ -19,7 +19,7 @@ class FigureAxis:
 
     title: str
     log: bool = False
-    ticks: tuple[int, ...] = ()
+    ticks: tuple[float, ...] = ()
     """Only here, where there are any."""
     whole: bool = False
     """Ticks at whole numbers only."""
@@ -52,6 +52,8 @@ class Lines:
     series: tuple[FigureSeries, ...]
     x: FigureAxis
     y: FigureAxis
+    guides: tuple[tuple[tuple[float, float], ...], ...] = ()
+    """Dotted lines through points (x, y), of no contender."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -80,6 +80,16 @@ def estimate_text(estimate: Estimate) -> str:
     return f"{value_text(estimate)} {interval_text(estimate)}".strip()
 
 
+def bounded_text(estimate: Estimate, bound: str = "") -> str:
+    """Write a ratio that may be a bound, with its interval of two or more values, whose ends may be open."""
+    if estimate.value is None:
+        return MISSING
+    low, high = estimate.low, estimate.high
+    ends = ", ".join("open" if end is None else short(end, 3) for end in (low, high))
+    value = short(estimate.value, 3)
+    return f"{bound} {value}{f' [{ends}]' if estimate.n > 1 else ''}".strip()
+
+
 def p_text(p: float | None) -> str:
     """Write a p-value."""
     return "< 0.001" if p is not None and p < 0.001 else short(p, 2)

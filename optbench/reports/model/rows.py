@@ -209,6 +209,22 @@ class LadderStep:
 
 
 @dataclass(frozen=True, slots=True)
+class EquivalentBudget:
+    """Budget that the reference needs for the result that a contender has at one budget of the ladder."""
+
+    contender: str
+    reference: str
+    budget: float
+    """The contender's, as a share of the workload's."""
+    ratio: Estimate
+    """The reference's over the contender's: 2 is twice the data. Ends beyond the reference's ladder are None."""
+    bound: str = ""
+    """`at least` or `at most` if the value is only a bound: the reference's ladder ends there."""
+    stands: bool = False
+    """True at the budget that stands for the contender: the largest whose ratio is not a bound, else the largest."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stability:
     """A contender's failures and loss spikes."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optbench.reports.model.content import Across, LeaveOneOut, Profile
+from optbench.reports.model.content import Across, LeaveOneOut, Profile, Score
 from optbench.reports.model.document import ACROSS, Chapter, FlatRow, Records, Section, present
 from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.flat import records
+from optbench.reports.model.numbers import bounded_text
 from optbench.reports.model.table import CONTENDER, EVERYWHERE, HTML, Table, TableColumn, Whisker, table
 
 TAUS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
@@ -16,6 +17,10 @@ NOTE = (
     "Score: mean over workloads (from eight on the interquartile mean) of the headline, where 1 is the best "
     "contender's mean and 0 the trivial answer, or worse; of metrics over decades on a log scale. A contender that is "
     "not trained scores 0. Least score: on its weakest workload. P(best): that the contender's score is the greatest. "
+)
+EQUIVALENT = (
+    "Equivalent budget: how many times the contender's data the reference needs for its result, the geometric mean of "
+    "the budgets that stand for the contender on each workload. "
 )
 
 
@@ -28,6 +33,7 @@ def across(of: Across) -> Chapter:
 def scores(of: Across) -> Section:
     """Return one row for each contender."""
     timed = any(one.score.value is not None for one in of.scores)
+    known = any(one.equivalent.value is not None for one in of.scores)
     found = table(
         "Scores and mean ranks",
         of.scores,
@@ -40,12 +46,18 @@ def scores(of: Across) -> Section:
         (TableColumn("P(best)", "number", digits=2), lambda one: one.rank_first),
         (TableColumn("AlgoPerf score", "estimate"), lambda one: one.score),
         (TableColumn("speed-up", "estimate"), lambda one: one.speed_up),
-        note=f"{TIMED if timed else ''}{NOTE}{of.note}",
+        (TableColumn("equivalent budget", "cost"), equivalent),
+        note=f"{TIMED if timed else ''}{NOTE}{EQUIVALENT if known else ''}{of.note}",
         outputs=EVERYWHERE,
     )
-    known = any(one.mean.value is not None for one in of.scores)
-    parts = present(Figure("standings", "Standings", of) if known else None, found)
+    drawable = any(one.mean.value is not None for one in of.scores)
+    parts = present(Figure("standings", "Standings", of) if drawable else None, found)
     return Section("scores", "Scores", parts, (records("scores", of.scores),))
+
+
+def equivalent(of: Score) -> str:
+    """Return the reference-equivalent budget; empty without a ladder on every workload."""
+    return bounded_text(of.equivalent, of.equivalent_bound) if of.equivalent.value is not None else ""
 
 
 def ranks(of: Across) -> Section:

@@ -30,6 +30,8 @@ def lines(data: Lines, places: Places) -> Figure:
     figure, axes = new()
     for series in data.series:
         draw(axes, series, places)
+    for guide in data.guides:
+        axes.plot(*zip(*guide, strict=True), color=GREY, linewidth=1, linestyle=":", zorder=1)
     set_axis(axes, "x", data.x)
     set_axis(axes, "y", data.y)
     if all(series.line == "none" for series in data.series):
@@ -70,7 +72,7 @@ def set_axis(axes: Axes, which: str, of: FigureAxis) -> None:
         axes.set(**{f"{which}scale": "log"})
         log(axis)
     if of.ticks:
-        axis.set_ticks(of.ticks, labels=[f"{tick:,}" for tick in of.ticks])
+        axis.set_ticks(of.ticks, labels=[f"{tick:,}" if isinstance(tick, int) else f"{tick:g}" for tick in of.ticks])
         axis.set_ticks([], minor=True)
     if of.whole:
         axis.set_major_locator(MaxNLocator(integer=True))

@@ -67,6 +67,12 @@ function lines(series) {
   return traces;
 }
 
+/* Dotted lines of no contender. */
+function guides(found) {
+  const line = { width: 1.2, dash: "dot", color: variable("--soft") };
+  return found.map(([x, y]) => ({ x, y, type: "scatter", mode: "lines", line, hoverinfo: "skip", showlegend: false }));
+}
+
 function bars(figure) {
   return figure.series.map((one) => ({
     type: "bar", orientation: "h", name: one.name, x: one.x, y: figure.y.labels.map((_, i) => i),
@@ -202,7 +208,7 @@ function specification(plot) {
     return [bars(figure), { ...layout(figure.x, figure.y), height: 120 + 44 * figure.y.labels.length, shapes: figure.line === null ? [] : [line] }];
   }
   if (figure.kind === "points") return [points(figure), layout(figure.across, figure.up)];
-  if (figure.kind === "lines") return tall(lines(figure.series), layout(figure.x, figure.y));
+  if (figure.kind === "lines") return tall([...guides(figure.guides || []), ...lines(figure.series)], layout(figure.x, figure.y));
   const chosen = choices(plot, figure);
   const column = figure.columns[chosen.column];
   const whole = layout({ title: AXES[chosen.axis] }, { title: plain(column.title, 60), type: chosen.log ? "log" : "linear" });

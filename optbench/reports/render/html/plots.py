@@ -28,7 +28,8 @@ def plots(figure: Figure, places: Places) -> list[tuple[Plot, str]]:
     if isinstance(data, Lines):
         series = [series_data(one, place(one, places)) for one in sorted(data.series, key=lambda s: place(s, places))]
         x = axis(data.x, [value for one in data.series for value in one.x])
-        return [({"kind": "lines", "series": series, "x": x, "y": axis(data.y)}, caption)]
+        guides = {"guides": [list(zip(*guide, strict=True)) for guide in data.guides]} if data.guides else {}
+        return [({"kind": "lines", "series": series, "x": x, "y": axis(data.y), **guides}, caption)]
     if isinstance(data, Bars):
         return [(bars(data, places), caption)]
     if isinstance(data, HeatMaps):

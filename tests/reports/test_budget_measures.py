@@ -1,0 +1,74 @@
+"""Measures over a ladder of budgets and over tuning, as sections of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from made_runs import write_run, write_study
+
+from optbench.reports.build.report import build
+from optbench.reports.build.workload import ReportOptions
+from optbench.reports.model.chapters import document
+from optbench.reports.model.content import Report
+from optbench.reports.model.numbers import TIMES
+from optbench.reports.read.reading import read
+from optbench.reports.statistics.measures.equivalent_budget import AT_LEAST
+
+BUDGETS = (0.25, 0.5, 1.0)
+SEEDS = (-0.01, 0.0, 0.01)
+
+
+def made(root: Path, levels: Mapping[str, Sequence[float]], **more: object) -> Report:
+    """Return the report of a ladder of two workloads, trivial answer 0."""
+    for data in ("d0", "d1"):
+        finals = {name: [means[-1] + seed for seed in SEEDS] for name, means in levels.items()}
+        study = write_study(root, finals, study=f"study-{data}", data_name=data, trivial=0.0)
+        for name, means in levels.items():
+            for budget, mean in zip(BUDGETS[:-1], means, strict=False):
+                for seed, off in enumerate(SEEDS):
+                    write_run(
+                        study,
+                        name,
+                        "final",
+                        1000 + seed,
+                        0,
+                        mean + off,
+                        "max",
+                        data_name=data,
+                        budget=budget,
+                        trivial=0.0,
+                    )
+    return build(read(root), ReportOptions(records=False, **more))  # type: ignore[arg-type]
+
+
+LEVELS = {"adamw": (0.4, 0.6, 0.8), "muon": (0.5, 0.7, 0.9), "none": (0.0, 0.0, 0.0), "sgd": (0.2, 0.3, 0.5)}
+
+
+def test_a_report_has_the_section(tmp_path: Path) -> None:
+    report = made(tmp_path, LEVELS)
+    rows = report.workloads[0].equivalent
+    assert {row.contender for row in rows} == {"muon", "sgd"}, "neither the reference nor who learned nothing"
+    stands = {row.contender: row for row in rows if row.stands}
+    assert stands["muon"].budget == 0.5 and stands["muon"].ratio.value == pytest.approx(2**0.5)
+    assert stands["sgd"].budget == 1.0 and stands["sgd"].ratio.value == pytest.approx(0.25 * 2**0.5)
+    last = next(row for row in rows if row.contender == "muon" and row.budget == 1.0)
+    assert (last.bound, last.ratio.value, last.ratio.high) == (AT_LEAST, 1.0, None)
+    sections = {s.key: s for chapter in document(report).chapters for s in chapter.sections}
+    said = " ".join(str(part) for part in sections["equivalent"].parts)
+    assert f"For the result of muon at {TIMES} 0.5, adamw needs 1.41 [" in said
+    assert report.across is not None
+    over = {one.contender: one for one in report.across.scores}
+    assert over["muon"].equivalent.value == pytest.approx(2**0.5) and over["none"].equivalent.value is None
+
+
+def test_a_report_says_why_it_has_none(tmp_path: Path) -> None:
+    flat = made(tmp_path / "flat", LEVELS | {"adamw": (0.8, 0.8, 0.8)}).workloads[0]
+    assert flat.equivalent == () and "flat within noise" in flat.not_equivalent
+    other = made(tmp_path / "other", LEVELS, reference="nadam").workloads[0]
+    assert (other.equivalent, other.not_equivalent) == ((), "")
+    write_study(tmp_path / "one", {"adamw": [0.8, 0.9], "muon": [0.8, 0.9]})
+    report = build(read(tmp_path / "one"), ReportOptions(records=False))
+    keys = [s.key for chapter in document(report).chapters for s in chapter.sections if s.parts]
+    assert "equivalent" not in keys, "no ladder, no section"

@@ -306,7 +306,8 @@ def made_budget_curve(who: str, level: float, sign: int) -> BudgetCurve:
     expected = tuple(level * (1 + sign * 0.08 / n) for n in trials)
     spread = [level * 0.05 / n for n in trials]
     low, high = zip(*((e - s, e + s) for e, s in zip(expected, spread, strict=True)), strict=True)
-    return BudgetCurve(who, trials, expected, low, high, 19200.0)
+    chosen = tuple(value * 0.99 for value in expected)
+    return BudgetCurve(who, trials, expected, low, high, 19200.0, chosen, 19200.0, 12.0, 11.0)
 
 
 def made_sensitivity(k: int, who: str, level: float, sign: int) -> Sensitivity:

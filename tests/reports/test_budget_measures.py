@@ -72,3 +72,29 @@ def test_a_report_says_why_it_has_none(tmp_path: Path) -> None:
     report = build(read(tmp_path / "one"), ReportOptions(records=False))
     keys = [s.key for chapter in document(report).chapters for s in chapter.sections if s.parts]
     assert "equivalent" not in keys, "no ladder, no section"
+
+
+def test_the_total_cost_has_tuning_in_it(tmp_path: Path) -> None:
+    """Four trials of 100 steps of 8 samples, one of them with two seeds, and final runs of the same length."""
+    tuning: dict[str, list[float | None]] = {"adamw": [0.3, 0.9, 0.6, 0.5], "lion": [0.2, 0.8, 0.4, 0.4]}
+    study = write_study(tmp_path, {"adamw": [0.9, 0.91], "lion": [0.8, 0.81]}, tuning=tuning, evaluations=100)
+    write_run(study, "adamw", "tune", 1, 1, 0.9, "max", evaluations=100)
+    write_run(study, "lion", "tune", 1, 1, 0.8, "max", evaluations=100)
+    report = build(read(study), ReportOptions(records=False))
+    curve = next(one for one in report.workloads[0].budget_curves if one.contender == "adamw")
+    assert (curve.evaluated_samples, curve.final_samples) == (1000.0, 800.0)
+    assert (curve.trial_seconds, curve.final_seconds) == (1.25, 1.0)
+    assert curve.headline == pytest.approx((0.575, (3 * 0.9 + 2 * 0.6 + 0.5) / 6, (3 * 0.9 + 0.6) / 4, 0.9))
+    (rows,) = (
+        list(r.rows())
+        for c in document(report).chapters
+        for s in c.sections
+        for r in s.records
+        if r.name == "budget_curves"
+    )
+    assert [(row["trials"], row["total_samples"], row["total_seconds"]) for row in rows[:2]] == [
+        (1, 1800.0, 2.25),
+        (2, 2800.0, 3.5),
+    ]
+    figures = {figure.key for chapter in document(report).chapters for _, figure in chapter.figures}
+    assert {"total-samples", "total-seconds"} <= figures

@@ -20,7 +20,11 @@ README = f"# A project\n\n{summary.START}\nold\n{summary.END}\n\nThe end.\n"
 def verdict(slug: str, word: str = "supported", **changes: Any) -> dict[str, Any]:
     criteria = [{"statement": "a is better than b in test_metric", "words": "w: difference 1 [0, 2], n = 3 seeds"}]
     tree = {"schema": 1, "slug": slug, "scale": "cpu", "title": f"{slug} | wins", "verdict": word, "criteria": criteria}
-    return tree | {"seeds": 3, "few_seeds": True, "device": "a cpu x 2", "date": "2026-01-01", "run_seconds": 125.0} | changes
+    return (
+        tree
+        | {"seeds": 3, "few_seeds": True, "device": "a cpu x 2", "date": "2026-01-01", "run_seconds": 125.0}
+        | changes
+    )
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optbench.reports.contenders import (
     HEADLINES,
@@ -28,7 +28,7 @@ from optbench.reports.model.content import (
     ToTarget,
 )
 from optbench.reports.rate_sensitivity import learning_rate_key, sensitivity_of
-from optbench.reports.read.columns import RunRow
+from optbench.reports.read.columns import RunRow, number_in
 from optbench.reports.read.series import RunSeries
 from optbench.reports.read.study_file import Cells
 from optbench.reports.statistics.intervals import mean_interval
@@ -52,22 +52,49 @@ class Costs:
 
 
 def tuning_sections(
-    contenders: Sequence[Contender], direction: str, level: float
+    contenders: Sequence[Contender], direction: str, headline: str, level: float, *, times: bool
 ) -> tuple[tuple[BudgetCurve, ...], tuple[Sensitivity, ...]]:
     """Return what tuning shows: the best against the number of trials, and the cost of a wrong learning rate."""
     curves, sensitivities = [], []
     for contender in contenders:
         if not contender.tuning:
             continue
-        tried = [run for runs in contender.tuning.values() for run in runs]
-        known = [run for run in tried if "batch_size" not in (run["unread"] or ())]
-        used = [run["gradient_evaluations"] * run["batch_size"] for run in known if run["gradient_evaluations"]]
-        spent = max(used) * max(map(len, contender.tuning.values())) if used else None
-        curves.append(budget_curve(contender.name, contender.scores(), direction, level, spent))
+        curves.append(with_costs(contender, direction, headline, level, times))
         key = learning_rate_key(contender.searched)
         if key is not None:
             sensitivities.append(sensitivity_of(contender, key, direction, level))
     return tuple(curves), tuple(sensitivities)
+
+
+def with_costs(contender: Contender, direction: str, headline: str, level: float, times: bool) -> BudgetCurve:
+    """Return the best to expect from a contender's trials, with what a trial and a final run cost."""
+    tried = [run for trial in sorted(contender.tuning) for run in contender.tuning[trial]]
+    each = len(tried) / len(contender.tuning)
+    spent = evaluated_of(tried)
+    column = HEADLINES[headline]
+    others = [mean_of_trial(contender.tuning[trial], column) for trial in sorted(contender.tuning)]
+    curve = budget_curve(contender.name, contender.scores(), direction, level, spent * each if spent else None, others)
+    seconds = [run["train_seconds"] for run in tried if run["train_seconds"] is not None]
+    return replace(
+        curve,
+        final_samples=evaluated_of(contender.finals),
+        trial_seconds=each * statistics.fmean(seconds) if times and seconds else None,
+        final_seconds=mean(contender.values("train_seconds")) if times else None,
+    )
+
+
+def evaluated_of(runs: Sequence[RunRow]) -> float | None:
+    """Return the samples through gradient evaluations of one whole run; None if unknown."""
+    known = [run for run in runs if "batch_size" not in (run["unread"] or ())]
+    used = [run["gradient_evaluations"] * run["batch_size"] for run in known if run["gradient_evaluations"]]
+    return max(used, default=None)
+
+
+def mean_of_trial(runs: Sequence[RunRow], column: str) -> float | None:
+    """Return the mean of a column over a trial's runs; None where one has none."""
+    values = [number_in(run, column) for run in runs]
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None
 
 
 def target_section(

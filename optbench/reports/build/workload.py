@@ -183,7 +183,7 @@ def with_sections(
     level, direction = options.level, base.direction
     series = curves.found_series(records) if records is not None else {}
     ladder = ladder_of(runs, cells)
-    budget_curves, sensitivities = tuning_sections(contenders, direction, level)
+    budget_curves, sensitivities = tuning_sections(contenders, direction, base.headline, level, times=fit.times)
     evaluated = series.get("val_metric", {})
     equivalents, why_not = equivalent_budgets(base, ladder, options.reference, level)
     costs = costs_of(contenders, base.headline, direction, options.reference, level, times=fit.times)

@@ -62,6 +62,7 @@ def sections(workload: Workload, level: float) -> Iterator[Section]:
     yield verdicts.verdicts(workload)
     yield curves.curves(workload)
     yield tuning.tuning_budget(workload)
+    yield tuning.total_cost(workload)
     yield sensitivity.sensitivity(workload)
     yield sensitivity.heat_maps(workload)
     yield targets.to_target(workload)

@@ -152,7 +152,14 @@ class BudgetCurve:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     evaluated_samples: float | None
-    """Samples of one trial, through gradient evaluations."""
+    """Samples of one trial, through gradient evaluations; the further seeds of a shortlist are spread over all."""
+    headline: tuple[float | None, ...] = ()
+    """Expected headline of the trial that validation chooses among n; empty if a trial has none."""
+    final_samples: float | None = None
+    """Samples of one final run."""
+    trial_seconds: float | None = None
+    """Training seconds of one trial; None if times may not be compared, as for `final_seconds`."""
+    final_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

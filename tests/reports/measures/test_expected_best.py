@@ -46,6 +46,19 @@ def test_a_failed_trial_is_worse_than_any() -> None:
     assert curve.high == (None, 2.0, 1.0)
 
 
+def test_the_other_metric_of_the_trial_that_is_chosen() -> None:
+    """By validation the order is 0.3, 0.6, 0.9; test is 0.5, 0.1 and 0.4 there."""
+    curve = budget_curve("a", [0.3, 0.9, 0.6], "max", headline=[0.5, 0.4, 0.1])
+    assert curve.headline == pytest.approx(((0.5 + 0.4 + 0.1) / 3, (0.4 + 0.4 + 0.1) / 3, 0.4))
+    least = budget_curve("a", [0.3, 0.9, 0.6], "min", headline=[0.5, 0.4, 0.1])
+    assert least.headline == pytest.approx((1 / 3, (0.5 + 0.5 + 0.1) / 3, 0.5))
+    failed = budget_curve("a", [0.3, None, 0.6], "max", headline=[0.5, None, 0.1])
+    assert failed.headline == (None, pytest.approx((0.1 + 0.1 + 0.5) / 3), 0.1)
+    tied = budget_curve("a", [0.3, 0.3], "max", headline=[0.0, 1.0])
+    assert tied.headline == (0.5, 0.5)
+    assert budget_curve("a", [0.3, 0.6], "max", headline=[0.5, None]).headline == ()
+
+
 @pytest.mark.parametrize("failure", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("direction", ["max", "min"])
 def test_nonfinite_metrics_have_failed(failure: float, direction: str) -> None:

@@ -1,8 +1,9 @@
-"""Tuning: the best result to expect from a number of trials."""
+"""Tuning: the best result to expect from a number of trials, and from a total cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from optbench.reports.model.content import Workload
 from optbench.reports.model.document import FlatRow, Records, Section, present
@@ -10,6 +11,11 @@ from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, Line
 from optbench.reports.model.rows import BudgetCurve, Estimate
 from optbench.reports.model.table import CONTENDER, Cell, Table, TableColumn
 
+TOTAL = (
+    "The metric to expect of the trial that validation chooses among n, in random order, against what these n trials "
+    "(with their share of the shortlist's seeds) and one final run cost. A dot for each n. It is the metric of the "
+    "tuning runs themselves; luck of the choice is in it on validation, not on test."
+)
 CAPTION = "The best validation metric to expect after so many of a contender's trials, tried in random order."
 
 
@@ -58,4 +64,58 @@ def points(curves: Sequence[BudgetCurve]) -> Iterator[FlatRow]:
         for n, best, low, high in zip(curve.trials, curve.expected, curve.low, curve.high, strict=True):
             samples = n * curve.evaluated_samples if curve.evaluated_samples is not None else None
             start = {"contender": curve.contender, "trials": n, "samples": samples}
-            yield start | {"expected_best": best, "low": low, "high": high}
+            totals = {"total_samples": total(curve, n, "samples"), "total_seconds": total(curve, n, "seconds")}
+            chosen = curve.headline[n - 1] if curve.headline else None
+            yield start | {"expected_best": best, "low": low, "high": high, "expected_headline": chosen} | totals
+
+
+Unit = Literal["samples", "seconds"]
+UNITS: dict[Unit, str] = {"samples": "samples through gradient evaluations", "seconds": "training seconds"}
+
+
+def total_cost(workload: Workload) -> Section:
+    """Return the headline to expect against the cost of the trials and one final run."""
+    curves = [one for one in workload.budget_curves if len(one.trials) > 1 and any(v is not None for v in one.headline)]
+    figures = (cost_figure(curves, unit, workload.headline_name) for unit in UNITS)
+    return Section("total-cost", "Quality against total cost", present(*figures, cost_table(curves, workload)))
+
+
+def cost_figure(curves: Sequence[BudgetCurve], unit: Unit, quality: str) -> Figure | None:
+    """Return the figure; None unless the cost of every contender is known."""
+    costs = [[cost for n in curve.trials if (cost := total(curve, n, unit))] for curve in curves]
+    if not curves or any(len(own) < len(curve.trials) for own, curve in zip(costs, curves, strict=True)):
+        return None
+    series = tuple(FigureSeries(c.contender, x, c.headline, mark="dot") for c, x in zip(curves, costs, strict=True))
+    axis = FigureAxis(f"{UNITS[unit]}: n trials and one final run", log=True)
+    lines = Lines(series, axis, FigureAxis(f"expected {quality}"))
+    return Figure(f"total-{unit}", f"Quality against total {unit}", lines, TOTAL)
+
+
+def cost_table(curves: Sequence[BudgetCurve], workload: Workload) -> Table:
+    """Return what a trial and a final run cost, and the headline after 1, 2, 4, ... trials."""
+    counts = doublings(max((len(curve.trials) for curve in curves), default=0))
+    group = f"expected {workload.headline_name} after"
+    columns = (
+        CONTENDER,
+        *(TableColumn(word, "number") for word in ("samples of a trial", "of a final run")),
+        *(TableColumn(word, "number") for word in ("seconds of a trial", "seconds of a final run")),
+        *(TableColumn(f"{n} trial{'s' if n > 1 else ''}", "number", group=group) for n in counts),
+    )
+    rows = tuple(
+        (
+            *(c.contender, c.evaluated_samples, c.final_samples, c.trial_seconds, c.final_seconds),
+            *(c.headline[n - 1] if n <= len(c.headline) else None for n in counts),
+        )
+        for c in curves
+    )
+    return Table("Quality and cost of n trials", columns, rows, TOTAL, folded=True)
+
+
+def total(curve: BudgetCurve, n: int, unit: Unit) -> float | None:
+    """Return the cost of n trials and one final run; None if unknown."""
+    trial, final = (
+        (curve.evaluated_samples, curve.final_samples)
+        if unit == "samples"
+        else (curve.trial_seconds, curve.final_seconds)
+    )
+    return None if trial is None or final is None else n * trial + final

@@ -18,12 +18,14 @@ def budget_curve(
     direction: str,
     level: float = 0.95,
     evaluated_samples: float | None = None,
+    headline: Sequence[float | None] = (),
 ) -> BudgetCurve:
     """Return the curve of a contender for n = 1..N trials with these validation metrics.
 
     A trial without a finite metric has failed and counts as worse than any other; the expectation is None while n
     trials may all be failures. `low` and `high` are quantiles of the best over the orders of these trials, at `level`:
-    they measure the order, not the confidence in the box."""
+    they measure the order, not the confidence in the box. `headline`: of each trial, on test; the curve has that of the
+    trial that these metrics choose, if every trial with a metric has one."""
     sign = 1.0 if direction == "max" else -1.0
     known = sorted(sign * value for value in values if value is not None and isfinite(value))
     failed, total = len(values) - len(known), len(values)
@@ -39,9 +41,30 @@ def budget_curve(
         high.append(best)
     if sign < 0:  # the least number first, whichever direction is better
         low, high = high, low
-    return BudgetCurve(
-        contender, tuple(range(1, total + 1)), tuple(expected), tuple(low), tuple(high), evaluated_samples
-    )
+    trials = tuple(range(1, total + 1))
+    chosen = tuple(expected_of_chosen(values, headline, sign)) if headline else ()
+    return BudgetCurve(contender, trials, tuple(expected), tuple(low), tuple(high), evaluated_samples, chosen)
+
+
+def expected_of_chosen(
+    values: Sequence[float | None], others: Sequence[float | None], sign: float
+) -> list[float | None]:
+    """Return the expected other metric of the best of n trials by their values, n = 1..N; equal trials are chosen
+    equally often. Empty if a trial with a value has no other metric."""
+    known = [(sign * v, w) for v, w in zip(values, others, strict=True) if v is not None and isfinite(v)]
+    if any(other is None for _, other in known):
+        return []
+    equal: dict[float, list[float]] = {}
+    for value, other in known:
+        equal.setdefault(value, []).append(other or 0.0)
+    means = [sum(equal[value]) / len(equal[value]) for value, _ in sorted(known)]
+    failed, total = len(values) - len(known), len(values)
+    return [
+        None
+        if n <= failed
+        else sum(share * mean for share, mean in zip(best_of(n, total)[failed:], means, strict=True))
+        for n in range(1, total + 1)
+    ]
 
 
 def best_of(n: int, total: int) -> list[float]:

@@ -98,3 +98,15 @@ def test_the_total_cost_has_tuning_in_it(tmp_path: Path) -> None:
     ]
     figures = {figure.key for chapter in document(report).chapters for _, figure in chapter.figures}
     assert {"total-samples", "total-seconds"} <= figures
+
+
+def test_the_reference_alone_may_have_a_ladder(tmp_path: Path) -> None:
+    """adamw has half and twice the budget that all have: the leaderboard is at the budget of all."""
+    study = write_study(tmp_path, {name: [mean + s for s in SEEDS] for name, mean in (("adamw", 0.8), ("muon", 0.85))})
+    for budget, mean in ((0.5, 0.6), (2.0, 0.9)):
+        for seed, off in enumerate(SEEDS):
+            write_run(study, "adamw", "final", 1000 + seed, 0, mean + off, "max", budget=budget)
+    workload = build(read(tmp_path), ReportOptions(records=False)).workloads[0]
+    assert {row.contender: row.test.value for row in workload.rows} == pytest.approx({"adamw": 0.8, "muon": 0.85})
+    (muon,) = workload.equivalent
+    assert (muon.budget, muon.bound) == (1.0, "") and muon.ratio.value == pytest.approx(2**0.5)

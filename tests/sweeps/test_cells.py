@@ -47,6 +47,28 @@ def test_every_combination_is_a_cell() -> None:
     }
 
 
+def test_one_contender_may_have_more_budgets() -> None:
+    found = cells("optimizer=lion,adamw", "batch_size=32,64", more_budgets={"adamw": [0.5, 1, 2]})
+    assert [(cell.label, cell.config.steps) for cell in found] == [
+        *[(f"{optimizer} {batch} x1", 1100) for optimizer in ("lion", "adamw") for batch in (32, 64)],
+        *[(f"adamw {batch} x{budget:g}", round(1100 * budget)) for batch in (32, 64) for budget in (0.5, 2)],
+    ]
+    assert [cell.number for cell in found] == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("ladder", "message"),
+    [
+        ({"adamq": [0.5]}, "more_budgets: adamq is not compared in this study"),
+        ({"adamw": ["x"]}, "more_budgets.adamw"),
+        ({"adamw": 0}, "expected a number greater than 0"),
+        ([1], "more_budgets=[1]: expected a mapping"),
+    ],
+)
+def test_budgets_of_nobody_and_of_no_number_are_refused(ladder: object, message: str) -> None:
+    assert message in refused("optimizer=lion,adamw", more_budgets=ladder).args[0]
+
+
 def test_choices_of_the_optimizer_are_not_part_of_the_workload() -> None:
     found = cells("optimizer=lion,adamw", "schedule=cosine,linear", "lookahead=true,false")
     assert {cell.workload for cell in found} == {("budget=1",)}

@@ -39,6 +39,12 @@ def test_a_recipe_of_one_contender_does_not_decide_a_comparison() -> None:
     assert load(adamw.config.overrides).run_id == adamw.config.run_id  # the run can be typed again
 
 
+def test_a_recipe_is_dropped_at_every_budget() -> None:
+    found = cells("optimizer=lion,adamw", "model=dcgan", more_budgets={"adamw": [0.5]})
+    assert betas(found["adamw x1"]) == betas(found["adamw x0.5"]) == [0.9, 0.999]
+    assert (found["adamw x0.5"].given, found["adamw x0.5"].dropped) == ((), (BETAS,))
+
+
 def test_a_recipe_that_was_asked_for_is_kept_and_said() -> None:
     adamw = cells("optimizer=lion,adamw", "model=dcgan", recipes=True)["adamw"]
     assert betas(adamw) == [0.5, 0.999]

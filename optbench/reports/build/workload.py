@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -55,9 +56,11 @@ class ReportOptions:
 
 
 def at_full_budget(runs: Sequence[RunRow]) -> list[RunRow]:
-    """Return the runs of a workload at the greatest budget."""
-    greatest = max(run["budget"] or 1.0 for run in runs)
-    return [run for run in runs if (run["budget"] or 1.0) == greatest]
+    """Return the runs of a workload at the greatest budget of those that most contenders have."""
+    there = {(run["budget"] or 1.0, run["contender"]) for run in runs}
+    counts = Counter(budget for budget, _ in there)
+    chosen = max(counts, key=lambda budget: (counts[budget], budget))
+    return [run for run in runs if (run["budget"] or 1.0) == chosen]
 
 
 @dataclass(frozen=True)

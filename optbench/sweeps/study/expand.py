@@ -22,7 +22,7 @@ from optbench.config.boxes import box_named, dimensions_of
 from optbench.config.overrides import plain_text, unquoted
 from optbench.config.trees import flatten, leaf, place_in_list
 from optbench.config.values import shown
-from optbench.errors import ConfigError, OptbenchError
+from optbench.errors import ConfigError, OptbenchError, suggest
 from optbench.sweeps.study.boxes import box_for, check_boxes
 from optbench.sweeps.study.budgets import check_budgets, check_searched
 from optbench.sweeps.study.cells import Cell
@@ -64,6 +64,11 @@ def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
         for number, (choices, budget) in enumerate(itertools.product(combinations, study.budgets))
     ]
 
+    cells += [
+        make_cell(number, study, parsed, choices, budget, config_dir)
+        for number, (choices, budget) in enumerate(further(study, cells), len(cells))
+    ]
+
     def remake(cell: Cell, more: list[str]) -> Cell:
         return make_cell(cell.number, study, parsed, cell.choices, cell.budget, config_dir, more)
 
@@ -72,6 +77,22 @@ def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
     check_searched(study, cells)
     check_budgets(study, cells)
     return cells
+
+
+def further(study: Study, cells: Sequence[Cell]) -> list[tuple[tuple[str, ...], float]]:
+    """Return the choices and the budget of the cells that `more_budgets` adds. Raises ConfigError for a name that is
+    not compared."""
+    names = dict.fromkeys(cell.config.optimizer.name for cell in cells)
+    for name in study.more_budgets:
+        if name not in names:
+            raise ConfigError(f"more_budgets: {shown(name)} is not compared in this study", suggest(name, names))
+    return [
+        (cell.choices, budget)
+        for cell in cells
+        if cell.budget == study.budgets[0]
+        for budget in study.more_budgets.get(cell.config.optimizer.name, ())
+        if budget not in study.budgets
+    ]
 
 
 def make_cell(
@@ -132,7 +153,9 @@ def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study
         for key, _, value in parts
     ]
     words = [text for text in words if text] or [config.optimizer.name]
-    return " ".join(words).replace("\\:", ":") + (f" x{budget:g}" if len(study.budgets) > 1 else "")
+    return " ".join(words).replace("\\:", ":") + (
+        f" x{budget:g}" if len(study.budgets) > 1 or study.more_budgets else ""
+    )
 
 
 def workload_of(choices: Sequence[str], budget: float, optimizer_keys: Collection[str]) -> tuple[str, ...]:

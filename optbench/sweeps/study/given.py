@@ -70,7 +70,7 @@ def fair_cells(cells: Sequence[Cell], recipes: bool, remake: Callable[[Cell, lis
     `remake` composes a cell again with further overrides."""
     by_workload: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
-        by_workload.setdefault(cell.workload, []).append(cell)
+        by_workload.setdefault(cell.workload[:-1], []).append(cell)  # at all budgets, which come last
     found: dict[int, Cell] = {}
     for compared in by_workload.values():
         for cell, alone in zip(compared, given_alone(compared), strict=True):

@@ -21,9 +21,20 @@ from optbench.sweeps.study.study_yaml import check_form, read_study_file
 GROUP = "protocol"
 DEFAULT, CLASSIC = "default", "classic"
 STUDY_FILE = "study.json"
-BEFORE: Mapping[str, Any] = {"shortlist": 0, "shortlist_seeds": 2, "scrambles": 1, "recipes": True, "paired": False}
+BEFORE: Mapping[str, Any] = {
+    "more_budgets": {},
+    "shortlist": 0,
+    "shortlist_seeds": 2,
+    "scrambles": 1,
+    "recipes": True,
+    "paired": False,
+}
 """The settings of studies from before there were these settings."""
 WILCOXON_SEEDS = 5  # four pairs can be significant at 10 %; only with a fifth seed does that save a run
+
+
+Share = Annotated[float, Gt(0), Le(1000)]
+"""A budget as a share of the workload's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +54,9 @@ class Study:
     scrambles: Annotated[int, Interval(ge=1, le=16)]
     search_seed: Annotated[int, Interval(ge=0, le=2**32 - 1)]
     pruner: Literal["none", "asha", "hyperband", "median", "wilcoxon"]
-    budgets: tuple[Annotated[float, Gt(0), Le(1000)], ...]
+    budgets: tuple[Share, ...]
+    more_budgets: Mapping[str, tuple[Share, ...]]
+    """Further budgets of some optimizers, by name: {adamw: [0.5, 2]} is a ladder for the reference alone."""
     extend_edges: bool
     allow_unequal: bool
     searched: bool
@@ -141,9 +154,14 @@ def checked(values: Mapping[str, Any], sources: Mapping[str, str]) -> Study:
     from pydantic import ConfigDict, ValidationError, create_model
 
     types: dict[str, Any] = {key: (kind, ...) for key, kind in get_type_hints(Study, include_extras=True).items()}
+    ladders = values["more_budgets"]
+    if isinstance(ladders, Mapping):
+        listed = {name: own if isinstance(own, (list, tuple)) else [own] for name, own in ladders.items()}
+        values = {**values, "more_budgets": {name: tuple(map(share, own)) for name, own in listed.items()}}
     model = create_model("Settings", __config__=ConfigDict(extra="forbid", strict=True), **types)
     plain = {
-        key: tuple(value) if isinstance(value, list) and key != "claim" else value for key, value in values.items()
+        key: tuple(value) if isinstance(value, list) and key not in ("claim", "more_budgets") else value
+        for key, value in values.items()
     }
     try:
         study = Study(**dict(model.model_validate(plain)))
@@ -158,6 +176,11 @@ def checked(values: Mapping[str, Any], sources: Mapping[str, str]) -> Study:
             f"Say --tune-seeds {WILCOXON_SEEDS} or more",
         )
     return replace(study, budgets=tuple(sorted(study.budgets)))
+
+
+def share(value: object) -> object:
+    """Return a whole number as a real one."""
+    return float(value) if type(value) is int else value
 
 
 def check_groups(study: Study) -> None:

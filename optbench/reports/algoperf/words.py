@@ -15,7 +15,7 @@ COVERED = {
     ),
     WORKLOADS: (
         "Intervals over workloads: where the score on other workloads of this kind lies. Workloads are drawn with "
-        "replacement, and their studies anew."
+        "replacement, and repeated studies anew."
     ),
 }
 

@@ -57,7 +57,7 @@ def planned_study(
         )
         check_study(asked.name)
         if trust is not None:
-            trust.require_words(asked.overrides)
+            trust.require_words(asked.words)
         study, cells = planned(asked, how.config_dir)
         if trust is not None:
             trust.require_files([file for cell in cells for file in cell.variation.composition.files_read])

@@ -69,6 +69,56 @@ def test_budgets_of_nobody_and_of_no_number_are_refused(ladder: object, message:
     assert message in refused("optimizer=lion,adamw", more_budgets=ladder).args[0]
 
 
+PARTS = {
+    "table": {"overrides": ["model=mlp", "steps=80"]},
+    "gan": {"overrides": ["model=dcgan", "steps=40"], "boxes": {"lion": {"betas.0": "[0, 0.9]"}}},
+}
+
+
+def in_parts(*overrides: str, **given: Any) -> list[Cell]:
+    return expand(make_study(["optimizer=lion,adamw", *overrides], {"parts": PARTS, **given}))
+
+
+def test_parts_have_overrides_and_boxes_of_their_own() -> None:
+    found = in_parts(boxes={"lion": {"lr": "log [1e-5, 1e-3]"}, "adamw": {"lr": "log [1e-4, 1e-2]"}})
+    assert [(cell.label, cell.config.model.name, cell.config.steps) for cell in found] == [
+        ("table lion", "mlp", 80),
+        ("table adamw", "mlp", 80),
+        ("gan lion", "dcgan", 40),
+        ("gan adamw", "dcgan", 40),
+    ]
+    assert [cell.number for cell in found] == list(range(4))
+    assert [[d.key for d in cell.box.dimensions] for cell in found] == [
+        ["optimizer.lr"],
+        ["optimizer.lr"],
+        ["optimizer.betas.0"],
+        ["optimizer.lr"],
+    ]
+    assert found[0].workload == ("part=table", "budget=1")
+
+
+def test_the_command_line_wins_over_parts() -> None:
+    assert {cell.config.steps for cell in in_parts("steps=7")} == {7}
+    words = make_study(["steps=7"], {"parts": PARTS}).words
+    assert words.count("steps=7") == 3 and "model=dcgan" in words
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"a": PARTS["table"], "b": PARTS["table"]}, "parts: a and b both have model=mlp data=digits"),
+        ({"a": {"overrides": ["model=mlq"]}}, "parts: a: optimizer=lion: model=mlq: there is no model 'mlq'"),
+        ({"a": {"steps": 3}}, "parts.a.overrides: missing"),
+        ({"a": ["model=mlp"]}, "parts.a"),
+        (["model=mlp"], "parts"),
+    ],
+)
+def test_parts_that_cannot_be_told_apart_or_read_are_refused(parts: object, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        in_parts(parts=parts)
+    assert message in caught.value.args[0]
+
+
 def test_choices_of_the_optimizer_are_not_part_of_the_workload() -> None:
     found = cells("optimizer=lion,adamw", "schedule=cosine,linear", "lookahead=true,false")
     assert {cell.workload for cell in found} == {("budget=1",)}

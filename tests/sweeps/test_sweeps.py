@@ -20,6 +20,9 @@ import pytest
 from optbench.benches.sweeping.commands import results as results_of
 from optbench.benches.sweeping.commands import weights as hashes
 from optbench.cli import app
+from optbench.reports.build.report import build
+from optbench.reports.build.workload import ReportOptions
+from optbench.reports.read.reading import read
 
 FUNCTION = ("model=quadratic", "steps=50", "threads=1")
 DIGITS = ("model=mlp", "steps=30", "threads=1")
@@ -83,6 +86,30 @@ def test_the_number_of_jobs_changes_no_number(sweep: Sweep, tmp_path: Path) -> N
     assert len(hashes(tmp_path / "one")) == 2 * (2 + 1)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
     assert outcomes(one) == outcomes(two)
+
+
+PARTS = """
+overrides: ["optimizer=sgd,adamw", threads=1]
+trials: 1
+seeds: 2
+parts:
+  bowl: {overrides: [model=quadratic, steps=20]}
+  valley: {overrides: [model=rosenbrock, steps=30]}
+claim: {measure: test_metric, of: adamw, against: sgd, relation: better}
+"""
+
+
+def test_contenders_are_compared_within_the_parts_of_a_study(sweep: Sweep, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(PARTS)
+    said = sweep(str(file), "--study", "parts")
+    cells = {cell["cell"]: cell["final_test"] for cell in said.tree["cells"]}
+    assert list(cells) == ["bowl sgd", "bowl adamw", "valley sgd", "valley adamw"]
+    report = build(read(tmp_path / "results" / "parts"), ReportOptions(records=False))
+    assert [workload.name for workload in report.workloads] == ["quadratic-noise", "rosenbrock-noise"]
+    assert report.claim is not None
+    (criterion,) = report.claim.criteria
+    assert [one.where for one in criterion.evidence] == ["quadratic-noise", "rosenbrock-noise"]
 
 
 def test_a_second_sweep_runs_nothing_and_more_trials_and_seeds_reuse_what_is_there(

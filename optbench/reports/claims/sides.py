@@ -92,7 +92,8 @@ def side_of(runs: Sequence[RunRow], cells: Cells) -> Side:
     """Return one cell from its runs."""
     first, (contender,) = runs[0], contenders_of(runs, cells)
     choices, workload = contender.cell.get("choices") or [], contender.cell.get("workload") or []
-    axes = {key: value for key, _, value in (word.partition("=") for word in choices)}
+    parts = [word for word in workload if word.startswith("part=")]
+    axes = {key: value for key, _, value in (word.partition("=") for word in [*parts, *choices])}
     direction = next((run["direction"] for run in runs if run["direction"]), "max")
     return Side(
         contender=contender,

@@ -19,7 +19,7 @@ from optbench.reports.read.study_file import CellEntry
 from optbench.store.shapes import LARGEST, is_number
 
 OPEN, PRUNED = "open", "pruned"
-NOT_OF_A_WORKLOAD = ("model", "data", "budget", "init", "freeze")  # or named by the configuration
+NOT_OF_A_WORKLOAD = ("model", "data", "budget", "part", "init", "freeze")  # or named by the configuration
 OF_A_WORKLOAD = ("model", "data", "init")
 INIT, FREEZE = "init", "freeze"
 SIGNED = {

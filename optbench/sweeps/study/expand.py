@@ -32,6 +32,7 @@ from optbench.sweeps.study.study import Study, check_groups
 
 MOST_CELLS = 10_000  # each is tuned by several runs
 OWN_BOX = "study"  # the name of a box that a study states itself
+PART = "part"
 TRIALS = 8  # for each dimension of the largest search box
 
 
@@ -47,6 +48,31 @@ def planned(study: Study, config_dir: Path | None = None) -> tuple[Study, list[C
 
 def expand(study: Study, config_dir: Path | None = None) -> list[Cell]:
     """Return every cell of a study. Raises ConfigError for a mistake in any of them, before anything runs."""
+    if not study.parts:
+        return expand_part(study, config_dir)
+    cells: list[Cell] = []
+    part_of: dict[tuple[str, str], str] = {}
+    for name in study.parts:
+        try:
+            own = expand_part(study.part(name), config_dir)
+        except OptbenchError as error:
+            raise type(error)(f"parts: {name}: {error.args[0]}", error.hint) from error
+        for pair in {(cell.config.model.name, cell.config.data.name) for cell in own}:
+            if pair in part_of:
+                raise ConfigError(
+                    f"parts: {part_of[pair]} and {name} both have model={pair[0]} data={pair[1]}",
+                    "A pair of model and data belongs in one part",
+                )
+            part_of[pair] = name
+        cells += [
+            replace(cell, number=number, label=f"{name} {cell.label}", workload=(f"{PART}={name}", *cell.workload))
+            for number, cell in enumerate(own, len(cells))
+        ]
+    return cells
+
+
+def expand_part(study: Study, config_dir: Path | None) -> list[Cell]:
+    """Return every cell of a study without parts."""
     parsed = parse_sweep(study.overrides, config_dir)
     for dimension in parsed.dimensions:
         if dimension.key.split(".")[0] not in SEARCHED and "." not in dimension.key:

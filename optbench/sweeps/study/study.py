@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NotRequired, get_type_hints
 
 from annotated_types import Gt, Interval, Le
+from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
 from optbench.config import config_folders, find_option, options, parse_sweep, read_yaml
 from optbench.config.about import about_of
@@ -35,6 +36,13 @@ WILCOXON_SEEDS = 5  # four pairs can be significant at 10 %; only with a fifth s
 
 Share = Annotated[float, Gt(0), Le(1000)]
 """A budget as a share of the workload's."""
+
+
+class Part(TypedDict):
+    """A part of a study: workloads with overrides and boxes of their own, beside the study's."""
+
+    overrides: list[str]
+    boxes: NotRequired[dict[str, dict[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +78,8 @@ class Study:
     """The name of the box in each optimizer's file (`about.presets`); None: the published one."""
     boxes: Mapping[str, Mapping[str, str]]
     """Search boxes that replace the published ones, by optimizer: {lion: {lr: "log [1e-5, 1e-3]"}}."""
+    parts: Mapping[str, Part]
+    """Workloads with settings of their own, by a name: {text: {overrides: [model=gpt, batch_size=16]}}. Empty: none."""
     claim: Mapping[str, Any] | list[Mapping[str, Any]] | None
     """The claim to decide: one criterion or a list of them, see optbench.config.claims."""
     scale: str | None
@@ -88,6 +98,17 @@ class Study:
     def tuning_runs(self, trials: int) -> int:
         """Return the runs of this many trials of a cell, with their shortlist."""
         return trials * self.tune_seeds + self.shortlisted * self.shortlist_seeds
+
+    @property
+    def words(self) -> list[str]:
+        """The overrides, those of the parts too."""
+        return [*self.overrides, *(word for part in self.parts.values() for word in part["overrides"])]
+
+    def part(self, name: str) -> Study:
+        """Return the study of one part alone: its overrides and boxes over those of the study."""
+        own = self.parts[name]
+        boxes = {**self.boxes, **own.get("boxes", {})}
+        return replace(self, overrides=last_of_each([*self.overrides, *own["overrides"]]), boxes=boxes, parts={})
 
     @property
     def extension_trials(self) -> int:
@@ -131,8 +152,19 @@ def make_study(
             )
     words = [*settings["overrides"], *tree.get("overrides", ()), *overrides]
     named = {"name": name or tree.get("name", ""), "protocol": chosen, "overrides": words}
-    values = {"boxes": {}, "claim": None, "scale": None, "title": None, **settings, **tree, **given, **named}
-    values["overrides"] = tuple({text.partition("=")[0].lstrip("+"): text for text in words}.values())  # the last wins
+    values = {
+        "boxes": {},
+        "parts": {},
+        "claim": None,
+        "scale": None,
+        "title": None,
+        **settings,
+        **tree,
+        **given,
+        **named,
+    }
+    values["overrides"] = last_of_each(words)
+    values["parts"] = with_words(values["parts"], overrides)
     values["name"] = values["name"] or default_name(values["overrides"], config_dir)
     begun = chosen if protocol or "protocol" in tree else begun_protocol(root, values["name"])
     if begun != chosen:
@@ -176,6 +208,19 @@ def checked(values: Mapping[str, Any], sources: Mapping[str, str]) -> Study:
             f"Say --tune-seeds {WILCOXON_SEEDS} or more",
         )
     return replace(study, budgets=tuple(sorted(study.budgets)))
+
+
+def with_words(parts: object, words: Sequence[str]) -> object:
+    """Return parts with overrides of the command line, which win over their own; unchanged if they are malformed."""
+    if not isinstance(parts, Mapping) or not all(isinstance(part, Mapping) for part in parts.values()):
+        return parts
+    listed = {name: part for name, part in parts.items() if isinstance(part.get("overrides"), list)}
+    return {**parts, **{name: {**part, "overrides": [*part["overrides"], *words]} for name, part in listed.items()}}
+
+
+def last_of_each(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the last override of each key."""
+    return tuple({text.partition("=")[0].lstrip("+"): text for text in words}.values())
 
 
 def share(value: object) -> object:

@@ -10,7 +10,7 @@ from optbench.reports.algoperf.score_table import ScoreTable
 COVERED = {
     STUDIES: (
         "Intervals over studies: where the mean score of reruns lies, with these workloads and as many studies each. "
-        "Studies are drawn around each mean with the spread of all submissions on the workload; a target that no "
+        "Studies are drawn around each median with the spread of all submissions on the workload; a target that no "
         "study reached stays unreached. They say nothing of other workloads."
     ),
     WORKLOADS: (

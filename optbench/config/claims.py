@@ -4,15 +4,17 @@ claim:
   - {measure: diverged_share, of: none, against: 0.1, relation: worse, control: true}
   - {measure: test_metric, of: lion, against: adamw, relation: not_worse, margin: 0.005}
   - {measure: state_bytes, of: lion, against: adamw, relation: better, margin: 0.4, on: {model: vit}, text: "..."}
+  - {measure: axis_span, of: adamw, against: 0, relation: tie, margin: 0.01, along: {batch_size: [8, 16, 32, 64]}}
 
 `of` and `against` are a contender's name, or a mapping of sweep keys to values ({optimizer: lamb, batch_size: 512});
-`against` may also be a number. Loads pydantic: import it inside functions."""
+`against` may also be a number. `along` names the axis of a measure that needs one, and the values if not all.
+Loads pydantic: import it inside functions."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from optbench.config.measures import MEASURES
@@ -58,6 +60,20 @@ def as_side_or_number(value: object) -> str | Selector | float:
     return as_side(value) if number is None else number
 
 
+def as_along(value: object) -> dict[str, tuple[float, ...]]:
+    """Return the axis of a measure with its values, none for all of them."""
+    if value and isinstance(value, str):
+        return {value: ()}
+    if is_mapping(value) and len(value) == 1:
+        ((key, listed),) = value.items()
+        numbers = [as_number(one) for one in listed] if is_list(listed) else []
+        known = {one for one in numbers if one is not None}
+        if len(known) == len(numbers) > 1:
+            return {str(key): tuple(sorted(known))}
+    hint = "e.g. batch_size, or {batch_size: [8, 64]}"
+    raise PydanticCustomError("along", "expected a key, or a key with two numbers or more", {"hint": hint})
+
+
 class Criterion(BaseModel):
     """One condition of a claim."""
 
@@ -70,16 +86,29 @@ class Criterion(BaseModel):
     """In the metric's unit; for a ratio a share: 0.1 is a tenth."""
     on: Annotated[Selector, PlainValidator(as_selector)] = {}
     """Only the workloads that have these values."""
+    along: Annotated[dict[str, tuple[float, ...]], PlainValidator(as_along)] = {}
+    """The axis of a measure along one, with its values; none: all that the study has."""
     control: bool = False
     """True for what must hold for the claim to be testable here: that its baseline fails at all, for example."""
     text: str = ""
+
+    @model_validator(mode="after")
+    def check_along(self) -> Criterion:
+        """Raise an error unless `along` is there exactly if the measure needs it."""
+        if MEASURES[self.measure].along != bool(self.along):
+            which = ", ".join(name for name, one in MEASURES.items() if one.along)
+            hint = "e.g. along: batch_size" if not self.along else f"Measures along an axis: {which}"
+            words = f"{self.measure} {'needs' if not self.along else 'takes no'} along"
+            raise PydanticCustomError("along", "{words}", {"words": words, "hint": hint})
+        return self
 
     @property
     def statement(self) -> str:
         """The condition in words, without its margin."""
         how = PHRASES.get(self.relation) or f"{self.relation} than".replace("_", " ")
         where = f" on {words_of(self.on)}" if self.on else ""
-        return f"{words_of(self.of)} is {how} {words_of(self.against)} in {self.measure}{where}"
+        axis = "".join(f" along {key}{values_words(values)}" for key, values in self.along.items())
+        return f"{words_of(self.of)} is {how} {words_of(self.against)} in {self.measure}{axis}{where}"
 
     @property
     def unit(self) -> str:
@@ -87,6 +116,11 @@ class Criterion(BaseModel):
         if not self.margin:
             return ""
         return f"margin {self.margin:.4g}" + (" as a share" if MEASURES[self.measure].is_ratio else "")
+
+
+def values_words(values: tuple[float, ...]) -> str:
+    """Return the values of an axis in words; nothing for all of them."""
+    return f" {', '.join(f'{value:g}' for value in values)}" if values else ""
 
 
 def words_of(side: str | float | Selector) -> str:

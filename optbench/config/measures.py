@@ -23,6 +23,8 @@ class Measure(NamedTuple):
     """The least and the greatest value. None: those of the task's metric."""
     of_winner: bool = False
     """True for the quality of the tuned setting: better tuning may better it, and an untrained network has none."""
+    along: bool = False
+    """True for a measure of several values of an axis: its criterion says which, `along: batch_size`."""
 
     @property
     def is_ratio(self) -> bool:
@@ -51,6 +53,21 @@ MEASURES = {
         DIFFERENCE, True, "decades of learning rate that end near the contender's own best", NOT_NEGATIVE
     ),
     "separability": Measure(DIFFERENCE, True, "separability of learning rate and weight decay, 0 to 1", SHARE),
+    "axis_span": Measure(
+        DIFFERENCE,
+        False,
+        "the largest mean of the headline along an axis minus the least, each value tuned for itself",
+        NOT_NEGATIVE,
+        of_winner=True,
+        along=True,
+    ),
+    "rate_transfer_cost": Measure(
+        DIFFERENCE,
+        False,
+        "validation metric that the best learning rate of the least value of an axis loses at the largest one",
+        NOT_NEGATIVE,
+        along=True,
+    ),
     "steps_to_target": Measure(RATIO, False, "steps of the shortest complete schedule that reaches the target"),
     "seconds_to_target": Measure(RATIO, False, "training seconds of that schedule"),
     "equivalent_budget": Measure(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from optbench.reports.model.axes import Axis, AxisPoint, AxisSpan, RateCurve, RateTransfer
 from optbench.reports.model.content import (
     Across,
     BudgetCurve,
@@ -83,7 +84,35 @@ def made_report(
         skipped=(("lion-vit/broken", "run.json is no whole JSON object"), ("lion-vit/<i>odd</i>", "no metrics.jsonl")),
         claim=made_claim(names),
         open_runs=3,
+        axes=(made_axis(names),),
     )
+
+
+def made_axis(names: tuple[str, ...]) -> Axis:
+    """Return contenders at three widths, the last one on an edge at the largest; rates of the first two."""
+    widths = (32.0, 64.0, 128.0)
+    points = [
+        AxisPoint(who, width, around(0.9 - 0.01 * k - 0.1 / width), edges=edges, parameters=int(width * width * 4))
+        for k, who in enumerate(names)
+        for width in widths
+        for edges in [(("optimizer.lr", "high"),) if who == names[-1] and width == 128 else ()]
+    ]
+    rates = (1e-3, 1e-2, 1e-1)
+    transfers = tuple(
+        RateTransfer(
+            who,
+            "optimizer.lr",
+            tuple(
+                RateCurve(who, width, rates, (0.6, 0.9, None), 1e-2, 1e-3, 1e-1, transferred=0.9, cost=around(0.01))
+                for width in widths
+            ),
+            -0.5,
+        )
+        for who in names[:2]
+    )
+    spans = tuple(AxisSpan(who, around(0.02), 128.0) for who in names)
+    words = ("model.width", "model width", "gpt on docs", "accuracy", "max", "test accuracy")
+    return Axis(*words, widths, tuple(points), spans, transfers, 9600)
 
 
 def made_claim(names: tuple[str, ...]) -> Claim:

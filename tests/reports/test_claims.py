@@ -560,6 +560,9 @@ def test_measures_without_data_are_undecided(measure: str) -> None:
     made = Made()
     for name in ("one", "two"):
         made.cell({"optimizer": name}, [0.5], [({"optimizer.lr": 0.1}, 0.5)])
+    more = {"along": "batch_size"} if MEASURES[measure].along else {}
+    for batch in (8, 64) if more else ():
+        made.cell({"optimizer": "one", "batch_size": batch}, [0.5])
     for against in ("two", 0.5):
-        found = made.decide(claim("one", against, "better", measure))
+        found = made.decide(claim("one", against, "better", measure, **more))
         assert found.holds is None, found.sentence

@@ -33,6 +33,8 @@ def test_every_table_is_there() -> None:
         "scores",
         "profiles",
         "leave_one_out",
+        "axes",
+        "rates",
     }:
         assert {row["workload"] for row in read(made_report(), name)} == {"mlp on digits", "gpt on docs"}
 

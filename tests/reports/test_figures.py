@@ -125,7 +125,7 @@ def test_a_damaged_file_of_hashes_is_no_error(tmp_path: Path, hashes: str) -> No
         pareto=(),
         rows=(),
     )
-    files = write_figures(document(replace(report, workloads=(bare,), across=None, claim=None)), tmp_path)
+    files = write_figures(document(replace(report, workloads=(bare,), across=None, claim=None, axes=())), tmp_path)
     assert {file.stem for file in files} == {"mlp-on-digits-time", "mlp-on-digits-memory"}
     assert all(file.exists() for file in files)
 

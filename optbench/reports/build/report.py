@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 from optbench.errors import NoResultsError
 from optbench.reports.build.across import across
+from optbench.reports.build.axes import axes
 from optbench.reports.build.budgets import apart
 from optbench.reports.build.next_steps import next_steps
 from optbench.reports.build.workload import ReportOptions, at_full_budget, workload
 from optbench.reports.claims.deciding import claims_in, decide_claim, is_paired
-from optbench.reports.claims.sides import sides_of
+from optbench.reports.claims.sides import Side, sides_of
 from optbench.reports.contenders import OPEN, PRUNED, TUNE, succeeded
 from optbench.reports.model.content import Claim, Failure, Note, Report, RunDetail
 from optbench.reports.model.table import capital
 from optbench.reports.read.columns import RunRow
 from optbench.reports.read.settings import config_of
-from optbench.reports.read.study_file import Cells, StudyFile, cells_of
+from optbench.reports.read.study_file import StudyFile, cells_of
 from optbench.reports.statistics.difference import Arm
 from optbench.reports.statistics.evidence import uncovered
 
@@ -49,6 +50,7 @@ def build(results: Results, options: ReportOptions) -> Report:
         workload(name, group, cells, records_of(group, records), options, len(drawn)) for name, group in groups.items()
     ]
     found = tuple(one.workload for one in made)
+    sides = sides_of(runs, cells, paired=is_paired(results.studies))
     failures = tuple(failure(run) for run in ended if run["status"] != PRUNED and not succeeded(run))
     return Report(
         title=", ".join(sorted({run["study"] for run in runs})),
@@ -67,10 +69,11 @@ def build(results: Results, options: ReportOptions) -> Report:
         runs=tuple(detail(run) for run in runs),
         failures=failures,
         skipped=(*results.skipped, *damaged),
-        claim=claim(groups, cells, results.studies, options.level),
+        claim=claim(sides, results.studies, options.level),
         open_runs=len(runs) - len(ended),
         next_steps=next_steps(results, found, failures),
         notes=notes(ended),
+        axes=axes(sides, found, options.level),
     )
 
 
@@ -95,18 +98,12 @@ def with_settings(options: ReportOptions, studies: Mapping[str, StudyFile]) -> R
     )
 
 
-def claim(
-    groups: Mapping[str, Sequence[RunRow]],
-    cells: Cells,
-    studies: Mapping[str, StudyFile],
-    level: float,
-) -> Claim | None:
+def claim(sides: Sequence[Side], studies: Mapping[str, StudyFile], level: float) -> Claim | None:
     """Return the verdict on the study's claim, None if it has none."""
     found = claims_in(studies)
     if found is None:
         return None
     title, criteria = found
-    sides = sides_of([run for group in groups.values() for run in group], cells, paired=is_paired(studies))
     return decide_claim(title, criteria, sides, level)
 
 

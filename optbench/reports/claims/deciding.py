@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from optbench.config.measures import MEASURES
 from optbench.errors import ConfigError
+from optbench.reports.claims.axes import along
 from optbench.reports.claims.gains import Gain, Measurement, relation
 from optbench.reports.claims.limits import Pair, limited
 from optbench.reports.claims.measuring import measure
@@ -131,10 +132,14 @@ def evidence_for(criterion: Criterion, sides: Sequence[Side], level: float) -> l
         measured = TOGETHER[criterion.measure](criterion, sides, level)
         return [evidence_of(criterion, WHERE, measured, pairs_of(criterion, sides), level)]
     found = []
+    for key, values in criterion.along.items():
+        sides = along(sides, key, values)
     for where, a, b in named_pairs(criterion, sides):
         known = criterion.against if isinstance(criterion.against, float) else 0.0
         measured = measure(criterion.measure, a, b if b is not None else known, level)
-        found.append(evidence_of(criterion, where, measured, [(a, b)], level))
+        beside = b.along if b is not None and b.along else (b,) * max(1, len(a.along))
+        pairs = list(zip(a.along or (a,), beside, strict=False))
+        found.append(evidence_of(criterion, where, measured, pairs, level))
     return found
 
 

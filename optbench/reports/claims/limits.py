@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from optbench.config.measures import MEASURES
 from optbench.reports.claims.gains import Measurement, can_hold
-from optbench.reports.claims.sides import Side
+from optbench.reports.claims.sides import Side, edges_of
 from optbench.reports.statistics.difference import Arm
 from optbench.reports.statistics.trained import pooled_sd, trained
 
@@ -66,11 +66,6 @@ def losers(relation: str, holds: bool, found: Measurement) -> tuple[int, ...]:
     if relation == "tie":
         return (0, 1) if holds else (0,) if (found.value or 0.0) < 0 else (1,)
     return (1,) if holds == (relation in GOOD) else (0,)
-
-
-def edges_of(side: Side) -> str:
-    """Return the edges of its box that a side's winner lies on, in words."""
-    return ", ".join(f"{key.split('.')[-1]} on the {end} edge" for key, end in side.edges)
 
 
 def anyone_trained(sides: Iterable[Side], level: float) -> bool:

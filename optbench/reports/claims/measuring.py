@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from optbench.config.measures import MEASURES
+from optbench.reports.claims.along import rate_transfer_cost, span
 from optbench.reports.claims.budgets import equivalent_budget
 from optbench.reports.claims.gains import TINY, Measurement, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
@@ -238,6 +239,8 @@ SPECIAL: Mapping[str, Measure] = {
     "trial_sd": trial_sd,
     "lr_sensitivity": lr_sensitivity,
     "separability": separable,
+    "axis_span": span,
+    "rate_transfer_cost": rate_transfer_cost,
     "steps_to_target": steps_to_target,
     "seconds_to_target": seconds_to_target,
     "equivalent_budget": equivalent_budget,

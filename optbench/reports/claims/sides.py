@@ -36,6 +36,8 @@ class Side:
     """The same cell at every budget."""
     beside: tuple[Side, ...] = ()
     """Every cell of the same workload and budget, this one too."""
+    along: tuple[Side, ...] = ()
+    """The cells that it stands for, by the value of the axis that a criterion names; empty otherwise."""
     paired: bool = False
     """True where the study declares that contenders are compared seed by seed."""
 
@@ -75,6 +77,11 @@ class Side:
     def value(self, key: str) -> object:
         """Return the cell's value of a key: of its axes, else of its configuration."""
         return self.axes[key] if key in self.axes else value_in(self.config, key)
+
+
+def edges_of(side: Side) -> str:
+    """Return the edges of its box that a side's winner lies on, in words."""
+    return ", ".join(f"{key.split('.')[-1]} on the {end} edge" for key, end in side.edges)
 
 
 def sides_of(runs: Iterable[RunRow], cells: Cells, *, paired: bool = False) -> list[Side]:

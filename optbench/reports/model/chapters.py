@@ -9,6 +9,7 @@ from optbench.reports.model.document import ACROSS, OVERVIEW, Chapter, Document,
 from optbench.reports.model.numbers import short
 from optbench.reports.model.overview import Overview, overview
 from optbench.reports.model.sections import (
+    axes,
     costs,
     curves,
     equivalent,
@@ -38,6 +39,7 @@ def chapters(report: Report, first: Overview) -> Iterator[Chapter]:
         yield workload_chapter(workload, f"w{number}", start, report, first)
     if report.across:
         yield across(report.across)
+    yield from axes.chapters(report.axes)
     yield from whole.closing(report, first.further)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from optbench.reports.model.axes import Axis
 from optbench.reports.model.rows import (
     BudgetCurve,
     Curve,
@@ -309,4 +310,6 @@ class Report:
     next_steps: tuple[NextStep, ...] = ()
     notes: tuple[Note, ...] = ()
     """What training scripts leave open."""
+    axes: tuple[Axis, ...] = ()
+    """Workloads that differ in one number: batch sizes, widths."""
     schema: int = 1

@@ -56,6 +56,16 @@ class Lines:
     """Dotted lines through points (x, y), of no contender."""
 
 
+@dataclass(frozen=True, slots=True)
+class LinePanels:
+    """Lines of ordered things, the same in each of several panels."""
+
+    panels: tuple[tuple[str, Lines], ...]
+    """(title, lines): the `contender` of a series is one of `names`."""
+    names: tuple[str, ...]
+    """In order: their colours go from cold to warm."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Curves:
     """One column of the records: means over seeds with bands, and single runs. Files show the runs where there are no
@@ -120,5 +130,5 @@ class Figure:
 
     key: str
     title: str
-    data: Lines | Curves | Bars | HeatMaps | Intervals | Panels | Claim | Across
+    data: Lines | LinePanels | Curves | Bars | HeatMaps | Intervals | Panels | Claim | Across
     caption: str = ""

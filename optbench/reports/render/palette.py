@@ -16,6 +16,7 @@ PHASES = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bb
 PAPERS = ("#ffffff", "#14171b")
 CONTRAST = 3.0  # of graphics against the paper: WCAG 2.1, 1.4.11
 HUES, SATURATIONS, DEPTHS = 24, (0.9, 0.45), ((0.27, 0.86), (0.40, 0.70))  # lightness on light and on dark paper
+FIRST_HUE, LAST_HUE = 0.58, 1.04  # of a ramp
 Pair = tuple[str, str]
 
 
@@ -29,6 +30,23 @@ def palette(count: int) -> tuple[Pair, ...]:
         found.append(max(left, key=lambda one: min(distance(one, other) for other in found)))
         left.remove(found[-1])
     return tuple(itertools.islice(itertools.cycle(found), count))
+
+
+@cache
+def ramp(count: int) -> tuple[str, ...]:
+    """Return colours of ordered things, from blue over violet to red. All stand out equally from light and dark
+    paper."""
+    return tuple(as_light(FIRST_HUE + (LAST_HUE - FIRST_HUE) * n / max(1, count - 1)) for n in range(count))
+
+
+def as_light(hue: float) -> str:
+    """Return the colour of a hue that has the same contrast with both papers."""
+    middle = math.sqrt(math.prod(luminance(paper) + 0.05 for paper in PAPERS)) - 0.05
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        lightness = (low + high) / 2
+        low, high = (low, lightness) if luminance(colour(hue, lightness, 0.75)) > middle else (lightness, high)
+    return colour(hue, low, 0.75)
 
 
 def candidates() -> list[Pair]:

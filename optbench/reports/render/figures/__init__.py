@@ -61,6 +61,7 @@ def drawn(figure: Figure, places: Places) -> Drawn:
 
     drawers = {
         kinds.Lines: lines.lines,
+        kinds.LinePanels: lines.line_panels,
         kinds.Curves: lines.curves,
         kinds.Bars: bars.bars,
         kinds.Intervals: bars.intervals,

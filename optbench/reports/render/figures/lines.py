@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from optbench.reports.model.document import Places
-from optbench.reports.model.figure import Curves, FigureAxis, FigureSeries, Lines
+from optbench.reports.model.figure import Curves, FigureAxis, FigureSeries, LinePanels, Lines
 from optbench.reports.render.figures.style import GREY, HEIGHT, WIDTH, floats, legend, log, look, new, short
+from optbench.reports.render.palette import ramp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +24,8 @@ MARKED: dict[str, dict[str, Any]] = {
     "filled": {"markersize": 8},
     "open": {"mfc": "none", "markersize": 8},
 }
+IN_A_ROW = 3
+BESIDE, SPREAD = 4, 20  # points between neighbouring error bars, and between the outermost
 LARGER = 10  # points by which the largest mark exceeds the smallest
 
 
@@ -29,7 +33,7 @@ def lines(data: Lines, places: Places) -> Figure:
     """Draw every series with its band or error bars."""
     figure, axes = new()
     for series in data.series:
-        draw(axes, series, places)
+        draw(axes, series, places, beside(axes, series, data))
     for guide in data.guides:
         axes.plot(*zip(*guide, strict=True), color=GREY, linewidth=1, linestyle=":", zorder=1)
     set_axis(axes, "x", data.x)
@@ -40,9 +44,50 @@ def lines(data: Lines, places: Places) -> Figure:
     return figure
 
 
-def draw(axes: Axes, series: FigureSeries, places: Places) -> None:
-    """Draw one series."""
-    own = look(series.contender, places) | MARKED[series.mark]
+def beside(axes: Axes, series: FigureSeries, data: Lines) -> dict[str, Any]:
+    """Return the transform that sets the error bars of several contenders side by side; nothing without error bars."""
+    from matplotlib.transforms import ScaledTranslation
+
+    names = list(dict.fromkeys(one.contender for one in data.series if one.bars))
+    if len(names) < 2 or series.contender not in names:
+        return {}
+    step = min(BESIDE, SPREAD / len(names))
+    points = step * (names.index(series.contender) - (len(names) - 1) / 2)
+    return {"transform": axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)}
+
+
+def line_panels(data: LinePanels, places: Places) -> Figure:
+    """Draw the panels, three in a row, with one axis of values."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
+
+    columns = min(len(data.panels), IN_A_ROW)
+    rows = math.ceil(len(data.panels) / columns)
+    size = (WIDTH * (0.4 + 0.6 * columns), HEIGHT * rows * (1.0 if columns == 1 else 0.85))
+    figure = Figure(figsize=size, layout="constrained")
+    drawn = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    own = {
+        name: {"color": shade, "linestyle": "-"} for name, shade in zip(data.names, ramp(len(data.names)), strict=True)
+    }
+    order = {name: place for place, name in enumerate(data.names)}
+    for axes, (title, of) in zip(drawn, data.panels, strict=False):
+        for series in of.series:
+            draw(axes, series, order, own.get(series.contender, {}))
+        set_axis(axes, "x", of.x)
+        if of.x.log:
+            axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))  # the names of more have no room
+        axes.set_title(short(title), fontsize=9)
+    for axes in drawn[::columns]:
+        axes.set_ylabel(data.panels[0][1].y.title)
+    for empty in drawn[len(data.panels) :]:
+        empty.remove()
+    legend(drawn[0])
+    return figure
+
+
+def draw(axes: Axes, series: FigureSeries, places: Places, more: Mapping[str, Any] | None = None) -> None:
+    """Draw one series. `more`: what replaces parts of a contender's look."""
+    own = look(series.contender, places) | MARKED[series.mark] | dict(more or {})
     if series.line == "none":
         own["linestyle"] = ""
     if series.area is not None:

@@ -4,11 +4,12 @@ const MARKERS = ["circle", "square", "diamond", "triangle-up", "triangle-down", 
 const [PRINT_WIDTH, PRINT_HEIGHT] = [680, 280]; // pixels
 const MANY_NAMES = 12;
 
-const look = (who) => ({
-  name: plain(data.names[who] === undefined ? "?" : data.names[who], 28),
+/* A series with a shade is no contender: it has a name and a colour of its own. */
+const look = (who, shade, label) => ({
+  name: label || plain(data.names[who] === undefined ? "?" : data.names[who], 28),
   legendgroup: "w" + who,
-  line: { color: colour(who), width: 2, dash: DASHES[(who + Math.floor(who / 8)) % DASHES.length] },
-  marker: { color: colour(who), symbol: MARKERS[who % MARKERS.length], size: 7 },
+  line: { color: shade || colour(who), width: 2, dash: shade ? "solid" : DASHES[(who + Math.floor(who / 8)) % DASHES.length] },
+  marker: { color: shade || colour(who), symbol: MARKERS[who % MARKERS.length], size: 7 },
   hoverlabel: { namelength: -1 },
 });
 
@@ -41,7 +42,7 @@ function lines(series) {
   const traces = [];
   const listed = new Set();
   for (const one of series) {
-    const trace = { ...look(one.who), x: one.x, y: one.y, type: "scatter", mode: one.marks ? "lines+markers" : "lines" };
+    const trace = { ...look(one.who, one.shade, one.label), x: one.x, y: one.y, type: "scatter", mode: one.marks ? "lines+markers" : "lines" };
     if (one.low && !one.bars) traces.push(...band(one.who, one.x, one.low, one.high));
     if (one.shape) trace.line.shape = one.shape;
     if (one.bars) {
@@ -52,7 +53,7 @@ function lines(series) {
       trace.mode = "markers";
       trace.marker.symbol = one.only;
       trace.marker.size = one.size || 10;
-      trace.marker.line = { width: 2, color: colour(one.who) };
+      trace.marker.line = { width: 2, color: trace.marker.color };
     }
     if (one.named) {
       const text = [plain(data.names[one.who], 20)];

@@ -10,10 +10,11 @@ import math
 from collections.abc import Sequence
 
 from optbench.reports.model.document import Places
-from optbench.reports.model.figure import Bars, Curves, Figure, FigureAxis, FigureSeries, HeatMaps, Lines
+from optbench.reports.model.figure import Bars, Curves, Figure, FigureAxis, FigureSeries, HeatMaps, LinePanels, Lines
 from optbench.reports.model.rows import Curve, Sensitivity
 from optbench.reports.render.html.markup import printable
 from optbench.reports.render.html.packing import curve_data
+from optbench.reports.render.palette import ramp
 
 Plot = dict[str, object]
 LABEL, TITLE = 32, 60  # characters
@@ -26,15 +27,30 @@ def plots(figure: Figure, places: Places) -> list[tuple[Plot, str]]:
     """Return the plots of a figure with their captions; none where tables of the page show the same."""
     data, caption = figure.data, figure.caption or figure.title
     if isinstance(data, Lines):
-        series = [series_data(one, place(one, places)) for one in sorted(data.series, key=lambda s: place(s, places))]
-        x = axis(data.x, [value for one in data.series for value in one.x])
-        guides = {"guides": [list(zip(*guide, strict=True)) for guide in data.guides]} if data.guides else {}
-        return [({"kind": "lines", "series": series, "x": x, "y": axis(data.y), **guides}, caption)]
+        return [(lines(data, places), caption)]
+    if isinstance(data, LinePanels):
+        return [(shaded(of, data.names), title) for title, of in data.panels]
     if isinstance(data, Bars):
         return [(bars(data, places), caption)]
     if isinstance(data, HeatMaps):
         return [(points(data, one), one.contender) for one in data.maps]
     return []
+
+
+def lines(data: Lines, places: Places) -> Plot:
+    """Return series over two axes."""
+    series = [series_data(one, place(one, places)) for one in sorted(data.series, key=lambda s: place(s, places))]
+    x = axis(data.x, [value for one in data.series for value in one.x])
+    guides = {"guides": [list(zip(*guide, strict=True)) for guide in data.guides]} if data.guides else {}
+    return {"kind": "lines", "series": series, "x": x, "y": axis(data.y), **guides}
+
+
+def shaded(data: Lines, names: Sequence[str]) -> Plot:
+    """Return series that have names and colours of their own, in the order of the names."""
+    order, shades = {name: k for k, name in enumerate(names)}, ramp(len(names))
+    own = [{"label": label(one.contender), "shade": shades[order[one.contender]]} for one in data.series]
+    series = [series_data(one, order[one.contender]) | look for one, look in zip(data.series, own, strict=True)]
+    return lines(data, {}) | {"series": series}
 
 
 def curves(figures: Sequence[Figure], places: Places) -> tuple[Plot, str]:

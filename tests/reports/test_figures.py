@@ -14,7 +14,7 @@ from PIL import Image
 
 from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Curve, Report
-from optbench.reports.model.figure import Curves, Lines
+from optbench.reports.model.figure import Curves, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.sections.targets import ladder_figure
 from optbench.reports.render.figures import HASHES, write_figures
 from optbench.reports.render.figures.lines import curves, lines
@@ -196,3 +196,12 @@ def test_a_loss_with_gaps_is_drawn_on_a_logarithmic_axis() -> None:
 
     assert scale(1.0, None, 0.01) == "log"
     assert scale(1.0, -1.0, 0.01) == scale(None, None, None) == "linear"
+
+
+def test_error_bars_side_by_side_stay_inside_the_axes() -> None:
+    series = tuple(FigureSeries(who, [8, 64], [0.8, 0.9], [0.7, 0.8], [0.9, 1.0], bars=True) for who in ("a", "b"))
+    (axes,) = lines(Lines(series, FigureAxis("x", log=True), FigureAxis("y")), {"a": 0, "b": 1}).axes
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert 1 < left < 8 and 64 < right < 512 and 0.5 < low < 0.7 and 1.0 < high < 1.2
+    offsets = [line.get_transform().transform((8, 0.8))[0] for line in axes.lines[::3]]
+    assert len(set(offsets)) == 2 and abs(offsets[0] - offsets[1]) < 20

@@ -57,7 +57,7 @@ def rate_transfer_cost(of: Side, against: Side | float, level: float) -> Measure
     curves = [curves_of(side) for side in sides]
     for side, found in zip(sides, curves, strict=True):
         if isinstance(found, str):
-            return Measurement(f"{side.contender.name}: {found}", n=0)
+            return Measurement(f"{side.contender.name}: {found}")
     known = [found for found in curves if not isinstance(found, str)]
     if len(known) == 2:
         n = min(len(curve.finals) for pair in known for curve in pair)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from optbench.reports.render.figures.style import GREY, HEIGHT, WIDTH, floats, l
 from optbench.reports.render.palette import ramp
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -33,7 +34,9 @@ def lines(data: Lines, places: Places) -> Figure:
     """Draw every series with its band or error bars."""
     figure, axes = new()
     for series in data.series:
-        draw(axes, series, places, beside(axes, series, data))
+        before = set(axes.get_children())
+        draw(axes, series, places)
+        set_beside(axes, set(axes.get_children()) - before, series, data)
     for guide in data.guides:
         axes.plot(*zip(*guide, strict=True), color=GREY, linewidth=1, linestyle=":", zorder=1)
     set_axis(axes, "x", data.x)
@@ -44,16 +47,19 @@ def lines(data: Lines, places: Places) -> Figure:
     return figure
 
 
-def beside(axes: Axes, series: FigureSeries, data: Lines) -> dict[str, Any]:
-    """Return the transform that sets the error bars of several contenders side by side; nothing without error bars."""
+def set_beside(axes: Axes, drawn: Iterable[Artist], series: FigureSeries, data: Lines) -> None:
+    """Move what was drawn of a series by a few points, so that error bars of several contenders stand side by side.
+
+    After drawing, as limits do not count what has another transform."""
     from matplotlib.transforms import ScaledTranslation
 
     names = list(dict.fromkeys(one.contender for one in data.series if one.bars))
     if len(names) < 2 or series.contender not in names:
-        return {}
-    step = min(BESIDE, SPREAD / len(names))
-    points = step * (names.index(series.contender) - (len(names) - 1) / 2)
-    return {"transform": axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)}
+        return
+    points = min(BESIDE, SPREAD / len(names)) * (names.index(series.contender) - (len(names) - 1) / 2)
+    moved = axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+    for artist in drawn:
+        artist.set_transform(moved)
 
 
 def line_panels(data: LinePanels, places: Places) -> Figure:

@@ -73,6 +73,13 @@ MEASURES = {
     "equivalent_budget": Measure(
         RATIO, True, "how many times its data the side `against` needs for its result, by the ladder", of_winner=True
     ),
+    "equivalent_budget_trend": Measure(
+        RATIO,
+        True,
+        "equivalent_budget at the largest value of an axis over that at the least",
+        of_winner=True,
+        along=True,
+    ),
     "train_seconds": Measure(RATIO, False, "seconds of data, forward, backward and optimizer"),
     "wall_seconds": Measure(RATIO, False, "wall-clock seconds of the run"),
     "optimizer_seconds": Measure(RATIO, False, "seconds of optimizer steps"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optbench.reports.model.axes import Axis, AxisPoint, AxisSpan, RateCurve, RateTransfer
+from optbench.reports.model.axes import Axis, AxisEquivalent, AxisPoint, AxisSpan, RateCurve, RateTransfer
 from optbench.reports.model.content import (
     Across,
     BudgetCurve,
@@ -112,7 +112,9 @@ def made_axis(names: tuple[str, ...]) -> Axis:
     )
     spans = tuple(AxisSpan(who, around(0.02), 128.0) for who in names)
     words = ("model.width", "model width", "gpt on docs", "accuracy", "max", "test accuracy")
-    return Axis(*words, widths, tuple(points), spans, transfers, 9600)
+    reference = names[min(1, len(names) - 1)]
+    equivalents = tuple(AxisEquivalent(width, made_equivalent(0, names[0], reference, 1.0)) for width in widths)
+    return Axis(*words, widths, tuple(points), spans, transfers, equivalents, {names[0]: around(0.8)}, 9600)
 
 
 def made_claim(names: tuple[str, ...]) -> Claim:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -145,6 +146,44 @@ def test_a_search_of_more_than_the_rate_is_refused() -> None:
     made = widths({16: 1, 64: 1}, tune="optimizer.weight_decay")
     found = made.decide(claim("adamw", 0.5, measure="rate_transfer_cost", along="model.width"))
     assert found.holds is None and "more than the learning rate was searched" in found.criteria[0].words
+
+
+def ladders(muon: Mapping[int, Sequence[float]]) -> Made:
+    """Return adamw, which reaches 0.4, 0.6 and 0.8 at a quarter, half and all of the budget, and muon at each width."""
+    made = Made()
+    for width, means in muon.items():
+        for name, levels in (("adamw", (0.4, 0.6, 0.8)), ("muon", means)):
+            for budget, mean in zip((0.25, 0.5, 1.0), levels, strict=True):
+                values = [mean + (value - 0.9) / 5 for value in around(0.9)]
+                made.cell({"optimizer": name, "model.width": width}, values, budget=budget, workload=WORKLOAD)
+    return made
+
+
+def test_a_lead_in_data_that_shrinks_with_scale() -> None:
+    """Muon's 0.7 at half of the budget is adamw's at 0.71 of it: 1.414 times; at the larger width its 0.6 is 1 time."""
+    made = ladders({32: (0.5, 0.7, 0.9), 128: (0.4, 0.6, 0.9)})
+    trend = {"measure": "equivalent_budget_trend", "along": "model.width"}
+    found = made.decide(claim("muon", "adamw", "worse", **trend))
+    assert found.holds is True and found.criteria[0].evidence[0].value == pytest.approx(math.log(2**-0.5), abs=0.01)
+    assert made.decide(claim("muon", "adamw", "not_worse", **trend)).holds is False
+    assert made.decide(claim("muon", 1.0, "worse", **trend)).holds is None
+    label = next(label for _, label in made.cells if "muon" in label and "width=32 x1" in label)
+    made.cells["made", label]["edges"] = [["optimizer.lr", "low"]]
+    assert "undertuned" in made.decide(claim("muon", "adamw", "worse", **trend)).criteria[0].words
+
+
+def test_a_lead_that_never_changes_has_a_trend_of_one() -> None:
+    made = ladders({32: (0.5, 0.7, 0.9), 128: (0.5, 0.7, 0.9)})
+    one = axis_of(made)
+    assert [(e.value, e.budget.budget) for e in one.equivalents] == [(32, 0.5), (128, 0.5)]
+    assert one.trends["muon"].value == pytest.approx(1.0)
+    chapter = next(c for c in document(with_axis(one)).chapters if c.title == "Along model width")
+    figure = dict(chapter.figures)["along-model-width-equivalents"]
+    assert isinstance(figure.data, Lines) and figure.data.x.log and figure.data.y.log
+    for text in texts_of(with_axis(one)):
+        assert "trend" in text and "1.41" in text
+    tie = claim("muon", "adamw", "tie", "equivalent_budget_trend", margin=0.2, along="model.width")
+    assert made.decide(tie).holds is True
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_every_table_is_there() -> None:
         "leave_one_out",
         "axes",
         "rates",
+        "axis_equivalents",
     }:
         assert {row["workload"] for row in read(made_report(), name)} == {"mlp on digits", "gpt on docs"}
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from optbench.reports.claims.axes import along, numeric_axes, value_of
 from optbench.reports.claims.sides import Side, at_greatest_budget
 from optbench.reports.contenders import samples_of, steps_of
-from optbench.reports.model.axes import Axis, AxisPoint, AxisSpan, RateCurve, RateTransfer
+from optbench.reports.model.axes import Axis, AxisEquivalent, AxisPoint, AxisSpan, RateCurve, RateTransfer
 from optbench.reports.model.content import Workload
-from optbench.reports.model.rows import Row
+from optbench.reports.model.rows import Estimate, Row
 from optbench.reports.rate_curves import rate_curve, rate_key
 from optbench.reports.statistics.measures.axis_span import axis_span
+from optbench.reports.statistics.measures.equivalent_trend import ratio_trend
 from optbench.reports.statistics.measures.rate_transfer import Curve, best_between, cost, shift, transferred
 
 BYTES = 4  # of a parameter: networks are float32, also where precision is lower
@@ -39,6 +40,12 @@ def axis(key: str, name: str, contenders: Sequence[Side], rows: Rows, level: flo
     first = shown[0][0]
     headline = "test_metric" if all(workload.headline == "test_metric" for workload, _ in shown) else "val_metric"
     points = [point(side, key, headline, rows) for side in cells]
+    equivalents = [
+        AxisEquivalent(value_of(side, key) or 0.0, one)
+        for side in cells
+        for one in rows[side.workload, side.contender.name][0].equivalent
+        if one.stands and one.contender == side.contender.name
+    ]
     transfers = [found for one in contenders if (found := transfer(one, key, level))]
     return Axis(
         key=key,
@@ -51,6 +58,8 @@ def axis(key: str, name: str, contenders: Sequence[Side], rows: Rows, level: flo
         points=tuple(points),
         spans=tuple(span(one, key, headline, level) for one in contenders),
         transfers=tuple(transfers),
+        equivalents=tuple(equivalents),
+        trends=trends(equivalents),
         samples=common_samples(cells),
     )
 
@@ -70,6 +79,13 @@ def point(side: Side, key: str, headline: str, rows: Rows) -> AxisPoint:
         samples=samples_of(run),
         parameters=size // BYTES if size else None,
     )
+
+
+def trends(found: Sequence[AxisEquivalent]) -> dict[str, Estimate]:
+    """Return how each contender's equivalent budget changes from its least value to its largest."""
+    names = dict.fromkeys(one.budget.contender for one in found)
+    own = {name: [one.budget.ratio for one in found if one.budget.contender == name] for name in names}
+    return {name: ratio_trend(ratios[0], ratios[-1]) for name, ratios in own.items() if len(ratios) > 1}
 
 
 def common_samples(sides: Sequence[Side]) -> int | None:

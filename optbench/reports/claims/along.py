@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 
+from optbench.reports.claims.budgets import equivalent_budget
 from optbench.reports.claims.gains import Measurement, of_difference
 from optbench.reports.claims.sides import Side, edges_of
 from optbench.reports.model.content import Estimate
 from optbench.reports.rate_curves import rate_curve, rate_key
 from optbench.reports.statistics.measures.axis_span import axis_span
+from optbench.reports.statistics.measures.equivalent_trend import trend
 from optbench.reports.statistics.measures.paired_intervals import difference_of
 from optbench.reports.statistics.measures.rate_transfer import Curve, cost, difference_of_costs
 
@@ -23,14 +27,20 @@ def span(of: Side, against: Side | float, level: float) -> Measurement:
     spans = [span_of(side, level) for side in sides]
     said = " against ".join("unknown" if one.value is None else f"{one.value:.4g}" for one in spans)
     n = min(one.n for one in spans)
-    edges = [f"{cell.workload} ({edges_of(cell)})" for side in sides for cell in side.along if cell.edges]
+    edges = undertuned([cell for side in sides for cell in side.along])
     if edges:
-        return Measurement(f"span {said}: undertuned on {', '.join(edges)}", n=n)
+        return Measurement(f"span {said}: {edges}", n=n)
     if any(side.contender.failed for one in sides for side in one.along):
         return Measurement(f"span {said}: some seeds failed", n=n)
     if isinstance(against, Side):
         return of_difference(difference_of(*spans), -1.0, f"span {said}, difference", n)
     return from_number(spans[0], against, "span", n)
+
+
+def undertuned(cells: Iterable[Side]) -> str:
+    """Return which cells have their setting on an edge of the box, in words; empty if none has."""
+    found = [f"{cell.workload} ({edges_of(cell)})" for cell in cells if cell.edges]
+    return f"undertuned on {', '.join(found)}" if found else ""
 
 
 def span_of(side: Side, level: float) -> Estimate:
@@ -45,7 +55,7 @@ def from_number(of: Estimate, known: float, words: str, n: int) -> Measurement:
     value, low, high = (None if end is None else end - known for end in (of.value, of.low, of.high))
     less = Estimate(value, low, high, of.n)
     found = of_difference(less, -1.0, f"{words} above {known:g} by" if known else words, n)
-    return found.beside(known, (0.0, float("inf")), -1.0)
+    return found.beside(known, (0.0, math.inf), -1.0)
 
 
 def rate_transfer_cost(of: Side, against: Side | float, level: float) -> Measurement:
@@ -69,7 +79,7 @@ def rate_transfer_cost(of: Side, against: Side | float, level: float) -> Measure
     base, other = known[0]
     found = cost(base, other, level)
     if other.edge and found.high is not None:
-        found = replace(found, high=float("inf"))
+        found = replace(found, high=math.inf)
     return from_number(found, against, "cost", found.n)
 
 
@@ -85,3 +95,21 @@ def curves_of(side: Side) -> Curves | str:
     if base.edge:
         return f"the base's best rate is the {base.edge}est one tried"
     return base, other
+
+
+def equivalent_budget_trend(of: Side, against: Side | float, level: float) -> Measurement:
+    """Return equivalent_budget at the largest value of the axis over that at the least; `against` is the reference.
+
+    A setting on an edge of its box, of either side, may change it both ways."""
+    if not isinstance(against, Side):
+        return Measurement("equivalent_budget_trend is taken against another side, the reference")
+    places = [(of.along[at], against.along[at]) for at in (0, -1)]
+    first, last = (equivalent_budget(ours, theirs, level) for ours, theirs in places)
+    words = f"{first.words} on {places[0][0].workload}, {last.words} on {places[1][0].workload}"
+    edges = undertuned(cell for place in places for cell in place)
+    if edges:
+        return Measurement(f"{words}: {edges}")
+    found = trend(*(Estimate(one.value, one.low, one.high, one.n or 0) for one in (first, last)))
+    if found.value is None or found.low is None or found.high is None:
+        return Measurement(words)
+    return Measurement(f"{math.exp(found.value):.4g} times: {words}", found.low, found.high, found.n, value=found.value)

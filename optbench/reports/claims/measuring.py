@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from optbench.config.measures import MEASURES
-from optbench.reports.claims.along import rate_transfer_cost, span
+from optbench.reports.claims.along import equivalent_budget_trend, rate_transfer_cost, span
 from optbench.reports.claims.budgets import equivalent_budget
 from optbench.reports.claims.gains import TINY, Measurement, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
@@ -244,4 +244,5 @@ SPECIAL: Mapping[str, Measure] = {
     "steps_to_target": steps_to_target,
     "seconds_to_target": seconds_to_target,
     "equivalent_budget": equivalent_budget,
+    "equivalent_budget_trend": equivalent_budget_trend,
 }

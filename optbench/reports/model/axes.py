@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from optbench.reports.model.rows import Estimate
+from optbench.reports.model.rows import EquivalentBudget, Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,15 @@ class RateTransfer:
 
 
 @dataclass(frozen=True, slots=True)
+class AxisEquivalent:
+    """How many times a contender's data the reference needs at one value of the axis."""
+
+    value: float
+    budget: EquivalentBudget
+    """At the budget that stands for the contender there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Axis:
     """Workloads that differ in one numeric key."""
 
@@ -91,5 +100,9 @@ class Axis:
     points: tuple[AxisPoint, ...]
     spans: tuple[AxisSpan, ...] = ()
     transfers: tuple[RateTransfer, ...] = ()
+    equivalents: tuple[AxisEquivalent, ...] = ()
+    """By contender and value; empty without a ladder of budgets."""
+    trends: Mapping[str, Estimate] = field(default_factory=dict)
+    """Of each contender: the ratio at its largest value over that at its least."""
     samples: int | None = None
     """Of every run, where all are trained on as many, to less than a batch; None if they differ."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
+from optbench.reports.model.rows import Estimate
 from optbench.reports.statistics.difference import Arm, difference
 from optbench.reports.statistics.measures.axis_span import axis_span
+from optbench.reports.statistics.measures.equivalent_budget import equivalent, ladders, log
+from optbench.reports.statistics.measures.equivalent_trend import ratio_trend, trend
 from optbench.reports.statistics.measures.rate_transfer import (
     Curve,
     best_between,
@@ -168,3 +173,45 @@ def test_an_optimizer_against_itself_costs_the_same() -> None:
         assert found.low is not None and found.high is not None
         wrong += not found.low <= 0 <= found.high
     assert wrong / studies <= 0.05
+
+
+# -- trend of an equivalent budget -------------------------------------------------------------------------------------
+
+
+def test_trend_is_the_ratio_of_ratios_with_recovered_variances() -> None:
+    found = ratio_trend(Estimate(2.0, 1.5, 2.5, 5), Estimate(1.0, 0.8, 1.3, 4))
+    assert found.value == pytest.approx(0.5) and found.n == 4
+    assert found.low == pytest.approx(math.exp(math.log(0.5) - math.hypot(math.log(1 / 0.8), math.log(2.5 / 2))))
+    assert found.high == pytest.approx(math.exp(math.log(0.5) + math.hypot(math.log(1.3), math.log(2 / 1.5))))
+
+
+def test_trend_of_open_intervals_is_open_and_as_wide_as_their_ends() -> None:
+    found = ratio_trend(Estimate(2.0, 1.5, None, 5), Estimate(1.0, 0.8, 1.2, 5))
+    assert found.low is None and found.high == pytest.approx(1.2 / 1.5)
+    assert ratio_trend(Estimate(2.0, n=1), Estimate(1.0, 0.8, 1.2, 5)).low is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lead", [1.0, 1.3])
+@pytest.mark.parametrize("sd", [0.02, 0.08])
+@pytest.mark.parametrize("seeds", [4, 8])
+def test_intervals_of_trends_cover(lead: float, sd: float, seeds: int) -> None:
+    """The reference's metric is log2 of the budget; the contender has 1.2 times the data, and `lead` times that."""
+    random, budgets = np.random.default_rng(3), (0.25, 0.5, 1.0)
+    studies, covered = 300, 0
+
+    def logarithm(ratio: float) -> Estimate:
+        true = {"reference": 1.0, "own": ratio}
+        arms = {
+            name: {b: arm(*(math.log2(b * data) + sd * random.standard_normal(seeds)).tolist()) for b in budgets}
+            for name, data in true.items()
+        }
+        rungs = ladders(arms)
+        found = equivalent(rungs["own"][1], rungs["reference"], LEVEL).ratio
+        return Estimate(*(log(end) for end in (found.value, found.low, found.high)), found.n)
+
+    for _ in range(studies):
+        found = trend(logarithm(1.2), logarithm(1.2 * lead))
+        assert found.low is not None and found.high is not None
+        covered += found.low <= math.log(lead) <= found.high
+    assert covered / studies >= 0.92

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
-from optbench.reports.model.axes import Axis, AxisPoint, RateCurve, RateTransfer
-from optbench.reports.model.document import Chapter, FlatRow, Records, Section, present
-from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, LinePanels, Lines
+from optbench.reports.model.axes import Axis, AxisPoint, RateTransfer
+from optbench.reports.model.document import Chapter, Records, Section, present
+from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.flat import flat, spread
 from optbench.reports.model.numbers import estimate_text, short
+from optbench.reports.model.sections.axis_equivalents import equivalents
+from optbench.reports.model.sections.axis_parts import head, x_axis
+from optbench.reports.model.sections.axis_rates import rates
 from optbench.reports.model.sections.leaderboard import AIMS
 from optbench.reports.model.table import CONTENDER, EVERYWHERE, Cell, Flagged, Table, TableColumn, capital, table
 
-MODEL, BATCH = "model.", "batch_size"
-TRANSFER = (
-    "The learning rate that is best at the least value, used at each other one: the validation metric it loses there "
-    "against the best rate tried, linear in log(rate) between rates. Intervals redraw the noise of all runs. The best "
-    "rate lies between the two in brackets if each curve has one maximum. Shift: decades of the best rate for each "
-    "doubling, by least squares over the rates tried."
-)
+BATCH = "batch_size"
 
 
 def chapter(of: Axis, number: int, alone: bool) -> Chapter:
@@ -28,7 +24,7 @@ def chapter(of: Axis, number: int, alone: bool) -> Chapter:
     return Chapter(
         f"along{number}",
         title,
-        (headline(of), rates(of)),
+        (headline(of), rates(of), equivalents(of)),
         facts=facts(of),
         answer=tuple(sentences(of)),
         warnings=tuple(warnings(of)),
@@ -112,23 +108,6 @@ def fixed_words(of: Axis) -> str:
     return f" {capital(equal_samples(of)[2:])}." if equal_samples(of) else ""
 
 
-def x_axis(of: Axis) -> FigureAxis:
-    """Return the axis of the values, for a key of the model with its parameters."""
-    sizes = [point.parameters for point in of.points if point.parameters] if of.key.startswith(MODEL) else []
-    words = f" ({size_text(min(sizes))} to {size_text(max(sizes))} parameters)" if sizes else ""
-    whole = all(value.is_integer() for value in of.values)
-    ticks = tuple(int(value) for value in of.values) if whole else ()
-    return FigureAxis(of.words + words, log=min(of.values) > 0, ticks=ticks)
-
-
-def size_text(count: int) -> str:
-    """Write a number of parameters: 33k, 2.1M."""
-    for unit, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if count >= unit:
-            return f"{count / unit:.2g}{letter}" if count < 100 * unit else f"{count / unit:.0f}{letter}"
-    return str(count)
-
-
 def names_of(of: Axis) -> list[str]:
     """Return the contenders in their order."""
     return list(dict.fromkeys(point.contender for point in of.points))
@@ -164,12 +143,6 @@ def headline_table(of: Axis) -> Table:
     return Table(title, (CONTENDER, *heads, *more), rows, note, EVERYWHERE)
 
 
-def head(of: Axis, value: float) -> str:
-    """Return the title of a value's column, for a key of the model with its parameters."""
-    sizes = [point.parameters for point in of.points if point.value == value and point.parameters]
-    return f"{value:g}, {size_text(sizes[0])} parameters" if sizes and of.key.startswith(MODEL) else f"{value:g}"
-
-
 def cell(point: AxisPoint | None) -> Cell:
     """Return a headline, flagged where its tuning hit an edge or seeds failed."""
     if point is None:
@@ -198,78 +171,6 @@ def setting(point: AxisPoint, key: str) -> Cell:
     shown = short(value) if isinstance(value, float) else None if value is None else str(value)
     end = dict(point.edges).get(key)
     return Flagged(shown, f"{end} edge") if end else shown
-
-
-def rates(of: Axis) -> Section:
-    """Return the transfer of learning rates along the axis."""
-    parts = present(rate_figure(of), transfer_table(of))
-    return Section("rates", f"Learning-rate transfer along {of.words}", parts, (Records("rates", lambda: trials(of)),))
-
-
-def rate_figure(of: Axis) -> Figure | None:
-    """Return the metric against the learning rate: a panel for each contender, a line for each value."""
-    if not of.transfers:
-        return None
-    names = tuple(f"{of.words} {value:g}" for value in of.values)
-    panels = tuple((one.contender, rate_lines(of, one)) for one in of.transfers)
-    caption = (
-        f"Validation {of.metric} of tuning and final runs by learning rate, a line for each {of.words}. Ring: the best "
-        "rate of each."
-    )
-    return Figure("rates", f"Learning-rate transfer along {of.words}", LinePanels(panels, names), caption)
-
-
-def rate_lines(of: Axis, one: RateTransfer) -> Lines:
-    """Return a contender's curves."""
-    series = tuple(line for curve in one.curves for line in curve_lines(of, curve))
-    return Lines(series, FigureAxis(f"learning rate, {one.key}", log=True), FigureAxis(f"validation {of.metric}"))
-
-
-def curve_lines(of: Axis, curve: RateCurve) -> Iterator[FigureSeries]:
-    """Yield the curve of one value, and its best rate."""
-    name = f"{of.words} {curve.value:g}"
-    yield FigureSeries(name, curve.rates, curve.metric, mark="dot")
-    best = [value for rate, value in zip(curve.rates, curve.metric, strict=True) if math.isclose(rate, curve.best)]
-    yield FigureSeries(name, [curve.best], best, line="none", mark="ring", note="best")
-
-
-def transfer_table(of: Axis) -> Table:
-    """Return the best rate at each value and what the base's costs there."""
-    rows = [(one, curve) for one in of.transfers for curve in one.curves]
-    return table(
-        "Cost of the learning rate that is best at the least value",
-        rows,
-        (CONTENDER, lambda row: row[1].contender),
-        (TableColumn(of.words, "number"), lambda row: row[1].value),
-        (TableColumn("best rate", "estimate"), best_rate),
-        (TableColumn("cost of the base's rate", "estimate"), lambda row: row[1].cost),
-        (TableColumn("shift per doubling", "number", digits=2), lambda row: shift_in(row)),
-        note=TRANSFER,
-        outputs=EVERYWHERE,
-    )
-
-
-def best_rate(row: tuple[RateTransfer, RateCurve]) -> Cell:
-    """Return the best rate with those between which it lies, flagged where it is the last one tried."""
-    curve = row[1]
-    words = f"{short(curve.best, 3)} [{short(curve.low, 3)}, {short(curve.high, 3)}]"
-    return Flagged(words, f"{curve.edge} edge of the rates") if curve.edge else words
-
-
-def shift_in(row: tuple[RateTransfer, RateCurve]) -> float | None:
-    """Return the shift in the row of the largest value."""
-    return row[0].shift if row[1] is row[0].curves[-1] else None
-
-
-def trials(of: Axis) -> Iterator[FlatRow]:
-    """Yield every rate of every curve."""
-    for one in of.transfers:
-        for curve in one.curves:
-            shared = {"contender": one.contender, "key": one.key, "value": curve.value}
-            ends = {"best": curve.best, "best_low": curve.low, "best_high": curve.high, "edge": curve.edge}
-            ends |= {"transferred": curve.transferred, "shift": one.shift} | spread("cost", curve.cost)
-            for rate, metric in zip(curve.rates, curve.metric, strict=True):
-                yield shared | {"rate": rate, "val_metric": metric} | ends
 
 
 def chapters(axes: Sequence[Axis]) -> Iterator[Chapter]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = "NDArray[np.uint8]"
 """A picture (H, W, 3)."""
 SCHEMA = 1
+DEFAULT_TRIAL = -1
+"""The number of the trial with an optimizer's own values; those at points of the search box count from 0."""
 BUSY_SHARE = 0.1
 """A run whose threads waited this share of their time for a core has longer times than alone."""
 

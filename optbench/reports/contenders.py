@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
-from optbench.records import Status
+from optbench.records import DEFAULT_TRIAL, Status
 from optbench.reports.read.columns import RunRow, number_in
 from optbench.reports.read.run_rows import OPEN, PRUNED
 from optbench.reports.read.settings import searched_keys, settings_of
 from optbench.reports.read.study_file import CellEntry, Cells, planned_runs
 from optbench.reports.statistics.difference import Arm
+from optbench.reports.statistics.points import NO_GROUP
 from optbench.reports.statistics.scale import Scale, scale_of
 
 TUNE = "tune"
 OF_EVERY_VERSION = ("label", "choices", "workload", "evaluations_per_step")  # what a cell says of all its versions
-UNKNOWN = -1  # trial of a tuning run that does not say which it is
+UNKNOWN = -2  # trial of a tuning run that does not say which it is
 DONE = "done"  # stage of a cell whose final runs have ended
 NO_CELL: CellEntry = {"label": ""}  # of plain runs
 HEADLINES = {"test_metric": "test", "val_metric": "val"}
@@ -74,10 +75,15 @@ class Contender:
             runs = self.tuning.get(trial, []) if trial is not None else []
         return settings_of(runs[0], self.searched) if runs else {}
 
+    @property
+    def points(self) -> list[int]:
+        """The trials at points of the search box, in order: all but that of the optimizer's own values."""
+        return [trial for trial in sorted(self.tuning) if trial != DEFAULT_TRIAL]
+
     @cached_property
     def settings(self) -> dict[int, dict[str, object]]:
-        """The values of the searched keys in each trial."""
-        return {trial: settings_of(self.tuning[trial][0], self.searched) for trial in sorted(self.tuning)}
+        """The values of the searched keys in each trial at a point."""
+        return {trial: settings_of(self.tuning[trial][0], self.searched) for trial in self.points}
 
     @property
     def spent(self) -> tuple[int, float]:
@@ -94,8 +100,13 @@ class Contender:
         return statistics.fmean(values) if len(values) == len(runs) and values else None
 
     def scores(self) -> list[float | None]:
-        """Return the score of every trial, in their order."""
-        return [self.score(trial) for trial in sorted(self.tuning)]
+        """Return the score of every trial at a point, in their order."""
+        return [self.score(trial) for trial in self.points]
+
+    @property
+    def has_default(self) -> bool:
+        """True if one of the trials has the optimizer's own values."""
+        return DEFAULT_TRIAL in self.tuning
 
     def values(self, column: str) -> list[float]:
         """Return the known values of one column, of the final runs that succeeded."""
@@ -126,14 +137,16 @@ class Contender:
             name=self.name,
             values=tuple(sign * value for value in values),
             failed=self.failed,
-            scores=tuple(None if score is None else sign * score for score in self.scores()),
+            scores=tuple(None if (score := self.score(trial)) is None else sign * score for trial in trials),
             winner=trials.index(winner) if winner is not None else None,
             final_scores=tuple(sign * value for value in validated),
             seeds=tuple(seed for seed, _ in known),
             floor=self.scale(column).least_sd(statistics.fmean(values)) if values else 0.0,
             score_floor=self.scale("val").least_sd(statistics.fmean(validated)) if validated else 0.0,
             score_seeds=tuple(len(self.tuning[trial]) for trial in trials),
-            groups=tuple(self.tuning[trial][0]["group"] or 0 for trial in trials),
+            groups=tuple(
+                NO_GROUP if trial == DEFAULT_TRIAL else self.tuning[trial][0]["group"] or 0 for trial in trials
+            ),
             trivial=None if trivial is None else sign * trivial,
         )
 

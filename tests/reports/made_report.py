@@ -24,6 +24,7 @@ from optbench.reports.model.content import (
     ParetoPoint,
     Picture,
     Profile,
+    Regret,
     Report,
     Resources,
     Row,
@@ -179,6 +180,18 @@ def made_workload(
         curves=tuple(curve for who in names for curve in made_curves(who, level[who], records, direction)),
         bands=tuple(curve for who in names for curve in made_bands(who, level[who], records, direction)),
         budget_curves=tuple(made_budget_curve(who, level[who], sign) for who in names),
+        regret=tuple(
+            Regret(
+                who,
+                level[who],
+                Estimate(0.1 * (k + 1), n=1),
+                *(Estimate(0.2 / n, 0.01 / n, 0.5 / n, n) for n in (1, 4, 8)),
+                default_share=0.1 * (k + 1),
+                shares=tuple(Estimate(0.2 / n, 0.01 / n, 0.5 / n, n) for n in range(1, 9)),
+                default_failed=k == 3,
+            )
+            for k, who in enumerate(names)
+        ),
         sensitivity=tuple(made_sensitivity(k, who, level[who], sign) for k, who in enumerate(names)),
         to_target=tuple(
             made_to_target(k, who, kind) for kind in ("complete", "passing") for k, who in enumerate(names)

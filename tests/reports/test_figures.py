@@ -120,6 +120,7 @@ def test_a_damaged_file_of_hashes_is_no_error(tmp_path: Path, hashes: str) -> No
         bands=(),
         ladder=(),
         equivalent=(),
+        regret=(),
         sensitivity=(),
         budget_curves=(),
         pareto=(),

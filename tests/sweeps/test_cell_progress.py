@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from optbench.records import DEFAULT_TRIAL
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress
+from optbench.sweeps.scheduler.study_file import changed_settings
 from optbench.sweeps.scheduler.study_progress import StudyProgress, total_runs
 from optbench.sweeps.study.cells import FINAL, TUNE, PlannedRun
 from optbench.sweeps.study.expand import planned
@@ -285,3 +288,61 @@ def test_the_runs_are_a_function_of_the_outcomes() -> None:
     again = Simulation(study, lambda run: played.outcomes[run.run_id])
     assert [run.run_id for run in again.runs] == [run.run_id for run in played.runs]
     assert again.edges == played.edges
+
+
+# -- the optimizer's own values ----------------------------------------------------------------------------------------
+
+
+def points_of(cell: CellProgress) -> dict[int, Mapping[str, Any]]:
+    return {trial.number: trial.values for trial in cell.trials if trial.number != DEFAULT_TRIAL}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"sampler": "tpe"}, {"shortlist": 2}, {"extend_edges": True}, {"fresh_seeds": True}]
+)
+def test_the_optimizer_s_own_values_are_one_more_trial(more: dict[str, Any]) -> None:
+    """The points, and their numbers, seeds and run ids, stay as they are without it, whatever it scores."""
+    score = lambda run: lr_of(run)  # noqa: E731
+    plain, played = (
+        Simulation(study_of(trials=8, seeds=2, include_default=included, **more), score) for included in (False, True)
+    )
+    for cell in played.all.cells:
+        (own,) = (trial for trial in cell.trials if trial.number == DEFAULT_TRIAL)
+        settings = cell.cell.config.optimizer.settings
+        assert own.values.items() >= {f"optimizer.{key}": settings[key] for key in ("lr", "weight_decay")}.items()
+        assert own.group is None and own.runs[0].config.seed == cell.cell.config.seed
+        before = plain.of(cell.cell.label)
+        assert points_of(cell) == points_of(before)
+        first = [trial.runs[0].run_id for trial in cell.trials if trial.number != DEFAULT_TRIAL]
+        assert first == [trial.runs[0].run_id for trial in before.trials]
+    if "extend_edges" not in more:
+        assert total_runs(played.study, [cell.cell for cell in played.all.cells]) == len(played.runs)
+
+
+def test_the_optimizer_s_own_values_can_win() -> None:
+    study = study_of(trials=8, seeds=2, include_default=True)
+    own = {cell.label: cell.config.optimizer.settings["lr"] for cell in planned(study)[1]}
+    played = Simulation(study, lambda run: float(lr_of(run) in own.values()))
+    for cell in played.all.cells:
+        assert cell.winner is not None and cell.winner.number == DEFAULT_TRIAL
+        assert [(run.trial, lr_of(run)) for run in cell.finals] == [(DEFAULT_TRIAL, own[cell.cell.label])] * 2
+
+
+def test_own_values_beyond_the_box_lie_on_its_edge_and_none_on_no_edge() -> None:
+    (cell,) = planned(study_of("optimizer=lion", "optimizer.lr=tag(log,interval(1e-6,1e-5))", trials=4))[1]
+    rest = {d.key: 0.1 for d in cell.box.dimensions}
+    assert cell.box.edges({**rest, "optimizer.lr": 1e-4}, 0.1) == [("optimizer.lr", "high")]
+    assert cell.box.edges({**rest, "optimizer.lr": 0.0}, 0.1) == [("optimizer.lr", "low")]
+    assert cell.box.edges({**rest, "optimizer.lr": None}, 0.1) == []
+
+
+def test_without_a_search_there_are_no_own_values_to_add() -> None:
+    study = study_of("optimizer=lion", "optimizer.lr=1e-3", "optimizer.weight_decay=0.1", include_default=True, seeds=2)
+    played = Simulation(study, lambda run: 1.0)
+    assert [run.stage for run in played.runs] == [FINAL, FINAL]
+
+
+def test_an_older_study_has_no_own_values_and_is_not_changed_by_that() -> None:
+    study, _ = planned(study_of(trials=4))
+    settings = {key: value for key, value in study.as_dict().items() if key != "include_default"}
+    assert changed_settings({"settings": json.loads(json.dumps(settings))}, study) == []

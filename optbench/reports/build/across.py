@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from optbench.reports.build.answers import listed
 from optbench.reports.build.equivalence import over_workloads
+from optbench.reports.build.regret import at_defaults
 from optbench.reports.model.content import Across, Estimate, LeaveOneOut, Profile, Score, ToTarget, Workload
 from optbench.reports.statistics.difference import Arm
 from optbench.reports.statistics.measures import scores as measure
@@ -46,6 +47,7 @@ def across(workloads: Sequence[Workload], arms: Mapping[str, Sequence[Arm]], lev
                 minimum=own.weakest[1] if own else None,
                 weakest=own.weakest[0] if own else "",
                 by_workload=own.by_workload if own else {},
+                at_defaults=at_defaults(workloads, name),
                 equivalent=data.ratio if (data := over_workloads(workloads, name)) else Estimate(None),
                 equivalent_bound=data.bound if data else "",
             )

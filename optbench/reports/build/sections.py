@@ -72,7 +72,7 @@ def with_costs(contender: Contender, direction: str, headline: str, level: float
     each = len(tried) / len(contender.tuning)
     spent = evaluated_of(tried)
     column = HEADLINES[headline]
-    others = [mean_of_trial(contender.tuning[trial], column) for trial in sorted(contender.tuning)]
+    others = [mean_of_trial(contender.tuning[trial], column) for trial in contender.points]
     curve = budget_curve(contender.name, contender.scores(), direction, level, spent * each if spent else None, others)
     seconds = [run["train_seconds"] for run in tried if run["train_seconds"] is not None]
     return replace(

@@ -12,6 +12,7 @@ from optbench.reports.build import curves
 from optbench.reports.build.answers import answer, given_words, warnings
 from optbench.reports.build.equivalence import equivalent_budgets
 from optbench.reports.build.leaderboard import Entry, entries, ranges, row, trivial_of
+from optbench.reports.build.regret import regret_section
 from optbench.reports.build.sections import (
     costs_of,
     ladder_of,
@@ -198,6 +199,7 @@ def with_sections(
         sensitivity=sensitivities,
         to_target=target_section(contenders, ladder, evaluated, base.target, direction, level, times=fit.times),
         ladder=ladder_section(contenders, ladder, level),
+        regret=regret_section(contenders, base, level),
         equivalent=equivalents,
         not_equivalent=why_not,
         stability=stability_section(contenders, curves.losses_of(series), level),

@@ -110,7 +110,7 @@ def surface_of(side: Side) -> list[Point]:
     if rate is None or decay is None or floor is None:
         return []
     values = side.contender.settings
-    scores = dict(zip(sorted(side.contender.tuning), scores_of(side, floor), strict=True))
+    scores = dict(zip(side.contender.points, scores_of(side, floor), strict=True))
     found = []
     for trial, score in scores.items():
         x, y = (as_number(values[trial].get(key)) for key in (rate, decay))

@@ -14,6 +14,7 @@ from optbench.reports.model.sections import (
     curves,
     equivalent,
     leaderboard,
+    regret,
     sensitivity,
     targets,
     tuning,
@@ -65,6 +66,7 @@ def sections(workload: Workload, level: float) -> Iterator[Section]:
     yield curves.curves(workload)
     yield tuning.tuning_budget(workload)
     yield tuning.total_cost(workload)
+    yield regret.regret(workload)
     yield sensitivity.sensitivity(workload)
     yield sensitivity.heat_maps(workload)
     yield targets.to_target(workload)

@@ -20,6 +20,7 @@ from optbench.reports.model.rows import (
     Pair,
     ParetoPoint,
     Picture,
+    Regret,
     Resources,
     Row,
     Sensitivity,
@@ -71,6 +72,7 @@ class Workload:
     bands: tuple[Curve, ...] = ()
     """The means over seeds."""
     budget_curves: tuple[BudgetCurve, ...] = ()
+    regret: tuple[Regret, ...] = ()
     sensitivity: tuple[Sensitivity, ...] = ()
     to_target: tuple[ToTarget, ...] = ()
     ladder: tuple[LadderStep, ...] = ()
@@ -126,6 +128,8 @@ class Score:
     """The score on each workload that is scored."""
     equivalent: Estimate = field(default_factory=lambda: Estimate(None))
     """Geometric mean over workloads of the reference-equivalent budget over the contender's own."""
+    at_defaults: Estimate = field(default_factory=lambda: Estimate(None))
+    """Mean regret at defaults over workloads, as a share of the way from the trivial answer to the best trial."""
     equivalent_bound: str = ""
     """`at least` or `at most` if it is a bound, as on some workload."""
 

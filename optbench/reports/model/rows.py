@@ -163,6 +163,28 @@ class BudgetCurve:
 
 
 @dataclass(frozen=True, slots=True)
+class Regret:
+    """How much worse a contender is untuned, or after few trials, than its best trial; by validation, 0 is best."""
+
+    contender: str
+    best: float
+    """Score of its best trial, the own values included."""
+    default: Estimate
+    """Of the optimizer's own values; None if they were not tried, or failed."""
+    one: Estimate
+    four: Estimate
+    eight: Estimate
+    """This and the two above: of the best to expect of so many trials; the interval covers their order."""
+    default_share: float | None = None
+    """`default` over the distance from the trivial answer to the best trial of any contender."""
+    shares: tuple[Estimate, ...] = ()
+    """The same after 1, 2, ... trials; empty where the trivial answer is unknown."""
+    default_failed: bool = False
+    logarithms: bool = False
+    """True where distances are of logarithms: the metric spans decades."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sensitivity:
     """The metric against the learning rate, other values as the trials had them."""
 

@@ -13,7 +13,7 @@ from optbench.config.runconfig import sha256_of
 from optbench.config.values import as_typed
 from optbench.errors import printable
 from optbench.files import read_json_file
-from optbench.records import SCHEMA
+from optbench.records import DEFAULT_TRIAL, SCHEMA
 from optbench.reports.read.columns import COLUMNS, RunRow
 from optbench.reports.read.study_file import CellEntry
 from optbench.store.shapes import LARGEST, is_number
@@ -208,10 +208,11 @@ def check_types(row: Mapping[str, object]) -> None:
     """Raise TypeError for a value that is not of its column's type."""
     for name, (kind, _) in COLUMNS.items():
         value = row[name]
+        least = DEFAULT_TRIAL if name == "trial" else 0
         kinds = (int, float) if kind in (int, float) else (kind,)
         if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool)):
             raise TypeError(f"{name} is {value!r}")
-        if isinstance(value, (int, float)) and not (-LARGEST < value < LARGEST and (value >= 0 or name in SIGNED)):
+        if isinstance(value, (int, float)) and not (-LARGEST < value < LARGEST and (name in SIGNED or value >= least)):
             raise TypeError(f"{name} is {value!r}")
 
 

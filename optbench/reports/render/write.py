@@ -35,7 +35,7 @@ KINDS = ("html", "md", "json", CSV, "figures")
 TABLES = frozenset(  # every CSV file that a report may have
     {
         *("leaderboard", "verdicts", "runs", "curves", "bands", "budget_curves", "sensitivity", "to_target", "ladder"),
-        *("equivalent_budget", "axes", "rates", "axis_equivalents"),
+        *("equivalent_budget", "regret", "axes", "rates", "axis_equivalents"),
         *("stability", "resources", "pareto", "scores", "profiles", "leave_one_out", "failures", "skipped"),
     }
 )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 POINTS_DF = 6.0  # of the variance found here; chosen by simulation, as are the two constants below
 BEST_OF_HALVES = 0.5  # variance of the best of two halves over that of the best of one: 0.25 to 0.68
+NO_GROUP = -1  # of a trial that is at no point: the optimizer's own values, which other points would not change
 SPACINGS = 3  # best scores that are compared with the next one
 
 
@@ -29,7 +30,7 @@ def points_variance(
     known = [
         (score, group, noise / (seeds[index] if seeds else 1))
         for index, (score, group) in enumerate(zip(scores, groups, strict=False))
-        if score is not None
+        if score is not None and group != NO_GROUP
     ]
     best = [max(entry for entry in known if entry[1] == group) for group in sorted({group for _, group, _ in known})]
     if len(best) < 2:

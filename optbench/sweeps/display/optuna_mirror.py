@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optbench.records import DEFAULT_TRIAL
 from optbench.sweeps.display.optuna_storage import HOME, ensure_home, open_storage, safe_message, without_password
 from optbench.sweeps.search.optuna_tools import quietly
 
@@ -81,11 +82,12 @@ class OptunaStudies:
         self._known: dict[str, dict[int, tuple[str, float | None]]] = {}  # state and value of every trial, by study
 
     def write(self, name: str, cell: Cell) -> None:
-        """Add the ended trials of a cell that its study does not have.
+        """Add the ended trials of a cell that its study lacks, without the optimizer's own values, which need not
+        lie in the box.
 
         The result of an ended trial may change (pruned, then finished; failed, then rerun). Optuna's are final, so that
         all trials are then added anew."""
-        ended = {trial["trial"]: trial for trial in cell["trials"] if trial["state"] != "open"}
+        ended = {t["trial"]: t for t in cell["trials"] if t["state"] != "open" and t["trial"] != DEFAULT_TRIAL}
         if not ended or cell["direction"] is None:
             return
         if name not in self._known:

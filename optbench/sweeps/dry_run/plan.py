@@ -76,7 +76,7 @@ def row(scheduler: Scheduler, cell: Cell, result: ProbeResult | OptbenchError | 
         "box_name": cell.box_name,
         "box": cell.box.as_dict(),
         "given": list(cell.given),
-        "trials": study.trials if len(cell.box) else 0,
+        "trials": study.tried if len(cell.box) else 0,
         "runs": run_counts(scheduler, cell),
         "steps": config.steps,
         "batch_size": config.batch_size,
@@ -108,7 +108,7 @@ def run_counts(scheduler: Scheduler, cell: Cell) -> dict[str, dict[str, int]]:
     study = scheduler.study
     released = [run for run in scheduler.planned_runs if run.cell == cell.number]
     tried = len({run.run_id for run in released if is_prunable(run)}) // study.tune_seeds
-    tried = study.trials if len(cell.box) and study.sampler in LEARNING else tried
+    tried = study.tried if len(cell.box) and study.sampler in LEARNING else tried
     shortlisted = min(study.shortlisted, tried) if len(cell.box) else 0
     expected = {
         TUNE: tried * study.tune_seeds + shortlisted * study.shortlist_seeds,

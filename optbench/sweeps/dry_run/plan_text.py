@@ -65,6 +65,8 @@ def reservations(study: Study, tree: Mapping[str, Any]) -> list[str]:
         lines.append(f"--pruner {study.pruner} ends hopeless runs early, which takes less time")
     if tree["stops_early"]:
         lines.append("stop_at_target=true ends runs at the target, which takes less time")
+    if study.include_default and any(row["box"] for row in tree["cells"]):
+        lines.append("each search tries the optimizer's own values as one more trial (include_default)")
     if study.extend_edges:
         more = ROUNDS_OF_EXTENSION * study.tuning_runs(study.extension_trials)
         lines.append(f"--extend-edges may add up to {more} runs to every cell")

@@ -9,6 +9,7 @@ from typing import Any
 
 from optbench.config import Dimension
 from optbench.errors import ConfigError
+from optbench.records import DEFAULT_TRIAL
 from optbench.sweeps.search.search import GRID, SEQUENCES, Search, make_search, sampler_for
 from optbench.sweeps.study.cells import FINAL, TUNE, Cell, PlannedRun
 from optbench.sweeps.study.edges import rising_edges, score_noise
@@ -73,7 +74,10 @@ class CellProgress:
         self._score_open()
         points = self._search.ask() if self.is_tuned_by_trials else []
         if points:
-            self._open = [self._trial(len(self.trials) + i, point) for i, point in enumerate(points)]
+            first = self._point_count()
+            self._open = [self._trial(first + i, self._searched.at(point)) for i, point in enumerate(points)]
+            if self.study.include_default and len(self.cell.box) and not self.trials:
+                self._open.append(self._trial(DEFAULT_TRIAL, self.cell.own_values))
             self.trials += self._open
             return [run for trial in self._open for run in trial.runs]
         if self._shortlists <= self.extensions:
@@ -87,19 +91,23 @@ class CellProgress:
         for trial in self._open:
             trial.score = self._score(trial)
         if self._open and self._shortlists <= self.extensions:
-            self._search.tell([trial.score for trial in self._open])
+            self._search.tell([trial.score for trial in self._open if trial.number != DEFAULT_TRIAL])
         self._open = []
 
     def _new_search(self, sampler: str, count: int, seed: int, first: int = 0) -> Search:
         scrambles = self.study.scrambles if sampler in SEQUENCES else 1
         self._groups = self.study.groups if self.study.groups > 1 else scrambles
-        self._first = len(self.trials) - first if self.study.groups == 1 else 0  # the number of the point in turn 0
+        self._first = self._point_count() - first if self.study.groups == 1 else 0  # the number of the point in turn 0
         return make_search(sampler, self._searched, count, seed, first, scrambles)
 
-    def _trial(self, number: int, point: Sequence[float]) -> Trial:
-        values = self._searched.at(point)
-        first = self.cell.config.seed + (number * self.study.seeds_per_trial if self.study.fresh_seeds else 0)
-        group = (number - self._first) % self._groups if self._groups > 1 else None
+    def _point_count(self) -> int:
+        """Return the trials so far at points of the box."""
+        return sum(trial.number != DEFAULT_TRIAL for trial in self.trials)
+
+    def _trial(self, number: int, values: Mapping[str, Any]) -> Trial:
+        own = number * self.study.seeds_per_trial if self.study.fresh_seeds and number != DEFAULT_TRIAL else 0
+        first = self.cell.config.seed + own
+        group = (number - self._first) % self._groups if self._groups > 1 and number != DEFAULT_TRIAL else None
         seeds = range(first, first + self.study.tune_seeds)
         return Trial(number, values, [self.cell.run(TUNE, number, seed, values, group=group) for seed in seeds], group)
 
@@ -158,7 +166,7 @@ class CellProgress:
         if sampler == GRID and not (grown and len(self.box) == 1):
             sampler = "sobol"  # a grid has no next points within its box
         seed = self.study.search_seed + (self.extensions if grown else 0)
-        self._search = self._new_search(sampler, count, seed, 0 if grown else len(self.trials))
+        self._search = self._new_search(sampler, count, seed, 0 if grown else self._point_count())
         self.box, self.stage = self.box.joined(self._searched), TUNE
 
     def _beyond(self, count: int) -> Box:

@@ -22,7 +22,7 @@ from optbench.store import read_json, read_study, storage_errors, write_json
 from optbench.sweeps.executors.base import SCHEDULER_LOCK
 from optbench.sweeps.scheduler.cell_progress import DONE, CellProgress, Trial
 from optbench.sweeps.study.outcomes import PRUNED, Outcome
-from optbench.sweeps.study.study import BEFORE, CLASSIC, DEFAULT, STUDY_FILE, Study
+from optbench.sweeps.study.study import ADDED, BEFORE, CLASSIC, DEFAULT, STUDY_FILE, Study
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ def changed_settings(previous: Mapping[str, Any] | None, study: Study) -> list[s
     old = (previous or {}).get("settings")
     if not old:
         return []
+    old = {**ADDED, **old}
     if "shortlist" not in old:
         old = {**BEFORE, **old, "protocol": CLASSIC if old.get("protocol") == DEFAULT else old.get("protocol")}
     new = json.loads(json.dumps(study.as_dict()))

@@ -90,7 +90,7 @@ def runs_by_cell(study: Study, cells: Sequence[Cell]) -> dict[int, int]:
     With finalists=best one cell has final runs, and nobody knows which: they are left out."""
     finals = study.seeds if study.finalists == "each" else 0
     return {
-        c.number: (study.tuning_runs(study.trials) if len(c.box) else 0 if study.seeds else study.tune_seeds) + finals
+        c.number: (study.tuning_runs(study.tried) if len(c.box) else 0 if study.seeds else study.tune_seeds) + finals
         for c in cells
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optbench.config import RunConfig, Variation
+from optbench.config.trees import flatten, leaf
 from optbench.sweeps.study.space import Box
 
 TUNE, FINAL = "tune", "final"
@@ -47,6 +48,12 @@ class Cell:
         if not self.box.dimensions:
             return self.config
         return self.variation.at(self.box.at([0.0] * len(self.box.dimensions)))
+
+    @property
+    def own_values(self) -> dict[str, Any]:
+        """The configuration's own values of what is searched."""
+        leaves = flatten(self.config.as_dict())
+        return {d.key: leaf(leaves, d.key) for d in self.box.dimensions}
 
     @property
     def evaluated_samples(self) -> float:

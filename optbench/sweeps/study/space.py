@@ -27,12 +27,13 @@ class Box:
         return {d.key: value_at(d, u) for d, u in zip(self.dimensions, point, strict=False)}
 
     def edges(self, values: Mapping[str, Any], share: float) -> list[tuple[str, str]]:
-        """Return (key, "low" | "high") for every interval with a value in its outermost `share`."""
+        """Return (key, "low" | "high") for every interval with a value in its outermost `share`, or beyond it."""
         found = []
         for dimension in self.dimensions:
-            if dimension.values:
+            value = values[dimension.key]
+            if dimension.values or not isinstance(value, (int, float)):  # an optimizer's own value may be none
                 continue
-            u = position(dimension, values[dimension.key])
+            u = position(dimension, value)
             if u < share or u > 1 - share:
                 found.append((dimension.key, "low" if u < share else "high"))
         return found
@@ -88,7 +89,9 @@ def rounded(value: float) -> float:
 
 
 def position(dimension: Dimension, value: float) -> float:
-    """Return the coordinate of a value; the inverse of `value_at`."""
+    """Return the coordinate of a value; the inverse of `value_at`. Minus infinity for what a logarithm excludes."""
+    if (dimension.log and value <= 0) or (dimension.one_minus and value >= 1):
+        return -math.inf if dimension.log else math.inf
     low, high = on_scale(dimension, dimension.low), on_scale(dimension, dimension.high)
     return (on_scale(dimension, value) - low) / (high - low)
 

@@ -31,6 +31,8 @@ BEFORE: Mapping[str, Any] = {
     "paired": False,
 }
 """The settings of studies from before there were these settings."""
+ADDED: Mapping[str, Any] = {"include_default": False}
+"""Settings that studies got later, which they had by this value without saying so."""
 WILCOXON_SEEDS = 5  # four pairs can be significant at 10 %; only with a fifth seed does that save a run
 
 
@@ -66,6 +68,7 @@ class Study:
     more_budgets: Mapping[str, tuple[Share, ...]]
     """Further budgets of some optimizers, by name: {adamw: [0.5, 2]} is a ladder for the reference alone."""
     extend_edges: bool
+    include_default: bool
     allow_unequal: bool
     searched: bool
     finalists: Literal["each", "best"]
@@ -94,6 +97,11 @@ class Study:
     def seeds_per_trial(self) -> int:
         """The seeds that a trial may take: its own, and those of the shortlist."""
         return self.tune_seeds + (self.shortlist_seeds if self.shortlisted else 0)
+
+    @property
+    def tried(self) -> int:
+        """The trials of a searched cell: the points, and the optimizer's own values if they are included."""
+        return self.trials + self.include_default
 
     def tuning_runs(self, trials: int) -> int:
         """Return the runs of this many trials of a cell, with their shortlist."""

@@ -22,6 +22,10 @@ EQUIVALENT = (
     "Equivalent budget: how many times the contender's data the reference needs for its result, the geometric mean of "
     "the budgets that stand for the contender on each workload. "
 )
+AT_DEFAULTS = (
+    "Regret at defaults: what the optimizer's own values lose against its best trial, as a share of the way from the "
+    "trivial answer to the best trial of all; the mean over workloads. "
+)
 
 
 def across(of: Across) -> Chapter:
@@ -47,7 +51,9 @@ def scores(of: Across) -> Section:
         (TableColumn("AlgoPerf score", "estimate"), lambda one: one.score),
         (TableColumn("speed-up", "estimate"), lambda one: one.speed_up),
         (TableColumn("equivalent budget", "cost"), equivalent),
-        note=f"{TIMED if timed else ''}{NOTE}{EQUIVALENT if known else ''}{of.note}",
+        (TableColumn("regret at defaults", "number", digits=3), lambda one: one.at_defaults.value),
+        note=f"{TIMED if timed else ''}{NOTE}{EQUIVALENT if known else ''}"
+        f"{AT_DEFAULTS if any(one.at_defaults.value is not None for one in of.scores) else ''}{of.note}",
         outputs=EVERYWHERE,
     )
     drawable = any(one.mean.value is not None for one in of.scores)

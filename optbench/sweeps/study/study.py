@@ -23,7 +23,6 @@ GROUP = "protocol"
 DEFAULT, CLASSIC = "default", "classic"
 STUDY_FILE = "study.json"
 BEFORE: Mapping[str, Any] = {
-    "more_budgets": {},
     "shortlist": 0,
     "shortlist_seeds": 2,
     "scrambles": 1,
@@ -31,7 +30,7 @@ BEFORE: Mapping[str, Any] = {
     "paired": False,
 }
 """The settings of studies from before there were these settings."""
-ADDED: Mapping[str, Any] = {"include_default": False}
+ADDED: Mapping[str, Any] = {"include_default": False, "more_budgets": {}}
 """Settings that studies got later, which they had by this value without saying so."""
 WILCOXON_SEEDS = 5  # four pairs can be significant at 10 %; only with a fifth seed does that save a run
 

@@ -28,6 +28,16 @@ class StandingDocument(TypedDict):
     first: float | None
     """P(best) by this score."""
     ranks: dict[str, Sequence[int]]
+    weakest: str
+    """The workload of the least score."""
+    minimum: float | None
+    """That score."""
+    by_workload: dict[str, float]
+    equivalent: EstimateDocument
+    """Reference-equivalent budget over its own, geometric mean over workloads."""
+    equivalent_bound: str
+    """`at least` or `at most` if it is a bound."""
+    regret_at_defaults: float | None
     failed: int
     speed: float | None
     state: float | None
@@ -82,6 +92,8 @@ class VerdictDocument(TypedDict, total=False):
     few_seeds: bool
     criteria: list[CriterionDocument]
     standings: list[StandingDocument]
+    held_equal: str
+    """What all contenders had alike, in words."""
     level: float
     interval_level: float | None
     """Of the criteria's intervals; higher where several comparisons are corrected. Absent from old files: `level`."""

@@ -157,6 +157,7 @@ def verdict_document(of: ReproducedClaim) -> VerdictDocument:
         "few_seeds": claim.few,
         "criteria": [cast("CriterionDocument", asdict(one)) for one in claim.criteria],
         "standings": standings(of.report),
+        "held_equal": held_equal(of.results),
         "level": of.report.level,
         "interval_level": claim.level,
         "device": "; ".join(distinct(run["hardware"] for run in runs)),
@@ -203,12 +204,34 @@ def standings(report: Report) -> list[StandingDocument]:
             "mean_rank": estimate_document(score.mean_rank),
             "first": score.rank_first,
             "ranks": {workload: ranks[workload][score.contender] for workload in ranks},
+            "weakest": score.weakest,
+            "minimum": score.minimum,
+            "by_workload": dict(score.by_workload),
+            "equivalent": estimate_document(score.equivalent),
+            "equivalent_bound": score.equivalent_bound,
+            "regret_at_defaults": score.at_defaults.value,
             "failed": sum(row.failed for w in report.workloads for row in w.rows if row.contender == score.contender),
             "speed": mean_ratio(report, score.contender, speed_of),
             "state": mean_ratio(report, score.contender, state_of),
         }
         for score in scores
     ]
+
+
+def held_equal(results: Results) -> str:
+    """Return what a study gave to all contenders alike, in words; empty for runs of several studies or of none."""
+    settings = next(iter(results.studies.values()))["settings"] if len(results.studies) == 1 else {}
+    if not settings.get("searched"):
+        return ""
+    own = " and the optimizer's own values" if settings.get("include_default") else ""
+    again = f", the best {settings['shortlist']} run again" if settings.get("shortlist") else ""
+    parts = [
+        "the same samples through gradient evaluations",
+        f"{settings['trials']} points of each one's search box{own}{again}",
+        f"{settings['seeds']} fresh final seeds, the same for all" if settings.get("paired") else "",
+        "no recipes" if settings.get("recipes") is False else "",
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def estimate_document(of: Estimate) -> EstimateDocument:

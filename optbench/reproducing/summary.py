@@ -18,7 +18,17 @@ from optbench.trackers.console import duration
 START, END = "<!-- results -->", "<!-- /results -->"
 MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device", "cost")
-BOARD = ("", "contender", "score", "P(best)", "speed", "state")
+BOARD = (
+    "",
+    "contender",
+    "score",
+    "P(best)",
+    "least score",
+    "equivalent budget",
+    "regret at defaults",
+    "speed",
+    "state",
+)
 ORDER = ("supported", "not supported", "mixed", "undecided", "not testable here")
 LONGEST = 200  # characters of the evidence of a row
 COUNT = re.compile(r", n = \d+ \w+$")
@@ -81,15 +91,15 @@ def decisive(tree: VerdictDocument) -> str:
 def leaderboard(tree: VerdictDocument, base: str) -> str:
     """Return the contenders of a study over all of its workloads."""
     standings, title = tree.get("standings", []), tree.get("title", "")
-    workloads = list(standings[0]["ranks"])
-    head = [*BOARD[:4], *(f"rank on {name}" for name in workloads), *BOARD[4:]]
     rows = [
         [
             str(place),
             f"`{one['contender']}`",
             with_interval(one["iqm"]),
-            "" if one["first"] is None else f"{100 * one['first']:.0f} %",
-            *(rank_range(one["ranks"][name]) for name in workloads),
+            share(one["first"]),
+            "" if one["minimum"] is None else f"{one['minimum']:.2f} ({one['weakest']})",
+            f"{one['equivalent_bound']} {with_interval(one['equivalent'])}".strip(),
+            share(one["regret_at_defaults"]),
             ratio(one["speed"]),
             ratio(one["state"]),
         ]
@@ -98,20 +108,22 @@ def leaderboard(tree: VerdictDocument, base: str) -> str:
     folder = f"{base}{name_of(tree)}"
     where = ", ".join(word for word in (tree.get("device"), f"{tree.get('seeds')} seeds") if word)
     claim = f"{cell(title)}: {verdict_of(tree)}."
-    end = f"`{tree.get('command') or tree.get('slug')}` ({where}): [report]({folder}/report.md). **{claim}**"
-    return "\n".join([f"![{title}]({folder}/runs.png)", "", *table(head, rows), "", end])
+    equal = f"Held equal: {words}. " if (words := tree.get("held_equal")) else ""
+    end = f"{equal}`{tree.get('command') or tree.get('slug')}` ({where}): [report]({folder}/report.md). **{claim}**"
+    return "\n".join([f"![{title}]({folder}/runs.png)", "", *table(BOARD, rows), "", end])
+
+
+def share(value: float | None) -> str:
+    """Return a share as per cent, empty if unknown."""
+    return "" if value is None else f"{100 * value:.0f} %"
 
 
 def with_interval(of: EstimateDocument) -> str:
-    """Return an estimate with its interval."""
+    """Return an estimate with its interval, empty if unknown."""
+    if of["value"] is None:
+        return ""
     interval = "" if of["low"] is None or of["high"] is None else f" [{of['low']:.2f}, {of['high']:.2f}]"
     return f"{of['value']:.2f}{interval}"
-
-
-def rank_range(ranks: Sequence[int]) -> str:
-    """Return `3`, or `1-4`."""
-    low, high = ranks
-    return str(low) if low == high else f"{low}-{high}"
 
 
 def ratio(value: float | None) -> str:

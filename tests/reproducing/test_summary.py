@@ -62,11 +62,20 @@ STANDINGS = [
         "first": first,
         "mean_rank": {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2},
         "ranks": {"vit": ranks, "mlp": [2, 2]},
+        "weakest": "mlp",
+        "minimum": value - 0.2,
+        "by_workload": {"vit": value + 0.2, "mlp": value - 0.2},
+        "equivalent": {"value": needs, "low": None, "high": None, "n": 2},
+        "equivalent_bound": "at least" if needs else "",
+        "regret_at_defaults": 0.125 if needs else None,
         "failed": 0,
         "speed": speed,
         "state": 1.0,
     }
-    for name, value, first, ranks, speed in (("lion", 0.9, 0.75, [1, 1], 1.125), ("adamw", 0.7, None, [1, 2], None))
+    for name, value, first, ranks, speed, needs in (
+        ("lion", 0.9, 0.75, [1, 1], 1.125, 1.5),
+        ("adamw", 0.7, None, [1, 2], None, None),
+    )
 ]
 
 
@@ -77,13 +86,15 @@ def test_a_leaderboard_is_written_between_its_marks(published: Path, call: Call)
     summarise = ["reproduce", "--summary", "-o", published]
     code, _, err = call(*summarise)
     assert code == 2 and "no leaderboard first-cpu is published" in err and "Published: none" in err
-    tree = verdict("first", standings=STANDINGS, command="optbench reproduce first")
+    tree = verdict("first", standings=STANDINGS, command="optbench reproduce first", held_equal="8 points")
     (published / "first-cpu" / "verdict.json").write_text(json.dumps(tree))
     assert call(*summarise)[0] == 0
     text = file.read_text()
     assert "![first | wins](results/claims/first-cpu/runs.png)" in text.partition("<!-- /leaderboard -->")[0]
-    assert "| 1 | `lion` | 0.90 [0.80, 1.00] | 75 % | 1 | 2 | 1.12 x | 1.00 x |" in text
-    assert "| 2 | `adamw` | 0.70 [0.60, 0.80] |  | 1-2 | 2 |  | 1.00 x |" in text
+    line = "| 1 | `lion` | 0.90 [0.80, 1.00] | 75 % | 0.70 (mlp) | at least 1.50 | 12 % | 1.12 x | 1.00 x |"
+    assert line in text
+    assert "| 2 | `adamw` | 0.70 [0.60, 0.80] |  | 0.50 (mlp) |  |  |  | 1.00 x |" in text
+    assert "\nHeld equal: 8 points. `optbench reproduce first` (a cpu x 2, 3 seeds)" in text
     assert call(*summarise, "--check")[0] == 0
     (published / "first-cpu" / "verdict.json").write_text(json.dumps(tree | {"standings": STANDINGS[::-1]}))
     assert call(*summarise, "--check")[0] == 3

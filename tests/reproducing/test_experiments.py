@@ -10,7 +10,7 @@ from optbench.sweeps.options import SweepOptions
 
 FOLDER = find.experiments_folder()
 ALL = [(slug, scale) for slug in find.slugs(FOLDER) for scale in find.find(slug, FOLDER).scales]
-MANY_CELLS = {("who-wins", "gpu")}
+MANY_CELLS = {("who-wins", "cpu"), ("who-wins", "gpu")}
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,13 @@ from made_report import NAMES, NASTY, bare_report, failed_report, made_pictures,
 from optbench.errors import OptbenchError
 from optbench.reports.model.chapters import document
 from optbench.reports.model.content import Estimate, Report
+from optbench.reports.model.figure import FigureAxis
 from optbench.reports.model.table import Whisker
 from optbench.reports.render.html.markup import Markup, join, printable, tag
 from optbench.reports.render.html.packing import differences, packed
 from optbench.reports.render.html.page import script, to_html
 from optbench.reports.render.html.pictures import Album, gallery
-from optbench.reports.render.html.plots import label
+from optbench.reports.render.html.plots import axis, label
 from optbench.reports.render.html.runs import yaml
 from optbench.reports.render.html.whisker import scale
 from optbench.reports.render.write import write_report
@@ -344,6 +345,20 @@ def test_elements_escape_what_is_not_markup() -> None:
 def test_packing_writes_nonfinite_numbers_as_null() -> None:
     text = zlib.decompress(base64.b64decode(packed({"a": [1, math.nan, {"b": math.inf}]}))).decode()
     assert text == '{"a":[1,null,{"b":null}]}'
+
+
+def test_packing_writes_any_sequence_as_a_list() -> None:
+    text = zlib.decompress(base64.b64decode(packed({"x": range(1, 4), "y": (0.5, None)}))).decode()
+    assert text == '{"x":[1,2,3],"y":[0.5,null]}'
+
+
+def test_ticks_of_a_short_logarithmic_axis_are_round_numbers() -> None:
+    of = FigureAxis("samples", log=True)
+    assert axis(of, [17_600, 96_000])["values"] == [20_000.0, 50_000.0]
+    assert axis(of, [5e-4, 2e-2])["values"] == [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
+    assert axis(of, [1e-4, 1e-1])["every"] == 1 and "values" not in axis(of, [1e-4, 1e-1])
+    assert "values" not in axis(of, [2.1, 4.9]), "one round number alone says nothing"
+    assert axis(FigureAxis("steps", log=True, ticks=(100, 400)), [100, 400])["values"] == (100, 400)
 
 
 def test_nothing_heavy_is_loaded() -> None:

@@ -12,9 +12,8 @@ from optbench.reports.model.rows import BudgetCurve, Estimate
 from optbench.reports.model.table import CONTENDER, Cell, Table, TableColumn
 
 TOTAL = (
-    "The metric to expect of the trial that validation chooses among n, in random order, against what these n trials "
-    "(with their share of the shortlist's seeds) and one final run cost. A dot for each n. It is the metric of the "
-    "tuning runs themselves; luck of the choice is in it on validation, not on test."
+    "The metric to expect of the trial that validation chooses among n, tried in random order. Cost: these n trials, "
+    "with their share of the shortlist's seeds, and one final run. The metric is that of the tuning runs."
 )
 CAPTION = "The best validation metric to expect after so many of a contender's trials, tried in random order."
 
@@ -86,9 +85,9 @@ def cost_figure(curves: Sequence[BudgetCurve], unit: Unit, quality: str) -> Figu
     if not curves or any(len(own) < len(curve.trials) for own, curve in zip(costs, curves, strict=True)):
         return None
     series = tuple(FigureSeries(c.contender, x, c.headline, mark="dot") for c, x in zip(curves, costs, strict=True))
-    axis = FigureAxis(f"{UNITS[unit]}: n trials and one final run", log=True)
+    axis = FigureAxis(f"{UNITS[unit]}, tuning included", log=True)
     lines = Lines(series, axis, FigureAxis(f"expected {quality}"))
-    return Figure(f"total-{unit}", f"Quality against total {unit}", lines, TOTAL)
+    return Figure(f"total-{unit}", f"Quality against total {unit}", lines, "A dot for each number of trials.")
 
 
 def cost_table(curves: Sequence[BudgetCurve], workload: Workload) -> Table:
@@ -108,7 +107,7 @@ def cost_table(curves: Sequence[BudgetCurve], workload: Workload) -> Table:
         )
         for c in curves
     )
-    return Table("Quality and cost of n trials", columns, rows, TOTAL, folded=True)
+    return Table("Quality and cost of n trials", columns, rows, TOTAL)
 
 
 def total(curve: BudgetCurve, n: int, unit: Unit) -> float | None:

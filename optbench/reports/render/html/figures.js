@@ -181,7 +181,7 @@ function axisLook(axis) {
   };
   if (axis.range) look.range = axis.range;
   if (axis.every) Object.assign(look, { tick0: 0, dtick: axis.every });
-  if (axis.values) Object.assign(look, { tickvals: axis.values, ticktext: axis.values.map((n) => n.toLocaleString("en")) });
+  if (axis.values) Object.assign(look, { tickvals: axis.values, ticktext: axis.values.map((n) => (n < 1 ? String(n) : n.toLocaleString("en"))) });
   if (axis.labels) Object.assign(look, { tickvals: axis.labels.map((_, i) => i), ticktext: axis.labels, showgrid: false, autorange: "reversed" });
   return look;
 }

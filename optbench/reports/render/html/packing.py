@@ -31,7 +31,12 @@ def packed(data: object) -> Markup:
 
 def compact(data: object) -> str:
     """Return JSON without spaces. Raises ValueError where something is not finite."""
-    return json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
+    return json.dumps(data, separators=(",", ":"), allow_nan=False, default=listed)
+
+
+def listed(value: object) -> object:
+    """Return a sequence that JSON does not know, such as a range, as a list; anything else as text."""
+    return list(value) if isinstance(value, Sequence) else str(value)
 
 
 def curve_data(curve: Curve, who: int) -> dict[str, object]:

@@ -120,9 +120,17 @@ def axis(of: FigureAxis, values: Sequence[float] = ()) -> Plot:
     data |= {"values": of.ticks} if of.ticks else {}
     if of.whole:
         data["every"] = math.ceil(high / 10)
-    if of.log and not of.ticks and low > 0 and high / low >= DECADES:
-        data["every"] = 1  # a power of ten
+    if of.log and not of.ticks and low > 0:
+        few = round_numbers(low, high) if high / low < DECADES else []
+        data |= {"values": few} if len(few) > 1 else {"every": 1} if high / low >= DECADES else {}  # 1: a power of ten
     return data | ({"range": of.limits} if of.limits else {})
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """Return the numbers 1, 2 and 5 times a power of ten between two positive ones."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    return [number for number in every if low <= number <= high]
 
 
 def label(text: str, length: int = LABEL) -> str:

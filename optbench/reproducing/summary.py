@@ -13,6 +13,7 @@ from pathlib import Path
 from optbench.errors import ConfigError
 from optbench.reports.render.write import write_text
 from optbench.reproducing.document import EstimateDocument, VerdictDocument, folder_name
+from optbench.reproducing.find import FOLDER, slugs
 from optbench.trackers.console import duration
 
 START, END = "<!-- results -->", "<!-- /results -->"
@@ -34,15 +35,17 @@ LONGEST = 200  # characters of the evidence of a row
 COUNT = re.compile(r", n = \d+ \w+$")
 
 
-def section(verdicts: Sequence[VerdictDocument], base: str) -> str:
-    """Return the table of the verdicts. `base`: the path from the file to the folder of the verdicts."""
+def section(verdicts: Sequence[VerdictDocument], base: str, waiting: Sequence[str] = ()) -> str:
+    """Return the table of the verdicts. `base`: the path from the file to the folder of the verdicts. `waiting`: claims
+    without one."""
+    none = [f"Not run yet in their present design: {', '.join(waiting)}."] if waiting else []
     if not verdicts:
-        return "No claim has been published yet."
+        return " ".join(["No claim has been published yet.", *none])
     kinds = [verdict_of(tree).partition(" (")[0] for tree in verdicts]
     counts = [f"{word} {kinds.count(word)}" for word in ORDER if word in kinds]
     total = f"Of {len(verdicts)} verdicts: {', '.join(counts)}."
     cost = "Cost: the seconds of all runs together."
-    return "\n".join([*table(HEADER, [row(tree, base) for tree in verdicts]), "", f"{total} {cost}"])
+    return "\n".join([*table(HEADER, [row(tree, base) for tree in verdicts]), "", " ".join([total, cost, *none])])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -149,7 +152,9 @@ def rewritten(file: Path, verdicts: Sequence[VerdictDocument], folder: Path) -> 
     if not start or not end:
         raise ConfigError(f"{file}: no marks for the table", f"Add {START} and {END} where the table belongs")
     base = path_from(file, folder)
-    whole = f"{before}{START}\n{section(verdicts, base)}\n{END}{after}"
+    published = {tree.get("slug") for tree in verdicts}
+    waiting = [slug for slug in slugs(folder.resolve().parents[1] / FOLDER) if slug not in published]
+    whole = f"{before}{START}\n{section(verdicts, base, waiting)}\n{END}{after}"
     boards = {name_of(tree): tree for tree in verdicts if tree.get("standings")}
 
     def board(match: re.Match[str]) -> str:

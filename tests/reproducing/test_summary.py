@@ -49,6 +49,14 @@ def test_the_section_is_written_checked_and_goes_stale(published: Path, call: Ca
     linked = "[first](results/claims/first-cpu/report.md): first \\| wins"
     assert f"| {linked} | **supported** | 3 (few) | {decided} | cpu, a cpu x 2 | 2 min 5 s |" in text
     assert "Of 2 verdicts: supported 1, not supported 1. Cost: the seconds of all runs together." in text
+    assert "Not run yet" not in text
+    for slug in ("second", "third", "fourth"):
+        (published.parent.parent / "experiments" / slug).mkdir(parents=True)
+        (published.parent.parent / "experiments" / slug / "study.yaml").write_text("")
+    assert call(*check)[0] == 3
+    assert call("reproduce", "--summary", "-o", published)[0] == 0
+    text = (published.parent.parent / "README.md").read_text()
+    assert "all runs together. Not run yet in their present design: fourth, third.\n" in text
     assert "[second](claims/second-cpu/report.md)" in (published.parent / "README.md").read_text()
     assert call(*check)[0] == 0
     (published / "first-cpu" / "verdict.json").write_text(json.dumps(verdict("first", "inconclusive")))

@@ -93,7 +93,7 @@ class VerdictDocument(TypedDict, total=False):
     criteria: list[CriterionDocument]
     standings: list[StandingDocument]
     held_equal: str
-    """What all contenders had alike, in words."""
+    """The settings that all contenders had alike, in words."""
     level: float
     interval_level: float | None
     """Of the criteria's intervals; higher where several comparisons are corrected. Absent from old files: `level`."""

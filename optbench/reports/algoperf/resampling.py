@@ -46,7 +46,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How times become scores."""
+    """The scoring of times."""
 
     held_out: Mapping[str, Sequence[str]]
     """Variants by workload."""

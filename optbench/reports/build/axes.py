@@ -1,4 +1,4 @@
-"""What changes along each numeric axis of a study: headline, span, and the transfer of learning rates."""
+"""Measure headline, span and the transfer of learning rates along each numeric axis of a study."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class AxisPoint:
 
 @dataclass(frozen=True, slots=True)
 class AxisSpan:
-    """How much a contender's headline changes along the axis: its largest mean minus its least."""
+    """A contender's largest mean of the headline along the axis minus its least."""
 
     contender: str
     span: Estimate
@@ -58,7 +58,7 @@ class RateCurve:
     transferred: float | None = None
     """The metric at the base's best rate, linear in log(rate) between the rates tried; None beyond them."""
     cost: Estimate = NO_COST
-    """What that loses against the best rate."""
+    """The loss of that against the best rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class RateTransfer:
 
 @dataclass(frozen=True, slots=True)
 class AxisEquivalent:
-    """How many times a contender's data the reference needs at one value of the axis."""
+    """The data that the reference needs over the contender's own, at one value of the axis."""
 
     value: float
     budget: EquivalentBudget
@@ -92,7 +92,7 @@ class Axis:
     words: str
     """The key in words: batch size."""
     workload: str
-    """What the workloads share."""
+    """The name that the workloads share."""
     metric: str
     direction: str
     headline_name: str

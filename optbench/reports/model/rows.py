@@ -164,7 +164,7 @@ class BudgetCurve:
 
 @dataclass(frozen=True, slots=True)
 class Regret:
-    """How much worse a contender is untuned, or after few trials, than its best trial; by validation, 0 is best."""
+    """A contender untuned, or after few trials, against its best trial: the distance by validation, 0 is best."""
 
     contender: str
     best: float

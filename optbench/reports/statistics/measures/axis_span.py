@@ -1,4 +1,4 @@
-"""How much a tuned contender changes along an axis: the largest of its means minus the least.
+"""The span of a tuned contender along an axis: the largest of its means minus the least.
 
 The upper end is the largest upper end of |difference| over all pairs of values, each at the level of one pair: the pair
 with the largest true difference alone covers it (an intersection-union test; Berger, 1982). So a span below a margin

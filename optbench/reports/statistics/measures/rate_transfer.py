@@ -40,7 +40,7 @@ class Curve:
     finals: tuple[float, ...]
     """Runs of one setting on fresh seeds, which tell the noise of a run."""
     floor: float
-    """What a failed rate counts as: the trivial answer."""
+    """The trivial answer, which a failed rate counts as."""
     least_sd: float = 0.0
     """The least standard deviation of a run that the metric's resolution allows."""
 

@@ -4,8 +4,8 @@ The upper end is the largest upper end of |difference| over all pairs of values,
 with the largest true difference alone covers it (an intersection-union test; Berger, 1982). So a span below a margin
 says what equivalence tests of all pairs say together, with no correction. The lower end is the largest lower end over
 the pairs, at a level that holds for all of them at once (Bonferroni), since the pair with the largest difference was
-chosen by the data. Selection variance and the seeds are in each difference. Coverage is 95 to 99.9 % in simulations:
-few seeds and many equal means make it wide.
+chosen by the data. Selection variance and the seeds are in each difference. Few seeds and many equal means make the
+interval wide. The slow tests measure coverage.
 """
 
 from __future__ import annotations

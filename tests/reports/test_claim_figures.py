@@ -155,14 +155,28 @@ def test_many_maps_stand_in_rows_and_a_rate_of_zero_has_none() -> None:
     assert data and data.maps == (one,)
 
 
-def test_the_best_stands_on_top_with_its_ranks() -> None:
+def test_the_best_stands_on_top_with_its_scores_by_workload() -> None:
     across = made_report().across
     assert across is not None
     with style():
         left, right = standings(across, {}).axes
     names = [label.get_text() for label in left.get_yticklabels()]
     best = max(across.scores, key=lambda score: score.mean.value or 0.0)
-    assert names[-1] == best.contender and len(right.lines) == 2 * len(names) * len(across.ranks)
+    assert names[-1] == best.contender
+    (image,) = right.images
+    workloads = [label.get_text() for label in right.get_xticklabels()]
+    assert set(workloads) == set(best.by_workload)
+    assert list(image.get_array()[-1]) == [best.by_workload[name] for name in workloads]
+    written = {(round(text.get_position()[0]), round(text.get_position()[1])): text.get_text() for text in right.texts}
+    assert written[0, len(names) - 1] == f"{best.by_workload[workloads[0]]:.2f}"
+
+
+def test_standings_without_scores_by_workload_have_one_panel() -> None:
+    across = made_report().across
+    assert across is not None
+    bare = replace(across, scores=tuple(replace(one, by_workload={}) for one in across.scores))
+    with style():
+        assert len(standings(bare, {}).axes) == 1
 
 
 def test_a_row_that_cannot_be_tested_is_told_from_an_undecided_one() -> None:

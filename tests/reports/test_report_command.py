@@ -163,6 +163,13 @@ def test_a_generated_study_has_every_section(tmp_path: Path, call: Call) -> None
 # -- watching ----------------------------------------------------------------------------------------------------------
 
 
+def written_at_once(file: Path, text: str) -> None:
+    """Write a file as sweeps do: a reader sees all of it or nothing."""
+    beside = file.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(file)
+
+
 def test_watching_follows_a_sweep_to_its_end(study: Path, call: Call, tmp_path: Path) -> None:
     done = {file: file.read_text() for file in study.glob("*/result.json")}
     tree = json.loads((study / "study.json").read_text())
@@ -173,10 +180,10 @@ def test_watching_follows_a_sweep_to_its_end(study: Path, call: Call, tmp_path: 
         time.sleep(1.0)
         for file, text in sorted(done.items()):
             time.sleep(0.05)
-            file.write_text(text)
+            written_at_once(file, text)
         for cell in tree["cells"]:
             cell["stage"] = "done"
-        (study / "study.json").write_text(json.dumps(tree))
+        written_at_once(study / "study.json", json.dumps(tree))
 
     going = threading.Thread(target=sweep)
     going.start()

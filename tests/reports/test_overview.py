@@ -230,6 +230,14 @@ def test_a_study_file_is_named(study: Path) -> None:
     assert steps(settings(study, name="mine", scale=None, title="Mine"))[0].startswith("optbench sweep STUDY.yaml ")
 
 
+@pytest.mark.parametrize(
+    "only",
+    [{"parts": {"a": {"overrides": ["model=mlp"]}}}, {"more_budgets": {"good": [2.0]}}, {"include_default": True}],
+)
+def test_what_only_a_file_can_say_is_never_typed_out(study: Path, only: dict[str, object]) -> None:
+    assert steps(settings(study, name="mine", scale=None, **only))[0].startswith("optbench sweep STUDY.yaml ")
+
+
 def test_another_results_folder_is_named(study: Path, tmp_path: Path) -> None:
     study.parent.rename(tmp_path / "else where")
     assert " --results-dir 'else where'" in steps(tmp_path / "else where" / "made")[0]

@@ -120,6 +120,10 @@ def run_count(workload: Workload) -> int:
     return max((len(row.values) + row.failed for row in workload.rows), default=0)
 
 
+ONLY_IN_FILES = ("claim", "boxes", "parts", "more_budgets", "include_default", "scale", "title")
+"""Settings that a command line cannot say."""
+
+
 class Command:
     """The command line that makes a study again."""
 
@@ -145,7 +149,7 @@ class Command:
 
     def what(self) -> list[str]:
         """Return what is swept: the study's file with its scale, or its overrides."""
-        if not any(self.settings.get(key) for key in ("claim", "boxes", "scale", "title")):
+        if not any(self.settings.get(key) for key in ONLY_IN_FILES):
             overrides = self.settings.get("overrides")
             return list(map(str, overrides)) if isinstance(overrides, (list, tuple)) else []
         scale = str(self.settings.get("scale") or "")

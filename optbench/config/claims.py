@@ -93,6 +93,14 @@ class Criterion(BaseModel):
     text: str = ""
 
     @model_validator(mode="after")
+    def check_side(self) -> Criterion:
+        """Raise an error for a number where the measure needs another side."""
+        if MEASURES[self.measure].needs_side and isinstance(self.against, (int, float)):
+            words = f"{self.measure} is taken against another contender, not a number"
+            raise PydanticCustomError("side", "{words}", {"words": words, "hint": "e.g. against: adamw"})
+        return self
+
+    @model_validator(mode="after")
     def check_along(self) -> Criterion:
         """Raise an error unless `along` is there exactly if the measure needs it."""
         if MEASURES[self.measure].along != bool(self.along):

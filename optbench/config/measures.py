@@ -26,6 +26,9 @@ class Measure(NamedTuple):
     along: bool = False
     """True for a measure of several values of an axis: its criterion says which, `along: batch_size`."""
 
+    needs_side: bool = False
+    """True if `against` must be another side, not a number."""
+
     @property
     def is_ratio(self) -> bool:
         """True for a measure compared by ratio."""
@@ -48,7 +51,9 @@ MEASURES = {
     ),
     "diverged_share": Measure(DIFFERENCE, False, "share of the tuning runs that failed", SHARE),
     "seed_sd": Measure(RATIO, False, "standard deviation of the final metric over seeds", of_winner=True),
-    "trial_sd": Measure(RATIO, False, "standard deviation of the metric over the trials of the tuning"),
+    "trial_sd": Measure(
+        RATIO, False, "standard deviation of the metric over the trials of the tuning", needs_side=True
+    ),
     "lr_sensitivity": Measure(
         DIFFERENCE, True, "decades of learning rate that end near the contender's own best", NOT_NEGATIVE
     ),
@@ -71,7 +76,11 @@ MEASURES = {
     "steps_to_target": Measure(RATIO, False, "steps of the shortest complete schedule that reaches the target"),
     "seconds_to_target": Measure(RATIO, False, "training seconds of that schedule"),
     "equivalent_budget": Measure(
-        RATIO, True, "how many times its data the side `against` needs for its result, by the ladder", of_winner=True
+        RATIO,
+        True,
+        "how many times its data the side `against` needs for its result, by the ladder",
+        of_winner=True,
+        needs_side=True,
     ),
     "equivalent_budget_trend": Measure(
         RATIO,
@@ -79,6 +88,7 @@ MEASURES = {
         "equivalent_budget at the largest value of an axis over that at the least",
         of_winner=True,
         along=True,
+        needs_side=True,
     ),
     "train_seconds": Measure(RATIO, False, "seconds of data, forward, backward and optimizer"),
     "wall_seconds": Measure(RATIO, False, "wall-clock seconds of the run"),

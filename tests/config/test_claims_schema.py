@@ -62,6 +62,13 @@ def test_an_unknown_measure_gets_a_suggestion_and_the_known_ones() -> None:
     assert caught.value.hint.startswith("Did you mean seed_sd? Known: test_metric, ")
 
 
+@pytest.mark.parametrize("measure", ["equivalent_budget", "trial_sd"])
+def test_measures_against_another_contender_take_no_number(measure: str) -> None:
+    with pytest.raises(ConfigError, match=f"{measure} is taken against another contender, not a number"):
+        criteria_of(GOOD | {"measure": measure, "against": 2})
+    assert criteria_of(GOOD | {"measure": measure})
+
+
 @pytest.mark.parametrize("claim", [[], None, "lion wins", 3])
 def test_other_values_are_refused(claim: Any) -> None:
     with pytest.raises(ConfigError):

@@ -513,7 +513,6 @@ def test_how_much_data_the_reference_needs() -> None:
     assert worse.holds is True and "adamw needs at most 0.25 [0, 0.25] times the data" in worse.sentence
     flat = made.decide(claim("muon", "flat", "better", "equivalent_budget"))
     assert flat.holds is None and "flat within noise" in flat.sentence
-    assert made.decide(claim("muon", 1.2, "better", "equivalent_budget")).holds is None
 
 
 def test_all_workloads_together() -> None:
@@ -563,6 +562,6 @@ def test_measures_without_data_are_undecided(measure: str) -> None:
     more = {"along": "batch_size"} if MEASURES[measure].along else {}
     for batch in (8, 64) if more else ():
         made.cell({"optimizer": "one", "batch_size": batch}, [0.5])
-    for against in ("two", 0.5):
+    for against in ("two",) if MEASURES[measure].needs_side else ("two", 0.5):
         found = made.decide(claim("one", against, "better", measure, **more))
         assert found.holds is None, found.sentence

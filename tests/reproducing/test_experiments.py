@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from optbench.cli.reproduce import ReproduceFlags, prepare
@@ -22,3 +24,10 @@ def test_a_study_can_be_decided(slug: str, scale: str) -> None:
     assert prepared.criteria and prepared.experiment.title
     assert "cpu" in prepared.experiment.scales
     assert (FOLDER / slug / "README.md").is_file()
+
+
+def test_links_of_the_claims_lead_somewhere() -> None:
+    files = [*FOLDER.glob("*/README.md"), FOLDER / "LOG.md", *FOLDER.parent.joinpath("docs").rglob("*.md")]
+    links = [(file, link) for file in files for link in re.findall(r"\]\(([^)#:]+)\)", file.read_text())]
+    assert len(links) > 20
+    assert [f"{file}: {link}" for file, link in links if not (file.parent / link).exists()] == []

@@ -111,9 +111,8 @@ class Subject:
             if has_eval_weights(optimizer):
                 optimizer.train()
             return optimizer
-        return with_modifiers(
-            build(target, self.all_settings, self.implementation, problem, needs), self.config, choice, heads=()
-        )
+        made = build(target, self.all_settings, self.implementation, problem, needs)
+        return with_modifiers(made, self.config, choice, problem.parameters, heads=())
 
 
 def make_subject(config: RunConfig, against: str = "") -> Subject:

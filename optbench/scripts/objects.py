@@ -37,11 +37,12 @@ def build_optimizer(config: RunConfig, parameters: Any, cwd: str) -> torch.optim
     needs = list(choice.about.get("needs", []))
     check_compatible(replace(config, schedule=flat(config.schedule)), choice, needs)
     target = imports.load(absolute(choice.target, cwd))
-    if isinstance(parameters, nn.Module):
-        made = build(target, choice.settings, choice.implementation, problem_of(parameters), needs)
+    problem = problem_of(parameters) if isinstance(parameters, nn.Module) else None
+    if problem:
+        made = build(target, choice.settings, choice.implementation, problem, needs)
     else:
         made = of_groups(target, choice, parameters)
-    optimizer: Any = with_modifiers(made, config, choice)
+    optimizer: Any = with_modifiers(made, config, choice, problem and problem.parameters)
     if requires_closure(made):
         optimizer = ClosureOptimizer(optimizer, choice.name)
     elif not isinstance(optimizer, torch.optim.Optimizer):

@@ -220,7 +220,7 @@ def build_player(
     optimizer = build(imports.load(choice.target), choice.settings, choice.implementation, problem, needs)
     check_scaled(config, choice, optimizer)
     reader, heads = attention_reader(config), list[AttentionHeads]()
-    optimizer = with_modifiers(optimizer, config, choice, heads)
+    optimizer = with_modifiers(optimizer, config, choice, problem.parameters, heads)
     clip = make("clip", config.clip.target, problem, **config.clip.settings)
     if shards:
         clip.reductions = shards

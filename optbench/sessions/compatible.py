@@ -10,27 +10,37 @@ from optbench.errors import ConfigError
 from optbench.optimizers.core.build import arguments_of
 
 if TYPE_CHECKING:
-    from optbench.contracts import AttentionHeads
+    from optbench.contracts import AttentionHeads, Parameter
     from optbench.optimizers.core.interface import Optimizer
 
 
-ATTENTION = "attention"  # the declared need of a modifier that reads attention logits
+ATTENTION, PARAMETERS, WIDTH = "attention", "parameters", "width"  # what a modifier may declare that it needs
+WITHOUT = {  # why a run may have none, and what to do then
+    ATTENTION: ("reads the attention of a model that optbench trains", ""),
+    PARAMETERS: ("goes by the roles of parameters, which only the model shows", "Pass the model: run.optimizer(model)"),
+    WIDTH: ("goes by the width of the model", "Say it with model.width=..., where the model has that key"),
+}
 
 
 def with_modifiers(
-    optimizer: Optimizer, config: RunConfig, choice: Choice, heads: Sequence[AttentionHeads] | None = None
+    optimizer: Optimizer,
+    config: RunConfig,
+    choice: Choice,
+    parameters: Sequence[Parameter] | None,
+    heads: Sequence[AttentionHeads] | None = None,
 ) -> Optimizer:
-    """Return the optimizer wrapped in the active modifiers. `heads`: of the network's attention, if it is watched.
+    """Return the optimizer wrapped in the active modifiers.
 
-    Raises ConfigError for a modifier that needs them where there are none."""
+    `parameters`: of the network, where their roles are known. `heads`: of its attention, if it is watched.
+    Raises ConfigError for a modifier that needs what the run doesn't have."""
+    found = {ATTENTION: heads, PARAMETERS: parameters, WIDTH: config.model.settings.get("width")}
     for modifier in config.modifiers:
         told = {fact: choice.about.get(fact, "") for fact in modifier.about.get("told", ())}
-        if ATTENTION in modifier.about.get("needs", ()):
-            if heads is None:
-                raise ConfigError(
-                    f"{modifier.name} reads the attention of a model that optbench trains", f"Use {modifier.name}=false"
-                )
-            told[ATTENTION] = heads
+        for need in modifier.about.get("needs", ()):
+            if found[need] is None:
+                reason, hint = WITHOUT[need]
+                raise ConfigError(f"{modifier.name} {reason}", hint or f"Use {modifier.name}=false")
+            told[need] = found[need]
         arguments = arguments_of(modifier.settings, modifier.implementation)
         optimizer = imports.load(modifier.target)(optimizer, **arguments, **told)
     return optimizer

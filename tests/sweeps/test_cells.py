@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,8 @@ def test_a_switch_is_labelled_as_typed() -> None:
 
 def test_every_combination_is_a_cell() -> None:
     found = cells("optimizer=lion,adamw", "batch_size=32,64", budgets=[0.5, 1.0])
-    assert [cell.label for cell in found] == [
-        f"{optimizer} {batch} x{budget}" for optimizer in ("lion", "adamw") for batch in (32, 64) for budget in (0.5, 1)
-    ]
+    combinations = itertools.product(("lion", "adamw"), (32, 64), (0.5, 1))
+    assert [cell.label for cell in found] == [f"{name} batch_size={b} x{budget}" for name, b, budget in combinations]
     assert [cell.number for cell in found] == list(range(8))
     assert [cell.config.steps for cell in found] == [550, 1100] * 4
     assert {cell.workload for cell in found} == {
@@ -50,8 +50,8 @@ def test_every_combination_is_a_cell() -> None:
 def test_one_contender_may_have_more_budgets() -> None:
     found = cells("optimizer=lion,adamw", "batch_size=32,64", more_budgets={"adamw": [0.5, 1, 2]})
     assert [(cell.label, cell.config.steps) for cell in found] == [
-        *[(f"{optimizer} {batch} x1", 1100) for optimizer in ("lion", "adamw") for batch in (32, 64)],
-        *[(f"adamw {batch} x{budget:g}", round(1100 * budget)) for batch in (32, 64) for budget in (0.5, 2)],
+        *[(f"{optimizer} batch_size={batch} x1", 1100) for optimizer in ("lion", "adamw") for batch in (32, 64)],
+        *[(f"adamw batch_size={batch} x{budget:g}", round(1100 * budget)) for batch in (32, 64) for budget in (0.5, 2)],
     ]
     assert [cell.number for cell in found] == list(range(8))
 

@@ -90,6 +90,7 @@ RUNS = {
         "model.width=8",
         "optimizer=momentum",
         "clip=agc",
+        "width_rates=4",
     ),
     "drop path, augmentation": ("model=vit", "model.drop_path=0.3", "clip=global_norm", "data.augment.mixup=0.4"),
     "bf16": ("precision=bf16", "model=vit", "clip=adaptive"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from optbench.sweeps.study.study import Study, check_groups
 MOST_CELLS = 10_000  # each is tuned by several runs
 OWN_BOX = "study"  # the name of a box that a study states itself
 PART = "part"
+NO_NAME = re.compile(r"true|false|[-+.]*\d.*")  # a value that says nothing without its key
 TRIALS = 8  # for each dimension of the largest search box
 
 
@@ -168,13 +170,13 @@ def make_cell(
 
 
 def label(choices: Sequence[str], config: RunConfig, budget: float, study: Study) -> str:
-    """Return a short name: the values of the groups, and `key=value` of any other key."""
+    """Return a short name: the values that are names, and `key=value` of any other key."""
     parts = [text.partition("=") for text in choices]
     words = [
         f"{key}={plain_text(value)}"
         if key in ("init", "freeze")
         else f"{key}={value}"
-        if "." in key or value in ("true", "false")
+        if "." in key or NO_NAME.fullmatch(value)
         else unquoted(value)
         for key, _, value in parts
     ]

@@ -57,6 +57,9 @@ MEASURES = {
     "lr_sensitivity": Measure(
         DIFFERENCE, True, "decades of learning rate that end near the contender's own best", NOT_NEGATIVE
     ),
+    "regret_at_defaults": Measure(
+        DIFFERENCE, False, "what the tuned values gain over the optimizer's own on validation; needs include_default"
+    ),
     "separability": Measure(DIFFERENCE, True, "separability of learning rate and weight decay, 0 to 1", SHARE),
     "axis_span": Measure(
         DIFFERENCE,

@@ -14,6 +14,7 @@ from optbench.reports.read.run_rows import OPEN, PRUNED
 from optbench.reports.read.settings import searched_keys, settings_of
 from optbench.reports.read.study_file import CellEntry, Cells, planned_runs
 from optbench.reports.statistics.difference import Arm
+from optbench.reports.statistics.measures.regret import Tried
 from optbench.reports.statistics.points import NO_GROUP
 from optbench.reports.statistics.scale import Scale, scale_of
 
@@ -200,3 +201,16 @@ def headline_of(contenders: Sequence[Contender]) -> str:
     """Return the metric to compare by: on test, or on validation if some final run has none on test."""
     runs = [run for contender in contenders for run in contender.succeeded]
     return "test_metric" if all(run["test"] is not None for run in runs) else "val_metric"
+
+
+def tried_by(contender: Contender, sign: float) -> Tried:
+    """Return the scores of a contender's trials; `sign`: 1 if more of the metric is better, else -1."""
+    tried = contender.has_default
+    return Tried(
+        points=tuple(contender.scores()),
+        default=contender.score(DEFAULT_TRIAL) if tried else None,
+        has_default=tried,
+        default_runs=len(contender.tuning[DEFAULT_TRIAL]) if tried else 1,
+        tuned=contender.arm("val_metric", sign) if contender.succeeded else None,
+        default_won=contender.winner == DEFAULT_TRIAL,
+    )

@@ -13,6 +13,7 @@ import pytest
 from optbench.config.claims import criteria_of
 from optbench.config.measures import MEASURES
 from optbench.config.trees import unflatten
+from optbench.records import DEFAULT_TRIAL
 from optbench.reports.claims.deciding import all_hold, decide_claim
 from optbench.reports.claims.gains import Gain, relation
 from optbench.reports.claims.sides import Side, pairs_of, sides_of
@@ -401,6 +402,26 @@ def test_decades_of_learning_rate_do_not_depend_on_the_box(extra: int) -> None:
         made.cell({"optimizer": name}, [0.9, 0.9001, 0.8999], trials, val_trivial=0.1)
     found = made.decide(claim("wide", "narrow", measure="lr_sensitivity", margin=0.1))
     assert found.verdict == "supported" and "0.80 decades against 0.20 decades" in found.sentence
+
+
+def test_what_tuning_gains_over_the_own_values() -> None:
+    """The last trial of each has the own values: 0.2 below the winner of one, 0.01 below that of the other."""
+    made = Made()
+    for name, lost in (("steep", 0.2), ("flat", 0.01)):
+        trials = [({"optimizer.lr": 10.0**-i}, 0.9 - 0.1 * i) for i in range(4)]
+        made.cell({"optimizer": name}, around(0.9), [*trials, ({"optimizer.lr": 0.5}, 0.9 - lost)], val_trivial=0.1)
+    asked = claim("flat", "steep", measure="regret_at_defaults")
+    untried = made.decide(asked)
+    assert untried.holds is None and "the study needs include_default" in untried.sentence
+    for run in made.runs:
+        run["trial"] = DEFAULT_TRIAL if run["trial"] == 4 else run["trial"]
+    found = made.decide(asked)
+    assert found.holds is True and "0.01 [" in found.sentence and "] against 0.2 [" in found.sentence
+    assert made.decide(claim("steep", 0.1, "worse", "regret_at_defaults")).holds is True
+    assert made.decide(claim("flat", 0, "not_worse", "regret_at_defaults", margin=0.1)).holds is True
+    for run in made.runs:
+        run["val"] = None if (run["contender"], run["trial"]) == ("flat", DEFAULT_TRIAL) else run["val"]
+    assert "flat's own values failed" in made.decide(asked).sentence
 
 
 def test_a_range_that_is_cut_off_has_no_upper_end() -> None:

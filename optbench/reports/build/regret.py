@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optbench.records import DEFAULT_TRIAL
 from optbench.reports.build.leaderboard import trivial_of
-from optbench.reports.contenders import Contender
+from optbench.reports.contenders import Contender, tried_by
 from optbench.reports.model.content import Workload
 from optbench.reports.model.rows import Estimate, Regret
-from optbench.reports.statistics.measures.regret import Tried, after, mean_default, regrets, scale_of
+from optbench.reports.statistics.measures.regret import after, mean_default, regrets, scale_of
 from optbench.reports.statistics.scale import DECADES
 
 
 def regret_section(contenders: Sequence[Contender], base: Workload, level: float) -> tuple[Regret, ...]:
     """Return the regrets of every contender that was tuned."""
-    tried = {one.name: tried_by(one) for one in contenders if len(one.points) > 1}
+    sign = 1.0 if base.direction == "max" else -1.0
+    tried = {one.name: tried_by(one, sign) for one in contenders if len(one.points) > 1}
     decades = base.scale == DECADES
     scale = scale_of(tried, trivial_of(contenders, "val_metric"), base.direction, decades)
     found = []
@@ -38,12 +38,6 @@ def regret_section(contenders: Sequence[Contender], base: Workload, level: float
                 )
             )
     return tuple(found)
-
-
-def tried_by(contender: Contender) -> Tried:
-    """Return the scores of a contender's trials."""
-    default = contender.score(DEFAULT_TRIAL) if contender.has_default else None
-    return Tried(tuple(contender.scores()), default, contender.has_default)
 
 
 def at_defaults(workloads: Sequence[Workload], contender: str) -> Estimate:

@@ -15,7 +15,7 @@ from optbench.reports.claims.along import equivalent_budget_trend, rate_transfer
 from optbench.reports.claims.budgets import equivalent_budget
 from optbench.reports.claims.gains import TINY, Measurement, of_difference, of_ratio
 from optbench.reports.claims.sides import Side
-from optbench.reports.claims.tuning import lr_sensitivity, separable, trial_sd
+from optbench.reports.claims.tuning import lr_sensitivity, regret_at_defaults, separable, trial_sd
 from optbench.reports.contenders import OPEN, PRUNED, succeeded
 from optbench.reports.model.content import Estimate
 from optbench.reports.outcomes import negative_log, outcome
@@ -238,6 +238,7 @@ SPECIAL: Mapping[str, Measure] = {
     "seed_sd": seed_sd,
     "trial_sd": trial_sd,
     "lr_sensitivity": lr_sensitivity,
+    "regret_at_defaults": regret_at_defaults,
     "separability": separable,
     "axis_span": span,
     "rate_transfer_cost": rate_transfer_cost,

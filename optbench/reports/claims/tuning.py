@@ -8,13 +8,16 @@ from dataclasses import replace
 
 from optbench.config.measures import MEASURES
 from optbench.config.values import as_number
-from optbench.reports.claims.gains import Measurement, of_difference, of_ratio
+from optbench.reports.claims.gains import Measurement, of_difference, of_ratio, with_interval
 from optbench.reports.claims.sides import Side
+from optbench.reports.contenders import tried_by
 from optbench.reports.model.content import Estimate, Sensitivity
 from optbench.reports.rate_sensitivity import learning_rate_key, sensitivity_of
 from optbench.reports.statistics.measures.paired_intervals import difference_of
+from optbench.reports.statistics.measures.regret import at_defaults
 from optbench.reports.statistics.measures.separability import Point, separability, separability_difference
 from optbench.reports.statistics.measures.spread import trial_sd_ratio
+from optbench.reports.statistics.scale import DECADES
 
 TRIALS, DECAY = "trials", "weight_decay"
 
@@ -84,6 +87,29 @@ def open_difference(a: Estimate, b: Estimate) -> Estimate:
         return Estimate(None if a.value is None or b.value is None else a.value - b.value)
     ends = [replace(one, high=math.inf if one.high is None else one.high) for one in (a, b)]
     return difference_of(*ends)
+
+
+def regret_at_defaults(of: Side, against: Side | float, level: float) -> Measurement:
+    """Return the difference in what tuning gains over the own values, on validation (measures.regret)."""
+    found, n = own_values(of, level), len(of.contender.points)
+    base = own_values(against, level) if isinstance(against, Side) else Estimate(against, against, against, n)
+    missing = [reason for reason in (found, base) if isinstance(reason, str)]
+    if isinstance(found, str) or isinstance(base, str):
+        return Measurement(missing[0], n=0, unit=TRIALS)
+    how = f"against {with_interval(base)}, difference" if isinstance(against, Side) else f"above {against:g} by"
+    return of_difference(difference_of(found, base), -1.0, f"{with_interval(found)} {how}", n, TRIALS)
+
+
+def own_values(side: Side, level: float) -> Estimate | str:
+    """Return the regret of a side at its own values, or why it has none."""
+    tried, name = tried_by(side.contender, side.sign), side.contender.name
+    if not tried.has_default:
+        return f"{name}'s own values were not tried: the study needs include_default"
+    if tried.default is None:
+        return f"{name}'s own values failed"
+    if side.contender.scale("val").kind == DECADES:
+        return "a metric over decades has no interval here"
+    return at_defaults(tried, side.sign, level) or f"{name} has fewer than two final seeds"
 
 
 def separable(of: Side, against: Side | float, level: float) -> Measurement:

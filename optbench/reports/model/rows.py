@@ -170,7 +170,7 @@ class Regret:
     best: float
     """Score of its best trial, the own values included."""
     default: Estimate
-    """Of the optimizer's own values; None if they were not tried, or failed."""
+    """Of the optimizer's own values, against the final seeds; None if they were not tried, or failed."""
     one: Estimate
     four: Estimate
     eight: Estimate

@@ -8,14 +8,15 @@ from optbench.reports.model.content import Workload
 from optbench.reports.model.document import Section, present
 from optbench.reports.model.figure import Figure, FigureAxis, FigureSeries, Lines
 from optbench.reports.model.flat import records
-from optbench.reports.model.rows import Regret
+from optbench.reports.model.rows import Estimate, Regret
 from optbench.reports.model.table import CONTENDER, Cell, Flagged, Table, TableColumn, table
 
 MOST = 1.0  # share that is drawn: as bad as the trivial answer
 NOTE = (
-    "Distance from the contender's best trial, by validation. At defaults: of the optimizer's own values. After k "
-    "trials: of the best to expect of k points of its box; the interval covers the order of the trials that were "
-    "tried, not other points or seeds. "
+    "By validation. At defaults: what the final seeds of the tuned setting gain over the optimizer's own values; the "
+    "interval has the noise of both and the luck of the search. After k trials: the distance from the contender's best "
+    "trial to the best to expect of k points of its box; the interval covers the order of the trials that were tried, "
+    "not other points or seeds. "
 )
 SHARE = "Share: of the way from the trivial answer to the best trial of any contender. "
 LOGARITHMS = "Distances are differences of natural logarithms. "
@@ -61,7 +62,7 @@ def numbers(rows: Sequence[Regret], metric: str) -> Table:
         f"Regret in validation {metric}",
         rows,
         (CONTENDER, lambda row: row.contender),
-        (TableColumn("at defaults", "number"), lambda row: failing(row, row.default.value)),
+        (TableColumn("at defaults", "estimate"), lambda row: failing(row, row.default)),
         (TableColumn("after 1 trial", "estimate"), lambda row: row.one),
         (TableColumn("4 trials", "estimate"), lambda row: row.four),
         (TableColumn("8 trials", "estimate"), lambda row: row.eight),
@@ -75,7 +76,7 @@ def numbers(rows: Sequence[Regret], metric: str) -> Table:
     )
 
 
-def failing(row: Regret, value: float | None) -> Cell:
+def failing(row: Regret, value: Estimate | float | None) -> Cell:
     """Return a cell of the regret at defaults."""
     return Flagged(None, "failed") if row.default_failed else value
 

@@ -1,23 +1,27 @@
 """Regret of little tuning: how much worse a contender is without tuning, or after few trials, than its best trial.
 
 The score of a trial is its mean validation metric; the best one is that of all trials, the optimizer's own values
-included if they were tried. `At defaults` is the distance of the own values' score from it; after k trials it is that
-of the expected best of k points of the search box, drawn without replacement from those that were tried
-(expected_best.py). A share divides it by the distance from the trivial answer to the best trial of any contender on
-the workload, the scale of scores; metrics over decades are compared by their logarithms.
+included if they were tried. After k trials the regret is the distance from it to the expected best of k points of the
+search box, drawn without replacement from those that were tried (expected_best.py). A share divides a regret by the
+distance from the trivial answer to the best trial of any contender on the workload, the scale of scores; metrics over
+decades are compared by their logarithms. The intervals after k trials are quantiles over the orders of the trials that
+were tried: they say how lucky k trials can be, nothing of other points or other seeds. The best of noisy scores is too
+good, so that these regrets are too large by the noise of about one run.
 
-Intervals are quantiles over the orders of the trials that were tried. They say how lucky k trials can be, nothing of
-other points or other seeds; the regret at defaults has none. The best of noisy scores is too good, so that regrets are
-too large by the noise of about one run.
+`At defaults` is the distance from the mean of the final seeds to the score of the own values, whose runs are taken to
+vary as the final seeds do: s^2 (1 / finals + 1 / runs), with the variance of the selection and of the points added
+(difference.py). It has no such bias, and may be below 0. Where the own values won it is 0, with that error. Without
+final seeds, and over decades, it is the distance from the best trial and has no interval.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optbench.reports.model.content import Estimate
+from optbench.reports.statistics.difference import Arm, difference_from
 from optbench.reports.statistics.measures.expected_best import budget_curve
 
 
@@ -30,6 +34,11 @@ class Tried:
     default: float | None = None
     """Of its own values; None if they failed or were not tried."""
     has_default: bool = False
+    default_runs: int = 1
+    """The runs behind the score of its own values."""
+    tuned: Arm | None = None
+    """Its final seeds by the metric on validation, larger is better."""
+    default_won: bool = False
 
     @property
     def known(self) -> list[float]:
@@ -83,7 +92,23 @@ def regrets(tried: Tried, direction: str, level: float, decades: bool = False, s
     curve = budget_curve("", losses, "min", level)
     expected = [None if value is None else abs(value) for value in curve.expected]  # a sum of nothing may be minus 0
     each = zip(expected, curve.low, curve.high, curve.trials, strict=True)
-    return Regrets(best, Estimate(of(tried.default), n=1), tuple(Estimate(*ends) for ends in each))
+    default = None if decades else at_defaults(tried, 1.0 if direction == "max" else -1.0, level, scale)
+    return Regrets(best, default or Estimate(of(tried.default), n=1), tuple(Estimate(*ends) for ends in each))
+
+
+def at_defaults(tried: Tried, sign: float, level: float, scale: float = 1.0) -> Estimate | None:
+    """Return the regret at defaults with its interval, divided by `scale`; None without the scores for it.
+
+    `sign`: 1 if more of the metric is better, else -1."""
+    if tried.tuned is None or tried.default is None:
+        return None
+    found = difference_from(tried.tuned, sign * tried.default)
+    if found is None:
+        return None
+    more = 1 + len(tried.tuned.values) / tried.default_runs
+    found = replace(found, seed_variance=more * found.seed_variance, floor=more * found.floor)
+    value, half = 0.0 if tried.default_won else found.value, found.half_width(level)
+    return Estimate(value / scale, (value - half) / scale, (value + half) / scale, tried.default_runs)
 
 
 def after(found: Regrets, k: int) -> Estimate:

@@ -148,7 +148,16 @@ def normalised(claim: object) -> object:
 def criteria_of(claim: object, where: str = "claim") -> tuple[Criterion, ...]:
     """Return the criteria of a `claim:`. Raises ConfigError whose message begins with `where`."""
     if not is_list(claim):
-        return (validated(Criterion, claim, where),)
+        return criteria_for_each(claim, where)
     if not claim:
         raise ConfigError(f"{where}: the list is empty", "Give one criterion or several")
-    return tuple(validated(Criterion, one, f"{where} {number}") for number, one in enumerate(claim, 1))
+    return tuple(one for number, node in enumerate(claim, 1) for one in criteria_for_each(node, f"{where} {number}"))
+
+
+def criteria_for_each(node: object, where: str) -> tuple[Criterion, ...]:
+    """Return the criterion of each side that `of` lists; a single one without a list."""
+    if not is_mapping(node) or not is_list(sides := node.get("of")):
+        return (validated(Criterion, node, where),)
+    if not sides:
+        raise ConfigError(f"{where}: of: the list is empty", "Name one contender or several")
+    return tuple(validated(Criterion, {**node, "of": side}, where) for side in sides)

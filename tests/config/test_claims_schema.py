@@ -26,6 +26,10 @@ def test_one_criterion_and_several() -> None:
 
 def test_numbers_may_be_text() -> None:
     assert criteria_of(GOOD | {"against": "1e-3"})[0].against == 0.001
+    each = criteria_of([GOOD | {"of": ["lamb", {"optimizer": "lion"}]}, GOOD])
+    assert [one.of for one in each] == ["lamb", {"optimizer": "lion"}, GOOD["of"]]
+    with pytest.raises(ConfigError, match="claim 1: of: the list is empty"):
+        criteria_of([GOOD | {"of": []}])
     assert criteria_of(GOOD | {"against": -1})[0].against == -1.0
 
 

@@ -51,6 +51,11 @@ def place_in_list(key: str) -> tuple[str, int | None]:
     return (head, int(last)) if head and last.isascii() and last.isdigit() else (key, None)
 
 
+def short_key(key: str) -> str:
+    """Return a dotted key without its group: lr of optimizer.lr, betas.1 of optimizer.betas.1."""
+    return key.partition(".")[2] or key
+
+
 def leaf(leaves: Mapping[str, Any], key: str) -> Any:
     """Return the value of a dotted key among leaves, or of one element of a list: betas.1. Raises KeyError."""
     if key in leaves:

@@ -6,12 +6,12 @@ import math
 from dataclasses import replace
 
 import pytest
-from made_report import made_report
+from made_report import made_report, made_row
 
 from optbench.reports.model.cells import cell_text, spark
 from optbench.reports.model.content import Estimate
 from optbench.reports.model.numbers import MISSING, bytes_text, estimate_text, fixed, p_text, short
-from optbench.reports.model.sections.leaderboard import letter_groups
+from optbench.reports.model.sections.leaderboard import letter_groups, tuned_values
 from optbench.reports.model.table import Cell, Flagged, Kind, Table, TableColumn
 
 
@@ -85,3 +85,9 @@ def test_sparks() -> None:
     assert spark([1.0, 1.0, 1.0]) == "▁" * 16
     assert spark([None, None]) == "" and spark([1.0]) == ""
     assert spark([0.0, None, 1.0]).strip().startswith("▁") and " " in spark([0.0, None, 1.0])
+
+
+def test_tuned_values_say_which_element_of_a_list() -> None:
+    tuned = {"optimizer.lr": 0.01, "optimizer.betas.1": 0.94, "batch_size": 8}
+    row = replace(made_row(0, "adam", 0.5, 3), tuned=tuned)
+    assert tuned_values(row) == "lr=0.01, betas.1=0.94, batch_size=8"

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from optbench.config.trees import short_key
 from optbench.config.values import same
 from optbench.reports.contenders import Contender, contenders_of
 from optbench.reports.read.columns import RunRow
@@ -81,7 +82,7 @@ class Side:
 
 def edges_of(side: Side) -> str:
     """Return the edges of its box that a side's winner lies on, in words."""
-    return ", ".join(f"{key.split('.')[-1]} on the {end} edge" for key, end in side.edges)
+    return ", ".join(f"{short_key(key)} on the {end} edge" for key, end in side.edges)
 
 
 def sides_of(runs: Iterable[RunRow], cells: Cells, *, paired: bool = False) -> list[Side]:

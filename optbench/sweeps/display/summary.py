@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optbench.config.trees import short_key
 from optbench.sweeps.scheduler.cell_progress import CellProgress
 from optbench.sweeps.scheduler.scheduler import Scheduler
 from optbench.sweeps.study.outcomes import PRUNED, Outcome, count_failures, status_counts
@@ -82,9 +83,9 @@ def table_row(cell: Mapping[str, Any]) -> dict[str, str]:
     failed = f", {cell['failed']} failed" if cell["failed"] else ""
     edges = dict(cell["edges"])
     best = ", ".join(
-        f"{key.partition('.')[2]}={value:.4g}{' (' + edges[key] + ' edge)' if key in edges else ''}"
+        f"{short_key(key)}={value:.4g}{' (' + edges[key] + ' edge)' if key in edges else ''}"
         if isinstance(value, (int, float))
-        else f"{key}={value}"
+        else f"{short_key(key)}={value}"
         for key, value in (cell["best"] or {}).items()
     )
     return {

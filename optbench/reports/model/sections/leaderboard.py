@@ -6,6 +6,7 @@ import string
 from collections.abc import Sequence
 from functools import partial
 
+from optbench.config.trees import short_key
 from optbench.reports.model.content import Pair, Row, Workload
 from optbench.reports.model.document import Section, present
 from optbench.reports.model.figure import Figure, Intervals
@@ -82,7 +83,7 @@ def whisker(workload: Workload, row: Row) -> Whisker:
 
 def tuned_values(row: Row) -> str:
     """Return the tuned hyperparameters in a line, without the groups of their keys."""
-    values = ((key.split(".")[-1], short(v) if isinstance(v, float) else v) for key, v in row.tuned.items())
+    values = ((short_key(key), short(v) if isinstance(v, float) else v) for key, v in row.tuned.items())
     return ", ".join(f"{key}={value}" for key, value in values)
 
 

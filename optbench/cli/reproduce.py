@@ -42,7 +42,7 @@ Published = Annotated[
     Path | None, typer.Option("-o", "--output", help="Folder of published claims.  [default: results/claims]")
 ]
 Summary = Annotated[
-    bool, typer.Option("--summary", help="Write the table of published claims into README.md; run nothing.")
+    bool, typer.Option("--summary", help="Write the table of published claims into docs/results/claims.md; run nothing.")
 ]
 DecideOnly = Annotated[
     bool, typer.Option("--decide-only", help="Decide published claims again from their runs.csv; run nothing.")
@@ -284,18 +284,15 @@ def row(tree: Mapping[str, Any]) -> dict[str, str]:
 
 
 def summarise(experiments: Path | None, output: Path | None, *, check: bool) -> None:
-    """`optbench reproduce --summary [--check]`: the table of the published verdicts in README.md and results/README.md.
-    Raises ExpectationFailed (exit 3) with --check where one is stale."""
+    """`optbench reproduce --summary [--check]`: the table of the published verdicts and leaderboards, between marks.
+    Raises ExpectationFailed (exit 3) with --check where a file is stale."""
     from optbench.reproducing import summary
     from optbench.reproducing.find import FILE, experiments_folder
     from optbench.reproducing.published import verdicts
 
     folder = expanded(output) if output else destination(experiments_folder(experiments) / "any" / FILE, None)
     found = verdicts(folder)
-    places = [folder.resolve().parent.parent / "README.md", folder.resolve().parent / "README.md"]
-    files = [file for file in places if file.is_file()]
-    if not files:
-        raise ConfigError(f"{places[0]}: no such file", "The table belongs in README.md and results/README.md")
+    files = summary.marked(folder)
     if not check:
         summary.write(files, found, folder)
         log.info(f"written: {', '.join(map(str, files))} ({len(found)} verdicts)")

@@ -8,4 +8,4 @@ figure       its pictures
 published    the committed verdicts
 stored       the runs of a published claim, read back from its table
 again        decide it again from them
-summary      the table of verdicts, in README.md and results/README.md"""
+summary      the table of verdicts, in docs/results/claims.md"""

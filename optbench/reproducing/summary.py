@@ -1,4 +1,4 @@
-"""Summarise the published verdicts in README.md and results/README.md, between marks.
+"""Summarise the published verdicts in files of the project (PLACES), between marks.
 
 <!-- results --> ... <!-- /results -->                 the table of the verdicts
 <!-- leaderboard NAME --> ... <!-- /leaderboard -->    the leaderboard of results/claims/NAME"""
@@ -16,6 +16,7 @@ from optbench.reproducing.document import EstimateDocument, VerdictDocument, fol
 from optbench.reproducing.find import FOLDER, slugs
 from optbench.trackers.console import duration
 
+PLACES = ("README.md", "docs/results/claims.md", "results/README.md")
 START, END = "<!-- results -->", "<!-- /results -->"
 MARKED = re.compile(r"(<!-- leaderboard ([\w.-]+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 HEADER = ("claim", "verdict", "seeds", "what decided it", "scale, device", "cost")
@@ -139,22 +140,39 @@ def cell(words: str) -> str:
     return " ".join(str(words).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
+def marked(folder: Path) -> list[Path]:
+    """Return the project's files with marks. `folder`: of the verdicts, PROJECT/results/claims. Raises ConfigError if
+    there is none."""
+    project = folder.resolve().parents[1]
+    files = [file for place in PLACES if (file := project / place).is_file()]
+    found = [file for file in files if START in (text := read_text(file)) or MARKED.search(text)]
+    if not found:
+        hint = f"Add {START} and {END} to one of {', '.join(PLACES)}"
+        raise ConfigError(f"{project}: no file has marks for the table", hint)
+    return found
+
+
+def read_text(file: Path) -> str:
+    """Return a file's text. Raises ConfigError if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+
+
 def rewritten(file: Path, verdicts: Sequence[VerdictDocument], folder: Path) -> str:
     """Return the file's text with everything between marks up to date.
 
-    Raises ConfigError if it has no marks, or names a leaderboard that is not published."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    Raises ConfigError if a mark has no end, or names a leaderboard that is not published."""
+    text, base = read_text(file), path_from(file, folder)
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ConfigError(f"{file}: no marks for the table", f"Add {START} and {END} where the table belongs")
-    base = path_from(file, folder)
-    published = {tree.get("slug") for tree in verdicts}
-    waiting = [slug for slug in slugs(folder.resolve().parents[1] / FOLDER) if slug not in published]
-    whole = f"{before}{START}\n{section(verdicts, base, waiting)}\n{END}{after}"
+    if start and not end:
+        raise ConfigError(f"{file}: {START} has no end", f"Add {END} where the table ends")
+    if start:
+        published = {tree.get("slug") for tree in verdicts}
+        waiting = [slug for slug in slugs(folder.resolve().parents[1] / FOLDER) if slug not in published]
+        text = f"{before}{START}\n{section(verdicts, base, waiting)}\n{END}{after}"
     boards = {name_of(tree): tree for tree in verdicts if tree.get("standings")}
 
     def board(match: re.Match[str]) -> str:
@@ -163,7 +181,7 @@ def rewritten(file: Path, verdicts: Sequence[VerdictDocument], folder: Path) -> 
             raise ConfigError(f"{file}: no leaderboard {match[2]} is published", f"Published: {known}")
         return f"{match[1]}{leaderboard(boards[match[2]], base)}\n{match[3]}"
 
-    return MARKED.sub(board, whole)
+    return MARKED.sub(board, text)
 
 
 def path_from(file: Path, folder: Path) -> str:

@@ -128,9 +128,15 @@ def test_the_first_criterion_with_the_verdict_decides() -> None:
 
 
 def test_mistakes(published: Path, call: Call, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("# No marks\n")
+    (tmp_path / "README.md").write_text(f"# No end\n{summary.START}\n")
     code, _, err = call("reproduce", "--summary", "-o", published)
-    assert code == 2 and "no marks for the table" in err
+    assert code == 2 and f"{summary.START} has no end" in err
+    (tmp_path / "README.md").write_text("# No marks\n")
+    assert call("reproduce", "--summary", "-o", published)[0] == 0, "the other file has them"
+    (tmp_path / "results" / "README.md").unlink()
+    code, _, err = call("reproduce", "--summary", "-o", published)
+    assert code == 2 and "no file has marks for the table" in err and "docs/results/claims.md" in err
+    (tmp_path / "README.md").write_text(README)
     (published / "first-cpu" / "verdict.json").write_text("{}")
     code, _, err = call("reproduce", "--summary", "-o", published)
     assert code == 2 and "not a published verdict" in err
@@ -152,9 +158,10 @@ def test_an_empty_folder_says_so(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == []
 
 
-def test_the_readmes_are_up_to_date() -> None:
+def test_the_tables_are_up_to_date() -> None:
     folder = ROOT / "results" / "claims"
     found = verdicts(folder)
     if not found:
         pytest.skip("no claim has been published yet")
-    assert summary.stale([ROOT / "README.md", ROOT / "results" / "README.md"], found, folder) == []
+    assert ROOT / "docs" / "results" / "claims.md" in summary.marked(folder)
+    assert summary.stale(summary.marked(folder), found, folder) == []

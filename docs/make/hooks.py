@@ -1,0 +1,51 @@
+"""What `mkdocs build` does beside rendering docs/: it adds pages of the project that lie elsewhere, and their links.
+
+Pages link to files of the project by relative paths, as they work in a checkout: `../../experiments/LOG.md`. Folders of
+PAGES are part of the site, under `project/`, and links to them lead there. A link to any other file is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("experiments/*/README.md", "experiments/*/study.yaml", "experiments/LOG.md", "results/*.md")
+PAGES += ("results/claims/*/report.md", "results/claims/*/*.png", "results/claims/*/verdict.json")
+PAGES += ("results/claims/*/runs.csv", "examples/README.md", "examples/*/*.md", "examples/*/*.py")
+PAGES += ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "README.md", "LICENSE", "conf/**/*.yaml")
+LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?\)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the project's pages to those of docs/."""
+    for pattern in PAGES:
+        for source in sorted(ROOT.glob(pattern)):
+            place = source.relative_to(ROOT).as_posix()
+            file = File.generated(config, f"project/{place}", abs_src_path=str(source))
+            files.append(file)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Turn links to files of the project into links within the site. Raises PluginError for one that leads nowhere."""
+    here = PurePosixPath(page.file.src_uri)
+    own = here.relative_to("project") if here.parts[0] == "project" else PurePosixPath("docs", here)
+
+    def moved(match: re.Match[str]) -> str:
+        target = Path(os.path.normpath(ROOT / own.parent / match[2]))
+        if not target.is_relative_to(ROOT) or not target.exists():
+            raise PluginError(f"{own}: the link {match[2]} leads nowhere")
+        place = PurePosixPath(target.relative_to(ROOT).as_posix())
+        there = PurePosixPath(*place.parts[1:]) if place.parts[0] == "docs" else PurePosixPath("project", place)
+        if target.is_dir():
+            there = there / "README.md"
+        if files.get_file_from_path(str(there)) is None:
+            raise PluginError(f"{own}: the link {match[2]} leads to a file that is not part of the site")
+        return f"{match[1]}{os.path.relpath(there, here.parent)}{match[3] or ''})"
+
+    return LINK.sub(moved, markdown)

@@ -1,6 +1,6 @@
 """What `mkdocs build` does beside rendering docs/: it adds pages of the project that lie elsewhere, and their links.
 
-Pages link to files of the project by relative paths, as they work in a checkout: `../../experiments/LOG.md`. Folders of
+Pages link to files of the project by relative paths, as they work in a checkout: `../../experiments/LOG.md`. Files of
 PAGES are part of the site, under `project/`, and links to them lead there. A link to any other file is refused."""
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("experiments/*/README.md", "experiments/*/study.yaml", "experiments/LOG.md", "results/*.md")
-PAGES += ("results/claims/*/report.md", "results/claims/*/*.png", "results/claims/*/verdict.json")
-PAGES += ("results/claims/*/runs.csv", "examples/README.md", "examples/*/*.md", "examples/*/*.py")
-PAGES += ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "README.md", "LICENSE", "conf/**/*.yaml")
+PAGES = ("experiments/**/*.*", "examples/**/*.*", "results/*.md", "results/claims/**/*.*", "conf/**/*.yaml")
+PAGES += ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE")
 LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the project's pages to those of docs/."""
     for pattern in PAGES:
-        for source in sorted(ROOT.glob(pattern)):
+        for source in sorted(path for path in ROOT.glob(pattern) if path.is_file() and "__pycache__" not in path.parts):
             place = source.relative_to(ROOT).as_posix()
             file = File.generated(config, f"project/{place}", abs_src_path=str(source))
             files.append(file)

@@ -1,10 +1,12 @@
 """Write the pages of docs/reference/ that follow from the code: python docs/make/reference.py
 
 cli.md from the commands and their options, config.md from the comments of conf/, columns.md from optbench.records,
-exit-codes.md from optbench.errors. A test holds the pages to this script."""
+exit-codes.md from optbench.errors, messages.md from the errors that the package raises. A test holds the pages to this
+script."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ NOTE = "<!-- Written by docs/make/reference.py. -->\n\n"
 def pages() -> dict[str, str]:
     """Return the text of every page by its file's name."""
     written = {"cli.md": cli(), "config.md": config(), "columns.md": columns(), "exit-codes.md": exit_codes()}
+    written["messages.md"] = messages()
     return {name: NOTE + text for name, text in written.items()}
 
 
@@ -173,6 +176,41 @@ def exit_codes() -> str:
     )
     intro = "# Exit codes\n\nAn error is one message and a hint on stderr; with `--json` it is a document on stdout.\n\n"
     return f"{intro}{table(*codes)}\nThe errors of the Python API, with their exit codes:\n\n```\n{tree.rstrip()}\n```\n"
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+
+def messages() -> str:
+    """Return the messages of errors with their hints, by package. What a message fills in stands as `…`."""
+    found: dict[str, dict[str, str]] = {}
+    for file in sorted((ROOT / "optbench").rglob("*.py")):
+        package = file.relative_to(ROOT / "optbench").parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in raised():
+                words = [text for one in node.args[:2] if (text := template(one))]
+                if words and not words[0].startswith("…"):
+                    found.setdefault(package, {}).setdefault(words[0], " ".join(words[1:]))
+    parts = ["# Messages\n\nErrors that you can mend, and the way out that each prints. `…` stands for what it fills in.\n"]
+    for package, rows in found.items():
+        parts.append(f"## {package}\n\n{table(('message', 'way out'), *sorted(rows.items()))}")
+    return "\n".join(parts)
+
+
+def raised() -> set[str]:
+    """Return the names of the package's errors."""
+    from optbench import errors
+
+    return {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+
+
+def template(node: ast.expr) -> str:
+    """Return a text with what is filled in as `…`; empty for anything else."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values)
+    return ""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Draw docs/architecture.svg: the rows of packages, and the way of a run through them: python docs/make/architecture.py"""
+"""Draw docs/architecture.svg, the rows of packages: python docs/make/architecture.py"""
 
 from __future__ import annotations
 

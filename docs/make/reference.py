@@ -48,10 +48,14 @@ def cli() -> str:
     from optbench.cli.app import app
 
     root: Any = typer.main.get_command(app)
-    parts = ["# Command line\n\nEvery command has `-h`. `optbench --install-completion` makes the tab key complete them.\n"]
+    parts = [
+        "# Command line\n\nEvery command has `-h`. `optbench --install-completion` makes the tab key complete them.\n"
+    ]
     for name, command in commands(root, "optbench"):
         parts.append(f"## {name}\n\n{command.help or ''}\n")
-        rows = [(usage(one), " ".join((getattr(one, "help", "") or "").split()), default(one)) for one in shown(command)]
+        rows = [
+            (usage(one), " ".join((getattr(one, "help", "") or "").split()), default(one)) for one in shown(command)
+        ]
         if rows:
             parts.append(table(("option", "meaning", "default"), *rows))
     return "\n".join(parts)
@@ -168,14 +172,21 @@ def exit_codes() -> str:
         ("0", "done, and what was asked holds"),
         ("1", "a bug of optbench: please report it, with the traceback"),
         ("2", "wrong usage or configuration, or results cannot be written; nothing was run or lost"),
-        ("3", "finished, but something asked for does not hold: a run failed or diverged, a check differs, a claim is "
-         "not supported, `--assert` is not shown; or another process holds the run or the study"),
+        (
+            "3",
+            "finished, but something asked for does not hold: a run failed or diverged, a check differs, a claim is "
+            "not supported, `--assert` is not shown; or another process holds the run or the study",
+        ),
         ("4", "a dependency, a data set or a device is missing"),
         ("5", "no stored run matches"),
         ("130, 143", "interrupted by Ctrl-C or SIGTERM; the checkpoint is written, and the same command goes on"),
     )
-    intro = "# Exit codes\n\nAn error is one message and a hint on stderr; with `--json` it is a document on stdout.\n\n"
-    return f"{intro}{table(*codes)}\nThe errors of the Python API, with their exit codes:\n\n```\n{tree.rstrip()}\n```\n"
+    intro = (
+        "# Exit codes\n\nAn error is one message and a hint on stderr; with `--json` it is a document on stdout.\n\n"
+    )
+    return (
+        f"{intro}{table(*codes)}\nThe errors of the Python API, with their exit codes:\n\n```\n{tree.rstrip()}\n```\n"
+    )
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------
@@ -191,7 +202,9 @@ def messages() -> str:
                 words = [text for one in node.args[:2] if (text := template(one))]
                 if words and not words[0].startswith("…"):
                     found.setdefault(package, {}).setdefault(words[0], " ".join(words[1:]))
-    parts = ["# Messages\n\nErrors that you can mend, and the way out that each prints. `…` stands for what it fills in.\n"]
+    parts = [
+        "# Messages\n\nErrors that you can mend, and the way out that each prints. `…` stands for what it fills in.\n"
+    ]
     for package, rows in found.items():
         parts.append(f"## {package}\n\n{table(('message', 'way out'), *sorted(rows.items()))}")
     return "\n".join(parts)

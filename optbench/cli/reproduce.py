@@ -42,7 +42,8 @@ Published = Annotated[
     Path | None, typer.Option("-o", "--output", help="Folder of published claims.  [default: results/claims]")
 ]
 Summary = Annotated[
-    bool, typer.Option("--summary", help="Write the table of published claims into docs/results/claims.md; run nothing.")
+    bool,
+    typer.Option("--summary", help="Write the table of published claims into docs/results/claims.md; run nothing."),
 ]
 DecideOnly = Annotated[
     bool, typer.Option("--decide-only", help="Decide published claims again from their runs.csv; run nothing.")

@@ -110,7 +110,10 @@ def test_every_page_is_in_the_navigation() -> None:
 
 TYPED = ("quickstart", "tutorials/compare", "tutorials/own-optimizer", "tutorials/own-script", "tutorials/fine-tuning")
 SHORTER = (
-    ("model=mlp,resnet9,gpt,bert --study wide --budgets 0.5,1", "model=mlp,resnet --study wide --budgets 0.5,1 steps=20"),
+    (
+        "model=mlp,resnet9,gpt,bert --study wide --budgets 0.5,1",
+        "model=mlp,resnet --study wide --budgets 0.5,1 steps=20",
+    ),
     ("model=gpt steps=200", "model=gpt steps=10"),
     *((f" {option} {many}", f" {option} 2") for option in ("--trials", "--seeds") for many in (24, 8, 5, 4, 3)),
 )

@@ -158,7 +158,7 @@ def columns() -> str:
     from optbench.records import COLUMNS
 
     rows = [(f"`{name}`", one.unit, one.meaning) for name, one in COLUMNS.items()]
-    head = "# Columns of records\n\nA line of `metrics.jsonl` is one record. `optbench list columns` prints this table.\n\n"
+    head = "# Columns of records\n\nA line of `metrics.jsonl` is one record; `optbench list columns` prints this.\n\n"
     return head + table(("column", "unit", "meaning"), *rows)
 
 

@@ -43,7 +43,7 @@ Published = Annotated[
 ]
 Summary = Annotated[
     bool,
-    typer.Option("--summary", help="Write the table of published claims into docs/results/claims.md; run nothing."),
+    typer.Option("--summary", help="Write docs/results/claims.md, the published claims; run nothing."),
 ]
 DecideOnly = Annotated[
     bool, typer.Option("--decide-only", help="Decide published claims again from their runs.csv; run nothing.")

@@ -25,7 +25,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 OWN = re.compile(r"\./|package\.|\bmine\b|photos|\$\{|glob\(|vocab\.txt|weights\.pt")
 """Words of a command that stand for files of the reader, which nobody has."""
-NEEDED = {"timm/resnet18 data=imagefolder": "photos"}
 
 
 def commands(page: Path) -> list[str]:

@@ -19,10 +19,20 @@ from optbench.errors import OptbenchError, package_errors, path_errors, printabl
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # ClickException; newer versions of Typer have their own
 ABOUT = "Which deep-learning optimizer to use on your workload, with your budget, and how sure you can be."
 
+EPILOG = """Try:
+
+optbench run optimizer=lion model=mlp
+
+optbench sweep optimizer=lion,adamw model=mlp --study first
+
+optbench report first --text"""
+TAKES_SETTINGS = {"run", "sweep", "show", "check", "bench"}
+
 app = typer.Typer(
     name="optbench",
     cls=CommandGroup,
     help=ABOUT,
+    epilog=EPILOG,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -58,6 +68,29 @@ def with_script(words: Sequence[str]) -> list[str]:
     return with_script_arguments(words)
 
 
+def meant(error: Any, words: Sequence[str]) -> str:
+    """Return a line with the setting that an unknown option is meant as: --optimizer lion, --lr=1e-3; "" for none."""
+    option = str(getattr(error, "option_name", ""))
+    name, place = option.lstrip("-"), next((i for i, word in enumerate(words) if word.partition("=")[0] == option), 0)
+    key = setting(name) if TAKES_SETTINGS & set(words[:place]) else ""
+    if not key:
+        return ""
+    _, equals, value = words[place].partition("=")
+    value = value if equals else next(iter(words[place + 1 : place + 2]), "")
+    known = value if value and not value.startswith("-") else "VALUE"
+    return f"\nSettings have no dashes: {key}={printable(known)}"
+
+
+def setting(name: str) -> str:
+    """Return the setting of a run that a name stands for: optimizer, steps, lr (optimizer.lr); "" for none."""
+    from optbench.config import GROUPS, load, packaged_folder
+    from optbench.config.files import packaged_root
+
+    if name.partition(".")[0] in {*GROUPS, *packaged_root(packaged_folder())}:
+        return name
+    return f"optimizer.{name}" if name in load([]).optimizer.settings else ""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit. `optbench.errors` lists the exit codes; a traceback (exit code 1) is a bug of
     optbench."""
@@ -76,6 +109,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except USAGE_ERROR as error:
         code = error.exit_code
         error.message = "\n".join(map(printable, error.message.splitlines()))  # it repeats words of the command line
+        if setting_words := meant(error, arguments):
+            error.message, error.possibilities = error.message + setting_words, None
         error.show()
     lost = stdout_error()
     if lost:

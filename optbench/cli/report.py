@@ -13,7 +13,7 @@ import typer
 from optbench.cli import options
 from optbench.cli.options import AsJson, Debug
 from optbench.cli.output import Output, print_lines
-from optbench.errors import ConfigError, NoResultsError
+from optbench.errors import ConfigError, MissingError, NoResultsError
 
 if TYPE_CHECKING:
     from optbench.reports.build.studies import StudyReport
@@ -41,6 +41,7 @@ def report(
         bool, typer.Option("--watch", help="Write the report again whenever a run ends, until the sweep ends.")
     ] = False,
     every: Annotated[float, typer.Option(help="With --watch: seconds between two checks")] = 10.0,
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -55,11 +56,25 @@ def report(
     made = build_studies(source(results, wanted), wanted.how())
     warn(made)
     printed = text or as_json
-    files = wanted.write(made) if folder is not None or not printed else []
+    files = wanted.write(made) if folder is not None or open_ or not printed else []
     if printed:
         output.answer(tree_of(made) if as_json else None, lambda: print_text(made))
     else:
         print_lines([*first_lines(made), written_line(files)])
+    if open_:
+        open_page(files)
+
+
+def open_page(files: Sequence[Path]) -> None:
+    """Show the first page among the files in a browser. Raise ConfigError if none was written, MissingError without a
+    browser."""
+    import webbrowser
+
+    page = next((file for file in files if file.suffix == ".html"), None)
+    if page is None:
+        raise ConfigError("--open: no page was written", "Leave out --only, or name html in it")
+    if not webbrowser.open(page.resolve().as_uri()):
+        raise MissingError(f"--open: no browser was found for {page}")
 
 
 @dataclass(frozen=True)

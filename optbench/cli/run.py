@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optbench.store import RunFolder
 
 log = logging.getLogger(__name__)
+COMPARED = ("adamw", "lion")  # what a run is to be compared with next: the first that it is not
 
 
 def run(
@@ -56,9 +57,22 @@ def run(
     if ended.was_there:
         log.warning(f"{config.run_id} is already finished; showing the stored result (--force runs it again)")
     tree = {**ended.result, "folder": str(ended.folder)}
-    output.lines(tree, summary_lines(ended.run, ended.result, ended.folder))
-    if not Status(ended.result["status"]).succeeded:
+    succeeded = Status(ended.result["status"]).succeeded
+    comparing = [f"  {'next':<12} {compared(overrides or [], config)}"] if succeeded and not quiet else []
+    output.lines(tree, [*summary_lines(ended.run, ended.result, ended.folder), *comparing])
+    if not succeeded:
         raise ExpectationFailed(f"the run ended as {ended.result['status']}: {ended.result['reason']}")
+
+
+def compared(words: Sequence[str], config: RunConfig) -> str:
+    """Return the command that tunes the run's optimizer beside another one, on the same workload."""
+    import shlex
+
+    typed = {word.partition("=")[0]: word for word in words}
+    name = typed.get("optimizer", f"optimizer={config.optimizer.name}").partition("=")[2]
+    other = next(one for one in COMPARED if one != name)
+    kept = [word for key, word in typed.items() if key.partition(".")[0] not in ("optimizer", "seed", "study")]
+    return shlex.join(["optbench", "sweep", f"optimizer={name},{other}", *kept])
 
 
 def show_plan(config: RunConfig, root: Path, folder: RunFolder, output: Output) -> None:

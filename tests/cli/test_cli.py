@@ -12,6 +12,7 @@ import pytest
 from conftest import QUICK, Call
 
 from optbench import __version__
+from optbench.cli.app import main
 from optbench.cli.commands import COMMANDS, GROUPS, functions
 
 
@@ -144,3 +145,29 @@ def test_the_help_of_a_command_begins_with_its_line_in_the_list(name: str) -> No
     targets, line = COMMANDS[name]
     (function,) = functions(targets)
     assert function.__doc__.startswith(line.rstrip("."))
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["run", "--optimizer", "lion"], "optimizer=lion"),
+        (["sweep", "--steps=10"], "steps=10"),
+        (["run", "model=mlp", "--lr=3e-3"], "optimizer.lr=3e-3"),
+        (["show", "--model.size", "--json"], "model.size=VALUE"),
+        (["run", "--nonsense", "3"], ""),
+        (["report", "--optimizer", "lion"], ""),
+    ],
+)
+def test_a_setting_with_dashes_is_understood(words: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and "No such option" in error
+    assert error.endswith(f"Settings have no dashes: {meant}\n") if meant else "Settings" not in error
+
+
+def test_without_a_command_three_are_shown_to_try(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([])
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count("  optbench ") == 3

@@ -48,6 +48,18 @@ def test_the_default_is_a_folder_called_report(study: Path, call: Call, tmp_path
     assert [file.name for file in (tmp_path / "report").iterdir()] == ["report.json"]
 
 
+def test_open_shows_the_page(study: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda page: not shown.append(page))
+    assert call("report", study, "--text", "--open")[0] == 0
+    assert shown == [(tmp_path / "report" / "report.html").as_uri()]
+    code, _, err = call("report", study, "--only", "csv", "--open")
+    assert code == 2 and "--open: no page was written" in err
+    monkeypatch.setattr("webbrowser.open", lambda page: False)
+    code, _, err = call("report", study, "--open")
+    assert code == 4 and "no browser was found" in err
+
+
 def test_the_same_results_give_the_same_bytes(study: Path, call: Call, tmp_path: Path) -> None:
     for out in ("a", "b"):
         call("report", study, "-o", tmp_path / out)

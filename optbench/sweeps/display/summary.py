@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -108,13 +109,14 @@ def spread_text(found: Mapping[str, Any] | None) -> str:
 
 
 def note_lines(tree: Mapping[str, Any]) -> list[str]:
-    """Return the lines below the table: runs, tuning, budget, what some cell alone was given, the folder."""
+    """Return the lines below the table: runs, tuning, budget, what some cell alone was given, the folder, what next."""
     counts = ", ".join(f"{count} {status}" for status, count in tree["statuses"].items())
     first = (
         f"{tree['runs']['planned']} runs ({counts}), {tree['runs']['ran']} of them now; {tuning_text(tree)}, "
         f"{budget_text(tree['cells'])}; 95 % intervals over final seeds"
     )
-    return [first, *given_lines(tree["cells"]), f"results  {tree['folder']}"]
+    ends = [f"results  {tree['folder']}", f"next     {shlex.join(['optbench', 'report', str(tree['folder'])])}"]
+    return [first, *given_lines(tree["cells"]), *ends]
 
 
 def budget_text(cells: Sequence[Mapping[str, Any]]) -> str:

@@ -35,7 +35,7 @@ def report(
     mix: options.Mix = "",
     reference: Annotated[str, typer.Option(help="Optimizer that memory and speed are compared with")] = "adamw",
     level: Annotated[float, typer.Option(help="Confidence of intervals and verdicts")] = 0.95,
-    only: Annotated[str, typer.Option(help="Some of html, md, json, csv, figures")] = "",
+    only: Annotated[str, typer.Option(help="Some of html, md, json, csv, figures; and pdf, tex")] = "",
     wandb: Annotated[str | None, typer.Option(help="Read a W&B project instead: [ENTITY/]PROJECT")] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write the report again whenever a run ends, until the sweep ends.")

@@ -4,7 +4,8 @@ report.html         the whole report in one file
 report.md           the same in Markdown, with the figures
 report.json         the same for machines
 tables/NAME.csv     every table at full precision
-figures/NAME.png    and .svg: for papers
+figures/NAME.png    and .svg; .pdf with --only pdf
+tables/NAME.tex     with --only tex: every table as LaTeX
 
 Of several studies, each in a folder of its own, with index.html, index.md and index.json beside them.
 """
@@ -32,6 +33,7 @@ SCALARS = frozenset((int, str, bool, type(None)))
 TITLE = "Studies"  # of the list of several
 CSV = "csv"
 KINDS = ("html", "md", "json", CSV, "figures")
+FOR_PAPERS = ("pdf", "tex")  # written if they are asked for
 TABLES = frozenset(  # every CSV file that a report may have
     {
         *("leaderboard", "verdicts", "runs", "curves", "bands", "budget_curves", "sensitivity", "to_target", "ladder"),
@@ -44,8 +46,8 @@ TABLES = frozenset(  # every CSV file that a report may have
 def check_kinds(words: Collection[str]) -> None:
     """Raise ConfigError for an unknown output."""
     for word in words:
-        if word not in KINDS:
-            raise ConfigError(f"--only: unknown output '{word}'; choose from {', '.join(KINDS)}")
+        if word not in (*KINDS, *FOR_PAPERS):
+            raise ConfigError(f"--only: unknown output '{word}'; choose from {', '.join((*KINDS, *FOR_PAPERS))}")
 
 
 def write_report(
@@ -66,16 +68,21 @@ def write_report(
         from optbench.reports.render.html.page import to_html
 
         written.append(write_text(folder / "report.html", to_html(made, root, refresh)))
-    if "figures" in kinds:
+    endings = [*(("png", "svg") if "figures" in kinds else ()), *(["pdf"] if "pdf" in kinds else [])]
+    if endings:
         from optbench.reports.render.figures import write_figures
 
-        written += write_figures(made, folder / "figures")
+        written += write_figures(made, folder / "figures", endings)
     if "md" in kinds:
         written.append(write_markdown(made, folder))
     if "json" in kinds:
         written.append(write_text(folder / "report.json", json.dumps(plain(report), allow_nan=False) + "\n"))
     if CSV in kinds:
         written += write_tables(made, folder / "tables")
+    if "tex" in kinds:
+        from optbench.reports.render.latex import latex_tables
+
+        written += [write_text(folder / "tables" / f"{name}.tex", text) for name, text in latex_tables(made).items()]
     return written
 
 

@@ -1,9 +1,10 @@
-"""Figures of a report for papers and repositories: PNG and SVG, drawn by matplotlib."""
+"""Figures of a report for papers and repositories: PNG, SVG and PDF, drawn by matplotlib."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,32 +15,35 @@ from optbench.reports.model.figure import Figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
-HASHES = ".drawn.json"  # of what each figure was drawn from, in the folder of the figures
+HASHES = ".drawn.json"  # of what each file was drawn from, in the folder of the figures
+ENDINGS = ("png", "svg", "pdf")
 
 
-def write_figures(document: Document, folder: Path) -> list[Path]:
-    """Draw every figure as FOLDER/NAME.png and .svg and return the files. One whose data have not changed is left as it
-    is; those of an earlier report that are not drawn any more are removed.
+def write_figures(document: Document, folder: Path, endings: Sequence[str] = ENDINGS[:2]) -> list[Path]:
+    """Draw every figure as FOLDER/NAME.ENDING and return the files. One whose data have not changed is left as it is;
+    those of an earlier report that are not drawn any more are removed.
 
     Raises StorageError where the folder cannot be written."""
     from optbench.reports.render.figures.style import VERSION
     from optbench.store import storage_errors, write_atomically
 
-    places = document.places
+    places, figures = document.places, dict(document.figures)
+    hashes = {name: hashlib.sha256(repr((VERSION, one, places)).encode()).hexdigest() for name, one in figures.items()}
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        before, now = drawn_before(folder), {}
-        for name, figure in document.figures:
-            now[name] = hashlib.sha256(repr((VERSION, figure, places)).encode()).hexdigest()
-            files = [folder / f"{name}.{ending}" for ending in ("png", "svg")]
-            if before.get(name) != now[name] or not all(file.exists() for file in files):
-                draw(figure, places, files)
-        for name in before.keys() - now.keys():
-            for ending in ("png", "svg"):
-                (folder / f"{name}.{ending}").unlink(missing_ok=True)
+        before = drawn_before(folder)
+        now = {file: was for file, was in before.items() if Path(file).stem in figures}
+        for name, figure in figures.items():
+            files = [folder / f"{name}.{ending}" for ending in endings]
+            stale = [file for file in files if before.get(file.name) != hashes[name] or not file.exists()]
+            if stale:
+                draw(figure, places, stale)
+            now |= {file.name: hashes[name] for file in files}
+        for file in before.keys() - now.keys():
+            (folder / file).unlink(missing_ok=True)
         if now != before:
             write_atomically(folder / HASHES, lambda out: out.write(json.dumps(now, indent=1).encode()))
-    return [folder / f"{name}.{ending}" for name in now for ending in ("png", "svg")]
+    return [folder / f"{name}.{ending}" for name in figures for ending in endings]
 
 
 def draw(figure: Figure, places: Places, files: list[Path]) -> None:
@@ -75,9 +79,10 @@ def drawn(figure: Figure, places: Places) -> Drawn:
 
 
 def drawn_before(folder: Path) -> dict[str, str]:
-    """Return the hashes of what the figures in a folder were drawn from."""
+    """Return the hashes of what the files of figures in a folder were drawn from."""
     try:
         found = read_json_file(folder / HASHES)
     except (OSError, ValueError):
         return {}
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+    known = found.items() if isinstance(found, dict) else ()
+    return {k: str(v) for k, v in known if Path(k).name == k and Path(k).suffix[1:] in ENDINGS}

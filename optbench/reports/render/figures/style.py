@@ -63,7 +63,8 @@ def save(figure: Figure, out: IO[bytes], ending: str) -> None:
     import io
     import warnings
 
-    about: dict[str, Any] = {"Date": None} if ending == "svg" else {"Software": None}
+    none = {"svg": ("Date",), "pdf": ("CreationDate", "Producer", "Creator")}.get(ending, ("Software",))
+    about: dict[str, Any] = dict.fromkeys(none)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         if ending != "svg":

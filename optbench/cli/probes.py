@@ -217,12 +217,13 @@ def configuration(name: str) -> list[Finding]:
 
 def weights_and_biases(name: str) -> list[Finding]:
     """Report the mode that W&B would log in."""
+    from optbench.sessions.sinks import UNTRACKED
     from optbench.trackers.wandb import has_key
 
     mode = os.environ.get("WANDB_MODE")
     if mode:
         return [Finding(name, OK, f"WANDB_MODE={mode}")]
-    return [Finding(name, OK, "logged in: online" if has_key() else "no key: runs are logged offline (wandb login)")]
+    return [Finding(name, OK, "logged in: online" if has_key() else UNTRACKED)]
 
 
 PROBES: tuple[Callable[[str], list[Finding]], ...] = (

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from optbench.config.overrides import Assignment
+from optbench.config.trackers import check_tracker
 from optbench.config.trees import Node
 from optbench.errors import ConfigError
 
@@ -36,4 +37,5 @@ def derive(root: Node, values: Sequence[Assignment]) -> Node:
     root["micro_batch"] = None if micro == root["batch_size"] else micro
     if (root["scale_lr"] or root["scale_warmup"]) and root["scale_from"] is None:
         raise ConfigError("scale_from is missing", "Give the batch size that the learning rate is for: scale_from=256")
+    check_tracker(root["tracker"])
     return root

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optbench.config.trackers import AUTO_TRACKER
 from optbench.errors import ConfigError, Interrupted, OptbenchError, StorageError
 from optbench.sweeps.options import SweepOptions
 from optbench.sweeps.study.agreement import Ask, nobody, trusting
@@ -178,11 +178,10 @@ def run_waiting(scheduler: Scheduler, live: Any, chosen: ExecutorChoice, how: Sw
 
 
 def trackers_off(scheduler: Scheduler) -> None:
-    """Turn tracker=auto off unless W&B has a key or a mode: its process would cost more than a short run."""
-    from optbench.trackers.wandb import has_key
+    """Turn tracker=auto off unless W&B has a key or a mode, and say so once for all runs."""
+    from optbench.sessions.sinks import NO_TRACKER, UNTRACKED, resolved
 
-    if has_key() or os.environ.get("WANDB_MODE"):
-        return
-    if any(run.config.tracker == "auto" for run in scheduler.planned_runs):
-        scheduler.tracker = "none"
-        log.warning("No W&B key found: runs are not tracked (tracker=wandb logs them offline)")
+    off = {resolved(run.config.tracker) for run in scheduler.planned_runs if run.config.tracker == AUTO_TRACKER}
+    if off == {NO_TRACKER}:
+        scheduler.tracker = NO_TRACKER
+        log.info(UNTRACKED)

@@ -42,7 +42,7 @@ HOME_FOLDERS = ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_
 HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # under which versions of W&B store the key
 
 
-class WandbTracker(Sink):
+class Tracker(Sink):
     """A Sink that logs every record to W&B."""
 
     def __init__(self, directory: Path, project: str) -> None:

@@ -12,7 +12,7 @@ from optbench import config
 from optbench.records import Record, Split
 from optbench.sessions.session import execute
 from optbench.store import RunFolder
-from optbench.trackers.wandb import WandbTracker
+from optbench.trackers.wandb import Tracker
 from optbench.training.attention import KernelRecorder, select_kernel
 
 GAN = ["model=gan", "batch_size=8", "steps=4", "eval_every=2", "threads=1", "tracker=none"]
@@ -50,7 +50,7 @@ def test_the_tracker_gets_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         def log(self, row: dict) -> None:
             logged.append(row)
 
-    tracker = WandbTracker(tmp_path, "project")
+    tracker = Tracker(tmp_path, "project")
     tracker.run = Run()
     tracker.log(RECORD)
     assert isinstance(logged[0]["generated"], wandb.Image)

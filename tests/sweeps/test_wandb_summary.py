@@ -91,7 +91,7 @@ def test_a_tracked_sweep_is_a_group_with_a_summary(tmp_path: Path, capsys: pytes
 
 def test_a_sweep_without_a_key_has_no_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, said = swept(tmp_path, capsys)
-    assert "No W&B key found" in said
+    assert "no W&B key: not tracked" in said
     assert not list((tmp_path / "s").rglob("wandb"))
 
 

@@ -18,7 +18,7 @@ from optbench import config
 from optbench.config.trees import flatten
 from optbench.errors import ConfigError
 from optbench.records import Record, Split
-from optbench.trackers.wandb import HOME_FOLDERS, WandbTracker, has_key, spare_home
+from optbench.trackers.wandb import HOME_FOLDERS, Tracker, has_key, spare_home
 
 pytest.importorskip("wandb")
 
@@ -56,7 +56,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_every_record_can_be_read_back(no_key: None, tmp_path: Path) -> None:
-    overrides = [*QUICK[:2], "steps=60", "record_every=5", "eval_every=20"]
+    overrides = [*QUICK[:2], "tracker=wandb", "steps=60", "record_every=5", "eval_every=20"]
     command = [
         sys.executable,
         "-m",
@@ -82,7 +82,7 @@ def test_every_record_can_be_read_back(no_key: None, tmp_path: Path) -> None:
 
 def begun(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     """Return the start of a run as W&B's reader sees it."""
-    tracker = WandbTracker(folder, "p")
+    tracker = Tracker(folder, "p")
     tracker.start(run)
     tracker.log(Record(step=10, split=Split.VALIDATION, values={"val_metric": 0.5}, **dict.fromkeys(COUNTS, 1)))
     tracker.log(Record(step=20, split=Split.VALIDATION, values={"val_metric": 0.25}, **dict.fromkeys(COUNTS, 1)))
@@ -179,7 +179,7 @@ def test_without_the_package_a_message_is_logged(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    tracker = WandbTracker(tmp_path, "p")
+    tracker = Tracker(tmp_path, "p")
     tracker.start({"run_id": "x"})
     tracker.finish(None)
     assert caplog.messages == ["W&B is not installed; records go to the results folder only"]
@@ -192,14 +192,14 @@ def test_an_unreachable_server_means_offline(
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     modes: list[str] = []
 
-    def begin(self: WandbTracker, run: Any, mode: str) -> Any:
+    def begin(self: Tracker, run: Any, mode: str) -> Any:
         modes.append(mode)
         if mode == "online":
             raise TimeoutError("no answer\nat all")
         return type("Run", (), {"dir": str(tmp_path / "offline-run" / "files")})()
 
-    monkeypatch.setattr(WandbTracker, "_begin", begin)
-    WandbTracker(tmp_path, "p").start({"run_id": "x"})
+    monkeypatch.setattr(Tracker, "_begin", begin)
+    Tracker(tmp_path, "p").start({"run_id": "x"})
     assert modes == ["online", "offline"]
     assert caplog.messages[0] == "W&B cannot be reached (no answer); logging offline"
 

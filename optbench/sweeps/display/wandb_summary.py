@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optbench.config.trackers import AUTO_TRACKER, WANDB, names_of
 from optbench.contracts import Sink
+from optbench.sessions.sinks import resolved
 
 if TYPE_CHECKING:
     import wandb
@@ -28,7 +30,8 @@ Summary = Mapping[str, Any]
 
 def track(scheduler: Scheduler, summary: Summary) -> None:
     """Log the summary if this sweep has run anything and its runs were tracked."""
-    tracked = [run.config for run in scheduler.planned_runs if tracker_of(scheduler, run.config.tracker) != "none"]
+    runs = scheduler.planned_runs
+    tracked = [run.config for run in runs if WANDB in names_of(tracker_of(scheduler, run.config.tracker))]
     if not tracked or not scheduler.ran:
         return
     from optbench.trackers.background import BackgroundSink
@@ -40,7 +43,7 @@ def track(scheduler: Scheduler, summary: Summary) -> None:
 
 def tracker_of(scheduler: Scheduler, configured: str) -> str:
     """Return the tracker that a run had."""
-    return scheduler.tracker if scheduler.tracker and configured == "auto" else configured
+    return scheduler.tracker if scheduler.tracker and configured == AUTO_TRACKER else resolved(configured)
 
 
 class SummarySink(Sink):

@@ -83,15 +83,21 @@ def cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
+PROGRAM = (":/optbench", ":/conf")  # what a run's numbers follow from, in a checkout
+
+
 @functools.cache
 def git_state() -> Mapping[str, str | bool | None]:
-    """Return commit and dirtiness of the optbench checkout; None for an installed package."""
+    """Return the last commit that changed the package or its configuration, and whether they differ from it.
+
+    None for an installed package. Reports keep runs of different commits apart; one that changed documents or studies
+    alone does not count."""
     package = Path(__file__).resolve().parent.parent
     if not (package.parent / ".git").exists():
         return {"commit": None, "dirty": None}
     try:
-        commit = git(package, "rev-parse", "HEAD")
-        status = git(package, "status", "--porcelain", "-uno")
+        commit = git(package, "log", "-1", "--format=%H", "--", *PROGRAM)
+        status = git(package, "status", "--porcelain", "-uno", "--", *PROGRAM)
     except (OSError, subprocess.TimeoutExpired):
         return {"commit": None, "dirty": None}
     return {"commit": commit or None, "dirty": bool(status)}

@@ -13,7 +13,7 @@ from optbench.sweeps.search.search import make_search
 
 FOLDER = find.experiments_folder()
 ALL = [(slug, scale) for slug in find.slugs(FOLDER) for scale in find.find(slug, FOLDER).scales]
-MANY_CELLS = {("who-wins", "cpu"), ("who-wins", "gpu")}
+MANY_CELLS = {("who-wins", "cpu"), ("who-wins", "half"), ("who-wins", "gpu")}
 
 
 @pytest.mark.parametrize(

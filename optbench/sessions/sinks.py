@@ -41,8 +41,8 @@ def trackers_for(config: RunConfig, folder: RunFolder) -> list[Sink]:
     from optbench.trackers.background import BackgroundSink
 
     chosen = resolved(config.tracker)
-    if chosen != config.tracker:
-        log.info(UNTRACKED if chosen == NO_TRACKER else f"tracker={chosen}")
+    if chosen == NO_TRACKER != config.tracker:
+        log.info(UNTRACKED)
     kinds = [tracker_class(name) for name in names_of(chosen)]
     return [BackgroundSink(kind(folder.path, config.wandb_project)) for kind in kinds]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
+from optbench.config.values import as_number
 from optbench.records import DEFAULT_TRIAL, Status
 from optbench.reports.read.columns import RunRow, number_in
 from optbench.reports.read.run_rows import OPEN, PRUNED
@@ -15,7 +17,7 @@ from optbench.reports.read.settings import searched_keys, settings_of
 from optbench.reports.read.study_file import CellEntry, Cells, planned_runs
 from optbench.reports.statistics.difference import Arm
 from optbench.reports.statistics.measures.regret import Tried
-from optbench.reports.statistics.points import NO_GROUP
+from optbench.reports.statistics.points import NO_GROUP, between_points
 from optbench.reports.statistics.scale import Scale, scale_of
 
 TUNE = "tune"
@@ -149,7 +151,18 @@ class Contender:
                 NO_GROUP if trial == DEFAULT_TRIAL else self.tuning[trial][0]["group"] or 0 for trial in trials
             ),
             trivial=None if trivial is None else sign * trivial,
+            between=self.between_points(sign),
         )
+
+    def between_points(self, sign: float) -> float | None:
+        """Return what a parabola leaves between the best point of a search in one number and its neighbours; None for
+        another search."""
+        if len(self.searched) != 1:
+            return None
+        values = [as_number(self.settings[trial].get(self.searched[0])) for trial in self.points]
+        places = [math.log(value) for value in values if value is not None and value > 0]
+        scores = [None if score is None else sign * score for score in self.scores()]
+        return between_points(places, scores) if len(places) == len(scores) else None
 
 
 def steps_of(run: RunRow) -> int | None:

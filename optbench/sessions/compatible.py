@@ -26,7 +26,7 @@ def with_modifiers(
     optimizer: Optimizer,
     config: RunConfig,
     choice: Choice,
-    parameters: Sequence[Parameter] | None,
+    parameters: Sequence[Parameter] | None = None,
     heads: Sequence[AttentionHeads] | None = None,
 ) -> Optimizer:
     """Return the optimizer wrapped in the active modifiers.

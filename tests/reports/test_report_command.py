@@ -116,7 +116,7 @@ def test_tables_hold_what_the_report_holds(study: Path, call: Call, tmp_path: Pa
         (["other/mad"], 5, "No results in other/mad yet"),
         (["results/made", "--margin", "much"], 2, "--margin much"),
         (["results/made", "--mix", "apples"], 2, "--mix: unknown kind 'apples'"),
-        (["results/made", "--only", "pdf"], 2, "--only: unknown output 'pdf'"),
+        (["results/made", "--only", "docx"], 2, "--only: unknown output 'docx'"),
         (["results/made", "--level", "95"], 2, "--level 95"),
         (["results/made", "--watch", "--every", "0"], 2, "--every 0"),
         (["results/made", "--wandb", "x"], 2, "mutually exclusive"),

@@ -101,5 +101,5 @@ def test_a_folder_without_permission_raises_one_error(tmp_path: Path) -> None:
 
 def test_an_unknown_output_is_refused() -> None:
     check_kinds(("html", "figures"))
-    with pytest.raises(ConfigError, match="--only: unknown output 'pdf'; choose from html"):
-        check_kinds(("html", "pdf"))
+    with pytest.raises(ConfigError, match="--only: unknown output 'docx'; choose from html"):
+        check_kinds(("html", "docx"))

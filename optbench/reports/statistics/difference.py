@@ -48,6 +48,9 @@ class Arm:
     """The scramble that each trial belongs to; empty: one for all."""
     trivial: float | None = None
     """The trivial answer's value in the unit of `values`."""
+    between: float | None = None
+    """What a parabola leaves between the best value of a grid in one number and its neighbours, in the unit of the
+    scores; None without one."""
     selection: float | None = None
     """Variance that the selection of the winner adds to the mean of `values`; None: it follows from the scores."""
 

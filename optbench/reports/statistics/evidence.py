@@ -89,7 +89,7 @@ def evidence(case: Case, settings: Settings, verdict: str, more: int | None, und
             if more
             else f"more final seeds alone would not decide{REMEDIES[found.remedy]}"
         ]
-    return [*lines, *tests(case), *noise(found, settings.scale), *final, *uncovered(case.arms)]
+    return [*lines, *tests(case), *noise(found, settings.scale), *final, *uncovered(case.arms), *between(case.arms)]
 
 
 def tests(case: Case) -> list[str]:
@@ -126,6 +126,12 @@ def finality(case: Case, settings: Settings, undertuned: str) -> list[str]:
     if case.a.name in settings.untrained and case.b.name in settings.untrained:
         return ["neither beats the trivial answer"]
     return []
+
+
+def between(arms: Sequence[Arm]) -> list[str]:
+    """Return what finer grids might find, where each contender was tuned in one number."""
+    known = [f"{arm.between:.2g} to {arm.name}" for arm in arms if arm.between is not None]
+    return [f"between the points tried, a parabola leaves {' and '.join(known)}"] if known else []
 
 
 def uncovered(arms: Sequence[Arm]) -> tuple[str, ...]:

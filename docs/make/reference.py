@@ -7,6 +7,7 @@ script."""
 from __future__ import annotations
 
 import ast
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +18,14 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
 KEY = re.compile(r"^([a-z_][\w]*):(.*?)(?:\s+#\s(.*))?$")
-NOTE = "<!-- Written by docs/make/reference.py. -->\n\n"
+NOTE = "\n<!-- Written by docs/make/reference.py. -->\n"
 
 
 def pages() -> dict[str, str]:
     """Return the text of every page by its file's name."""
     written = {"cli.md": cli(), "config.md": config(), "columns.md": columns(), "exit-codes.md": exit_codes()}
     written["messages.md"] = messages()
-    return {name: NOTE + text for name, text in written.items()}
+    return {name: text.replace("\n", f"\n{NOTE}", 1) for name, text in written.items()}
 
 
 def table(*rows: tuple[str, ...]) -> str:
@@ -34,8 +35,11 @@ def table(*rows: tuple[str, ...]) -> str:
 
 
 def cell(words: str) -> str:
-    """Return text that cannot break a table."""
-    return " ".join(words.split()).replace("|", "\\|")
+    """Return text that cannot break a table; code with a bar in it as HTML, which all renderers show alike."""
+    line = " ".join(words.split())
+    if "|" in line and line.startswith("`"):
+        return f"<code>{html.escape(line.strip('`'), quote=False).replace('|', '&#124;')}</code>"
+    return line.replace("|", "\\|")
 
 
 # -- the command line --------------------------------------------------------------------------------------------------

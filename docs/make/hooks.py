@@ -1,4 +1,5 @@
-"""What `mkdocs build` does beside rendering docs/: it adds pages of the project that lie elsewhere, and their links.
+"""What `mkdocs build` does beside rendering docs/: it adds pages of the project that lie elsewhere, their links, and
+the pages as Markdown with llms.txt.
 
 Pages link to files of the project by relative paths, as they work in a checkout: `../../experiments/LOG.md`. Files of
 PAGES are part of the site, under `project/`, and links to them lead there. A link to any other file is refused."""
@@ -47,3 +48,20 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return f"{match[1]}{os.path.relpath(there, here.parent)}{match[3] or ''})"
 
     return LINK.sub(moved, markdown)
+
+
+def on_nav(nav: Any, config: Any, files: Files) -> Any:
+    """Keep the pages in their order, for llms.txt."""
+    config.extra["pages"] = nav.pages
+    return nav
+
+
+def on_post_build(config: Any) -> None:
+    """Write every page of the navigation as Markdown too, and llms.txt, their list for programs that read docs."""
+    site, lines = Path(config.site_dir), [f"# {config.site_name}", "", f"> {config.site_description}.", ""]
+    for page in config.extra["pages"]:
+        copy = site / page.file.src_uri
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(page.markdown or "", encoding="utf-8")
+        lines.append(f"- [{page.title}]({page.file.src_uri})")
+    (site / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

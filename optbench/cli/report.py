@@ -49,7 +49,7 @@ def report(
     output = Output(as_json)
     wanted = ReportFlags(margin, options.split(mix), reference, level, folder, options.split(only), wandb)
     if watch:
-        keep_writing(results, wanted, every)
+        keep_writing(results, wanted, every, open_=open_)
         return
     from optbench.reports.build.studies import build_studies, first_lines, warn
 
@@ -117,8 +117,9 @@ def source(path: Path | None, wanted: ReportFlags) -> Path:
     return fetch(wanted.wandb, results_root(None))
 
 
-def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
-    """Write the files again whenever something has changed, until all studies end or Ctrl-C."""
+def keep_writing(path: Path | None, wanted: ReportFlags, every: float, *, open_: bool = False) -> None:
+    """Write the files again whenever something has changed, until all studies end or Ctrl-C. `open_`: show the page
+    once."""
     from optbench.reports.build.studies import build_studies, first_lines
     from optbench.reports.read.locate import located
     from optbench.reports.watch import all_finished, changes
@@ -138,6 +139,9 @@ def keep_writing(path: Path | None, wanted: ReportFlags, every: float) -> None:
                 ended = all(one.results is not None and all_finished(one.results) for one in made)
                 files = wanted.write(made, refresh=None if ended else max(1, round(every)))
                 words = [*first_lines(made), written_line(files)]
+                if open_:
+                    open_page(files)
+                    open_ = False
             if words != printed:
                 print_lines(words)
             printed = words

@@ -95,8 +95,11 @@ def test_every_fact_of_a_file_is_explained() -> None:
     assert ({*FORMS, *OPTIMIZER_FACTS} - explained) == set()
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_is_short_and_counts_right() -> None:
     assert (ROOT / "README.md").stat().st_size <= 9000
+    optimizers, models = (len(list((ROOT / "conf" / kind).glob("*.yaml"))) for kind in ("optimizer", "model"))
+    assert f"{optimizers} optimizers, {models} models" in (ROOT / "README.md").read_text()
+    assert f"{optimizers} algorithms" in (ROOT / "docs" / "reference" / "choices.md").read_text()
 
 
 def test_every_page_is_in_the_navigation() -> None:

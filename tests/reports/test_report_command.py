@@ -53,6 +53,11 @@ def test_open_shows_the_page(study: Path, call: Call, tmp_path: Path, monkeypatc
     monkeypatch.setattr("webbrowser.open", lambda page: not shown.append(page))
     assert call("report", study, "--text", "--open")[0] == 0
     assert shown == [(tmp_path / "report" / "report.html").as_uri()]
+    tree = json.loads((study / "study.json").read_text())
+    tree["cells"] = [{**cell, "stage": "done"} for cell in tree["cells"]]
+    (study / "study.json").write_text(json.dumps(tree))  # else --watch waits for its end
+    assert call("report", study, "--watch", "--open")[0] == 0
+    assert len(shown) == 2
     code, _, err = call("report", study, "--only", "csv", "--open")
     assert code == 2 and "--open: no page was written" in err
     monkeypatch.setattr("webbrowser.open", lambda page: False)

@@ -49,10 +49,14 @@ def between_points(places: Sequence[float], scores: Sequence[float | None]) -> f
     """Return how far a parabola through the best score of a grid and its two neighbours rises above it.
 
     `places`: the coordinate of each score, such as the logarithm of a learning rate; `scores`: larger is better. None
-    where the best one is at an end of the grid, or a neighbour has no score. It is the first-order answer to what a
+    where the best one is at an end of the grid, or a neighbour has no score. Of several scores at one place the best
+    counts. It is the first-order answer to what a
     finer grid would find; with noisy scores it is too large by about half of their noise."""
-    known = sorted(zip(places, scores, strict=True))
-    values = [-math.inf if score is None else score for _, score in known]
+    at: dict[float, float] = {}
+    for place, score in zip(places, scores, strict=True):
+        at[place] = max(at.get(place, -math.inf), -math.inf if score is None else score)
+    known = sorted(at.items())
+    values = [score for _, score in known]
     best = max(range(len(values)), key=values.__getitem__, default=0)
     if not 0 < best < len(values) - 1 or -math.inf in values[best - 1 : best + 2]:
         return None

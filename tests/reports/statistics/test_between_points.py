@@ -39,6 +39,8 @@ def test_where_it_is_unknown() -> None:
     assert between_points([0.0, 1.0, 2.0, 3.0], [None, 1.0, 2.0, 1.0]) == 0.0
     assert between_points([0.0, 1.0, 2.0], [1.0, 1.0, 1.0]) is None
     assert between_points([0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 1.0, 0.0]) == pytest.approx(0.125)
+    assert between_points([0.0, 1.0, 1.0, 1.0, 2.0], [1.0, 1.5, 2.0, None, 1.0]) == 0.0, "a place that was tried thrice"
+    assert between_points([0.0, 0.0], [1.0, 2.0]) is None
 
 
 def test_the_evidence_of_a_pair_has_it() -> None:
